@@ -1,0 +1,1 @@
+"""The only door to OpenStack: sessions, kinds, waiting, limits, markers."""

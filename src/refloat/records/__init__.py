@@ -1,0 +1,1 @@
+"""What SQL remembers: plans, operations, what operations created; and its migrations."""
