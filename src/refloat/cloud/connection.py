@@ -1,0 +1,217 @@
+"""A connection to one cloud as one user in one project, from ``clouds.yaml`` or ``OS_*`` variables."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import openstack
+from keystoneauth1 import exceptions as ka_exceptions
+from openstack import exceptions as sdk_exceptions
+from openstack.connection import Connection
+
+from refloat import __version__
+from refloat.cloud.errors import explain, explained
+from refloat.cloud.kinds import KINDS, Kind
+from refloat.cloud.watcher import Ready, Waiter, Watcher, status_of_thing
+from refloat.errors import AuthFailed, CloudError, InvalidInput, NotFound, ServiceMissing
+
+DEFAULT_TIMEOUT = 3600.0
+"""Seconds a wait may last when the caller does not say: backups of large volumes take long."""
+
+_ERRORS = frozenset({"error", "error_deleting", "error_restoring", "killed"})
+
+
+@dataclass(frozen=True)
+class StatusWait:
+    """A wait for a thing to reach a state; what hooks ``yield``. Ends with the thing itself."""
+
+    cloud: Cloud
+    kind: str
+    id: str
+    ready: Ready
+    failed: Ready
+    gone: bool
+    timeout: float
+    text: str
+
+    def begin(self) -> Future[Any]:
+        """Start (again) to watch; each start has the whole time allowed."""
+        deadline = time.monotonic() + self.timeout
+        waiter = Waiter(self.id, self.ready, self.failed, self.gone, deadline, self.text)
+        return self.cloud.watcher(self.kind).add(waiter)
+
+    def describe(self) -> str:
+        """What is waited for."""
+        return self.text
+
+    def result(self) -> Any:
+        """Wait here and now, holding the thread. For tests and scripts; hooks yield instead."""
+        return self.begin().result(timeout=self.timeout + 60)
+
+
+class Cloud:
+    """The only door to OpenStack.
+
+    :param name: an entry of ``clouds.yaml``; None: ``OS_CLOUD`` or the ``OS_*`` variables.
+    :raises InvalidInput: there is no such entry.
+
+    Nothing is sent before the first use. Instances are safe to use from many threads.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name
+        self._watchers: dict[str, Watcher] = {}
+        self._lock = threading.RLock()
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The openstacksdk connection, made on first use."""
+        with self._lock:
+            try:
+                return openstack.connect(
+                    cloud=self.name, app_name="refloat", app_version=__version__, load_envvars=True
+                )
+            except (sdk_exceptions.ConfigException, ka_exceptions.MissingRequiredOptions) as exc:
+                raise InvalidInput(
+                    "no cloud to work with",
+                    reason=str(exc),
+                    advice="Name an entry of clouds.yaml with --os-cloud or OS_CLOUD",
+                ) from exc
+
+    @cached_property
+    def project_id(self) -> str:
+        """The id of the project this user is in. :raises AuthFailed: the credentials are refused."""
+        return self._identity[0]
+
+    @cached_property
+    def user_id(self) -> str:
+        """The id of this user."""
+        return self._identity[1]
+
+    @cached_property
+    def auth_url(self) -> str:
+        """Where this cloud's identity service is: what tells one cloud from another."""
+        return str(self.connection.config.auth.get("auth_url", "")) if self.connection.config else ""
+
+    @cached_property
+    def _identity(self) -> tuple[str, str]:
+        with self._lock:
+            try:
+                with explained("log in to the cloud"):
+                    session = self.connection.session
+                    project, user = session.get_project_id(), session.get_user_id()
+            except CloudError as exc:
+                raise AuthFailed(exc.message, reason=exc.reason, request_id=exc.request_id, advice=exc.advice) from exc
+            if not project:
+                raise AuthFailed("could not log in to the cloud", reason="the credentials are not for a project")
+            return str(project), str(user)
+
+    def __getattr__(self, service: str) -> Any:
+        """The openstacksdk proxy of a service: ``cloud.compute``, ``cloud.network``...
+
+        :raises ServiceMissing: the cloud has no such service.
+        """
+        if service not in {"compute", "block_storage", "image", "network", "identity", "object_store"}:
+            raise AttributeError(service)
+        self.require(service)
+        return getattr(self.connection, service)
+
+    def require(self, service: str) -> None:
+        """Make sure that the cloud has a service. :raises ServiceMissing: it has not."""
+        proxy = getattr(self.connection, service)
+        self.project_id  # noqa: B018 - a refused login must say so, not "service missing"
+        with explained(f"use the {service.replace('_', ' ')} service"):
+            endpoint = proxy.get_endpoint()
+        if not endpoint:
+            raise ServiceMissing(f"this cloud has no {service.replace('_', ' ')} service")
+
+    def kind(self, name: str) -> Kind:
+        """The table entry of a kind, once its service is known to be there."""
+        kind = KINDS[name]
+        self.require(kind.service)
+        return kind
+
+    def get(self, kind: str, identity: str) -> Any:
+        """One thing by id. :raises NotFound: it is not there."""
+        with explained(f"read the {kind.replace('_', ' ')} {identity}"):
+            return self.kind(kind).get(self.connection, identity)
+
+    def find(self, kind: str, identity: str) -> Any | None:
+        """One thing by id, or None when it is not there."""
+        try:
+            return self.get(kind, identity)
+        except NotFound:
+            return None
+
+    def list(self, kind: str) -> list[Any]:
+        """All things of a kind in this project."""
+        with explained(f"list the {kind.replace('_', ' ')}s"):
+            return list(self.kind(kind).list(self.connection))
+
+    def remove(self, kind: str, identity: str) -> bool:
+        """Ask for a thing to be deleted; false when it is gone already."""
+        try:
+            with explained(f"delete the {kind.replace('_', ' ')} {identity}"):
+                self.kind(kind).remove(self.connection, identity)
+        except NotFound:
+            return False
+        return True
+
+    def watcher(self, kind: str) -> Watcher:
+        """The one watcher of a kind."""
+        with self._lock:
+            if kind not in self._watchers:
+                self._watchers[kind] = Watcher(self.connection, KINDS[kind])
+            return self._watchers[kind]
+
+    def wait(
+        self,
+        kind: str,
+        identity: str,
+        ready: Iterable[str] | Ready,
+        *,
+        failed: Iterable[str] | Ready | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        text: str = "",
+    ) -> StatusWait:
+        """A wait for a thing to become ready; to be yielded by a hook.
+
+        :param ready: status words (any case) or a test on the thing.
+        :param failed: the same for states that end the wait with WaitFailed; by default the error states.
+        :param timeout: seconds.
+        """
+        words = "" if callable(ready) else " or ".join(sorted(ready))
+        said = text or f"{kind.replace('_', ' ')} {identity} to be {words or 'ready'}"
+        fails = _in(_ERRORS if failed is None else failed)
+        return StatusWait(self, kind, identity, _in(ready), fails, False, timeout, said)
+
+    def wait_gone(self, kind: str, identity: str, *, timeout: float = DEFAULT_TIMEOUT) -> StatusWait:
+        """A wait for a thing to be deleted. ``error_deleting`` ends it with WaitFailed."""
+        fails = _in({"error_deleting"})
+        text = f"{kind.replace('_', ' ')} {identity} to be deleted"
+        return StatusWait(self, kind, identity, _never, fails, True, timeout, text)
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if "connection" in self.__dict__:
+            self.connection.close()
+
+
+def _never(_thing: Any) -> bool:
+    return False
+
+
+def _in(test: Iterable[str] | Ready) -> Callable[[Any], bool]:
+    if callable(test):
+        return test
+    words = frozenset(word.lower() for word in test)
+    return lambda thing: status_of_thing(thing) in words
+
+
+__all__ = ["Cloud", "StatusWait", "explain", "explained"]

@@ -1,0 +1,72 @@
+"""Turns what openstacksdk and keystoneauth raise into errors a user can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from keystoneauth1 import exceptions as ka_exceptions
+from openstack import exceptions as sdk_exceptions
+
+from refloat.errors import AuthFailed, CloudError, NotFound, RefloatError, ServiceMissing
+
+_AUTH = (ka_exceptions.Unauthorized, ka_exceptions.AuthorizationFailure, ka_exceptions.MissingRequiredOptions)
+_MISSING = (ka_exceptions.EndpointNotFound, ka_exceptions.catalog.CatalogException)
+
+
+@contextmanager
+def explained(what: str, resource: object = "") -> Iterator[None]:
+    """Run calls to the cloud; say in any error what was attempted and on which resource.
+
+    :param what: the attempt as a phrase that follows "could not": ``create the port``.
+    """
+    try:
+        yield
+    except (sdk_exceptions.SDKException, ka_exceptions.ClientException) as exc:
+        raise explain(exc, what, resource) from exc
+
+
+def explain(exc: Exception, what: str, resource: object = "") -> RefloatError:
+    """The error to show for ``exc``, with the service's own words and request id."""
+    message = f"could not {what}"
+    fields: dict[str, Any] = {
+        "resource": str(resource),
+        "reason": reason_of(exc),
+        "request_id": request_id_of(exc),
+    }
+    if isinstance(exc, (sdk_exceptions.NotFoundException, ka_exceptions.NotFound)):
+        return NotFound(message, **fields)
+    if isinstance(exc, sdk_exceptions.HttpException) and exc.status_code == 401 or isinstance(exc, _AUTH):
+        return AuthFailed(message, **fields, advice="Check the credentials in clouds.yaml")
+    if isinstance(exc, _MISSING) or "endpoint for" in str(exc):
+        return ServiceMissing(message, **fields, advice="This cloud does not offer the service, or not to you")
+    return CloudError(message, **fields)
+
+
+def status_of(exc: BaseException) -> int | None:
+    """The HTTP status behind an error, also through ``raise ... from``."""
+    seen: BaseException | None = exc
+    while seen is not None:
+        for name in ("status_code", "http_status"):
+            code = getattr(seen, name, None)
+            if isinstance(code, int):
+                return code
+        seen = seen.__cause__
+    return None
+
+
+def reason_of(exc: Exception) -> str:
+    """The service's own words."""
+    details = getattr(exc, "details", None)
+    text = str(details) if details else str(getattr(exc, "message", "") or exc)
+    return " ".join(text.split())
+
+
+def request_id_of(exc: Exception) -> str:
+    """The service's request id, when it sent one."""
+    found = getattr(exc, "request_id", None)
+    if found:
+        return str(found)
+    headers = getattr(getattr(exc, "response", None), "headers", None) or {}
+    return str(headers.get("x-openstack-request-id") or headers.get("X-Openstack-Request-Id") or "")

@@ -1,0 +1,134 @@
+"""The kinds of things Refloat makes in a cloud, as one table.
+
+For each kind: which service holds it, how it is read, listed and removed, and which states mean
+that it is still being worked on. Waiting, undo and clean-up work from this table alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from openstack.connection import Connection
+
+Getter = Callable[[Connection, str], Any]
+Lister = Callable[[Connection], Iterable[Any]]
+Remover = Callable[[Connection, str], None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How to handle one kind of thing through openstacksdk.
+
+    :param name: Refloat's word for it, used in journals and messages.
+    :param service: the openstacksdk proxy (``block_storage``, ``network``...).
+    :param get: read one by id; raises NotFoundException when it is not there.
+    :param list: all of the caller's project.
+    :param remove: delete one by id; may raise NotFoundException.
+    :param busy: states in which the service refuses to delete it: wait for another state first.
+    :param waits_gone: the service deletes it in the background.
+    """
+
+    name: str
+    service: str
+    get: Getter
+    list: Lister
+    remove: Remover
+    busy: frozenset[str] = field(default_factory=frozenset)
+    waits_gone: bool = False
+
+
+def _kind(
+    name: str,
+    service: str,
+    *,
+    plural: str | None = None,
+    busy: Iterable[str] = (),
+    waits_gone: bool = False,
+    query: Mapping[str, Any] | None = None,
+) -> Kind:
+    many = plural or f"{name}s"
+    fixed = dict(query or {})
+
+    def get(connection: Connection, identity: str) -> Any:
+        return getattr(getattr(connection, service), f"get_{name}")(identity)
+
+    def list_all(connection: Connection) -> Iterable[Any]:
+        scope = {"project_id": connection.current_project_id} if service == "network" else {}
+        return getattr(getattr(connection, service), many)(**fixed, **scope)
+
+    def remove(connection: Connection, identity: str) -> None:
+        getattr(getattr(connection, service), f"delete_{name}")(identity, ignore_missing=False)
+
+    return Kind(name, service, get, list_all, remove, frozenset(busy), waits_gone)
+
+
+def _get_interface(connection: Connection, identity: str) -> Any:
+    return connection.network.get_port(identity.partition(":")[2])
+
+
+def _remove_interface(connection: Connection, identity: str) -> None:
+    router, _, port = identity.partition(":")
+    connection.network.remove_interface_from_router(router, port_id=port)
+
+
+def _get_association(connection: Connection, identity: str) -> Any:
+    return connection.network.get_ip(identity)
+
+
+def _remove_association(connection: Connection, identity: str) -> None:
+    connection.network.update_ip(identity, port_id=None)
+
+
+def _list_none(_connection: Connection) -> Iterable[Any]:
+    return ()
+
+
+def _get_image(connection: Connection, identity: str) -> Any:
+    return connection.image.get_image(identity)
+
+
+def _list_images(connection: Connection) -> Iterable[Any]:
+    return connection.image.images(owner=connection.current_project_id)
+
+
+def _remove_image(connection: Connection, identity: str) -> None:
+    connection.image.delete_image(identity, ignore_missing=False)
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        _kind("server", "compute", waits_gone=True, query={"details": True}),
+        _kind("keypair", "compute"),
+        _kind("server_group", "compute"),
+        _kind(
+            "volume",
+            "block_storage",
+            busy=("creating", "downloading", "restoring-backup", "backing-up", "attaching", "detaching", "in-use"),
+            waits_gone=True,
+            query={"details": True},
+        ),
+        _kind("snapshot", "block_storage", busy=("creating", "backing-up"), waits_gone=True, query={"details": True}),
+        _kind("backup", "block_storage", busy=("creating", "restoring"), waits_gone=True, query={"details": True}),
+        Kind("image", "image", _get_image, _list_images, _remove_image),
+        _kind("network", "network"),
+        _kind("subnet", "network"),
+        _kind("port", "network"),
+        _kind("router", "network"),
+        Kind("router_interface", "network", _get_interface, _list_none, _remove_interface),
+        _kind("security_group", "network"),
+        _kind("security_group_rule", "network"),
+        Kind(
+            "floating_ip",
+            "network",
+            lambda connection, identity: connection.network.get_ip(identity),
+            lambda connection: connection.network.ips(project_id=connection.current_project_id),
+            lambda connection, identity: connection.network.delete_ip(identity, ignore_missing=False),
+        ),
+        Kind("floating_ip_association", "network", _get_association, _list_none, _remove_association),
+    )
+}
+"""Every kind by name. ``router_interface`` is named ``ROUTER_ID:PORT_ID``; a
+``floating_ip_association`` by its floating IP's id, and removing it only disassociates."""

@@ -1,0 +1,63 @@
+"""Removing things for good: waits while the service is busy with them, and until they are gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any
+
+from refloat.cloud.connection import Cloud, StatusWait
+from refloat.cloud.errors import status_of
+from refloat.cloud.kinds import KINDS
+from refloat.cloud.watcher import status_of_thing
+from refloat.errors import CloudError
+
+REFUSALS = frozenset({400, 409})
+"""What services answer while a thing is still in use by something that is going away."""
+
+PATIENCE = 120.0
+"""Seconds to go on asking a service that refuses."""
+
+
+def removal(cloud: Cloud, kind: str, identity: str) -> Generator[StatusWait, Any, bool]:
+    """Remove one thing; yields what has to be waited for. Returns false when it was gone already.
+
+    :raises CloudError: the service refused to the end, or the thing went into an error state.
+    """
+    entry = KINDS[kind]
+    thing = cloud.find(kind, identity)
+    if thing is None:
+        return False
+    if status_of_thing(thing) in entry.busy:
+        yield _wait_until_idle(cloud, kind, identity)
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        try:
+            asked = cloud.remove(kind, identity)
+            break
+        except CloudError as exc:
+            if status_of(exc) not in REFUSALS or time.monotonic() > give_up:
+                raise
+            # Refused because something that holds it has not quite gone yet.
+            yield _pause(cloud, kind, identity)
+    if asked and entry.waits_gone:
+        yield cloud.wait_gone(kind, identity)
+    return asked
+
+
+def _wait_until_idle(cloud: Cloud, kind: str, identity: str) -> StatusWait:
+    busy = KINDS[kind].busy
+    text = f"{kind} {identity} to be deletable"
+
+    def idle(thing: Any) -> bool:
+        return status_of_thing(thing) not in busy
+
+    return cloud.wait(kind, identity, idle, failed=(), timeout=1800.0, text=text)
+
+
+def _pause(cloud: Cloud, kind: str, identity: str) -> StatusWait:
+    """Wait a second or two: ready at the second look."""
+    looks = iter((False, False))
+    return cloud.wait(
+        kind, identity, lambda _thing: next(looks, True), failed=(), text=f"{kind} {identity} to be released"
+    )

@@ -1,0 +1,72 @@
+"""How faithfully a restore brings back each attribute: declared beforehand, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+Fidelity: TypeAlias = Literal["exact", "mapped", "degraded", "lost"]
+"""``exact``: the same value. ``mapped``: the same meaning under another id. ``degraded``: something
+else that works. ``lost``: not restored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute of a kind of resource.
+
+    :param fidelity: what a restore achieves when nothing stands in the way.
+    :param how: how it is restored; why it is not, when degraded or lost; who could lift that.
+    :param value: reads it from a resource's section; by default the section's item of that name.
+    """
+
+    name: str
+    fidelity: Fidelity
+    how: str = ""
+    value: Callable[[Mapping[str, Any]], Any] | None = None
+
+    def read(self, section: Mapping[str, Any]) -> Any:
+        """The attribute's value at protection time."""
+        return self.value(section) if self.value else section.get(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeOutcome:
+    """What will become of one attribute in one restore."""
+
+    name: str
+    source: Any
+    restored: Any
+    fidelity: Fidelity
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """That an attribute will, this time, not be what its table promises."""
+
+    restored: Any
+    fidelity: Fidelity
+    reason: str
+
+
+def outcomes(
+    table: Iterable[Attribute], section: Mapping[str, Any], changes: Mapping[str, Change] | None = None
+) -> tuple[AttributeOutcome, ...]:
+    """The outcome of every attribute of a table: as declared, but for ``changes`` (by name)."""
+    changes = changes or {}
+    result = []
+    for attribute in table:
+        source = attribute.read(section)
+        change = changes.get(attribute.name)
+        if change is not None:
+            result.append(AttributeOutcome(attribute.name, source, change.restored, change.fidelity, change.reason))
+        else:
+            restored = None if attribute.fidelity == "lost" else source
+            reason = "" if attribute.fidelity == "exact" else attribute.how
+            result.append(AttributeOutcome(attribute.name, source, restored, attribute.fidelity, reason))
+    return tuple(result)

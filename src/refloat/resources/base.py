@@ -1,0 +1,248 @@
+"""The contract of a kind of resource: read this before writing a plugin.
+
+A *protectable* finds resources of one type and tells what depends on what. A *protection plugin*
+protects, restores, verifies and deletes resources of one type. Both come from a module named under
+the entry point group ``refloat.resources``, which has ``PROTECTABLE`` (a :class:`Protectable`
+subclass) and ``PLUGINS`` (a tuple of :class:`ProtectionPlugin` subclasses).
+
+The guide with a worked example is ``docs/plugins.md``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+from refloat.cloud import Cloud, StatusWait
+from refloat.errors import InvalidInput, NotFound
+from refloat.graph import Graph, Resource, ResourceKey
+from refloat.resources.attributes import Attribute, AttributeOutcome
+from refloat.resources.options import Option
+
+if TYPE_CHECKING:
+    from refloat.resources.context import HookContext
+
+PROJECT = "OS::Keystone::Project"
+
+HOOKS = ("on_prepare_begin", "on_prepare_finish", "on_main", "on_complete")
+"""The hooks in the order in which a resource goes through them."""
+
+OperationKind: TypeAlias = Literal["protect", "restore", "verify", "delete"]
+
+Section: TypeAlias = Mapping[str, Any]
+"""A resource's part of a checkpoint: JSON, the merged results of its protect hooks."""
+
+HookBody: TypeAlias = Generator[StatusWait, Any, Mapping[str, Any] | None]
+"""A hook that waits: it yields what it waits for and is sent the thing when it is ready."""
+
+
+class Protectable(ABC):
+    """Finds resources of one type in a project, for one discovery.
+
+    An instance serves one discovery and may keep what it has listed: listing is done once per type,
+    not once per parent. What cannot be listed raises; it is never left out.
+    """
+
+    type: ClassVar[str]
+    """``OS::Service::Kind``."""
+    parents: ClassVar[frozenset[str]] = frozenset()
+    """The types of resources that may need resources of this type."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+
+    @abstractmethod
+    def list(self) -> list[Resource]:
+        """All resources of this type in the project that can be protected."""
+
+    @abstractmethod
+    def show(self, identity: str) -> Resource:
+        """One resource by id. :raises NotFound: it is not there, or its state does not allow protecting it."""
+
+    @abstractmethod
+    def dependants(self, parent: Resource) -> Iterable[Resource]:
+        """The resources of this type that ``parent`` (of a type in ``parents``) needs directly."""
+
+    def references(self, resource: Resource) -> Iterable[Resource]:
+        """The resources, of any type, that one of this type names in its settings; circles are allowed."""
+        return ()
+
+    def find(self, name_or_id: str) -> Resource:
+        """One resource by id, or by name when just one has it.
+
+        :raises NotFound: no resource has this id or name.
+        :raises InvalidInput: several have this name.
+        """
+        try:
+            return self.show(name_or_id)
+        except NotFound:
+            named = [resource for resource in self.list() if resource.name == name_or_id]
+            if not named:
+                raise
+        if len(named) > 1:
+            ids = ", ".join(resource.id for resource in named)
+            raise InvalidInput(f"{len(named)} resources of type {self.type} are called '{name_or_id}'",
+                               advice=f"Use an id: {ids}")
+        return named[0]
+
+    def select(self, selector: str) -> Sequence[Resource]:
+        """All resources that carry a tag (``tag:NAME``) or a metadata item (``metadata:KEY=VALUE``).
+
+        :raises InvalidInput: this type has none.
+        """
+        raise InvalidInput(f"resources of type {self.type} cannot be chosen by '{selector}'")
+
+
+Action: TypeAlias = Literal["create", "reuse", "impossible"]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a restore will do about one resource; decided before anything is done, and then followed.
+
+    :param name: what it will be called.
+    :param reason: why it is re-used or impossible; what is different from the original.
+    :param new_id: the id of what is re-used.
+    :param attributes: what will become of each attribute.
+    :param needs: how much of each quota it takes (names of ``refloat.cloud.quota``).
+    :param decisions: what the hooks will follow; JSON, only the plugin itself reads it.
+    :param conflicts: what is taken or missing in the cloud and what will be done instead, one sentence each.
+    """
+
+    action: Action
+    name: str = ""
+    reason: str = ""
+    new_id: str = ""
+    attributes: tuple[AttributeOutcome, ...] = ()
+    needs: Mapping[str, int] = field(default_factory=dict)
+    decisions: Mapping[str, Any] = field(default_factory=dict)
+    conflicts: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON; the inverse is :meth:`from_json`."""
+        return {
+            "action": self.action,
+            "name": self.name,
+            "reason": self.reason,
+            "new_id": self.new_id,
+            "attributes": [outcome.to_json() for outcome in self.attributes],
+            "needs": dict(self.needs),
+            "decisions": dict(self.decisions),
+            "conflicts": list(self.conflicts),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Planned:
+        """The inverse of :meth:`to_json`."""
+        fields = dict(data)
+        fields["attributes"] = tuple(AttributeOutcome(**outcome) for outcome in data["attributes"])
+        fields["conflicts"] = tuple(data["conflicts"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True)
+class PlanContext:
+    """What a plugin may look at when it plans the restore of one resource. It changes nothing.
+
+    :param graph: what is being restored; a resource that the checkpoint holds but that is not in it was
+        left out by the user and has to be found in the cloud as it is, or done without.
+    :param planned: what was decided for a resource of the graph that this one needs or, for
+        references, possibly not yet (None).
+    :param listing: all things of a kind in the project (``refloat.cloud.kinds``), read once per restore plan.
+    """
+
+    resource: Resource
+    section: Section
+    graph: Graph
+    parameters: Mapping[str, Any]
+    cloud: Cloud
+    planned: Callable[[ResourceKey], Planned | None]
+    listing: Callable[[str], list[Any]]
+
+    def restored_name(self, original: str) -> str:
+        """What the restored resource is to be called: ``restore_name`` with ``{name}`` filled in."""
+        wanted = self.parameters.get("restore_name")
+        return str(wanted).replace("{name}", original) if wanted else original
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """One thing that a restore hook made or re-used; hooks return ``{"restored": [it.to_json()]}``."""
+
+    type: str
+    source_id: str
+    new_id: str
+    name: str = ""
+    reused: bool = False
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON, with the ``status`` that restores report: ``created`` or ``reused``."""
+        return {
+            "type": self.type,
+            "source_id": self.source_id,
+            "new_id": self.new_id,
+            "name": self.name,
+            "status": "reused" if self.reused else "created",
+            "reason": self.reason,
+        }
+
+
+class Hooks:
+    """One operation on one resource: any of the four hooks, each ``def on_...(self, context)``.
+
+    A hook returns a JSON mapping (or None), or is a generator that yields waits
+    (``context.cloud.wait(...)``) and returns one. It may be run again after a crash, from its start,
+    so it *observes, then acts*: all that it creates, it creates through ``context.ensure``.
+
+    What the results mean:
+
+    * protect: the merged results of a resource's hooks are its section. Items whose name
+      begins with ``_`` are not stored.
+    * restore: ``{"restored": [Restored(...).to_json(), ...]}``; other items are for other hooks.
+    * verify: ``{"ok": bool, "reason": str}``.
+    * delete: nothing.
+    """
+
+    @classmethod
+    def implemented(cls) -> tuple[str, ...]:
+        """The hooks that this class has, in their order."""
+        return tuple(name for name in HOOKS if callable(getattr(cls, name, None)))
+
+
+Hook: TypeAlias = "Callable[[HookContext], Mapping[str, Any] | HookBody | None]"
+
+
+RESTORE_NAME = Option("restore_name", "Name of the restored resource; {name} stands for the original name")
+
+
+class ProtectionPlugin(ABC):
+    """Protects, restores, verifies and deletes resources of one type, in one way."""
+
+    name: ClassVar[str]
+    """How providers name it: ``volume-cinder-backup``."""
+    resource_type: ClassVar[str]
+    description: ClassVar[str] = ""
+    attributes: ClassVar[tuple[Attribute, ...]] = ()
+    options: ClassVar[Mapping[OperationKind, tuple[Option, ...]]] = {}
+
+    protect: ClassVar[type[Hooks]] = Hooks
+    restore: ClassVar[type[Hooks]] = Hooks
+    verify: ClassVar[type[Hooks]] = Hooks
+    delete: ClassVar[type[Hooks]] = Hooks
+
+    def hooks(self, operation: OperationKind) -> Hooks:
+        """A fresh object with the hooks of an operation."""
+        chosen: dict[str, type[Hooks]] = {
+            "protect": self.protect,
+            "restore": self.restore,
+            "verify": self.verify,
+            "delete": self.delete,
+        }
+        return chosen[operation]()
+
+    @abstractmethod
+    def plan_restore(self, context: PlanContext) -> Planned:
+        """Decide what a restore will do about one resource. Reads the cloud, changes nothing."""

@@ -1,0 +1,172 @@
+"""What a hook is given: its resource, the cloud, its durable memory and its part of the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from refloat.cloud import Cloud, Marker, StatusWait
+from refloat.cloud.removal import removal
+from refloat.cloud.trace import trace
+from refloat.errors import Cancelled
+from refloat.graph import Graph, Resource, ResourceKey
+from refloat.resources.base import Planned, Section
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that an operation created, or was about to create."""
+
+    source: str
+    """``TYPE#ID`` of the resource it is for."""
+    role: str
+    kind: str
+    id: str
+    """Empty while it is only intended."""
+    clue: Mapping[str, Any]
+
+
+class Journal(Protocol):
+    """The durable list of what an operation creates; kept by the records room."""
+
+    def find(self, source: str, role: str) -> Entry | None:
+        """What was written down for a role."""
+        ...
+
+    def intend(self, entry: Entry) -> None:
+        """Write down, durably, that something is about to be created."""
+        ...
+
+    def made(self, source: str, role: str, identity: str) -> None:
+        """Write down that it was created."""
+        ...
+
+    def forget(self, source: str, role: str) -> None:
+        """Write down that it is gone again, or never was."""
+        ...
+
+    def entries(self) -> list[Entry]:
+        """All that is written down, oldest first."""
+        ...
+
+
+class Stream(Protocol):
+    """Bytes to be read in order."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class DataStore(Protocol):
+    """The part of the bank that hooks see."""
+
+    def put(self, stream: Stream | Iterable[bytes], size: int | None, progress: Callable[[int, int], None],
+            cancelled: Callable[[], bool]) -> dict[str, Any]:
+        """Store a stream; returns its data reference (JSON with at least ``size`` and ``digest``)."""
+        ...
+
+    def open(self, ref: Mapping[str, Any]) -> Any:
+        """A verified reader: ``read(n)``, iteration, ``size``."""
+        ...
+
+    def verify(self, ref: Mapping[str, Any], progress: Callable[[int, int], None],
+               cancelled: Callable[[], bool]) -> None:
+        """Read everything back. :raises BankDamaged: something is not what was written."""
+        ...
+
+
+@dataclass(frozen=True)
+class HookContext:
+    """All that a hook may use.
+
+    :param results: the results of a resource's finished hooks so far, merged; empty for a resource
+        whose hooks have not run or that is not part of this operation.
+    :param section: what was protected (restore, verify, delete); empty when protecting.
+    :param planned: what the restore plan decided for this resource (restore only).
+    :param progress: tell how many bytes of how many are done (total 0: unknown).
+    """
+
+    operation_id: str
+    checkpoint_id: str
+    resource: Resource
+    graph: Graph
+    parameters: Mapping[str, Any]
+    cloud: Cloud
+    journal: Journal
+    data: DataStore
+    results: Callable[[ResourceKey], Mapping[str, Any]]
+    section: Section
+    planned: Planned
+    progress: Callable[[int, int], None]
+    cancelled: Callable[[], bool]
+
+    def ensure(
+        self,
+        kind: str,
+        role: str,
+        create: Callable[[Marker], Any],
+        *,
+        clue: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Create something once, however often the hook is run; returns its id.
+
+        :param kind: a name of ``refloat.cloud.kinds``: it tells how to find it, and how to undo it.
+        :param role: what it is for this resource; unique among what the resource's hooks create.
+        :param create: creates it, marked with the marker it is given, and returns it (or its id).
+        :param clue: how to find it when it cannot carry a mark: ``{"id": ...}`` when the id is
+            chosen by the caller, ``{"name": ..., "known": [ids]}`` when only a name tells it from
+            those known before.
+        """
+        self.check_cancelled()
+        source = str(self.resource.key)
+        entry = self.journal.find(source, role)
+        if entry is not None and entry.id:
+            return entry.id
+        marker = self.marker(role)
+        if entry is None:
+            self.journal.intend(Entry(source, role, kind, "", dict(clue or {})))
+        else:
+            # It was about to be created when the last attempt ended: it may be there.
+            found = trace(self.cloud, kind, marker, entry.clue)
+            if found:
+                self.journal.made(source, role, found)
+                return found
+        thing = create(marker)
+        identity = thing if isinstance(thing, str) else str(thing.id)
+        self.journal.made(source, role, identity)
+        return identity
+
+    def created(self, role: str) -> str:
+        """The id of what ``ensure`` made for a role; empty when it did not, or when it was discarded."""
+        entry = self.journal.find(str(self.resource.key), role)
+        return entry.id if entry else ""
+
+    def discard(self, role: str) -> Generator[StatusWait, Any, None]:
+        """Remove something temporary that ``ensure`` made: ``yield from context.discard(role)``."""
+        source = str(self.resource.key)
+        entry = self.journal.find(source, role)
+        if entry is None:
+            return
+        if entry.id:
+            yield from removal(self.cloud, entry.kind, entry.id)
+        self.journal.forget(source, role)
+
+    def marker(self, role: str) -> Marker:
+        """The mark of what this operation creates for this resource in a role."""
+        return Marker(self.operation_id, self.resource.id, role)
+
+    def new_id(self, type: str, source_id: str) -> str | None:  # noqa: A002
+        """The id that a resource of the checkpoint has in this restore; None when it is not part of it.
+
+        Only what this resource needs (directly or not) is sure to be there when a hook other than
+        ``on_complete`` runs; what it refers to, in ``on_complete``.
+        """
+        for restored in self.results(ResourceKey(type, source_id)).get("restored", ()):
+            if restored["source_id"] == source_id and restored["type"] == type:
+                return str(restored["new_id"])
+        return None
+
+    def check_cancelled(self) -> None:
+        """:raises Cancelled: the operation is being stopped."""
+        if self.cancelled():
+            raise Cancelled("stopped", resource=str(self.resource))

@@ -1,0 +1,35 @@
+"""Finds the kinds of resources that are installed, through the entry point group ``refloat.resources``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
+
+from refloat.errors import InvalidInput
+from refloat.resources.base import Protectable, ProtectionPlugin
+
+GROUP = "refloat.resources"
+
+
+@cache
+def protectables() -> Mapping[str, type[Protectable]]:
+    """Every protectable by resource type, in alphabetical order of type."""
+    found = [entry.load().PROTECTABLE for entry in entry_points(group=GROUP)]
+    return {protectable.type: protectable for protectable in sorted(found, key=lambda p: p.type)}
+
+
+@cache
+def plugins() -> Mapping[str, type[ProtectionPlugin]]:
+    """Every protection plugin by name."""
+    modules = [entry.load() for entry in entry_points(group=GROUP)]
+    return {plugin.name: plugin for module in modules for plugin in module.PLUGINS}
+
+
+def protectable(type_name: str) -> type[Protectable]:
+    """The protectable of a type. :raises InvalidInput: no kind of that type is installed."""
+    found = protectables().get(type_name)
+    if found is None:
+        raise InvalidInput(f"'{type_name}' is not a type of resource that can be protected",
+                           advice=f"Types: {', '.join(protectables())}")
+    return found
