@@ -86,7 +86,9 @@ class Graph:
             self._references[resource.key] = {}
             return resource
         if resource.extra:
-            merged = Resource(known.type, known.id, known.name or resource.name, {**known.extra, **resource.extra})
+            merged = Resource(
+                known.type, known.id, known.name or resource.name, {**known.extra, **resource.extra}
+            )
             self._nodes[resource.key] = merged
         return self._nodes[resource.key]
 

@@ -107,9 +107,13 @@ class Cloud:
                     session = self.connection.session
                     project, user = session.get_project_id(), session.get_user_id()
             except CloudError as exc:
-                raise AuthFailed(exc.message, reason=exc.reason, request_id=exc.request_id, advice=exc.advice) from exc
+                raise AuthFailed(
+                    exc.message, reason=exc.reason, request_id=exc.request_id, advice=exc.advice
+                ) from exc
             if not project:
-                raise AuthFailed("could not log in to the cloud", reason="the credentials are not for a project")
+                raise AuthFailed(
+                    "could not log in to the cloud", reason="the credentials are not for a project"
+                )
             return str(project), str(user)
 
     def __getattr__(self, service: str) -> Any:

@@ -37,10 +37,12 @@ def explain(exc: Exception, what: str, resource: object = "") -> RefloatError:
     }
     if isinstance(exc, (sdk_exceptions.NotFoundException, ka_exceptions.NotFound)):
         return NotFound(message, **fields)
-    if isinstance(exc, sdk_exceptions.HttpException) and exc.status_code == 401 or isinstance(exc, _AUTH):
+    if (isinstance(exc, sdk_exceptions.HttpException) and exc.status_code == 401) or isinstance(exc, _AUTH):
         return AuthFailed(message, **fields, advice="Check the credentials in clouds.yaml")
     if isinstance(exc, _MISSING) or "endpoint for" in str(exc):
-        return ServiceMissing(message, **fields, advice="This cloud does not offer the service, or not to you")
+        return ServiceMissing(
+            message, **fields, advice="This cloud does not offer the service, or not to you"
+        )
     return CloudError(message, **fields)
 
 

@@ -56,7 +56,8 @@ def _kind(
 
     def list_all(connection: Connection) -> Iterable[Any]:
         scope = {"project_id": connection.current_project_id} if service == "network" else {}
-        return getattr(getattr(connection, service), many)(**fixed, **scope)
+        things: Iterable[Any] = getattr(getattr(connection, service), many)(**fixed, **scope)
+        return things
 
     def remove(connection: Connection, identity: str) -> None:
         getattr(getattr(connection, service), f"delete_{name}")(identity, ignore_missing=False)
@@ -70,7 +71,7 @@ def _get_interface(connection: Connection, identity: str) -> Any:
 
 def _remove_interface(connection: Connection, identity: str) -> None:
     router, _, port = identity.partition(":")
-    connection.network.remove_interface_from_router(router, port_id=port)
+    connection.network.remove_interface_from_router(router, port=port)
 
 
 def _get_association(connection: Connection, identity: str) -> Any:
@@ -106,12 +107,32 @@ KINDS: Mapping[str, Kind] = {
         _kind(
             "volume",
             "block_storage",
-            busy=("creating", "downloading", "restoring-backup", "backing-up", "attaching", "detaching", "in-use"),
+            busy=(
+                "creating",
+                "downloading",
+                "restoring-backup",
+                "backing-up",
+                "attaching",
+                "detaching",
+                "in-use",
+            ),
             waits_gone=True,
             query={"details": True},
         ),
-        _kind("snapshot", "block_storage", busy=("creating", "backing-up"), waits_gone=True, query={"details": True}),
-        _kind("backup", "block_storage", busy=("creating", "restoring"), waits_gone=True, query={"details": True}),
+        _kind(
+            "snapshot",
+            "block_storage",
+            busy=("creating", "backing-up"),
+            waits_gone=True,
+            query={"details": True},
+        ),
+        _kind(
+            "backup",
+            "block_storage",
+            busy=("creating", "restoring"),
+            waits_gone=True,
+            query={"details": True},
+        ),
         Kind("image", "image", _get_image, _list_images, _remove_image),
         _kind("network", "network"),
         _kind("subnet", "network"),

@@ -14,16 +14,28 @@ Headroom = Mapping[str, int]
 ``networks``, ``subnets``, ``ports``, ``routers``, ``security_groups``, ``security_group_rules``,
 ``floating_ips``, ``server_groups``."""
 
-_COMPUTE = {"servers": ("instances", "instances_used"), "cores": ("total_cores", "total_cores_used"),
-            "ram": ("total_ram", "total_ram_used"), "server_groups": ("server_groups", "server_groups_used")}
-_STORAGE = {"volumes": ("maxTotalVolumes", "totalVolumesUsed"),
-            "gigabytes": ("maxTotalVolumeGigabytes", "totalGigabytesUsed"),
-            "snapshots": ("maxTotalSnapshots", "totalSnapshotsUsed"),
-            "backups": ("maxTotalBackups", "totalBackupsUsed"),
-            "backup_gigabytes": ("maxTotalBackupGigabytes", "totalBackupGigabytesUsed")}
-_NETWORK = {"networks": "network", "subnets": "subnet", "ports": "port", "routers": "router",
-            "security_groups": "security_group", "security_group_rules": "security_group_rule",
-            "floating_ips": "floatingip"}
+_COMPUTE = {
+    "servers": ("instances", "instances_used"),
+    "cores": ("total_cores", "total_cores_used"),
+    "ram": ("total_ram", "total_ram_used"),
+    "server_groups": ("server_groups", "server_groups_used"),
+}
+_STORAGE = {
+    "volumes": ("maxTotalVolumes", "totalVolumesUsed"),
+    "gigabytes": ("maxTotalVolumeGigabytes", "totalGigabytesUsed"),
+    "snapshots": ("maxTotalSnapshots", "totalSnapshotsUsed"),
+    "backups": ("maxTotalBackups", "totalBackupsUsed"),
+    "backup_gigabytes": ("maxTotalBackupGigabytes", "totalBackupGigabytesUsed"),
+}
+_NETWORK = {
+    "networks": "network",
+    "subnets": "subnet",
+    "ports": "port",
+    "routers": "router",
+    "security_groups": "security_group",
+    "security_group_rules": "security_group_rule",
+    "floating_ips": "floatingip",
+}
 
 
 def headroom(cloud: Cloud) -> Headroom:
@@ -74,5 +86,7 @@ def _network(cloud: Cloud) -> dict[str, int]:
     free: dict[str, int] = {}
     for name, field in _NETWORK.items():
         entry = details.get(field, {})
-        free.update(_free(name, entry.get("limit"), int(entry.get("used", 0)) + int(entry.get("reserved", 0))))
+        free.update(
+            _free(name, entry.get("limit"), int(entry.get("used", 0)) + int(entry.get("reserved", 0)))
+        )
     return free

@@ -99,7 +99,8 @@ class Watcher:
                     self._end(waiter, error=explain(exc, f"watch for {waiter.text}"))
             return False
         self._failures = 0
-        return any([self._judge(waiter, found.get(waiter.id)) for waiter in waiters])
+        moved = [self._judge(waiter, found.get(waiter.id)) for waiter in waiters]
+        return any(moved)
 
     def _fetch(self, ids: Iterable[str]) -> dict[str, Any]:
         wanted = list(dict.fromkeys(ids))
@@ -119,14 +120,18 @@ class Watcher:
             if waiter.gone:
                 self._end(waiter, result=None)
             else:
-                self._end(waiter, error=WaitFailed(f"gave up waiting for {waiter.text}", reason="it was deleted"))
+                self._end(
+                    waiter, error=WaitFailed(f"gave up waiting for {waiter.text}", reason="it was deleted")
+                )
             return True
         status = status_of_thing(thing)
         if not waiter.gone and waiter.ready(thing):
             self._end(waiter, result=thing)
             return True
         if waiter.failed(thing):
-            self._end(waiter, error=WaitFailed(f"gave up waiting for {waiter.text}", reason=_fault(thing, status)))
+            self._end(
+                waiter, error=WaitFailed(f"gave up waiting for {waiter.text}", reason=_fault(thing, status))
+            )
             return True
         if time.monotonic() > waiter.deadline:
             reason = f"it is still '{status}' after the time allowed"

@@ -64,7 +64,9 @@ def outcomes(
         source = attribute.read(section)
         change = changes.get(attribute.name)
         if change is not None:
-            result.append(AttributeOutcome(attribute.name, source, change.restored, change.fidelity, change.reason))
+            result.append(
+                AttributeOutcome(attribute.name, source, change.restored, change.fidelity, change.reason)
+            )
         else:
             restored = None if attribute.fidelity == "lost" else source
             reason = "" if attribute.fidelity == "exact" else attribute.how

@@ -59,7 +59,11 @@ class Protectable(ABC):
 
     @abstractmethod
     def show(self, identity: str) -> Resource:
-        """One resource by id. :raises NotFound: it is not there, or its state does not allow protecting it."""
+        """One resource by id.
+
+        :raises NotFound: it is not there.
+        :raises Conflict: its state does not allow protecting it.
+        """
 
     @abstractmethod
     def dependants(self, parent: Resource) -> Iterable[Resource]:
@@ -83,8 +87,10 @@ class Protectable(ABC):
                 raise
         if len(named) > 1:
             ids = ", ".join(resource.id for resource in named)
-            raise InvalidInput(f"{len(named)} resources of type {self.type} are called '{name_or_id}'",
-                               advice=f"Use an id: {ids}")
+            raise InvalidInput(
+                f"{len(named)} resources of type {self.type} are called '{name_or_id}'",
+                advice=f"Use an id: {ids}",
+            )
         return named[0]
 
     def select(self, selector: str) -> Sequence[Resource]:

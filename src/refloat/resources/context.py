@@ -54,14 +54,21 @@ class Journal(Protocol):
 class Stream(Protocol):
     """Bytes to be read in order."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes; empty at the end."""
+        ...
 
 
 class DataStore(Protocol):
     """The part of the bank that hooks see."""
 
-    def put(self, stream: Stream | Iterable[bytes], size: int | None, progress: Callable[[int, int], None],
-            cancelled: Callable[[], bool]) -> dict[str, Any]:
+    def put(
+        self,
+        stream: Stream | Iterable[bytes],
+        size: int | None,
+        progress: Callable[[int, int], None],
+        cancelled: Callable[[], bool],
+    ) -> dict[str, Any]:
         """Store a stream; returns its data reference (JSON with at least ``size`` and ``digest``)."""
         ...
 
@@ -69,8 +76,9 @@ class DataStore(Protocol):
         """A verified reader: ``read(n)``, iteration, ``size``."""
         ...
 
-    def verify(self, ref: Mapping[str, Any], progress: Callable[[int, int], None],
-               cancelled: Callable[[], bool]) -> None:
+    def verify(
+        self, ref: Mapping[str, Any], progress: Callable[[int, int], None], cancelled: Callable[[], bool]
+    ) -> None:
         """Read everything back. :raises BankDamaged: something is not what was written."""
         ...
 

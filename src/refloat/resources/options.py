@@ -31,7 +31,9 @@ class Option:
     def convert(self, value: Any) -> Any:
         """The value in the option's type. :raises InvalidInput: it is not one."""
         if self.choices and value not in self.choices:
-            raise InvalidInput(f"'{value}' is not a value of {self.name}", advice=f"Use {' or '.join(self.choices)}")
+            raise InvalidInput(
+                f"'{value}' is not a value of {self.name}", advice=f"Use {' or '.join(self.choices)}"
+            )
         if self.type is bool:
             return self._boolean(value)
         if self.type is int and not isinstance(value, bool):
@@ -74,4 +76,7 @@ def settle(options: Iterable[Option], given: Mapping[str, Any], where: str) -> d
             f"{where} has no parameter '{unknown[0]}'",
             advice=f"It has: {', '.join(sorted(known))}" if known else "It has none",
         )
-    return {name: option.convert(given[name]) if name in given else option.default for name, option in known.items()}
+    return {
+        name: option.convert(given[name]) if name in given else option.default
+        for name, option in known.items()
+    }

@@ -30,6 +30,8 @@ def protectable(type_name: str) -> type[Protectable]:
     """The protectable of a type. :raises InvalidInput: no kind of that type is installed."""
     found = protectables().get(type_name)
     if found is None:
-        raise InvalidInput(f"'{type_name}' is not a type of resource that can be protected",
-                           advice=f"Types: {', '.join(protectables())}")
+        raise InvalidInput(
+            f"'{type_name}' is not a type of resource that can be protected",
+            advice=f"Types: {', '.join(protectables())}",
+        )
     return found
