@@ -95,6 +95,14 @@ class Cloud:
         return self._identity[1]
 
     @cached_property
+    def roles(self) -> frozenset[str]:
+        """The names of the roles this user has in the project, implied ones included."""
+        self.project_id  # noqa: B018 - a refused login must say so
+        with explained("read one's own roles"):
+            session = self.connection.session
+            return frozenset(str(role).lower() for role in session.auth.get_access(session).role_names)
+
+    @cached_property
     def auth_url(self) -> str:
         """Where this cloud's identity service is: what tells one cloud from another."""
         return str(self.connection.config.auth.get("auth_url", "")) if self.connection.config else ""

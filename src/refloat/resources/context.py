@@ -89,6 +89,7 @@ class HookContext:
 
     :param results: the results of a resource's finished hooks so far, merged; empty for a resource
         whose hooks have not run or that is not part of this operation.
+    :param mapping: the new id of (type, source id), over all that finished hooks have restored.
     :param section: what was protected (restore, verify, delete); empty when protecting.
     :param planned: what the restore plan decided for this resource (restore only).
     :param progress: tell how many bytes of how many are done (total 0: unknown).
@@ -103,6 +104,7 @@ class HookContext:
     journal: Journal
     data: DataStore
     results: Callable[[ResourceKey], Mapping[str, Any]]
+    mapping: Callable[[str, str], str | None]
     section: Section
     planned: Planned
     progress: Callable[[int, int], None]
@@ -164,15 +166,13 @@ class HookContext:
         return Marker(self.operation_id, self.resource.id, role)
 
     def new_id(self, type: str, source_id: str) -> str | None:  # noqa: A002
-        """The id that a resource of the checkpoint has in this restore; None when it is not part of it.
+        """The id that a thing of the checkpoint has in this restore; None when it is not part of it.
 
+        Any type of which some hook returned a ``Restored``, also of things inside a resource such as subnets.
         Only what this resource needs (directly or not) is sure to be there when a hook other than
         ``on_complete`` runs; what it refers to, in ``on_complete``.
         """
-        for restored in self.results(ResourceKey(type, source_id)).get("restored", ()):
-            if restored["source_id"] == source_id and restored["type"] == type:
-                return str(restored["new_id"])
-        return None
+        return self.mapping(type, source_id)
 
     def check_cancelled(self) -> None:
         """:raises Cancelled: the operation is being stopped."""
