@@ -100,7 +100,8 @@ class Cloud:
         self.project_id  # noqa: B018 - a refused login must say so
         with explained("read one's own roles"):
             session = self.connection.session
-            return frozenset(str(role).lower() for role in session.auth.get_access(session).role_names)
+            auth: Any = session.auth
+            return frozenset(str(role).lower() for role in auth.get_access(session).role_names)
 
     @cached_property
     def auth_url(self) -> str:
