@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,17 +14,33 @@ from refloat.graph import Graph, Resource, ResourceKey
 from refloat.resources.base import Planned, Section
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Protocol):
     """One thing that an operation created, or was about to create."""
 
-    source: str
-    """``TYPE#ID`` of the resource it is for."""
-    role: str
-    kind: str
-    id: str
-    """Empty while it is only intended."""
-    clue: Mapping[str, Any]
+    @property
+    def source(self) -> str:
+        """``TYPE#ID`` of the resource it is for."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """What it is for that resource."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """A name of ``refloat.cloud.kinds``."""
+        ...
+
+    @property
+    def id(self) -> str:
+        """Empty while it is only intended."""
+        ...
+
+    @property
+    def clue(self) -> Mapping[str, Any]:
+        """How to find it when it cannot carry a mark."""
+        ...
 
 
 class Journal(Protocol):
@@ -34,7 +50,7 @@ class Journal(Protocol):
         """What was written down for a role."""
         ...
 
-    def intend(self, entry: Entry) -> None:
+    def intend(self, source: str, role: str, kind: str, clue: Mapping[str, Any]) -> None:
         """Write down, durably, that something is about to be created."""
         ...
 
@@ -46,7 +62,7 @@ class Journal(Protocol):
         """Write down that it is gone again, or never was."""
         ...
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Sequence[Entry]:
         """All that is written down, oldest first."""
         ...
 
@@ -134,7 +150,7 @@ class HookContext:
             return entry.id
         marker = self.marker(role)
         if entry is None:
-            self.journal.intend(Entry(source, role, kind, "", dict(clue or {})))
+            self.journal.intend(source, role, kind, clue or {})
         else:
             # It was about to be created when the last attempt ended: it may be there.
             found = trace(self.cloud, kind, marker, entry.clue)

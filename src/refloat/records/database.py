@@ -1,0 +1,84 @@
+"""Opens the database and brings its tables up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from refloat.errors import RefloatError
+
+HEAD = "0001"
+"""The newest migration. Compared before Alembic is loaded, which takes longer than most commands."""
+
+
+class Database:
+    """The records' database: SQLite in a file, or PostgreSQL.
+
+    :param url: an SQLAlchemy URL. The folder of an SQLite file is made, for this user alone.
+    :raises RefloatError: it cannot be opened, or was made by a newer Refloat.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        parsed = make_url(url)
+        connect: dict[str, Any] = {}
+        if parsed.get_backend_name() == "sqlite":
+            if parsed.database:
+                Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            connect = {"timeout": 60}
+        elif parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.engine: Engine = create_engine(parsed, connect_args=connect, pool_pre_ping=not connect)
+        if connect:
+            event.listen(self.engine, "connect", _tune_sqlite)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._migrate()
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session whose changes are committed at the end, or none of them."""
+        with self._sessions.begin() as session:
+            yield session
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def _migrate(self) -> None:
+        try:
+            with self.engine.connect() as connection:
+                known = inspect(connection).has_table("alembic_version")
+                version = (
+                    connection.scalar(text("SELECT version_num FROM alembic_version")) if known else None
+                )
+        except SQLAlchemyError as exc:
+            raise RefloatError(
+                "could not open the database",
+                reason=str(getattr(exc, "orig", None) or exc),
+                advice="Check REFLOAT_DATABASE_URL, or the folder's owner and free space",
+            ) from exc
+        if version == HEAD:
+            return
+        if version is not None and version > HEAD:
+            raise RefloatError(
+                f"the database was made by a newer Refloat (schema {version}, this one knows {HEAD})",
+                advice="Upgrade Refloat",
+            )
+        from refloat.records.migrate import upgrade
+
+        upgrade(self.engine)
+
+
+def _tune_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    # WAL lets other processes read while one writes; FULL keeps what was committed through a power cut.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,123 @@
+"""Plans: what users want protected together."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from refloat.errors import InvalidInput, NotFound
+from refloat.records.database import Database
+from refloat.records.tables import PlanRow
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One plan. ``resources`` is ``[{"type", "id", "name"} | {"type", "select"}]``; ``parameters`` is
+    settings by ``TYPE`` or ``TYPE#ID``. Times are UTC, ISO 8601."""
+
+    id: str
+    project_id: str
+    name: str
+    description: str
+    provider: str
+    resources: Sequence[Mapping[str, Any]]
+    parameters: Mapping[str, Mapping[str, Any]]
+    created_at: str
+    updated_at: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def _plan(row: PlanRow) -> Plan:
+    fields = {name: getattr(row, name) for name in Plan.__slots__}
+    for name in ("created_at", "updated_at"):
+        fields[name] = f"{fields[name].isoformat(timespec='seconds')}Z" if fields[name] else ""
+    return Plan(**fields)
+
+
+class Plans:
+    """The plans of one project."""
+
+    def __init__(self, database: Database, project_id: str) -> None:
+        self._database = database
+        self._project_id = project_id
+
+    def create(
+        self,
+        name: str,
+        provider: str,
+        resources: Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, Mapping[str, Any]],
+        description: str = "",
+    ) -> Plan:
+        """Remember a new plan."""
+        row = PlanRow(
+            id=str(uuid.uuid4()),
+            project_id=self._project_id,
+            name=name,
+            description=description,
+            provider=provider,
+            resources=[dict(resource) for resource in resources],
+            parameters={key: dict(value) for key, value in parameters.items()},
+            created_at=_now(),
+        )
+        with self._database.session() as session:
+            session.add(row)
+        return _plan(row)
+
+    def list(self) -> list[Plan]:
+        """All plans of the project, oldest first."""
+        query = (
+            select(PlanRow)
+            .where(PlanRow.project_id == self._project_id)
+            .order_by(PlanRow.created_at, PlanRow.id)
+        )
+        with self._database.session() as session:
+            return [_plan(row) for row in session.scalars(query)]
+
+    def find(self, name_or_id: str) -> Plan:
+        """One plan by id, or by name when just one has it.
+
+        :raises NotFound: there is none.
+        :raises InvalidInput: several have this name.
+        """
+        found = [plan for plan in self.list() if name_or_id in (plan.id, plan.name)]
+        exact = [plan for plan in found if plan.id == name_or_id]
+        if exact:
+            return exact[0]
+        if not found:
+            raise NotFound(f"there is no plan '{name_or_id}'", advice="See: refloat plan list")
+        if len(found) > 1:
+            raise InvalidInput(
+                f"{len(found)} plans are called '{name_or_id}'",
+                advice=f"Use an id: {', '.join(plan.id for plan in found)}",
+            )
+        return found[0]
+
+    def update(self, plan_id: str, **changes: Any) -> Plan:
+        """Change fields of a plan."""
+        with self._database.session() as session:
+            row = session.get_one(PlanRow, plan_id)
+            for name, value in changes.items():
+                setattr(row, name, value)
+            row.updated_at = _now()
+            session.flush()
+            return _plan(row)
+
+    def delete(self, plan_id: str) -> None:
+        """Forget a plan; its checkpoints stay."""
+        with self._database.session() as session:
+            row = session.get(PlanRow, plan_id)
+            if row is not None:
+                session.delete(row)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
