@@ -1,0 +1,91 @@
+"""Does nothing, in all four hooks of all four operations."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from refloat.resources.attributes import Attribute, outcomes
+from refloat.resources.base import (
+    RESTORE_NAME,
+    Hooks,
+    OperationKind,
+    PlanContext,
+    Planned,
+    ProtectionPlugin,
+    Restored,
+)
+from refloat.resources.context import HookContext
+from refloat.resources.noop.protectable import TYPE
+from refloat.resources.options import Option
+
+ATTRIBUTES = (Attribute("name", "exact"),)
+
+OPTIONS: Mapping[OperationKind, tuple[Option, ...]] = {"restore": (RESTORE_NAME,)}
+
+
+class NoopHooks(Hooks):
+    """Four hooks that change nothing and tell nothing."""
+
+    def on_prepare_begin(self, context: HookContext) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    def on_prepare_finish(self, context: HookContext) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    def on_main(self, context: HookContext) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    def on_complete(self, context: HookContext) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+
+class NoopProtect(NoopHooks):
+    """Remembers the name."""
+
+    def on_main(self, context: HookContext) -> Mapping[str, Any]:
+        """The section: a name."""
+        return {"name": context.resource.name}
+
+
+class NoopRestore(NoopHooks):
+    """Makes an id up."""
+
+    def on_complete(self, context: HookContext) -> Mapping[str, Any]:
+        """The new id: always the same for one operation."""
+        key = context.resource.key
+        new_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{context.operation_id}:{key}"))
+        return {"restored": [Restored(key.type, key.id, new_id, context.planned.name).to_json()]}
+
+
+class NoopVerify(NoopHooks):
+    """Is always content."""
+
+    def on_main(self, context: HookContext) -> Mapping[str, Any]:
+        """Nothing can be wrong with nothing."""
+        return {"ok": True, "reason": ""}
+
+
+class NoopPlugin(ProtectionPlugin):
+    """Goes through the motions for resources that are nowhere."""
+
+    name = "noop"
+    resource_type = TYPE
+    description = "Does nothing, for trying out and measuring"
+    attributes = ATTRIBUTES
+    options = OPTIONS
+
+    protect = NoopProtect
+    restore = NoopRestore
+    verify = NoopVerify
+    delete = NoopHooks
+
+    def plan_restore(self, context: PlanContext) -> Planned:
+        """Always possible."""
+        name = context.restored_name(str(context.section.get("name", context.resource.name)))
+        return Planned("create", name=name, attributes=outcomes(ATTRIBUTES, context.section))
