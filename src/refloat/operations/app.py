@@ -1,0 +1,429 @@
+"""Everything a user can do, as methods: what the command, and later the service, call."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from refloat.bank import Bank, create_key, load_key
+from refloat.bank.checkpoint import CheckpointInfo
+from refloat.cloud import Cloud
+from refloat.engine.program import Ended, Event
+from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
+from refloat.graph import Graph, Resource
+from refloat.operations.discovery import Discovery
+from refloat.operations.programs import OperationProgram, Services
+from refloat.operations.providers import Provider, check_parameters, find_provider
+from refloat.operations.restoreplan import RestorePlan
+from refloat.operations.settings import Settings
+from refloat.records.database import Database
+from refloat.records.operations import Operation, Operations
+from refloat.records.plans import Plan, Plans
+from refloat.resources.base import OperationKind
+from refloat.resources.registry import protectables
+
+Parameters = Mapping[str, Mapping[str, Any]]
+
+LANES = {"nova": 8, "cinder": 8, "glance": 2, "neutron": 8}
+"""How many hooks may use a service at once."""
+
+WORKERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointState:
+    """A checkpoint as users see it: from the bank when it exists, from the records while it is being made.
+
+    :param status: ``available``, ``protecting``, ``parked``, ``interrupted``, ``deleting`` or ``damaged``.
+    """
+
+    id: str
+    status: str
+    created_at: str
+    project_id: str
+    provider: str
+    plan: Mapping[str, Any]
+    reason: str = ""
+    operation_id: str = ""
+
+
+class Refloat:
+    """One user's Refloat: a cloud, a bank and a memory. Opens each when it is first used.
+
+    :param cloud_name: an entry of ``clouds.yaml``; None: ``OS_CLOUD`` or the ``OS_*`` variables.
+    :param listener: told what operations that run in this process do.
+    :param notify: told, in a sentence, what the user should know (a new key was made...).
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        cloud_name: str | None = None,
+        *,
+        listener: Callable[[Event], None] | None = None,
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
+        self.settings = settings or Settings.load()
+        self.cloud = Cloud(cloud_name)
+        self._listener = listener
+        self._notify = notify or (lambda _sentence: None)
+        self._lock = threading.RLock()
+
+    # --- what is opened on first use
+
+    @cached_property
+    def database(self) -> Database:
+        """The records."""
+        return Database(self.settings.database_url)
+
+    @cached_property
+    def bank(self) -> Bank:
+        """The bank; made, with a new key, when there is none."""
+        key_file = self.settings.key_file
+        if not key_file.exists():
+            if Bank.exists(self.settings.bank_url):
+                raise InvalidInput(
+                    f"the bank {self.settings.bank_url} cannot be read without its key",
+                    reason=f"there is no file {key_file}",
+                    advice="Put the copy of the key back, or name it with REFLOAT_BANK_KEY",
+                )
+            create_key(key_file)
+            self._notify(
+                f"Made a new bank key, {key_file}. Keep a copy of it elsewhere: "
+                "without it no checkpoint can be read."
+            )
+        key = load_key(key_file)
+        return Bank.open(self.settings.bank_url, key, create=not Bank.exists(self.settings.bank_url))
+
+    @cached_property
+    def plans(self) -> Plans:
+        """The project's plans."""
+        return Plans(self.database, self.cloud.project_id)
+
+    @cached_property
+    def operations(self) -> Operations:
+        """The project's operations."""
+        return Operations(self.database, self.cloud.project_id)
+
+    @cached_property
+    def engine(self) -> Any:
+        """The engine, with the four kinds of operations registered."""
+        from refloat.engine.engine import Engine
+        from refloat.operations.kinds import PROGRAMS
+
+        engine = Engine(self.settings.engine_url, workers=WORKERS, lanes=LANES, listener=self._listener)
+        for kind, program in PROGRAMS.items():
+            engine.register(kind, self._factory(program))
+        return engine
+
+    def _factory(self, program: type[OperationProgram]) -> Callable[[str, Any], OperationProgram]:
+        return lambda operation_id, payload: program(operation_id, payload, self.services)
+
+    @cached_property
+    def services(self) -> Services:
+        """What operations work with."""
+        return Services(self.cloud, self.bank, self.database)
+
+    def close(self) -> None:
+        """Close what was opened. Operations that run here are parked."""
+        for name in ("engine", "database", "cloud"):
+            if name in self.__dict__:
+                getattr(self, name).close()
+
+    def __enter__(self) -> Refloat:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    # --- protectables
+
+    def types(self) -> list[str]:
+        """The types of resources that can be protected."""
+        return list(protectables())
+
+    def resources(self, type_name: str) -> list[Resource]:
+        """The project's resources of a type."""
+        return Discovery(self.cloud).of_type(type_name).list()
+
+    def tree(self, type_name: str, name_or_id: str) -> tuple[Resource, Graph]:
+        """A resource and the graph of all that it needs."""
+        discovery = Discovery(self.cloud)
+        root = discovery.of_type(type_name).find(name_or_id)
+        return root, discovery.graph([root])
+
+    # --- plans
+
+    def create_plan(
+        self,
+        name: str,
+        resources: Sequence[tuple[str, str]],
+        *,
+        provider: str = "default",
+        parameters: Parameters | None = None,
+        description: str = "",
+    ) -> Plan:
+        """Make a plan.
+
+        :param resources: pairs of a type and an id, a name, ``tag:NAME`` or ``metadata:KEY=VALUE``.
+        :raises InvalidInput: nothing is named, a type is not protected, or a parameter is wrong.
+        :raises NotFound: a resource or the provider does not exist.
+        """
+        chosen = find_provider(provider)
+        entries = self._entries(chosen, resources)
+        check_parameters(chosen.plugins(), "protect", parameters or {})
+        if not name.strip():
+            raise InvalidInput("a plan needs a name")
+        return self.plans.create(name, chosen.name, entries, parameters or {}, description)
+
+    def update_plan(
+        self,
+        name_or_id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        resources: Sequence[tuple[str, str]] | None = None,
+        parameters: Parameters | None = None,
+    ) -> Plan:
+        """Change what is given, leave the rest."""
+        plan = self.plans.find(name_or_id)
+        chosen = find_provider(plan.provider)
+        changes: dict[str, Any] = {}
+        if name is not None:
+            changes["name"] = name
+        if description is not None:
+            changes["description"] = description
+        if resources is not None:
+            changes["resources"] = self._entries(chosen, resources)
+        if parameters is not None:
+            check_parameters(chosen.plugins(), "protect", parameters)
+            changes["parameters"] = {key: dict(value) for key, value in parameters.items()}
+        return self.plans.update(plan.id, **changes) if changes else plan
+
+    def _entries(self, provider: Provider, resources: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+        if not resources:
+            raise InvalidInput("a plan needs at least one resource", advice="Name it with --resource TYPE=ID")
+        discovery = Discovery(self.cloud)
+        for type_name, _wanted in resources:
+            discovery.of_type(type_name)
+            provider.plugin(type_name)
+        named = [discovery.name(type_name, wanted) for type_name, wanted in resources]
+        return list(
+            {
+                tuple(sorted(entry.items())) if "select" in entry else (entry["type"], entry["id"]): entry
+                for entry in named
+            }.values()
+        )
+
+    # --- checkpoints
+
+    def checkpoints(self) -> list[CheckpointState]:
+        """The project's checkpoints, newest first, and those that are being made."""
+        found = {info.id: _state_of(info) for info in self.bank.checkpoints(self.cloud.project_id)}
+        for operation in self.operations.list():
+            known = found.get(operation.checkpoint_id)
+            if operation.kind == "protect" and known is None and operation.state in {"running", "parked"}:
+                found[operation.checkpoint_id] = CheckpointState(
+                    operation.checkpoint_id,
+                    "parked" if operation.state == "parked" else "protecting",
+                    operation.created_at,
+                    operation.project_id,
+                    str(operation.payload["provider"]),
+                    operation.payload["plan"],
+                    operation_id=operation.id,
+                )
+            if (
+                operation.kind == "delete"
+                and known is not None
+                and operation.state in {"running", "parked", "failed"}
+            ):
+                found[operation.checkpoint_id] = replace(
+                    known,
+                    status="deleting",
+                    operation_id=operation.id,
+                    reason=str((operation.error or {}).get("reason", "")),
+                )
+        return sorted(found.values(), key=lambda state: state.created_at, reverse=True)
+
+    def checkpoint_id(self, identity: str) -> str:
+        """The whole id of a checkpoint that exists, from its beginning.
+
+        :raises NotFound: there is none.
+        :raises InvalidInput: several ids begin so.
+        """
+        fits = [info for info in self.bank.checkpoints(self.cloud.project_id) if info.id.startswith(identity)]
+        exact = [info.id for info in fits if info.id == identity]
+        if exact:
+            return exact[0]
+        if not fits or not identity:
+            raise NotFound(f"there is no checkpoint '{identity}'", advice="See: refloat checkpoint list")
+        if len(fits) > 1:
+            raise InvalidInput(
+                f"{len(fits)} checkpoints begin with '{identity}'", advice="Give more of the id"
+            )
+        return fits[0].id
+
+    def checkpoint(self, identity: str) -> Any:
+        """One checkpoint, read and verified. :raises NotFound: there is none."""
+        return self.bank.checkpoint(self.checkpoint_id(identity))
+
+    # --- operations
+
+    def protect(self, plan_name_or_id: str) -> Operation:
+        """Start to protect a plan; the checkpoint's id is in the operation."""
+        plan = self.plans.find(plan_name_or_id)
+        return self._start(
+            "protect",
+            {
+                "plan": {"id": plan.id, "name": plan.name, "resources": list(plan.resources)},
+                "provider": plan.provider,
+                "checkpoint_id": str(uuid.uuid4()),
+                "parameters": plan.parameters,
+            },
+        )
+
+    def restore(
+        self,
+        checkpoint: str,
+        *,
+        only: Iterable[str] = (),
+        parameters: Parameters | None = None,
+        keep_on_failure: bool = False,
+    ) -> Operation:
+        """Start to restore a checkpoint.
+
+        :param only: ``TYPE#ID`` or ``TYPE#NAME`` of what to restore with all that it needs; empty: everything.
+        :param keep_on_failure: park a failed restore, to be resumed, rather than undo it.
+        """
+        payload = self._reading_payload("restore", checkpoint, parameters)
+        return self._start("restore", {**payload, "only": list(only)}, keep_on_failure=keep_on_failure)
+
+    def restore_plan(
+        self, checkpoint: str, *, only: Iterable[str] = (), parameters: Parameters | None = None
+    ) -> RestorePlan:
+        """What such a restore would do now. Changes nothing."""
+        from refloat.operations.restore import RestoreProgram
+
+        payload = {**self._reading_payload("restore", checkpoint, parameters), "only": list(only)}
+        return RestoreProgram(str(uuid.uuid4()), payload, self.services).plan()
+
+    def verify(self, checkpoint: str, *, parameters: Parameters | None = None) -> Operation:
+        """Start to verify a checkpoint."""
+        return self._start("verify", self._reading_payload("verify", checkpoint, parameters))
+
+    def delete_checkpoint(self, checkpoint: str) -> Operation:
+        """Start to delete a checkpoint. :raises Conflict: it is being restored, verified or deleted."""
+        payload = self._reading_payload("delete", checkpoint, None)
+        for operation in self.operations.list():
+            if operation.checkpoint_id == payload["checkpoint_id"] and operation.state in {
+                "running",
+                "parked",
+            }:
+                raise Conflict(
+                    f"the checkpoint is in use by {operation.kind} operation {operation.id}",
+                    advice=f"Wait for it, or: refloat operation cancel {operation.id}",
+                )
+        return self._start("delete", payload)
+
+    def _reading_payload(
+        self, kind: OperationKind, identity: str, parameters: Parameters | None
+    ) -> dict[str, Any]:
+        checkpoint = self.checkpoint(identity)
+        provider = find_provider(checkpoint.info.provider)
+        check_parameters(provider.plugins(), kind, parameters or {})
+        plan = {
+            "id": str(checkpoint.info.plan.get("id", "")),
+            "name": str(checkpoint.info.plan.get("name", "")),
+        }
+        return {
+            "plan": plan,
+            "provider": provider.name,
+            "checkpoint_id": checkpoint.info.id,
+            "parameters": {key: dict(value) for key, value in (parameters or {}).items()},
+        }
+
+    def _start(
+        self, kind: OperationKind, payload: dict[str, Any], *, keep_on_failure: bool = False
+    ) -> Operation:
+        identity = str(uuid.uuid4())
+        payload = {
+            **payload,
+            "project_id": self.cloud.project_id,
+            "cloud": {"name": self.cloud.name or "", "auth_url": self.cloud.auth_url},
+        }
+        operation = self.operations.create(identity, kind, payload)
+        self.engine.start(identity, kind, payload, on_failure="park" if keep_on_failure else "undo")
+        return operation
+
+    def wait(self, operation_id: str, timeout: float | None = None) -> Operation:
+        """Wait for an operation to end or be parked; what it came to is then in the records.
+
+        :param timeout: seconds.
+        :raises TimeoutError: it has not ended.
+        """
+        ended: Ended = self.engine.wait(operation_id, timeout)
+        return self._write_down(operation_id, ended)
+
+    def _write_down(self, operation_id: str, ended: Ended) -> Operation:
+        error = dict(ended.error) if ended.error else None
+        if ended.undo_error:
+            error = {
+                **(error or {}),
+                "left_behind": str(ended.undo_error.get("left_behind", "")),
+                "advice": str(ended.undo_error.get("advice", "")),
+            }
+        self.operations.ended(operation_id, ended.state, ended.result, error)
+        return self.operations.get(operation_id)
+
+    def resume(self, identity: str) -> Operation:
+        """Go on with an operation that was parked or whose process is gone.
+
+        :raises Conflict: it runs in another process, or has ended.
+        """
+        operation = self.operations.get(identity)
+        if operation.state not in {"running", "parked"}:
+            raise Conflict(f"the operation has ended ({operation.state}); there is nothing to resume")
+        self._start_if_unknown(operation)
+        self.engine.resume(operation.id)
+        self.operations.ended(operation.id, "running", None, None)
+        return operation
+
+    def cancel(self, identity: str) -> Operation:
+        """Stop an operation and remove what it created; one that failed to clean up tries again."""
+        operation = self.operations.get(identity)
+        if operation.state in {"succeeded", "cancelled"}:
+            raise Conflict(f"the operation has ended ({operation.state}); there is nothing to cancel")
+        self._start_if_unknown(operation)
+        self.engine.cancel(operation.id)
+        return operation
+
+    def stop(self, operation_id: str) -> None:
+        """Park an operation that runs here."""
+        self.engine.stop(operation_id)
+
+    def _start_if_unknown(self, operation: Operation) -> None:
+        """An operation whose process ended between writing it down and starting it is known to us alone."""
+        try:
+            self.engine.state(operation.id)
+        except NotFound:
+            self.engine.start(operation.id, operation.kind, operation.payload)
+
+
+def _state_of(info: CheckpointInfo) -> CheckpointState:
+    return CheckpointState(
+        info.id,
+        "damaged" if info.damaged else "available",
+        info.created_at,
+        info.project_id,
+        info.provider,
+        info.plan,
+        reason=info.reason,
+        operation_id=str((info.extra or {}).get("operation_id", "")),
+    )
+
+
+__all__ = ["CheckpointState", "Refloat", "RefloatError"]

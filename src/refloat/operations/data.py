@@ -1,0 +1,53 @@
+"""The bank's data as hooks see it: one writer for the checkpoint that is being written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from refloat.bank import Bank
+from refloat.bank.writer import Writer
+from refloat.errors import BankError
+from refloat.resources.context import Stream
+
+
+class BankData:
+    """Data streams of one checkpoint; the writer is opened when the first is stored."""
+
+    def __init__(self, bank: Bank, checkpoint_id: str, *, writing: bool) -> None:
+        self._bank = bank
+        self._checkpoint_id = checkpoint_id
+        self._writing = writing
+        self._writer: Writer | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def writer(self) -> Writer:
+        """The checkpoint's writer. :raises BankError: this operation does not write."""
+        if not self._writing:
+            raise BankError("this operation only reads the bank")
+        with self._lock:
+            if self._writer is None:
+                self._writer = self._bank.writer(self._checkpoint_id)
+            return self._writer
+
+    def put(
+        self,
+        stream: Stream | Iterable[bytes],
+        size: int | None,
+        progress: Callable[[int, int], None],
+        cancelled: Callable[[], bool],
+    ) -> dict[str, Any]:
+        """Store a stream; durable when it returns."""
+        return self.writer.put_data(stream, size=size, progress=progress, cancelled=cancelled)
+
+    def open(self, ref: Mapping[str, Any]) -> Any:
+        """A verified reader of what ``put`` stored."""
+        return self._bank.open_data(ref)
+
+    def verify(
+        self, ref: Mapping[str, Any], progress: Callable[[int, int], None], cancelled: Callable[[], bool]
+    ) -> None:
+        """Read everything back. :raises BankDamaged: it is not what was written."""
+        self._bank.verify_data(ref, progress=progress, cancelled=cancelled)

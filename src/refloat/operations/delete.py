@@ -1,0 +1,33 @@
+"""Delete: what a checkpoint keeps in the cloud goes, then what it keeps in the bank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from refloat.engine.program import Body, Json, Outcome, StepRun
+from refloat.errors import NotFound
+from refloat.operations.reading import ReadingProgram
+from refloat.resources.base import OperationKind
+
+
+class DeleteProgram(ReadingProgram):
+    """Payload: ``checkpoint_id``, ``provider``, ``parameters``."""
+
+    kind: ClassVar[OperationKind] = "delete"
+
+    def prepare(self, run: StepRun) -> Json:
+        """Read what there is to delete."""
+        return {"graph": self.whole_graph.to_json()}
+
+    def finish(self, prepared: Json, run: StepRun) -> Json:
+        """Remove the manifest, and all data that no other checkpoint needs."""
+        try:
+            freed = self.services.bank.delete(self.checkpoint_id).freed
+        except NotFound:  # repeated after a crash
+            freed = 0
+        return {"id": self.checkpoint_id, "status": "deleted", "freed_bytes": freed}
+
+    def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
+        """Nothing comes back: what is deleted stays so, and deleting again does the rest."""
+        return None

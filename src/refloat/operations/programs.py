@@ -1,0 +1,217 @@
+"""What all operations share: hooks run as steps, with their context, and everything created can be undone."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+from refloat.bank import Bank
+from refloat.cloud import Cloud, Marker
+from refloat.cloud.removal import removal
+from refloat.cloud.trace import trace
+from refloat.engine.dag import Dag
+from refloat.engine.program import Body, Json, Outcome, StepRun
+from refloat.errors import RefloatError
+from refloat.graph import Graph, Resource, ResourceKey
+from refloat.operations.compile import compile_hooks, step_name, step_of
+from refloat.operations.data import BankData
+from refloat.operations.providers import Provider, find_provider, settings_for
+from refloat.records.database import Database
+from refloat.records.operations import SqlJournal
+from refloat.resources.base import OperationKind, Planned, ProtectionPlugin, Section
+from refloat.resources.context import HookContext
+
+
+@dataclass(frozen=True)
+class Services:
+    """What operations work with."""
+
+    cloud: Cloud
+    bank: Bank
+    database: Database
+
+
+class OperationProgram(ABC):
+    """One operation: what it prepares, the hooks it runs, how it ends and how it is undone.
+
+    :param payload: JSON: ``provider``, ``checkpoint_id``, ``parameters`` and what the kind adds.
+    """
+
+    kind: ClassVar[OperationKind]
+
+    def __init__(self, operation_id: str, payload: Json, services: Services) -> None:
+        self.operation_id = operation_id
+        self.payload = payload
+        self.services = services
+        self.journal = SqlJournal(services.database, operation_id)
+        self._lock = threading.Lock()
+        self._graph: Graph | None = None
+        self._mapping: dict[tuple[str, str], str] = {}
+        self._mapped: set[ResourceKey] = set()
+
+    @property
+    def checkpoint_id(self) -> str:
+        """The checkpoint that is written or read."""
+        return str(self.payload["checkpoint_id"])
+
+    @cached_property
+    def provider(self) -> Provider:
+        """The provider whose plugins do the work."""
+        return find_provider(self.payload["provider"])
+
+    @cached_property
+    def plugins(self) -> Mapping[str, ProtectionPlugin]:
+        """The provider's plugins by resource type."""
+        return self.provider.plugins()
+
+    @cached_property
+    def data(self) -> BankData:
+        """The bank's data, as hooks see it."""
+        return BankData(self.services.bank, self.checkpoint_id, writing=self.kind == "protect")
+
+    # What each kind of operation decides for itself
+
+    @abstractmethod
+    def prepare(self, run: StepRun) -> Json:
+        """The graph (under ``graph``) and whatever else the steps need."""
+
+    @abstractmethod
+    def finish(self, prepared: Json, run: StepRun) -> Json:
+        """What the operation results in."""
+
+    def section(self, key: ResourceKey) -> Section:
+        """A resource's section; empty when protecting."""
+        return {}
+
+    def planned(self, prepared: Json, key: ResourceKey) -> Planned:
+        """What was decided for a resource; only restores decide."""
+        return Planned("create")
+
+    # What the engine asks for
+
+    def dag(self, prepared: Json) -> Dag:
+        """The hooks of all resources in their order."""
+        return compile_hooks(self.graph(prepared), lambda node: self._hooks_of(node.type))
+
+    def step(self, prepared: Json, run: StepRun) -> Json | Body:
+        """Run one hook."""
+        key, hook = step_of(run.step)
+        plugin = self.plugins[key.type]
+        body = getattr(plugin.hooks(self.kind), hook, None)
+        if body is None:  # a step that only keeps the order
+            return None
+        context = self._context(prepared, self.graph(prepared)[key], plugin, run)
+        outcome = body(context)
+        return outcome if isinstance(outcome, Generator) else self._json(outcome)
+
+    def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
+        """Remove all that the operation created, newest first."""
+        return self._undo()
+
+    def _undo(self) -> Body:
+        failures: list[RefloatError] = []
+        removed = 0
+        for entry in reversed(self.journal.entries()):
+            try:
+                marker = Marker(self.operation_id, ResourceKey.parse(entry.source).id, entry.role)
+                identity = entry.id or trace(self.services.cloud, entry.kind, marker, entry.clue)
+                if identity:
+                    removed += yield from removal(self.services.cloud, entry.kind, identity)
+            except RefloatError as exc:
+                # Go on: one thing that cannot be removed must not keep the others there.
+                exc.left_behind = f"{entry.kind.replace('_', ' ')} {entry.id or entry.role}"
+                failures.append(exc)
+                continue
+            self.journal.forget(entry.source, entry.role)
+        if failures:
+            left = ", ".join(error.left_behind for error in failures)
+            first = failures[0]
+            raise RefloatError(
+                "could not remove everything that was created",
+                reason=str(first.reason or first),
+                request_id=first.request_id,
+                left_behind=left,
+                advice=f"Try again with: refloat operation cancel {self.operation_id}",
+            )
+        return {"removed": removed}
+
+    # Shared by the kinds
+
+    def graph(self, prepared: Json) -> Graph:
+        """The operation's graph."""
+        with self._lock:
+            if self._graph is None:
+                self._graph = Graph.from_json(prepared["graph"])
+            return self._graph
+
+    def results(self, run: StepRun, key: ResourceKey) -> dict[str, Any]:
+        """The merged results of a resource's finished hooks."""
+        merged: dict[str, Any] = {}
+        for hook in self._hooks_of(key.type):
+            try:
+                merged.update(run.results(step_name(key, hook)) or {})
+            except KeyError:
+                continue
+        return merged
+
+    def _hooks_of(self, resource_type: str) -> Iterable[str]:
+        plugin = self.plugins.get(resource_type)
+        return type(plugin.hooks(self.kind)).implemented() if plugin else ()
+
+    def _context(
+        self, prepared: Json, resource: Resource, plugin: ProtectionPlugin, run: StepRun
+    ) -> HookContext:
+        graph = self.graph(prepared)
+
+        def results(key: ResourceKey) -> Mapping[str, Any]:
+            return self.results(run, key) if key in graph else {}
+
+        def mapping(kind: str, source_id: str) -> str | None:
+            return self._new_id(graph, run, kind, source_id)
+
+        return HookContext(
+            operation_id=self.operation_id,
+            checkpoint_id=self.checkpoint_id,
+            resource=resource,
+            graph=graph,
+            parameters=settings_for(plugin, self.kind, self.payload["parameters"], resource.id),
+            cloud=self.services.cloud,
+            journal=self.journal,
+            data=self.data,
+            results=results,
+            mapping=mapping,
+            section=self.section(resource.key),
+            planned=self.planned(prepared, resource.key),
+            progress=run.progress,
+            cancelled=run.cancelled,
+        )
+
+    def _new_id(self, graph: Graph, run: StepRun, kind: str, source_id: str) -> str | None:
+        """Look a restored thing up; results of finished resources are read once."""
+        wanted = (kind, source_id)
+        with self._lock:
+            if wanted in self._mapping:
+                return self._mapping[wanted]
+            for node in graph:
+                if node.key in self._mapped:
+                    continue
+                restored = self.results(run, node.key).get("restored")
+                if restored:
+                    self._mapped.add(node.key)
+                    self._mapping.update(
+                        ((item["type"], item["source_id"]), item["new_id"]) for item in restored
+                    )
+            return self._mapping.get(wanted)
+
+    @staticmethod
+    def _json(outcome: Mapping[str, Any] | None) -> Json:
+        return dict(outcome) if outcome is not None else None
+
+
+def stored_section(merged: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a resource's results goes into the checkpoint."""
+    return {name: value for name, value in merged.items() if not name.startswith("_")}

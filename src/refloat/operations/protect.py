@@ -1,0 +1,57 @@
+"""Protect: what a plan means today becomes a checkpoint in the bank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from refloat.engine.program import Body, Json, Outcome, StepRun
+from refloat.operations.discovery import Discovery
+from refloat.operations.programs import OperationProgram, stored_section
+from refloat.operations.providers import check_parameters, cover
+from refloat.resources.base import OperationKind
+
+
+class ProtectProgram(OperationProgram):
+    """Payload: ``plan`` ({id, name, resources...}), ``provider``, ``checkpoint_id``, ``parameters``."""
+
+    kind: ClassVar[OperationKind] = "protect"
+
+    def prepare(self, run: StepRun) -> Json:
+        """Find the plan's resources and all that they need."""
+        discovery = Discovery(self.services.cloud)
+        graph = discovery.graph(discovery.resolve(self.payload["plan"]["resources"]))
+        cover(self.plugins, graph, self.provider.name)
+        check_parameters(self.plugins, self.kind, self.payload["parameters"])
+        # The writer's mark is in the bank before anything is stored, and before it is asked what is there.
+        self.data.writer  # noqa: B018
+        return {"graph": graph.to_json(), "started_at": datetime.now(UTC).isoformat(timespec="seconds")}
+
+    def finish(self, prepared: Json, run: StepRun) -> Json:
+        """Write the manifest: from then on the checkpoint exists."""
+        graph = self.graph(prepared)
+        sections = {str(node.key): stored_section(self.results(run, node.key)) for node in graph}
+        self.data.writer.commit(
+            created_at=prepared["started_at"],
+            project_id=self.payload["project_id"],
+            plan=self.payload["plan"],
+            provider=self.provider.name,
+            extra={"cloud": self.payload.get("cloud", {}), "operation_id": self.operation_id},
+            graph=prepared["graph"],
+            sections=sections,
+        )
+        return {
+            "id": self.checkpoint_id,
+            "status": "available",
+            "resources": [{"type": node.type, "id": node.id, "name": node.name} for node in graph],
+        }
+
+    def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
+        """Remove what was made in the cloud, then what was stored in the bank."""
+        return self._undo_both()
+
+    def _undo_both(self) -> Body:
+        result = yield from self._undo()
+        self.data.writer.abandon()
+        return result

@@ -1,0 +1,125 @@
+"""Providers: named choices of protection plugins and a bank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from refloat.errors import InvalidInput, NotFound
+from refloat.graph import Graph
+from refloat.resources.base import OperationKind, ProtectionPlugin
+from refloat.resources.options import settle
+from refloat.resources.registry import plugins
+
+_COMMON = (
+    "project",
+    "server",
+    "keypair",
+    "server-group",
+    "image-bank",
+    "network",
+    "router",
+    "security-group",
+    "floating-ip",
+    "noop",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One provider: at most one plugin for each type of resource.
+
+    :param id: fixed for ever, so that plans and checkpoints can name it.
+    """
+
+    id: str
+    name: str
+    description: str
+    plugin_names: tuple[str, ...]
+
+    def plugins(self) -> Mapping[str, ProtectionPlugin]:
+        """The provider's plugins by resource type. :raises InvalidInput: one is not installed."""
+        installed = plugins()
+        missing = [name for name in self.plugin_names if name not in installed]
+        if missing:
+            raise InvalidInput(
+                f"provider {self.name} needs protection plugin '{missing[0]}', which is not installed"
+            )
+        return {installed[name].resource_type: installed[name]() for name in self.plugin_names}
+
+    def plugin(self, resource_type: str) -> ProtectionPlugin:
+        """The plugin for a type. :raises InvalidInput: the provider has none."""
+        found = self.plugins().get(resource_type)
+        if found is None:
+            raise InvalidInput(f"provider {self.name} does not protect resources of type {resource_type}")
+        return found
+
+
+PROVIDERS: tuple[Provider, ...] = (
+    Provider(
+        "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b01",
+        "default",
+        "Volumes as Cinder backups; disks and images in the bank",
+        (*_COMMON, "volume-cinder-backup"),
+    ),
+    Provider(
+        "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b02",
+        "snapshot",
+        "Volumes as Cinder snapshots, quick but on the storage of the originals; disks and images in the bank",
+        (*_COMMON, "volume-cinder-snapshot"),
+    ),
+    Provider(
+        "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b03",
+        "noop",
+        "Protects nothing; for trying out and measuring",
+        ("noop",),
+    ),
+)
+
+
+def find_provider(name_or_id: str) -> Provider:
+    """A provider by name or id. :raises NotFound: there is none."""
+    for provider in PROVIDERS:
+        if name_or_id in (provider.id, provider.name):
+            return provider
+    names = ", ".join(provider.name for provider in PROVIDERS)
+    raise NotFound(f"there is no provider '{name_or_id}'", advice=f"Providers: {names}")
+
+
+def check_parameters(
+    chosen: Mapping[str, ProtectionPlugin],
+    operation: OperationKind,
+    parameters: Mapping[str, Mapping[str, object]],
+) -> None:
+    """:raises InvalidInput: a parameter names an unknown type or setting, or has a wrong value."""
+    for where, given in parameters.items():
+        resource_type = where.partition("#")[0]
+        if resource_type not in chosen:
+            raise InvalidInput(
+                f"'{resource_type}' in a parameter is not a type that this provider protects",
+                advice=f"Types: {', '.join(sorted(chosen))}",
+            )
+        settle(chosen[resource_type].options.get(operation, ()), given, f"{where} ({operation})")
+
+
+def settings_for(
+    plugin: ProtectionPlugin,
+    operation: OperationKind,
+    parameters: Mapping[str, Mapping[str, object]],
+    resource_id: str,
+) -> dict[str, object]:
+    """All settings of one resource: its own before its type's before the defaults."""
+    kind = plugin.resource_type
+    given = {**parameters.get(kind, {}), **parameters.get(f"{kind}#{resource_id}", {})}
+    return settle(plugin.options.get(operation, ()), given, f"{kind} ({operation})")
+
+
+def cover(chosen: Mapping[str, ProtectionPlugin], graph: Graph, provider: str) -> None:
+    """:raises InvalidInput: a resource of the graph has no plugin."""
+    uncovered: Iterable[str] = (str(node) for node in graph if node.type not in chosen)
+    for resource in uncovered:
+        raise InvalidInput(
+            f"provider {provider} has no protection plugin for this type",
+            resource=resource,
+            advice="Choose another provider, or leave the resource out of the plan",
+        )

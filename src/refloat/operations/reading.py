@@ -1,0 +1,32 @@
+"""What operations on an existing checkpoint share."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from refloat.bank.checkpoint import Checkpoint
+from refloat.errors import BankDamaged
+from refloat.graph import Graph, ResourceKey
+from refloat.operations.programs import OperationProgram
+from refloat.resources.base import Section
+
+
+class ReadingProgram(OperationProgram):
+    """An operation on a checkpoint that exists."""
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint, read from the bank and verified."""
+        return self.services.bank.checkpoint(self.checkpoint_id)
+
+    @cached_property
+    def whole_graph(self) -> Graph:
+        """All that the checkpoint holds."""
+        return Graph.from_json(self.checkpoint.graph)
+
+    def section(self, key: ResourceKey) -> Section:
+        """A resource's section. :raises BankDamaged: the checkpoint has none."""
+        try:
+            return self.checkpoint.sections[str(key)]
+        except KeyError as exc:
+            raise BankDamaged("the checkpoint has no section for it", resource=str(key)) from exc

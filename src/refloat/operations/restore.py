@@ -1,0 +1,57 @@
+"""Restore: a checkpoint's resources come back, as the restore plan says beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from refloat.engine.program import Json, StepRun
+from refloat.graph import Graph, ResourceKey
+from refloat.operations.providers import check_parameters
+from refloat.operations.reading import ReadingProgram
+from refloat.operations.restoreplan import RestorePlan, chosen_part, make_restore_plan
+from refloat.resources.base import OperationKind, Planned
+
+
+class RestoreProgram(ReadingProgram):
+    """Payload: ``checkpoint_id``, ``provider``, ``parameters``, ``only`` (list of ``TYPE#ID``)."""
+
+    kind: ClassVar[OperationKind] = "restore"
+    _planned: Mapping[str, Planned] | None = None
+
+    def prepare(self, run: StepRun) -> Json:
+        """Make the restore plan; refuse, before anything is changed, what cannot be done."""
+        plan = self.plan()
+        plan.refuse_impossible()
+        return {"graph": plan.graph.to_json(), "planned": plan.planned_json()}
+
+    def plan(self) -> RestorePlan:
+        """What this restore will do. Changes nothing."""
+        check_parameters(self.plugins, self.kind, self.payload["parameters"])
+        graph = chosen_part(self.whole_graph, self.payload.get("only") or ())
+        return make_restore_plan(
+            graph, self.section, self.plugins, self.payload["parameters"], self.services.cloud
+        )
+
+    def planned(self, prepared: Json, key: ResourceKey) -> Planned:
+        """What the restore plan decided for a resource."""
+        return self._all_planned(prepared)[str(key)]
+
+    def _all_planned(self, prepared: Json) -> Mapping[str, Planned]:
+        with self._lock:
+            if self._planned is None:
+                self._planned = {key: Planned.from_json(data) for key, data in prepared["planned"].items()}
+            return self._planned
+
+    def finish(self, prepared: Json, run: StepRun) -> Json:
+        """Every resource that was made or re-used, with its old and new id."""
+        lines: list[dict[str, Any]] = []
+        graph: Graph = self.graph(prepared)
+        for node in graph:
+            lines.extend(self.results(run, node.key).get("restored", ()))
+        return {
+            "id": self.operation_id,
+            "checkpoint_id": self.checkpoint_id,
+            "status": "succeeded",
+            "resources": lines,
+        }

@@ -1,0 +1,122 @@
+"""The restore plan: what a restore will do, before it does it. The restore follows this very plan."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from refloat.cloud import Cloud
+from refloat.cloud.quota import Headroom, headroom
+from refloat.errors import Impossible, NotFound
+from refloat.graph import Graph, ResourceKey
+from refloat.operations.providers import settings_for
+from refloat.resources.base import PlanContext, Planned, ProtectionPlugin, Section
+
+
+@dataclass(frozen=True)
+class RestorePlan:
+    """What will become of each resource.
+
+    :param problems: why the restore cannot be done, one sentence each; empty when it can.
+    """
+
+    graph: Graph
+    planned: Mapping[ResourceKey, Planned]
+    needs: Mapping[str, int]
+    problems: tuple[str, ...]
+
+    def planned_json(self) -> dict[str, Any]:
+        """The decisions by ``TYPE#ID``, as JSON."""
+        return {str(key): planned.to_json() for key, planned in self.planned.items()}
+
+    def refuse_impossible(self) -> None:
+        """:raises Impossible: the restore cannot be done."""
+        if self.problems:
+            raise Impossible(
+                "the restore cannot be done, and nothing was changed", reason="; ".join(self.problems)
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """For people and programs: one item per resource, needs, problems."""
+        return {
+            "possible": not self.problems,
+            "problems": list(self.problems),
+            "needs": dict(self.needs),
+            "resources": [
+                {
+                    "type": node.type,
+                    "source_id": node.id,
+                    "source_name": node.name,
+                    "action": planned.action,
+                    "name": planned.name,
+                    "new_id": planned.new_id,
+                    "reason": planned.reason,
+                    "conflicts": list(planned.conflicts),
+                    "attributes": [outcome.to_json() for outcome in planned.attributes],
+                }
+                for node in self.graph.bottom_up()
+                for planned in (self.planned[node.key],)
+            ],
+        }
+
+
+def chosen_part(graph: Graph, only: Iterable[str]) -> Graph:
+    """The part of a checkpoint that the user chose, with all that it needs; all of it when nothing is chosen.
+
+    :param only: ``TYPE#ID`` or ``TYPE#NAME``.
+    :raises NotFound: the checkpoint does not hold such a resource.
+    """
+    wanted: list[ResourceKey] = []
+    for text in only:
+        key = ResourceKey.parse(text)
+        named = [node.key for node in graph if node.type == key.type and key.id in (node.id, node.name)]
+        if not named:
+            raise NotFound(
+                f"the checkpoint holds no {key.type} '{key.id}'", advice="See: refloat checkpoint show"
+            )
+        wanted.extend(named)
+    return graph.part(wanted) if wanted else graph
+
+
+def make_restore_plan(
+    graph: Graph,
+    section: Callable[[ResourceKey], Section],
+    plugins: Mapping[str, ProtectionPlugin],
+    parameters: Mapping[str, Mapping[str, object]],
+    cloud: Cloud,
+) -> RestorePlan:
+    """Ask every resource's plugin, what is needed first, and compare all needs with what is free."""
+    listed: dict[str, list[Any]] = {}
+    planned: dict[ResourceKey, Planned] = {}
+    problems: list[str] = []
+
+    def listing(kind: str) -> list[Any]:
+        if kind not in listed:
+            listed[kind] = cloud.list(kind)
+        return listed[kind]
+
+    for node in graph.bottom_up():
+        plugin = plugins.get(node.type)
+        if plugin is None:
+            planned[node.key] = Planned("impossible", node.name, f"no protection plugin for type {node.type}")
+        else:
+            settings = settings_for(plugin, "restore", parameters, node.id)
+            planned[node.key] = plugin.plan_restore(
+                PlanContext(node, section(node.key), graph, settings, cloud, planned.get, listing)
+            )
+        if planned[node.key].action == "impossible":
+            problems.append(f"{node}: {planned[node.key].reason}")
+    needs = sum((Counter(dict(item.needs)) for item in planned.values()), Counter())
+    if needs:
+        problems.extend(_over_quota(needs, headroom(cloud)))
+    return RestorePlan(graph, planned, dict(needs), tuple(problems))
+
+
+def _over_quota(needs: Mapping[str, int], free: Headroom) -> list[str]:
+    return [
+        f"it needs {amount} {name.replace('_', ' ')}, and the project's quota leaves {free[name]}"
+        for name, amount in sorted(needs.items())
+        if name in free and amount > free[name]
+    ]

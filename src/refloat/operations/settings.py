@@ -1,0 +1,42 @@
+"""Where Refloat keeps things, when nobody says otherwise. No configuration file is needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Places, from environment variables or the user's XDG folders.
+
+    :param database_url: ``REFLOAT_DATABASE_URL``: SQLite (``sqlite:////path``) or PostgreSQL.
+    :param bank_url: ``REFLOAT_BANK``: a folder or ``file://`` URL.
+    :param key_file: ``REFLOAT_BANK_KEY``: the file with the bank's key. Without it the bank cannot be read.
+    """
+
+    database_url: str
+    bank_url: str
+    key_file: Path
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read the environment. State may be lost; the bank and its key, elsewhere, may not."""
+        dirs = platformdirs.PlatformDirs("refloat")
+        return cls(
+            database_url=environ.get("REFLOAT_DATABASE_URL")
+            or f"sqlite:///{dirs.user_state_path}/refloat.sqlite",
+            bank_url=environ.get("REFLOAT_BANK") or str(dirs.user_data_path / "bank"),
+            key_file=Path(environ.get("REFLOAT_BANK_KEY") or dirs.user_config_path / "bank.key"),
+        )
+
+    @property
+    def engine_url(self) -> str:
+        """The engine's database: the same server, or a file beside the records' SQLite file."""
+        if self.database_url.startswith("sqlite"):
+            return f"{self.database_url.removesuffix('.sqlite')}-engine.sqlite"
+        return self.database_url

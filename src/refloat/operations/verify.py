@@ -1,0 +1,39 @@
+"""Verify: is everything that a checkpoint needs really there and unharmed."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from refloat.engine.program import Json, StepRun
+from refloat.operations.providers import check_parameters
+from refloat.operations.reading import ReadingProgram
+from refloat.resources.base import OperationKind
+
+
+class VerifyProgram(ReadingProgram):
+    """Payload: ``checkpoint_id``, ``provider``, ``parameters``."""
+
+    kind: ClassVar[OperationKind] = "verify"
+
+    def prepare(self, run: StepRun) -> Json:
+        """Read the checkpoint's metadata, which verifies it."""
+        check_parameters(self.plugins, self.kind, self.payload["parameters"])
+        return {"graph": self.whole_graph.to_json()}
+
+    def finish(self, prepared: Json, run: StepRun) -> Json:
+        """One line per resource: whether it could be restored, and why not."""
+        lines = []
+        for node in self.graph(prepared):
+            found = self.results(run, node.key)
+            ok = bool(found.get("ok", True))
+            lines.append(
+                {
+                    "type": node.type,
+                    "id": node.id,
+                    "name": node.name,
+                    "status": "good" if ok else "bad",
+                    "reason": str(found.get("reason", "")),
+                }
+            )
+        bad = sum(line["status"] == "bad" for line in lines)
+        return {"id": self.checkpoint_id, "status": "bad" if bad else "good", "resources": lines}
