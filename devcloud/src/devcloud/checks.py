@@ -1,0 +1,174 @@
+"""Does the cloud work? Each check makes it do something; that a process exists proves nothing."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from devcloud import shell
+from devcloud.cloud import FLAVORS, IMAGE, VOLUME_TYPES, Cloud
+from devcloud.errors import DevcloudError
+from devcloud.resources import connect
+from devcloud.services import OVN_NB, chassis_registered
+
+API_TIMEOUT = 15
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must work; `needs` names the services whose logs tell why it does not."""
+
+    name: str
+    probe: Callable[[Any], str]
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    name: str
+    ok: bool
+    says: str
+    seconds: float
+    needs: tuple[str, ...]
+
+
+class Bad(Exception):
+    """The check's own finding."""
+
+
+def _token(admin: Any) -> str:
+    admin.session.invalidate()
+    return f"token of {len(admin.authorize())} characters"
+
+
+def _image(admin: Any) -> str:
+    states = [image.status for image in admin.image.images(name=IMAGE)]
+    if "active" not in states:
+        raise Bad(f"image {IMAGE} is {states or 'missing'}")
+    return f"image {IMAGE} is active"
+
+
+def _placement(admin: Any) -> str:
+    answer = admin.placement.get("/resource_providers")
+    if answer.status_code != 200:
+        raise Bad(f"resource providers: HTTP {answer.status_code}")
+    return f"{len(answer.json()['resource_providers'])} resource provider(s)"
+
+
+def _network(admin: Any) -> str:
+    if not [network for network in admin.network.networks(name="public") if network.is_router_external]:
+        raise Bad("network public is missing")
+    return "network public is there"
+
+
+def _agents(admin: Any) -> str:
+    dead = [agent.agent_type for agent in admin.network.agents() if not agent.is_alive]
+    if dead:
+        raise Bad(f"not alive: {', '.join(dead)}")
+    return "all agents alive"
+
+
+def _compute(admin: Any) -> str:
+    missing = set(FLAVORS) - {flavor.name for flavor in admin.compute.flavors()}
+    if missing:
+        raise Bad(f"flavors missing: {', '.join(sorted(missing))}")
+    list(admin.compute.servers(all_projects=True, limit=1, paginated=False))
+    return "servers and flavors listed"
+
+
+def _up(services: Any, wanted: set[str]) -> str:
+    states = {service.binary: service.state for service in services}
+    bad = sorted(f"{name} {states.get(name, 'missing')}" for name in wanted if states.get(name) != "up")
+    if bad:
+        raise Bad(", ".join(bad))
+    return "up: " + ", ".join(sorted(wanted))
+
+
+def _compute_services(admin: Any) -> str:
+    return _up(admin.compute.services(), {"nova-compute", "nova-scheduler", "nova-conductor"})
+
+
+def _hypervisor(admin: Any) -> str:
+    found = list(admin.compute.hypervisors(details=True))
+    if not found:
+        raise Bad("no hypervisor: the compute host is not mapped to a cell")
+    if not [hypervisor for hypervisor in found if hypervisor.state == "up"]:
+        raise Bad("the hypervisor is down")
+    return f"{found[0].name} up"
+
+
+def _volumes(admin: Any) -> str:
+    missing = set(VOLUME_TYPES) - {kind.name for kind in admin.block_storage.types()}
+    if missing:
+        raise Bad(f"volume types missing: {', '.join(sorted(missing))}")
+    list(admin.block_storage.volumes(details=False, limit=1, paginated=False))
+    return "volumes and types listed"
+
+
+def _volume_services(admin: Any) -> str:
+    return _up(admin.block_storage.services(), {"cinder-volume", "cinder-scheduler", "cinder-backup"})
+
+
+def _chassis(_: Any) -> str:
+    if not chassis_registered()():
+        raise Bad("the chassis is not registered")
+    # north, northd, south and the chassis' own controller must all do their part for this to return
+    shell.run(["ovn-nbctl", "--timeout=8", f"--db=unix:{OVN_NB}", "--wait=hv", "sync"], timeout=10)
+    return "chassis registered and in step"
+
+
+def _objects(admin: Any) -> str:
+    store = admin.object_store
+    content = secrets.token_hex(16)
+    container, name = "devcloud-check", f"check-{content}"
+    store.create_container(container)
+    store.upload_object(container, name, data=content)
+    try:
+        if store.download_object(name, container) != content.encode():
+            raise Bad("an object came back with other content")
+    finally:
+        store.delete_object(name, container=container)
+    return "object put and got"
+
+
+def table(cloud: Cloud) -> list[Check]:
+    compute = ("nova-compute", "libvirtd") if cloud.options.libvirt else ("nova-compute",)
+    rows = [
+        Check("identity", _token, ("keystone",)),
+        Check("image", _image, ("glance-api",)),
+        Check("placement", _placement, ("placement",)),
+        Check("network", _network, ("neutron-api",)),
+        Check("network agents", _agents, ("ovn-controller", "neutron-api")),
+        Check("ovn chassis", _chassis, ("ovn-controller", "ovn-northd")),
+        Check("compute", _compute, ("nova-api",)),
+        Check("compute services", _compute_services, (*compute, "nova-scheduler", "nova-conductor")),
+        Check("hypervisor", _hypervisor, compute),
+        Check("volume", _volumes, ("cinder-api",)),
+        Check("volume services", _volume_services, ("cinder-volume", "cinder-scheduler", "cinder-backup")),
+    ]
+    if cloud.options.swift:
+        rows.append(Check("object store", _objects, ("swift-proxy",)))
+    return rows
+
+
+def run(cloud: Cloud, rows: list[Check] | None = None) -> list[Result]:
+    """Make all checks at once; none takes longer than a few API timeouts."""
+    rows = table(cloud) if rows is None else rows
+    admin = connect(cloud, timeout=API_TIMEOUT)
+
+    def one(check: Check) -> Result:
+        begun = time.monotonic()
+        try:
+            says, ok = check.probe(admin), True
+        except (Bad, DevcloudError) as error:
+            says, ok = str(error), False
+        except Exception as error:  # whatever a library raises, it is the answer to "does it work?"
+            says, ok = f"{type(error).__name__}: {error}", False
+        return Result(check.name, ok, says.strip(), time.monotonic() - begun, check.needs)
+
+    with ThreadPoolExecutor(len(rows) or 1) as pool:
+        return list(pool.map(one, rows))

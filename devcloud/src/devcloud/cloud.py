@@ -1,0 +1,191 @@
+"""One cloud: its name, its options and every path and address that belongs to it.
+
+Nothing here touches the machine except reading and writing the cloud's own options file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from devcloud.errors import UsageError
+
+DEFAULT_NAME = "main"
+DEFAULT_BASE = Path("/var/lib/devcloud")
+# Names of what all clouds share below the base directory.
+SHARED_NAMES = ("venv", "shared")
+# Unix socket addresses end at 107 bytes; the longest below a cloud's home is about 40.
+MAX_HOME = 64
+
+ADDRESS = "127.0.0.1"
+# The name of the one host of the cloud: the hypervisor's, the chassis', every service's. It has a dot
+# so that libvirt takes it as it is instead of asking a name server.
+HOSTNAME = "devcloud.localhost"
+REGION = "RegionOne"
+# Everything listens on loopback and holds nothing but test data: one password, and not a secret.
+PASSWORD = "secret"
+
+PORTS = {
+    "keystone": 5000,
+    "rabbitmq": 5672,
+    "swift-object": 6210,
+    "swift-container": 6211,
+    "swift-account": 6212,
+    "swift-proxy": 8080,
+    "nova-api": 8774,
+    "nova-metadata": 8775,
+    "cinder-api": 8776,
+    "placement": 8778,
+    "glance-api": 9292,
+    "neutron-api": 9696,
+    "memcached": 11211,
+}
+
+PUBLIC_CIDR = "172.24.4.0/24"
+PUBLIC_GATEWAY = "172.24.4.1"
+PUBLIC_POOL = ("172.24.4.10", "172.24.4.200")
+# The network namespace that stands for the world outside of the cloud, behind the network "public".
+OUTSIDE = "devcloud-outside"
+OUTSIDE_LINK = "devcloud-out"
+
+FLAVORS = {"tiny": (128, 1, 1), "tiny0": (128, 0, 1), "small": (256, 1, 1)}  # MiB, GiB, vCPUs
+VOLUME_TYPES = ("nfs", "nfs2")
+IMAGE = "guest"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a cloud is made with. Fixed until its state is wiped."""
+
+    isolated: bool = False
+    nova_driver: str = "libvirt"
+    without: tuple[str, ...] = ()
+
+    @property
+    def swift(self) -> bool:
+        return "swift" not in self.without
+
+    @property
+    def libvirt(self) -> bool:
+        return self.nova_driver == "libvirt"
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A named cloud below a base directory."""
+
+    name: str
+    base: Path
+    options: Options = field(default_factory=Options)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,23}", self.name) or self.name in SHARED_NAMES:
+            raise UsageError(
+                f"'{self.name}' cannot be a cloud's name: 1 to 24 of a-z 0-9 -, and not {', '.join(SHARED_NAMES)}"
+            )
+        if len(str(self.home)) > MAX_HOME:
+            raise UsageError(f"{self.home} is too long a path for unix sockets below it (limit {MAX_HOME})")
+
+    # -- shared by all clouds -------------------------------------------------------------------------
+    @property
+    def venv(self) -> Path:
+        return self.base / "venv"
+
+    @property
+    def bin(self) -> Path:
+        return self.venv / "bin"
+
+    @property
+    def shared(self) -> Path:
+        return self.base / "shared"
+
+    # -- this cloud's own -----------------------------------------------------------------------------
+    @property
+    def home(self) -> Path:
+        return self.base / self.name
+
+    @property
+    def etc(self) -> Path:
+        return self.home / "etc"
+
+    @property
+    def state(self) -> Path:
+        return self.home / "state"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def run(self) -> Path:
+        return self.home / "run"
+
+    @property
+    def clouds_yaml(self) -> Path:
+        return self.home / "clouds.yaml"
+
+    @property
+    def options_file(self) -> Path:
+        return self.home / "options.json"
+
+    @property
+    def database(self) -> Path:
+        """The database's directory: on tmpfs, where making the schemas is ten times faster."""
+        suffix = "" if self.base == DEFAULT_BASE else f"-{zlib.crc32(str(self.base).encode()):08x}"
+        return Path("/dev/shm") / f"devcloud-{self.name}{suffix}"
+
+    @property
+    def database_socket(self) -> Path:
+        return self.database / "mysqld.sock"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.run / "supervisor.sock"
+
+    def log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    # -- addresses ------------------------------------------------------------------------------------
+    def url(self, service: str, path: str = "") -> str:
+        return f"http://{ADDRESS}:{PORTS[service]}{path}"
+
+    def db_url(self, schema: str) -> str:
+        return f"mysql+pymysql://root@localhost/{schema}?unix_socket={self.database_socket}&charset=utf8mb4"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client of the cloud needs; the OpenStack client stands last on the PATH."""
+        path = os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        if str(self.bin) not in path.split(":"):
+            path = f"{path}:{self.bin}"
+        return {
+            "OS_CLIENT_CONFIG_FILE": str(self.clouds_yaml),
+            "OS_CLOUD": os.environ.get("OS_CLOUD") or "demo",
+            "DEVCLOUD_NAME": self.name,
+            "DEVCLOUD_HOME": str(self.base),
+            "PATH": path,
+        }
+
+    # -- options --------------------------------------------------------------------------------------
+    def save_options(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.options_file.write_text(json.dumps(asdict(self.options), indent=1) + "\n")
+
+
+def load(name: str | None = None, base: str | None = None) -> Cloud:
+    """The cloud `name` with the options it was made with; defaults for one that is not there yet."""
+    root = Path(base or os.environ.get("DEVCLOUD_HOME") or DEFAULT_BASE).absolute()
+    cloud = Cloud(name or os.environ.get("DEVCLOUD_NAME") or DEFAULT_NAME, root)
+    try:
+        stored = json.loads(cloud.options_file.read_text())
+    except FileNotFoundError:
+        return cloud
+    return Cloud(
+        cloud.name,
+        root,
+        Options(bool(stored["isolated"]), str(stored["nova_driver"]), tuple(stored["without"])),
+    )

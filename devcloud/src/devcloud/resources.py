@@ -1,0 +1,139 @@
+"""What a new cloud has in it: users, endpoints, flavors, the image, volume types, the public network.
+
+Everything is looked up first and made only if it is missing, so a second run changes nothing.
+The projects demo and demo2 are left empty.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import openstack
+
+from devcloud import shell
+from devcloud.cloud import FLAVORS, IMAGE, PASSWORD, PUBLIC_CIDR, PUBLIC_GATEWAY, PUBLIC_POOL, REGION
+from devcloud.cloud import VOLUME_TYPES, Cloud
+from devcloud.guest import guest_image
+from devcloud.render import CLOUDS, user_password
+
+API_TIMEOUT = 60
+
+
+def connect(cloud: Cloud, name: str = "admin", timeout: int = API_TIMEOUT) -> Any:
+    """A connection as one of the users of the clouds.yaml. (The SDK's proxies are untyped in use.)"""
+    os.environ["OS_CLIENT_CONFIG_FILE"] = str(cloud.clouds_yaml)
+    return openstack.connect(cloud=name, api_timeout=timeout)
+
+
+def endpoints(cloud: Cloud) -> list[tuple[str, str, str]]:
+    """Type, name and URL of each service of the catalogue (keystone's own is made by its bootstrap)."""
+    result = [
+        ("image", "glance", cloud.url("glance-api")),
+        ("placement", "placement", cloud.url("placement")),
+        ("network", "neutron", cloud.url("neutron-api")),
+        ("compute", "nova", cloud.url("nova-api", "/v2.1")),
+        ("block-storage", "cinder", cloud.url("cinder-api", "/v3")),
+        ("volumev3", "cinderv3", cloud.url("cinder-api", "/v3/%(project_id)s")),
+    ]
+    if cloud.options.swift:
+        result.append(("object-store", "swift", cloud.url("swift-proxy", "/v1/AUTH_%(project_id)s")))
+    return result
+
+
+def identity(cloud: Cloud) -> None:
+    api = connect(cloud).identity
+    roles = {role.name: role for role in api.roles()}
+    for name in ("service", "member", "reader", "manager", "admin"):
+        if name not in roles:
+            roles[name] = api.create_role(name=name)
+    projects = {project.name: project for project in api.projects()}
+    for name in ("service", *(project for project, _, _ in CLOUDS.values())):
+        if name not in projects:
+            projects[name] = api.create_project(name=name, domain_id="default")
+    users = {user.name: user for user in api.users()}
+
+    def user(name: str, password: str, project: str, *with_roles: str) -> None:
+        if name not in users:
+            users[name] = api.create_user(name=name, password=password, domain_id="default")
+        for role in with_roles:
+            api.assign_project_role_to_user(projects[project], users[name], roles[role])
+
+    for service in ("glance", "placement", "cinder", "neutron", "nova", "swift"):
+        user(service, PASSWORD, "service", "admin", "service")
+    for project, name, with_roles in CLOUDS.values():
+        user(name, user_password(name), project, *with_roles)
+
+    services = {service.type: service for service in api.services()}
+    there = {(endpoint.service_id, endpoint.interface) for endpoint in api.endpoints()}
+    for kind, name, url in endpoints(cloud):
+        if kind not in services:
+            services[kind] = api.create_service(type=kind, name=name)
+        for interface in ("public", "internal", "admin"):
+            if (services[kind].id, interface) not in there:
+                api.create_endpoint(
+                    service_id=services[kind].id, interface=interface, url=url, region_id=REGION
+                )
+
+
+def flavors(cloud: Cloud) -> None:
+    api = connect(cloud).compute
+    there = {flavor.name for flavor in api.flavors()}
+    for name, (ram, disk, vcpus) in FLAVORS.items():
+        if name not in there:
+            api.create_flavor(name=name, ram=ram, disk=disk, vcpus=vcpus)
+
+
+def image(cloud: Cloud) -> None:
+    connection = connect(cloud)
+    for found in connection.image.images(name=IMAGE):
+        if found.status == "active":
+            return
+        connection.image.delete_image(found)
+    # Plain calls: the SDK's own upload computes more checksums than it takes to send the file.
+    made = connection.image.create_image(
+        name=IMAGE, disk_format="qcow2", container_format="bare", visibility="public",
+        hw_disk_bus="virtio", hw_vif_model="virtio",
+    )  # fmt: skip
+    made.data = guest_image(cloud).read_bytes()
+    made.upload(connection.image)
+
+
+def volume_types(cloud: Cloud) -> None:
+    api = connect(cloud).block_storage
+    there = {kind.name for kind in api.types()}
+    for name in VOLUME_TYPES:
+        if name not in there:
+            # one backend under several names: "the same type" can then be told from "the same storage"
+            api.create_type(name=name, extra_specs={"volume_backend_name": VOLUME_TYPES[0]})
+
+
+def public_network(cloud: Cloud) -> None:
+    api = connect(cloud).network
+    network = api.find_network("public") or api.create_network(
+        name="public", is_router_external=True, is_shared=False,
+        provider_network_type="flat", provider_physical_network="public",
+    )  # fmt: skip
+    if not list(api.subnets(network_id=network.id)):
+        start, end = PUBLIC_POOL
+        api.create_subnet(
+            network_id=network.id, name="public-v4", ip_version=4, cidr=PUBLIC_CIDR, is_dhcp_enabled=False,
+            gateway_ip=PUBLIC_GATEWAY, allocation_pools=[{"start": start, "end": end}],
+        )  # fmt: skip
+
+
+def compute_host(cloud: Cloud, seconds: float = 120) -> None:
+    """Wait for nova-compute, then make its host known to the scheduler (which does it every 30 s only)."""
+    api = connect(cloud).compute
+    end = time.monotonic() + seconds
+    while not any(service.binary == "nova-compute" and service.state == "up" for service in api.services()):
+        if time.monotonic() > end:
+            return  # the checks tell more about it
+        time.sleep(0.5)
+    if not list(api.hypervisors()):
+        shell.run(
+            [cloud.bin / "nova-manage", f"--config-file={cloud.etc}/nova/nova.conf", "cell_v2",
+             "discover_hosts"],
+            timeout=60, log=cloud.log("schema-nova"),
+        )  # fmt: skip

@@ -1,0 +1,113 @@
+"""The cloud's supervisor (supervisord) over its unix socket."""
+
+from __future__ import annotations
+
+import http.client
+import shlex
+import socket
+import xmlrpc.client
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+RPC_TIMEOUT = 15
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=RPC_TIMEOUT)
+        self._path = str(path)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(RPC_TIMEOUT)
+        self.sock.connect(self._path)
+
+
+class _Transport(xmlrpc.client.Transport):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        # A new one for each call: the proxy is used from several threads.
+        return _Connection(self._path)
+
+
+@dataclass(frozen=True)
+class Process:
+    """A supervised service as its supervisor sees it."""
+
+    name: str
+    state: str
+    pid: int
+    since: int
+    now: int
+    says: str
+
+    @property
+    def seconds(self) -> int:
+        return max(0, self.now - self.since) if self.state == "RUNNING" else 0
+
+    @property
+    def alive(self) -> bool:
+        return self.state in ("RUNNING", "STARTING")
+
+
+class Supervisor:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def _call(self, method: str, *arguments: object) -> Any:
+        with xmlrpc.client.ServerProxy("http://localhost/RPC2", _Transport(self._path)) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
+
+    def answers(self) -> bool:
+        try:
+            return bool(self._call("getState")["statename"] == "RUNNING")
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+            return False
+
+    def start(self, name: str) -> None:
+        """Start a service that does not run. The reason why it could not be started is in its state."""
+        try:
+            self._call("startProcess", name, False)
+        except xmlrpc.client.Fault as fault:
+            if "ALREADY_STARTED" not in fault.faultString and "SPAWN_ERROR" not in fault.faultString:
+                raise
+
+    def stop(self, name: str) -> None:
+        """Ask a service to stop, without waiting for it."""
+        try:
+            self._call("stopProcess", name, False)
+        except xmlrpc.client.Fault as fault:
+            if "NOT_RUNNING" not in fault.faultString:
+                raise
+
+    def signal(self, name: str, signal: str) -> None:
+        try:
+            self._call("signalProcess", name, signal)
+        except xmlrpc.client.Fault as fault:
+            if "NOT_RUNNING" not in fault.faultString:
+                raise
+
+    def process(self, name: str) -> Process:
+        return _process(cast("dict[str, Any]", self._call("getProcessInfo", name)))
+
+    def processes(self) -> list[Process]:
+        return [_process(info) for info in self._call("getAllProcessInfo")]
+
+
+def _process(info: dict[str, Any]) -> Process:
+    return Process(
+        info["name"], info["statename"], info["pid"], info["start"], info["now"], info["spawnerr"] or ""
+    )
+
+
+def program_command(words: tuple[str, ...]) -> str:
+    """A command as supervisord's configuration wants it: % is its own, and it splits like a shell."""
+    return shlex.join(words).replace("%", "%%")
+
+
+def program_environment(env: dict[str, str]) -> str:
+    return ",".join(f'{name}="{value}"' for name, value in env.items()).replace("%", "%%")

@@ -1,0 +1,225 @@
+"""Brings a cloud up, and takes it down. `bring_up` runs inside of its namespaces, the rest outside."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from devcloud import checks, graph, guest, namespaces, network, packages, render, resources, schemas, services, shell
+from devcloud.cloud import ADDRESS, Cloud
+from devcloud.errors import DevcloudError
+from devcloud.progress import Progress
+from devcloud.services import Service
+from devcloud.supervisor import Supervisor
+
+# Steps mostly wait, but each starting service is a CPU's worth of work; this many keep two cores busy.
+WORKERS = 6
+CHECK_SECONDS = 120
+STOP_SECONDS = 6
+STOP_LAST_SECONDS = 20
+
+Job = Callable[[Cloud], None]
+
+
+# -- outside ------------------------------------------------------------------------------------------
+
+
+def install(cloud: Cloud, progress: Progress) -> None:
+    """What needs a package registry: all of it is made once for all clouds of the machine."""
+    cloud.shared.mkdir(parents=True, exist_ok=True)
+    with progress.phase("packages"), ThreadPoolExecutor(2) as pool:
+        debian = pool.submit(packages.install_debian, cloud)
+        python = pool.submit(packages.install_python, cloud)
+
+        def image() -> None:
+            debian.result()
+            guest.build(cloud)
+
+        built = pool.submit(image) if debian.done() else None
+        debian.result()
+        built = built or pool.submit(image)
+        python.result()
+        packages.install_libvirt_binding(cloud)
+        built.result()
+
+
+def launch(cloud: Cloud, progress: Progress) -> bool:
+    """Make the namespaces with the supervisor in them, unless they are there. True if they are new."""
+    if namespaces.find(cloud):
+        return False
+    if schemas.wipe_without_database(cloud):
+        progress.say("the database is gone (a reboot?): the cloud starts empty")
+    if not cloud.options.isolated:
+        check_ports(cloud)
+    schemas.directories(cloud)
+    render.write(cloud)
+    with progress.phase("supervisor"):
+        namespaces.start(cloud)
+    return True
+
+
+def check_ports(cloud: Cloud) -> None:
+    taken = []
+    for name, port in services.ports(cloud).items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((ADDRESS, port))
+            except OSError:
+                taken.append(f"{port} ({name})")
+    if taken:
+        raise DevcloudError(
+            f"something else listens on {ADDRESS}, port {', '.join(taken)}: stop it, or use --isolated, with"
+            " which the cloud gets a network of its own"
+        )
+
+
+def down(cloud: Cloud, progress: Progress, *, wipe: bool) -> None:
+    """Stop everything; with `wipe`, delete the state as well (and do not bother to stop in order)."""
+    if namespaces.find(cloud) and not wipe:
+        with progress.phase("stopping the services"):
+            stop(cloud)
+    with progress.phase("namespaces"):
+        namespaces.destroy(cloud)
+    if wipe:
+        with progress.phase("deleting the state"):
+            schemas.wipe(cloud)
+
+
+def stop(cloud: Cloud) -> None:
+    """An orderly stop: the services that hold data end after all those that write to them."""
+    supervisor = Supervisor(cloud.supervisor_socket)
+    rows = services.table(cloud)
+    for last, seconds in ((False, STOP_SECONDS), (True, STOP_LAST_SECONDS)):
+        names = {row.name for row in rows if row.stop_last is last}
+        try:
+            for name in names:
+                supervisor.stop(name)
+            shell.wait(lambda names=names: not alive(supervisor, names), seconds)  # type: ignore[misc]
+        except (OSError, shell.WaitTimeout):
+            continue  # what did not stop is killed with the namespaces
+
+
+def alive(supervisor: Supervisor, names: set[str]) -> list[str]:
+    return [p.name for p in supervisor.processes() if p.name in names and p.pid and p.state != "EXITED"]
+
+
+# -- inside -------------------------------------------------------------------------------------------
+
+
+def bring_up(cloud: Cloud, progress: Progress) -> None:
+    """Start all services, make what a new cloud has in it, and see that all of it works."""
+    begun = time.monotonic()
+    graph.run(steps(cloud), progress.step, WORKERS)
+    with progress.phase("checks"):
+        check(cloud)
+    progress.say(f"cloud '{cloud.name}' works, after {time.monotonic() - begun:.1f} s")
+
+
+def jobs(cloud: Cloud) -> dict[str, tuple[Job, tuple[str, ...]]]:
+    """What is done besides starting services, and after what. Names are unique among both."""
+    once = {
+        "schema-keystone": (schemas.keystone, ("databases",)),
+        "schema-neutron": (schemas.neutron, ("databases",)),
+        "schema-nova": (schemas.nova, ("databases",)),
+        "schema-cinder": (schemas.cinder, ("databases",)),
+        "schema-glance": (schemas.glance, ("databases",)),
+        "schema-placement": (schemas.placement, ("databases",)),
+    }
+    every_time: dict[str, tuple[Job, tuple[str, ...]]] = {
+        "database-files": (schemas.database_files, ()),
+        "databases": (schemas.databases, ("mariadb",)),
+        "ovs-files": (schemas.ovs_files, ()),
+        "ovs-settings": (network.settings, ("ovsdb",)),
+        "bridges": (network.bridges, ("ovs-vswitchd",)),
+        "outside": (network.outside, ("bridges",)),
+        "nfs-export": (schemas.nfs_export, ()),
+        "identity": (resources.identity, ("keystone",)),
+        "image": (resources.image, ("glance-api", "identity")),
+        "flavors": (resources.flavors, ("nova-api", "identity")),
+        "volume-types": (resources.volume_types, ("cinder-api", "identity")),
+        "public-network": (resources.public_network, ("neutron-api", "identity", "ovn-controller", "outside")),
+        "compute-host": (resources.compute_host, ("nova-compute", "nova-api")),
+    }
+    if cloud.options.swift:
+        every_time["swift-rings"] = (schemas.swift_rings, ())
+    return every_time | {name: (only_once(name, job), after) for name, (job, after) in once.items()}
+
+
+def only_once(name: str, job: Job) -> Job:
+    """A job that is done once for a cloud's state."""
+
+    def do(cloud: Cloud) -> None:
+        done = cloud.state / "done" / name
+        if not done.exists():
+            job(cloud)
+            done.touch()
+
+    return do
+
+
+def steps(cloud: Cloud) -> list[graph.Step]:
+    supervisor = Supervisor(cloud.supervisor_socket)
+
+    def job_step(name: str, job: Job, after: tuple[str, ...]) -> graph.Step:
+        return graph.Step(name, lambda _: job(cloud), after)
+
+    def service_step(service: Service) -> graph.Step:
+        return graph.Step(
+            service.name, lambda cancel: start(cloud, supervisor, service, cancel), service.after
+        )
+
+    return [
+        *(job_step(name, job, after) for name, (job, after) in jobs(cloud).items()),
+        *(service_step(service) for service in services.table(cloud)),
+    ]
+
+
+def start(cloud: Cloud, supervisor: Supervisor, service: Service, cancel: threading.Event) -> None:
+    """Start a service and wait until it does its work."""
+    process = supervisor.process(service.name)
+    if not process.alive:
+        supervisor.start(service.name)
+
+    def ready() -> bool:
+        now = supervisor.process(service.name)
+        if now.state == "FATAL":
+            raise shell.Fatal(f"it ended again and again ({now.says or 'see its log'})")
+        if not now.alive:
+            return False
+        return bool(service.ready()) if service.ready else True
+
+    try:
+        shell.wait(ready, service.seconds, cancel=cancel)
+    except (shell.WaitTimeout, shell.Fatal) as error:
+        state = supervisor.process(service.name).state
+        raise DevcloudError(
+            f"{service.name} did not come up within {service.seconds} s (state {state}; last: {error})"
+            f"{shell.tail(cloud.log(service.name))}"
+        ) from error
+
+
+def check(cloud: Cloud) -> None:
+    """Wait until every check passes; those that passed are not made again."""
+    left = checks.table(cloud)
+    end = time.monotonic() + CHECK_SECONDS
+    while True:
+        results = [result for result in checks.run(cloud, left) if not result.ok]
+        if not results:
+            return
+        left = [row for row in left if row.name in {result.name for result in results}]
+        if time.monotonic() > end:
+            raise DevcloudError("\n".join(explain(cloud, result) for result in results))
+        time.sleep(0.5)
+
+
+def explain(cloud: Cloud, result: checks.Result) -> str:
+    """A failed check, with what the first dead service it depends on, or else its main one, said last."""
+    states = {process.name: process for process in Supervisor(cloud.supervisor_socket).processes()}
+    dead = [name for name in result.needs if name not in states or not states[name].alive]
+    blamed = (dead or list(result.needs))[0]
+    also = f" ({blamed} is {states[blamed].state})" if blamed in states else ""
+    return f"{result.name} does not work: {result.says}{also}{shell.tail(cloud.log(blamed))}"
