@@ -25,7 +25,9 @@ class Wait(Protocol):
     ends the wait. Every wait has its own deadline and ends by itself.
     """
 
-    def begin(self) -> Future[Any]: ...
+    def begin(self) -> Future[Any]:
+        """Start, or start again, to wait."""
+        ...
 
     def describe(self) -> str:
         """What is waited for, for progress displays: ``volume 1f.. to be available``."""
@@ -70,15 +72,29 @@ class Program(Protocol):
     running steps have ended; it must leave nothing behind and be repeatable. Both may be generators too.
     """
 
-    def prepare(self, run: StepRun) -> Json | Body: ...
+    def prepare(self, run: StepRun) -> Json | Body:
+        """Find out what is to be done."""
+        ...
 
-    def dag(self, prepared: Json) -> Dag: ...
+    def dag(self, prepared: Json) -> Dag:
+        """The steps."""
+        ...
 
-    def step(self, prepared: Json, run: StepRun) -> Json | Body: ...
+    def step(self, prepared: Json, run: StepRun) -> Json | Body:
+        """Run the step ``run.step``."""
+        ...
 
-    def finish(self, prepared: Json, run: StepRun) -> Json | Body: ...
+    def finish(self, prepared: Json, run: StepRun) -> Json | Body:
+        """Conclude; the result is the operation's result."""
+        ...
 
-    def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body: ...
+    def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
+        """Remove what was made. *prepared* is None when ``prepare`` did not end well.
+
+        *outcomes* has every step; those that never began, were stopped, or were in flight in a process
+        that died are all ``skipped``, so what a skipped step may have made must be looked for.
+        """
+        ...
 
 
 State: TypeAlias = Literal["running", "succeeded", "failed", "cancelled", "parked"]

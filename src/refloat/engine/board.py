@@ -1,0 +1,148 @@
+"""How far an operation is: told to the listener of this process, and kept for other processes to read."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from refloat.engine.program import Event
+
+_LOG = logging.getLogger(__name__)
+
+_EVENT_EVERY = 0.1
+"""Seconds between two progress events of one step: steps tell of every chunk."""
+_SHOWN = 100
+"""So many running steps are told to other processes."""
+
+
+@dataclass(slots=True)
+class _Active:
+    state: Literal["started", "waiting"] = "started"
+    text: str = ""
+    done: int = 0
+    total: int = 0
+    told: float = 0.0
+
+
+class Board:
+    """The progress of one operation. Any thread may use it."""
+
+    def __init__(self, operation_id: str, listener: Callable[[Event], None] | None) -> None:
+        self._operation_id = operation_id
+        self._listener = listener
+        self._lock = threading.Lock()
+        self._active: dict[str, _Active] = {}
+        self._moved: dict[str, tuple[int, int]] = {}
+        self._counts = {"total": 0, "done": 0, "failed": 0, "skipped": 0}
+        self._changes = 0
+        self._shown = -1
+
+    def plan(self, steps: Iterable[str]) -> None:
+        """These are the steps there are."""
+        names = list(steps)
+        with self._lock:
+            self._counts["total"] = len(names)
+            self._changes += 1
+        for name in names:
+            self._tell(Event(self._operation_id, name, "planned"))
+
+    def started(self, name: str) -> None:
+        """A step runs, or runs on after a wait."""
+        with self._lock:
+            known = self._active.get(name)
+            first = known is None
+            if known is None:
+                self._active[name] = _Active()
+            else:
+                known.state, known.text = "started", ""
+            self._changes += 1
+        if first:
+            self._tell(Event(self._operation_id, name, "started"))
+
+    def waiting(self, name: str, text: str) -> None:
+        """A step waits for something."""
+        with self._lock:
+            active = self._active.setdefault(name, _Active())
+            active.state, active.text = "waiting", text
+            self._changes += 1
+        self._tell(Event(self._operation_id, name, "waiting", text))
+
+    def progress(self, name: str, done: int, total: int) -> None:
+        """A step has moved so many of so many bytes."""
+        now = time.monotonic()
+        with self._lock:
+            active = self._active.setdefault(name, _Active())
+            active.done, active.total = done, total
+            self._changes += 1
+            if now - active.told < _EVENT_EVERY and done != total:
+                return
+            active.told = now
+        self._tell(Event(self._operation_id, name, "progress", done=done, total=total))
+
+    def moved(self, name: str) -> tuple[int, int]:
+        """The bytes a running step has told of."""
+        with self._lock:
+            active = self._active.get(name)
+            return (active.done, active.total) if active else (0, 0)
+
+    def ended(
+        self,
+        name: str,
+        status: Literal["done", "failed", "skipped"],
+        text: str = "",
+        *,
+        counts: bool = True,
+        moved: tuple[int, int] = (0, 0),
+    ) -> None:
+        """A step has ended; *counts* is False for the program's own phases."""
+        with self._lock:
+            active = self._active.pop(name, None)
+            if active is not None:
+                moved = (active.done, active.total)
+            if moved != (0, 0):
+                self._moved[name] = moved
+            if counts:
+                self._counts[status] += 1
+            self._changes += 1
+        self._tell(Event(self._operation_id, name, status, text, *moved))
+
+    def abandoned(self, name: str) -> None:
+        """A step was stopped before its end."""
+        with self._lock:
+            self._active.pop(name, None)
+            self._changes += 1
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is something that :meth:`to_json` has not shown yet."""
+        return self._changes != self._shown
+
+    def to_json(self) -> dict[str, Any]:
+        """What other processes are told."""
+        with self._lock:
+            self._shown = self._changes
+            moved = [*self._moved.values(), *((a.done, a.total) for a in self._active.values())]
+            active = [
+                {"step": name, "state": a.state, "text": a.text, "done": a.done, "total": a.total}
+                for name, a in list(self._active.items())[:_SHOWN]
+            ]
+            return {
+                **self._counts,
+                "running": len(self._active),
+                "active": active,
+                "bytes_done": sum(done for done, _ in moved),
+                "bytes_total": sum(total for _, total in moved),
+            }
+
+    def _tell(self, event: Event) -> None:
+        if self._listener is None:
+            return
+        try:
+            self._listener(event)
+        except Exception:
+            # A display that is broken must not break what it displays.
+            _LOG.exception("the listener failed on %s of step %s", event.state, event.step)

@@ -1,0 +1,519 @@
+"""Drives one attempt at an operation: prepare, the steps in a legal order, finish; or the way back.
+
+The driver has one thread, that of its attempt, and an inbox of things to do in it. Everything it knows is
+touched by that thread only; the code of steps runs in the pool's threads and reports to the inbox. A step
+that waits holds no thread: its wait's future reports to the inbox too.
+
+Outcomes are recorded by the thread that ran the step to its end, before the driver hears of it: successors
+start only when the result is durable. Not recorded are steps that never began, or were stopped: after a
+crash or when parked they are just run again.
+
+Somebody may *ask* the driver to stop, to cancel, or tell it that its lease is lost. In each case, and when
+a step fails and the policy is to undo, it *halts*: it begins nothing more, abandons what waits, and lets
+running code come to its end.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from refloat.engine.board import Board
+from refloat.engine.dag import Dag
+from refloat.engine.database import Database
+from refloat.engine.history import FINISH, PREPARE, STEP, UNDO, UNDOING, History, done, to_json
+from refloat.engine.lanes import Lanes
+from refloat.engine.lease import Lease, Lost
+from refloat.engine.pool import Pool
+from refloat.engine.program import Body, Ended, Json, Outcome, Program, StepRun
+from refloat.engine.task import Task, Waiting
+from refloat.errors import Cancelled, RefloatError
+
+if TYPE_CHECKING:
+    from refloat.engine.journal import Recorder, Slot
+
+_LOG = logging.getLogger(__name__)
+
+Asked: TypeAlias = Literal["stop", "cancel", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What all drivers of a process share."""
+
+    database: Database
+    pool: Pool
+    lanes: Lanes
+
+
+@dataclass(slots=True)
+class _Running:
+    """A task that was started and has not ended."""
+
+    task: Task
+    slot: Slot
+    lane: str
+    key: str
+    on_end: Callable[[Outcome | None], None]
+    begun: bool = False
+    dropped: bool = False
+    granted: Callable[[], None] | None = None
+    """Set while it is queued for a place in its lane."""
+
+
+@dataclass(slots=True)
+class _Steps:
+    """Where the DAG is."""
+
+    missing: dict[str, int]
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    causes: dict[str, str] = field(default_factory=dict)
+    """For each skipped step the failed one it was skipped for."""
+
+
+class Driver:
+    """One attempt.
+
+    :param way_back: the operation is being undone already, or is to be; ends as this says.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        lease: Lease,
+        board: Board,
+        history: History,
+        on_failure: Literal["undo", "park"],
+        way_back: Mapping[str, Any] | None,
+        shared: Resources,
+    ) -> None:
+        self.lease = lease
+        self.board = board
+        self.ended = threading.Event()
+        self._program = program
+        self._history = history
+        self._on_failure = on_failure
+        self._way_back = way_back
+        self._shared = shared
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._stop = self._cancel = self._lost = False
+        self._undoing = way_back is not None
+        self._halted = False
+        self._running: dict[str, _Running] = {}
+        self._steps = _Steps({})
+        self._failure: Mapping[str, str] | None = None
+        self._failed_step = ""
+        self._recorder: Recorder  # known once it runs
+
+    @property
+    def operation_id(self) -> str:
+        """The operation this is an attempt at."""
+        return self.lease.operation_id
+
+    def ask(self, what: Asked) -> None:
+        """Ask it to stop or to cancel, or tell it that its lease is lost. Returns at once, in any thread."""
+        self._inbox.put(partial(self._on_ask, what))
+
+    def running(self) -> list[str]:
+        """The names of what has not ended yet, for messages."""
+        return sorted(running.task.name for running in list(self._running.values()))
+
+    def run(self, recorder: Recorder) -> None:
+        """Run the attempt to its end, in this thread."""
+        self._recorder = recorder
+        try:
+            self._run()
+        except Lost:
+            _LOG.warning("operation %s has been taken over by another process", self.operation_id)
+        except BaseException:
+            _LOG.exception("operation %s stopped unexpectedly; it can be resumed", self.operation_id)
+            self._wind_up()
+            self._give_back()
+        else:
+            self.ended.set()
+            return
+        self._wind_up()
+        self.ended.set()
+
+    def _wind_up(self) -> None:
+        """Wait for what still runs, when the operation is no longer ours to drive."""
+        self._lost = True
+        self._halt()
+        while self._running:
+            try:
+                self._until_idle()
+            except Lost:
+                continue
+            except BaseException:
+                _LOG.exception("operation %s: a step did not end in an orderly way", self.operation_id)
+
+    def _give_back(self) -> None:
+        try:
+            self.lease.give_back("running")
+        except Exception:
+            # Then it counts as interrupted when the lease has run out.
+            _LOG.exception("the lease of operation %s could not be given back", self.operation_id)
+
+    # The operation as a whole
+
+    def _run(self) -> None:
+        ended = self._back(self._way_back) if self._way_back is not None else self._forward()
+        while not self._write(ended):
+            # It was to be parked, and was cancelled in the same moment.
+            self._stop = False
+            ended = self._back({"state": "cancelled"})
+
+    def _write(self, ended: Ended) -> bool:
+        unless_cancelled = ended.state == "parked" and not self._undoing
+        if self.lease.end(
+            ended.state, self._to_json(ended), self.board.to_json(), unless_cancelled=unless_cancelled
+        ):
+            return True
+        if not unless_cancelled or not self.lease.renew():
+            raise Lost
+        return False
+
+    def _forward(self) -> Ended:
+        prepare = self._phase(PREPARE, self._history.prepare, self._program.prepare)
+        if not done(prepare):
+            return self._stopped(prepare)
+        prepared = prepare.result
+        try:
+            dag = self._program.dag(prepared)
+        except Exception as error:
+            _LOG.exception("the steps of operation %s cannot be told", self.operation_id)
+            return self._stopped(Outcome("failed", error=_error(error).to_json()))
+        self._run_steps(prepared, dag)
+        if self._asked or self._failure is not None:
+            return self._stopped(None)
+        finish = self._phase(FINISH, self._history.finish, partial(self._program.finish, prepared))
+        if not done(finish):
+            return self._stopped(finish)
+        return Ended("succeeded", result=finish.result)
+
+    def _stopped(self, outcome: Outcome | None) -> Ended:
+        """What becomes of an operation that did not get to its end."""
+        if outcome is not None and self._failure is None:
+            self._failure = outcome.error
+        if self._lost:
+            raise Lost
+        if self._cancel:
+            return self._back({"state": "cancelled"})
+        if self._stop or self._on_failure == "park":
+            return Ended("parked", error=self._failure)
+        return self._back({"state": "failed", "error": self._failure})
+
+    def _back(self, why: Mapping[str, Any]) -> Ended:
+        """Undo; *why* says how the operation ends when that succeeds."""
+        self._undoing = True
+        if self._history.undoing is None:
+            self._reserve(UNDOING).record(dict(why))
+            self._history.undoing = why
+        why = self._history.undoing
+        prepared = self._history.prepared
+        outcomes = self._outcomes_for_undo(prepared, why.get("error"))
+        call = partial(self._program.undo, prepared, outcomes)
+        self._halted = False
+        while (undo := self._phase(UNDO, self._history.undo, call)) is None:
+            if self._lost:
+                raise Lost
+            if self._stop:
+                return Ended("parked", error=why.get("error"))
+            self._halted = False  # cancelled once more while it was being stopped
+        if undo.status == "failed":
+            return Ended("failed", error=why.get("error"), undo_error=undo.error)
+        return Ended(why["state"], error=why.get("error"))
+
+    def _outcomes_for_undo(self, prepared: Json, error: Mapping[str, str] | None) -> Mapping[str, Outcome]:
+        """How every step ended. What is not known to have ended counts as skipped."""
+        if not self._steps.missing and done(self._history.prepare):
+            try:
+                self._adopt(self._program.dag(prepared))
+            except Exception:
+                # Without its steps, undo must find by itself what was made.
+                _LOG.exception("the steps of operation %s cannot be told", self.operation_id)
+        reason = error or Cancelled("the operation was cancelled").to_json()
+        for name in self._steps.missing:
+            if name not in self._steps.outcomes:
+                known = self._history.outcomes.get(name)
+                if known is None:
+                    known = Outcome("skipped", error=reason)
+                    self._steps.causes[name] = self._failed_step
+                self._steps.outcomes[name] = known
+        return dict(self._steps.outcomes)
+
+    def _to_json(self, ended: Ended) -> Mapping[str, Any]:
+        return {
+            "result": ended.result,
+            "error": ended.error,
+            "undo_error": ended.undo_error,
+            "skipped": self._steps.causes,
+        }
+
+    # prepare, finish and undo
+
+    def _phase(
+        self, name: str, known: Outcome | None, call: Callable[[StepRun], Json | Body]
+    ) -> Outcome | None:
+        """How it ended; None when it was stopped before its end."""
+        if known is not None and done(known):
+            return known
+        self._drain()
+        if self._asked:
+            return None
+        ended: list[Outcome | None] = []
+        task = Task(name, call, self._step_run(name))
+        self._launch(_Running(task, self._reserve(name), "", name, ended.append))
+        self._until_idle()
+        outcome = ended[0] if ended else None
+        if outcome is not None:
+            if name == PREPARE:
+                self._history.prepare = outcome
+            error = outcome.error
+            self.board.ended(name, outcome.status, _message(error), counts=False)
+        else:
+            self.board.abandoned(name)
+        return outcome
+
+    # The steps
+
+    def _adopt(self, dag: Dag) -> None:
+        """Take over what is done already."""
+        self._steps = _Steps({step.name: len(step.after) for step in dag})
+        for name in self._steps.missing:
+            known = self._history.outcomes.get(name)
+            if known is not None and done(known):
+                self._steps.outcomes[name] = known
+
+    def _run_steps(self, prepared: Json, dag: Dag) -> None:
+        self._drain()
+        self._adopt(dag)
+        self.board.plan(self._steps.missing)
+        for name in self._steps.outcomes:
+            self.board.ended(name, "done", moved=self._history.moved.get(name, (0, 0)))
+            for follower in dag.followers[name]:
+                self._steps.missing[follower] -= 1
+        for name, missing in self._steps.missing.items():
+            if missing == 0 and name not in self._steps.outcomes:
+                self._start(prepared, dag, name)
+        self._until_idle()
+
+    def _start(self, prepared: Json, dag: Dag, name: str) -> None:
+        if self._halted:
+            return
+        task = Task(name, partial(self._program.step, prepared), self._step_run(name))
+        key = STEP + name
+        on_end = partial(self._on_step_ended, prepared, dag, name)
+        running = _Running(task, self._reserve(key), dag[name].lane, key, on_end)
+        granted = partial(self._inbox.put, partial(self._on_granted, running))
+        running.granted = granted
+        self._running[key] = running
+        if self._shared.lanes.enter(running.lane, granted):
+            self._on_granted(running)
+
+    def _on_step_ended(self, prepared: Json, dag: Dag, name: str, outcome: Outcome | None) -> None:
+        if outcome is None:
+            self.board.abandoned(name)
+            return
+        self._steps.outcomes[name] = outcome
+        status = outcome.status
+        self.board.ended(name, status, _message(outcome.error))
+        if status == "done":
+            for follower in dag.followers[name]:
+                self._steps.missing[follower] -= 1
+                if self._steps.missing[follower] == 0 and follower not in self._steps.outcomes:
+                    self._start(prepared, dag, follower)
+            return
+        if self._failure is None:
+            self._failure, self._failed_step = outcome.error, name
+        self._skip_followers(dag, name, outcome)
+        if self._on_failure == "undo":
+            self._halt()
+
+    def _skip_followers(self, dag: Dag, name: str, outcome: Outcome) -> None:
+        pending = deque(dag.followers[name])
+        while pending:
+            follower = pending.popleft()
+            if follower in self._steps.outcomes:
+                continue
+            self._steps.outcomes[follower] = Outcome("skipped", error=outcome.error)
+            self._steps.causes[follower] = name
+            self.board.ended(follower, "skipped", _message(outcome.error))
+            pending.extend(dag.followers[follower])
+
+    # Tasks: in the driver's thread
+
+    def _reserve(self, name: str) -> Slot:
+        return self._recorder.reserve(name)
+
+    def _step_run(self, name: str) -> StepRun:
+        return StepRun(
+            step=name,
+            results=self._result_of,
+            progress=partial(self.board.progress, name),
+            cancelled=self._is_halted,
+        )
+
+    def _result_of(self, name: str) -> Json:
+        outcome = self._steps.outcomes[name]
+        if outcome.status != "done":
+            raise KeyError(name)
+        return outcome.result
+
+    def _is_halted(self) -> bool:
+        return self._halted
+
+    def _launch(self, running: _Running) -> None:
+        self._running[running.key] = running
+        self._on_granted(running)
+
+    def _on_granted(self, running: _Running) -> None:
+        """It has its place in its lane: off it goes."""
+        running.granted = None
+        if self._halted:
+            self._on_ended(running, None)
+            return
+        self._shared.pool.submit(partial(self._begin, running))
+
+    def _on_waiting(self, running: _Running, waiting: Waiting) -> None:
+        if self._halted:
+            self._abandon(running, waiting.future)
+            return
+        self.board.waiting(running.task.name, waiting.text)
+        running.task.future = waiting.future
+        waiting.future.add_done_callback(
+            lambda future: self._inbox.put(partial(self._on_woken, running, future))
+        )
+
+    def _on_woken(self, running: _Running, future: Future[Any]) -> None:
+        if running.task.future is not future:
+            return  # abandoned in the meantime
+        running.task.future = None
+        self._shared.pool.submit(partial(self._go, running, future), urgent=True)
+
+    def _abandon(self, running: _Running, future: Future[Any]) -> None:
+        running.task.future = None
+        future.cancel()
+        self._shared.pool.submit(partial(self._drop, running), urgent=True)
+
+    def _on_ended(self, running: _Running, outcome: Outcome | None) -> None:
+        if self._running.pop(running.key, None) is None:
+            return
+        self._shared.lanes.leave(running.lane)
+        running.on_end(outcome)
+
+    def _on_ask(self, what: Asked) -> None:
+        if what == "lost":
+            self._lost = True
+        elif what == "stop":
+            self._stop = True
+        else:
+            self._stop = False
+            if self._undoing:
+                return  # that is what is being done
+            self._cancel = True
+        self._halt()
+
+    @property
+    def _asked(self) -> bool:
+        """Whether the phase at hand is to be left."""
+        return self._lost or self._stop or (self._cancel and not self._undoing)
+
+    def _halt(self) -> None:
+        """Begin nothing more, abandon what waits. What runs comes to its end by itself."""
+        if self._halted:
+            return
+        self._halted = True
+        for running in list(self._running.values()):
+            if running.task.future is not None:
+                self._abandon(running, running.task.future)
+            elif running.granted is not None:
+                if self._shared.lanes.give_up(running.lane, running.granted):
+                    self._running.pop(running.key)
+                    running.on_end(None)
+            else:
+                # It may be in the pool's queue behind hours of other work; if so it is dropped there.
+                # The worker sets and reads the two marks in the opposite order, so that one of us ends it.
+                running.dropped = True
+                if not running.begun:
+                    self._on_ended(running, None)
+
+    def _until_idle(self) -> None:
+        """Do what is in the inbox until nothing runs any more."""
+        while self._running:
+            try:
+                do = self._inbox.get(timeout=60.0)
+            except queue.Empty:
+                continue
+            do()
+
+    def _drain(self) -> None:
+        """Do what is in the inbox already."""
+        while True:
+            try:
+                do = self._inbox.get_nowait()
+            except queue.Empty:
+                return
+            do()
+
+    # Tasks: in a thread of the pool
+
+    def _begin(self, running: _Running) -> None:
+        running.begun = True
+        if running.dropped:
+            self._inbox.put(partial(self._on_ended, running, None))
+            return
+        self._go(running, None)
+
+    def _go(self, running: _Running, woken: Future[Any] | None) -> None:
+        try:
+            if not self._may_go_on():
+                self._drop(running)
+                return
+            name = running.task.name
+            self.board.started(name)
+            pause = running.task.go(woken)
+            if isinstance(pause, Waiting):
+                self._inbox.put(partial(self._on_waiting, running, pause))
+                return
+            if pause is not None:
+                running.slot.record(to_json(pause, self.board.moved(name)))
+                self._shared.database.flush()
+            self._inbox.put(partial(self._on_ended, running, pause))
+        except Lost:
+            self.ask("lost")
+            self._inbox.put(partial(self._on_ended, running, None))
+        except BaseException as error:
+            self._inbox.put(partial(self._on_defect, running, error))
+
+    def _drop(self, running: _Running) -> None:
+        running.task.drop()
+        self._inbox.put(partial(self._on_ended, running, None))
+
+    def _may_go_on(self) -> bool:
+        """Whether the lease still holds: the process may have been stopped for a while."""
+        if self._halted:
+            return False
+        if self.lease.fresh or self.lease.renew():
+            return True
+        raise Lost
+
+    def _on_defect(self, running: _Running, error: BaseException) -> None:
+        self._on_ended(running, None)
+        raise error
+
+
+def _error(error: Exception) -> RefloatError:
+    return error if isinstance(error, RefloatError) else RefloatError(f"{type(error).__name__}: {error}")
+
+
+def _message(error: Mapping[str, str] | None) -> str:
+    return str(RefloatError.from_json(dict(error))) if error else ""

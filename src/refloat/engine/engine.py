@@ -1,0 +1,425 @@
+"""The engine: runs operations durably, in this process, and tells of those of other processes.
+
+* ``start`` runs a new operation here and returns at once. Every step's result is on disk before its
+  successors start.
+* An operation whose process died is *interrupted*: it is still ``running``, but has no live owner. Nobody
+  takes it over by himself; ``resume`` (or ``cancel``) in any process does, once the former owner is known
+  to be dead: at once when it was a process of this host, else 15 seconds after its last sign of life.
+  Steps that had ended are not run again; steps in flight are run again from their start.
+* ``stop`` parks an operation: nothing begins any more, waits are abandoned, code that runs comes to its
+  end. With ``on_failure="park"`` a failure does the same, after everything that does not depend on it.
+* ``cancel`` undoes it. With ``on_failure="undo"``, so does a failure.
+
+How an operation is run is told in :mod:`refloat.engine.driver`, why each resumption is an attempt of its own
+in :mod:`refloat.engine.journal`, how two processes never run the same one in :mod:`refloat.engine.lease`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from refloat.engine.program import Ended, Event, Json, Program, State
+from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
+
+if TYPE_CHECKING:
+    from refloat.engine.driver import Driver
+    from refloat.engine.history import History
+    from refloat.engine.journal import Journal
+    from refloat.engine.lease import Lease, Row, Wish
+    from refloat.engine.snapshot import Snapshot
+
+_LOG = logging.getLogger(__name__)
+
+Factory = Callable[[str, Json], Program]
+
+_POLL_FIRST, _POLL_LAST = 0.05, 1.0
+"""Seconds between two looks at an operation that another process runs."""
+
+
+class Engine:
+    """The engine of this process; there can be one open at a time.
+
+    The (slow) workflow library is imported when the first operation is run or its outcomes are read.
+
+    :param database_url: ``sqlite:///path`` (on a local file system) or ``postgresql://...``.
+    :param workers: so many threads run the code of steps; steps that wait hold none.
+    :param lanes: so many steps of each of these lanes run or wait at once, in this process.
+    :param listener: is called with everything that happens, from several threads; it should be quick.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        workers: int = 16,
+        lanes: Mapping[str, int] | None = None,
+        listener: Callable[[Event], None] | None = None,
+    ) -> None:
+        from refloat.engine.database import Database
+        from refloat.engine.driver import Resources
+        from refloat.engine.keeper import Keeper
+        from refloat.engine.lanes import Lanes
+        from refloat.engine.lease import Leases
+        from refloat.engine.owner import Owner
+        from refloat.engine.pool import Pool
+
+        self._listener = listener
+        self._factories: dict[str, Factory] = {}
+        self._drivers: dict[str, Driver] = {}
+        self._launching: set[str] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._owner = Owner.of_this_process()
+        self._shared = Resources(Database(database_url), Pool(workers), Lanes(lanes or {}))
+        try:
+            self._leases = Leases(self._shared.database, self._owner)
+        except BaseException:
+            self._shared.database.close()
+            raise
+        self._opened_journal: Journal | None = None
+        self._opening_journal = threading.Lock()
+        self._keeper = Keeper(self._leases, self._running_drivers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self, timeout: float = 60.0) -> None:
+        """Park what runs here and stop every thread.
+
+        Code of steps that does not come to its end within *timeout* seconds is left behind in its (daemon)
+        thread; its operation then is as if the process had died.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        deadline = time.monotonic() + timeout
+        drivers = self._running_drivers()
+        for driver in drivers:
+            driver.ask("stop")
+        for driver in drivers:
+            if not driver.ended.wait(max(0.0, deadline - time.monotonic())):
+                _LOG.error(
+                    "operation %s does not stop; still running: %s",
+                    driver.operation_id,
+                    ", ".join(driver.running()[:5]),
+                )
+        self._keeper.close()
+        self._shared.pool.close(max(1.0, deadline - time.monotonic()) if drivers else 5.0)
+        if self._opened_journal is not None:
+            self._opened_journal.close()
+        self._shared.database.close()
+
+    def register(self, kind: str, factory: Factory) -> None:
+        """Operations of this kind are run by what *factory*, given their id and payload, returns.
+
+        The factory is called in the thread that starts, resumes or cancels; what it raises is raised there.
+        """
+        self._factories[kind] = factory
+
+    def start(
+        self,
+        operation_id: str,
+        kind: str,
+        payload: Json,
+        *,
+        on_failure: Literal["undo", "park"] = "undo",
+    ) -> None:
+        """Begin a new operation and return at once. Nothing is done when it was started already.
+
+        :raises InvalidInput: the kind is not registered, or the payload is not JSON.
+        :raises Conflict: there is another operation of that id.
+        """
+        from refloat.engine.task import plain
+
+        self._check_open()
+        if not operation_id.strip() or "#" in operation_id:
+            raise InvalidInput(f"{operation_id!r} cannot be the id of an operation")
+        try:
+            payload = plain(payload, "the payload of an operation must be JSON")
+        except RefloatError as error:
+            raise InvalidInput(error.message, reason=error.reason) from error
+        if (row := self._leases.read(operation_id)) is None:
+            program = self._program(operation_id, kind, payload)
+            with self._launch_of(operation_id):
+                lease = self._leases.insert(operation_id, kind, payload, on_failure)
+                if lease is not None:
+                    self._launch(lease, program, on_failure, None)
+                    return
+            row = self._read(operation_id)
+        if (row.kind, row.payload) != (kind, payload):
+            raise Conflict(f"there is another operation with the id {operation_id}")
+
+    def resume(self, operation_id: str) -> None:
+        """Go on, here, with an operation that was interrupted or parked; return at once.
+
+        One that was being undone goes on being undone.
+
+        :raises NotFound: there is no such operation.
+        :raises Conflict: it has ended, or a live process runs it.
+        """
+        self._check_open()
+        row = self._read(operation_id)
+        self._refuse_alive(row)
+        if row.state not in ("running", "parked"):
+            advice = "Cancel it to undo it again" if row.ended.get("undo_error") else ""
+            raise Conflict(f"operation {operation_id} has ended: {row.state}", advice=advice)
+        self._take_up(row, "cancel" if row.state == "running" and row.wish == "cancel" else "")
+
+    def stop(self, operation_id: str) -> None:
+        """Ask for an operation to be parked, wherever it runs, and return at once.
+
+        Nothing is done when nobody runs it.
+
+        :raises NotFound: there is no such operation.
+        """
+        self._check_open()
+        self._ask(self._read(operation_id), "stop")
+
+    def cancel(self, operation_id: str) -> None:
+        """Ask for an operation to be undone, and return at once.
+
+        Its owner does it; when it has no live owner, it is taken up here. One whose undoing failed is
+        undone again. Nothing is done when it was cancelled already.
+
+        :raises NotFound: there is no such operation.
+        :raises Conflict: it has ended.
+        """
+        self._check_open()
+        row = self._read(operation_id)
+        if self._alive(row):
+            if self._ask(row, "cancel"):
+                return
+            row = self._read(operation_id)  # it ended in this moment
+            self._refuse_alive(row)
+        if row.state == "cancelled":
+            return
+        if row.state == "succeeded" or (row.state == "failed" and not row.ended.get("undo_error")):
+            raise Conflict(f"operation {operation_id} has ended: {row.state}")
+        self._take_up(row, "cancel")
+
+    def wait(self, operation_id: str, timeout: float | None = None) -> Ended:
+        """Wait until an operation, wherever it runs, has ended or is parked.
+
+        :raises NotFound: there is no such operation.
+        :raises TimeoutError: it still runs after so many seconds.
+        :raises Conflict: it was interrupted: nobody runs it any more.
+        """
+        from refloat.engine.snapshot import ended
+
+        self._check_open()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = _POLL_FIRST
+        while True:
+            left = _POLL_LAST if deadline is None else deadline - time.monotonic()
+            driver = self._drivers.get(operation_id)
+            if driver is not None:
+                # In short pieces, so that Ctrl-C is heard everywhere.
+                driver.ended.wait(max(0.0, min(left, _POLL_LAST)))
+            if driver is None or driver.ended.is_set():
+                row = self._read(operation_id)
+                if row.state != "running":
+                    return ended(row, self._history(row))
+                if not self._alive(row) and not self._alive(self._read(operation_id)):
+                    raise Conflict(
+                        f"operation {operation_id} was interrupted", advice="Resume it or cancel it"
+                    )
+                time.sleep(max(0.0, min(left, pause)))
+                pause = min(pause * 2, _POLL_LAST)
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"operation {operation_id} still runs after {timeout:g} seconds")
+
+    def state(self, operation_id: str, *, outcomes: bool = True) -> Snapshot:
+        """How an operation is, wherever it runs.
+
+        :param outcomes: also read how every step ended; without, this reads a single row.
+        :raises NotFound: there is no such operation.
+        """
+        from refloat.engine.snapshot import snapshot
+
+        self._check_open()
+        row = self._read(operation_id)
+        history = self._history(row) if outcomes else None
+        return snapshot(row, history, alive=self._alive(row))
+
+    def interrupted(self) -> list[str]:
+        """The operations that nobody runs any more and that have not ended."""
+        self._check_open()
+        return [row.id for row in self._leases.running() if not self._alive(row)]
+
+    def forget(self, operation_id: str) -> None:
+        """Delete everything that is known of an operation that has ended. Unknown ones are no error.
+
+        :raises Conflict: it has not ended; one that is parked must be cancelled first.
+        """
+        self._check_open()
+        row = self._leases.read(operation_id)
+        if row is None:
+            return
+        if row.state in ("running", "parked"):
+            raise Conflict(f"operation {operation_id} has not ended: {row.state}")
+        self._journal.forget(_attempt_id(row.id, n) for n in range(1, row.attempt + 1))
+        self._leases.delete(row)
+
+    # From here on, how.
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the engine is closed")
+
+    @property
+    def _journal(self) -> Journal:
+        # Importing the workflow library takes longer than everything else together; whoever only
+        # looks at an operation, or asks its owner for something, does without.
+        with self._opening_journal:
+            if self._opened_journal is None:
+                from refloat.engine.journal import Journal
+
+                self._check_open()
+                self._opened_journal = Journal(self._shared.database, self._owner.executor)
+            return self._opened_journal
+
+    def _read(self, operation_id: str) -> Row:
+        row = self._leases.read(operation_id)
+        if row is None:
+            raise NotFound(f"there is no operation {operation_id}")
+        return row
+
+    def _running_drivers(self) -> list[Driver]:
+        with self._lock:
+            for operation_id in [o for o, driver in self._drivers.items() if driver.ended.is_set()]:
+                del self._drivers[operation_id]
+            return list(self._drivers.values())
+
+    def _alive(self, row: Row) -> bool:
+        if row.owner == self._owner:
+            with self._lock:
+                driver = self._drivers.get(row.id)
+                return row.id in self._launching or (driver is not None and not driver.ended.is_set())
+        return row.alive
+
+    def _refuse_alive(self, row: Row) -> None:
+        if row.state == "running" and self._alive(row):
+            where = row.owner.place if row.owner else ""
+            raise Conflict(f"operation {row.id} is run by {where}")
+
+    def _program(self, operation_id: str, kind: str, payload: Json) -> Program:
+        factory = self._factories.get(kind)
+        if factory is None:
+            raise InvalidInput(f"operations of the kind {kind!r} are not known here")
+        return factory(operation_id, payload)
+
+    def _ask(self, row: Row, wish: Wish) -> bool:
+        """Tell the owner, if there is one; whether there is."""
+        if row.state != "running" or not self._alive(row):
+            return False
+        if not self._leases.wish(row.id, wish):
+            return False
+        self._shared.database.flush()
+        driver = self._drivers.get(row.id)
+        if driver is not None and wish:
+            driver.ask(wish)
+        return True
+
+    def _take_up(self, row: Row, wish: Wish) -> None:
+        program = self._program(row.id, row.kind, row.payload)
+        with self._launch_of(row.id):
+            lease = self._leases.take(row, wish=wish)
+            if lease is None:
+                raise Conflict(f"somebody else has just taken up operation {row.id}")
+            self._launch(lease, program, row.on_failure, row, cancel=wish == "cancel")
+
+    @contextmanager
+    def _launch_of(self, operation_id: str) -> Iterator[None]:
+        """Between taking the lease and having a driver, an operation counts as run by us."""
+        with self._lock:
+            self._launching.add(operation_id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._launching.discard(operation_id)
+
+    def _launch(
+        self,
+        lease: Lease,
+        program: Program,
+        on_failure: Literal["undo", "park"],
+        row: Row | None,
+        *,
+        cancel: bool = False,
+    ) -> None:
+        from refloat.engine.board import Board
+        from refloat.engine.driver import Driver
+        from refloat.engine.history import History
+
+        before: State = "running" if row is None else row.state
+        try:
+            history = History()
+            if row is not None:
+                self._journal.fence(_attempt_id(row.id, row.attempt))
+                history = self._history(row)
+            driver = Driver(
+                program,
+                lease=lease,
+                board=Board(lease.operation_id, self._listener),
+                history=history,
+                on_failure=on_failure,
+                way_back=_way_back(history, before, on_failure, cancel=cancel),
+                shared=self._shared,
+            )
+            self._shared.database.flush()
+            self._running_drivers()
+            with self._lock:
+                if self._closed:
+                    raise RuntimeError("the engine is closed")
+                self._drivers[lease.operation_id] = driver
+            self._journal.run(_attempt_id(lease.operation_id, lease.attempt), driver.run)
+        except BaseException:
+            with self._lock:
+                self._drivers.pop(lease.operation_id, None)
+            with suppress(Exception):  # the reason is already being raised; the lease runs out by itself
+                lease.give_back(before)
+            raise
+
+    def _history(self, row: Row) -> History:
+        from refloat.engine.history import History
+
+        history = History()
+        forgiven_until = row.attempt if row.state == "parked" else row.forgiven_until
+        for attempt in range(1, row.attempt + 1):
+            records = self._journal.read(_attempt_id(row.id, attempt))
+            history.add(records, forgiven=attempt <= forgiven_until)
+        return history
+
+
+def _attempt_id(operation_id: str, attempt: int) -> str:
+    return f"{operation_id}#{attempt}"
+
+
+def _way_back(
+    history: History, before: str, on_failure: Literal["undo", "park"], *, cancel: bool
+) -> Mapping[str, Any] | None:
+    """Why there is only the way back for an operation; None when it goes forward."""
+    if history.undoing is not None:
+        return history.undoing
+    if cancel:
+        return {"state": "cancelled"}
+    if before == "running" and on_failure == "undo" and history.failure is not None:
+        # Its owner died between a failure and undoing it.
+        return {"state": "failed", "error": history.failure}
+    return None

@@ -1,0 +1,155 @@
+"""What steps have returned, durably: the only module that knows DBOS.
+
+One *attempt* at an operation is one DBOS workflow, and everything recorded in it is one DBOS step. A process
+that takes an operation over begins a new attempt, under a new workflow id, after it has *fenced* the former
+one (cancelled its workflow, from when on DBOS refuses whatever its owner still tries to record) and has then
+read what the former one recorded. Nothing is ever replayed, and ``DBOS.resume_workflow`` is not used, because
+
+* it puts the workflow on a queue that every process sharing the database listens to, so that another process
+  than the one that was asked might run it, perhaps one that does not know the operation's kind;
+* a replay re-reads the steps one by one, where reading them all is one query;
+* a step that failed is replayed as failed, where an operation that was parked wants it tried again.
+
+For the same reason every process calls itself by a new executor id: DBOS recovers at launch only what belongs
+to its own. Steps are recorded by name, so what they are found by does not depend on their order.
+
+DBOS is a singleton of the process; so there is one open journal per process. There is no network, no
+telemetry and no queue; values are stored as JSON, never pickled.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import Any
+
+from refloat.engine.database import SCHEMA, Database
+from refloat.engine.program import Json
+
+# DBOS installs a console handler unless its logger has one; what it has to say goes to our own logging.
+logging.getLogger("dbos").addHandler(logging.NullHandler())
+
+from dbos import DBOS, DBOSPortableJSONSerializer, SetWorkflowID, StepReservation, error  # noqa: E402
+
+VERSION = "refloat-1"
+"""Fixed, so that a new release goes on with the operations of the former one."""
+
+
+class Lost(Exception):
+    """Another process has taken the operation over."""
+
+
+class Slot:
+    """The place at which one result will be recorded, from any thread, once."""
+
+    def __init__(self, name: str, reservation: StepReservation, turn: Any) -> None:
+        self._name = name
+        self._reservation = reservation
+        self._turn = turn
+        self._context = contextvars.copy_context()
+
+    def record(self, value: Json) -> None:
+        """Make *value* durable, up to the next flush of the database.
+
+        :raises Lost: another process has taken the operation over.
+        """
+        with self._turn:
+            self._context.run(self._record, value)
+
+    def _record(self, value: Json) -> None:
+        try:
+            self._reservation.run({"name": self._name}, lambda: value)
+        except (error.DBOSWorkflowConflictIDError, error.DBOSWorkflowCancelledError) as reason:
+            raise Lost(str(reason)) from reason
+
+
+class Recorder:
+    """Records the results of one attempt. Belongs to the thread the attempt runs in."""
+
+    def __init__(self, turn: Any) -> None:
+        self._turn = turn
+
+    def reserve(self, name: str) -> Slot:
+        """A place for the result of what is called *name*."""
+        return Slot(name, DBOS.reserve_step(), self._turn)
+
+
+class Journal:
+    """The open journal of this process.
+
+    :raises RuntimeError: there is one open already.
+    """
+
+    _one = threading.Lock()
+
+    def __init__(self, database: Database, executor: str) -> None:
+        if not Journal._one.acquire(blocking=False):
+            raise RuntimeError("this process has an open engine already")
+        # SQLite lets those who wait for its write lock sleep in steps; queueing here is twice as fast.
+        self._turn: Any = threading.Lock() if database.is_sqlite else nullcontext()
+        self._database = database
+        try:
+            DBOS(
+                config={
+                    "name": "refloat",
+                    "system_database_url": database.url,
+                    "system_database_engine": database.engine,
+                    "dbos_system_schema": SCHEMA,
+                    "serializer": DBOSPortableJSONSerializer(),
+                    "application_version": VERSION,
+                    "executor_id": executor,
+                    "log_level": "WARNING",
+                    "enable_otlp": False,
+                    "use_listen_notify": False,
+                    "notification_listener_polling_interval_sec": 0.1,
+                    "scheduler_polling_interval_sec": 3600.0,
+                }
+            )
+            DBOS.launch()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop DBOS and its threads."""
+        DBOS.destroy()
+        for thread in threading.enumerate():
+            if thread.name.startswith("dbos-executor-"):
+                thread.join(5.0)
+        Journal._one.release()
+
+    def run(self, attempt: str, body: Callable[[Recorder], None]) -> None:
+        """Run *body* as the attempt of that id, in a thread of its own; return at once."""
+        _BODIES[attempt] = lambda: body(Recorder(self._turn))
+        try:
+            with SetWorkflowID(attempt, workflow_id_reuse_policy="reject"):
+                DBOS.start_workflow(_attempt, attempt)
+        except BaseException:
+            _BODIES.pop(attempt, None)
+            raise
+
+    def fence(self, attempt: str) -> None:
+        """From now on refuse whatever that attempt's owner records."""
+        DBOS.cancel_workflow(attempt)
+
+    def read(self, attempt: str) -> list[tuple[str, Json]]:
+        """Name and value of what that attempt has recorded, in the order of its start."""
+        steps = DBOS.list_workflow_steps(attempt)
+        return [(step["function_name"], step["output"]) for step in steps if step["error"] is None]
+
+    def forget(self, attempts: Iterable[str]) -> None:
+        """Delete everything those attempts have recorded."""
+        DBOS.delete_workflows(list(attempts))
+
+
+_BODIES: dict[str, Callable[[], None]] = {}
+
+
+@DBOS.workflow(name="refloat-operation", max_recovery_attempts=None)
+def _attempt(attempt: str) -> None:
+    body = _BODIES.pop(attempt, None)
+    if body is not None:
+        body()

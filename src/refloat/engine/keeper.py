@@ -1,0 +1,61 @@
+"""Keeps the leases of a process alive, shows its progress, and hears what other processes wish."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from refloat.engine.driver import Driver
+from refloat.engine.lease import LASTS, Leases
+
+_LOG = logging.getLogger(__name__)
+
+_EVERY = 1.0
+"""Seconds between two looks."""
+_RENEW_AFTER = LASTS / 4
+"""Seconds after which a lease is renewed although there is nothing new to show."""
+
+
+class Keeper:
+    """A thread that looks after all drivers of a process, once a second."""
+
+    def __init__(self, leases: Leases, drivers: Callable[[], list[Driver]]) -> None:
+        self._leases = leases
+        self._drivers = drivers
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="refloat-keeper", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop; leases that are not given back run out."""
+        self._stop.set()
+        self._thread.join(10.0)
+
+    def _run(self) -> None:
+        while not self._stop.wait(_EVERY):
+            try:
+                self._look()
+            except Exception:
+                # The database may be away for a moment; drivers begin nothing once a lease is not fresh.
+                _LOG.warning("the leases could not be looked after; trying again", exc_info=True)
+
+    def _look(self) -> None:
+        drivers = self._drivers()
+        if not drivers:
+            return
+        wishes = self._leases.wishes(driver.operation_id for driver in drivers)
+        for driver in drivers:
+            attempt, wish = wishes.get(driver.operation_id, (0, ""))
+            if driver.ended.is_set():
+                continue
+            if attempt != driver.lease.attempt:
+                driver.ask("lost")
+                continue
+            if wish:
+                driver.ask(wish)
+            changed = driver.board.changed
+            if changed or driver.lease.age > _RENEW_AFTER:
+                progress = driver.board.to_json() if changed else None
+                if not driver.lease.renew(progress) and not driver.ended.is_set():
+                    driver.ask("lost")

@@ -1,0 +1,76 @@
+"""The threads in which the code of steps runs.
+
+Work that continues a step goes before work that begins one: steps that are half done finish before others
+start. Threads are started when needed, and are daemons: a body that never ends cannot keep the process alive.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+_LOG = logging.getLogger(__name__)
+
+
+class Pool:
+    """At most *workers* threads."""
+
+    def __init__(self, workers: int) -> None:
+        if workers < 1:
+            raise ValueError(f"at least one worker is needed, not {workers}")
+        self._limit = workers
+        self._work = threading.Condition()
+        self._urgent: deque[Callable[[], None]] = deque()
+        self._usual: deque[Callable[[], None]] = deque()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._closed = False
+
+    def submit(self, work: Callable[[], None], *, urgent: bool = False) -> None:
+        """Run *work* in a thread. It must not raise."""
+        with self._work:
+            (self._urgent if urgent else self._usual).append(work)
+            queued = len(self._urgent) + len(self._usual)
+            if queued <= self._idle:
+                self._work.notify()
+            elif len(self._threads) < self._limit:
+                thread = threading.Thread(
+                    target=self._serve, name=f"refloat-worker-{len(self._threads)}", daemon=True
+                )
+                self._threads.append(thread)
+                thread.start()
+
+    def close(self, timeout: float) -> bool:
+        """Let running work end; whether all of it did within *timeout* seconds. Queued work is dropped."""
+        with self._work:
+            self._closed = True
+            self._urgent.clear()
+            self._usual.clear()
+            self._work.notify_all()
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _serve(self) -> None:
+        while (work := self._next()) is not None:
+            try:
+                work()
+            except BaseException:
+                _LOG.exception("a worker's work raised; this is a defect of the engine")
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._work:
+            while not self._closed:
+                for queue in (self._urgent, self._usual):
+                    if queue:
+                        return queue.popleft()
+                self._idle += 1
+                try:
+                    self._work.wait(60.0)
+                finally:
+                    self._idle -= 1
+            return None
