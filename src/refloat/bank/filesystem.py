@@ -1,0 +1,298 @@
+"""A store in a folder of a POSIX file system.
+
+An object is a file. It is written under a temporary name in the same file system, flushed to the
+disk, *linked* to its real name (a link, other than a rename, never replaces what is there), and the
+folder is flushed. So an object is whole or absent, also after a power failure, and of two writers of
+one name exactly one wins.
+
+A process holds a lock on each temporary file it writes. A file that nobody holds was left by a
+process that died; it is removed when the store is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+
+from refloat.bank.store import AlreadyExists, Entry, ObjectMissing, Parts, check_name, parts_of
+from refloat.errors import BankError, InvalidInput, NotFound
+
+_TEMPORARY = ".tmp"
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_ABANDONED_AFTER = 7 * 86400.0
+_WRITEV = 512
+_ATTEMPTS = 20
+
+
+class FileSystemStore:
+    """Objects as files below one folder, readable by its owner only.
+
+    :param root: the folder.
+    :param create: make it if it is not there.
+    :raises NotFound: it is not there.
+    """
+
+    def __init__(self, root: str | Path, *, create: bool = False) -> None:
+        self._root = Path(root).absolute()
+        self._temporary = self._root / _TEMPORARY
+        with _explained(self.url):
+            if create:
+                self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._root.exists():
+                raise NotFound(f"there is no folder {self._root}")
+            if not self._root.is_dir():
+                raise InvalidInput(f"{self._root} is not a folder")
+            self._remove_leftovers()
+
+    @property
+    def url(self) -> str:
+        """The folder, as a URL."""
+        return f"file://{self._root}"
+
+    def put(self, name: str, content: Parts) -> None:
+        """Write a new object; see :class:`refloat.bank.store.Store`."""
+        parts = parts_of(content)
+        path = self._root / check_name(name)
+        size = sum(map(len, parts))
+        with _explained(self.url, name, lambda: self._room(size)):
+            for _attempt in range(_ATTEMPTS):
+                if self._put(path, parts):
+                    return
+        raise BankError("the object could not be written", resource=name, reason="its folder keeps vanishing")
+
+    def get(self, name: str) -> bytes:
+        """The whole object."""
+        with _explained(self.url, name):
+            return (self._root / check_name(name)).read_bytes()
+
+    def get_range(self, name: str, offset: int, length: int) -> bytes:
+        """Part of an object."""
+        with _explained(self.url, name):
+            fd = os.open(self._root / check_name(name), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                return _read_exactly(fd, offset, length)
+            finally:
+                os.close(fd)
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """The objects whose names begin with ``prefix``."""
+        folder, _, _start = prefix.rpartition("/")
+        if folder:
+            check_name(folder)
+        with _explained(self.url, prefix):
+            yield from (e for e in self._walk(folder) if e.name.startswith(prefix))
+
+    def stat(self, name: str) -> Entry:
+        """Size and time of one object."""
+        with _explained(self.url, name):
+            found = (self._root / check_name(name)).stat()
+        return Entry(name, found.st_size, found.st_mtime)
+
+    def delete(self, name: str) -> None:
+        """Remove an object, and the folders it leaves empty."""
+        path = self._root / check_name(name)
+        with _explained(self.url, name):
+            try:
+                path.unlink()
+                _flush_folder(path.parent)
+            except FileNotFoundError:
+                pass
+            self._prune(path.parent)
+
+    def close(self) -> None:
+        """Nothing is held between calls."""
+
+    def _put(self, path: Path, parts: Sequence[bytes]) -> bool:
+        """One attempt; False when a folder was pruned or a leftover removed under our hands."""
+        self._make_folders(path.parent)
+        temporary = self._temporary / secrets.token_hex(16)
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            return False
+        try:
+            _lock(fd)
+            _write_all(fd, parts)
+            os.fdatasync(fd)
+            _link(temporary, path)
+        except FileExistsError:
+            if not _same(path, parts):
+                raise AlreadyExists("there is another object of this name", resource=path.name) from None
+        except FileNotFoundError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+            os.close(fd)
+        return _flush_folder(path.parent)
+
+    def _make_folders(self, folder: Path) -> None:
+        self._temporary.mkdir(mode=0o700, exist_ok=True)
+        missing = []
+        while not folder.exists() and folder != self._root:
+            missing.append(folder)
+            folder = folder.parent
+        for each in reversed(missing):
+            with contextlib.suppress(FileNotFoundError):  # pruned meanwhile: the caller tries again
+                each.mkdir(mode=0o700, exist_ok=True)
+                _flush_folder(each.parent)
+
+    def _prune(self, folder: Path) -> None:
+        while folder != self._root:
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY):
+                    return
+                raise
+            folder = folder.parent
+
+    def _walk(self, folder: str) -> Iterator[Entry]:
+        try:
+            with os.scandir(self._root / folder) as found:
+                entries = list(found)
+        except (FileNotFoundError, NotADirectoryError):
+            if not self._root.is_dir():  # an unmounted bank is not an empty bank
+                raise
+            return
+        for entry in entries:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(name)
+                continue
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            yield Entry(name, status.st_size, status.st_mtime)
+
+    def _remove_leftovers(self) -> None:
+        try:
+            with os.scandir(self._temporary) as found:
+                leftovers = [Path(entry.path) for entry in found]
+        except FileNotFoundError:
+            return
+        for path in leftovers:
+            # A put whose file vanishes between its creation and its lock simply starts again.
+            try:
+                _remove_if_unlocked(path)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.EROFS, errno.EACCES, errno.EPERM):
+                    raise
+
+    def _room(self, needed: int) -> str:
+        status = os.statvfs(self._root)
+        return f"{needed} bytes are needed and {status.f_bavail * status.f_frsize} are free in {self._root}"
+
+
+@contextlib.contextmanager
+def _explained(url: str, name: str = "", room: object = None) -> Generator[None]:
+    """Turn the system's errors into ours."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if error.filename is not None and not os.path.isdir(url.removeprefix("file://")):
+            raise BankError(f"the bank's folder has vanished: {url}") from error
+        raise ObjectMissing("the object is missing", resource=name) from error
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise ObjectMissing("the object is missing", resource=name) from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise BankError(
+                f"the bank is full: {url}",
+                resource=name,
+                reason=room() if callable(room) else str(error.strerror),
+                advice="Make room or give the bank a larger file system, then try again",
+            ) from error
+        raise BankError(f"the store failed: {url}", resource=name, reason=str(error.strerror)) from error
+
+
+def _write_all(fd: int, parts: Sequence[bytes]) -> None:
+    for start in range(0, len(parts), _WRITEV):
+        pending = [memoryview(p) for p in parts[start : start + _WRITEV] if len(p)]
+        while pending:
+            written = os.writev(fd, pending)
+            while pending and written >= len(pending[0]):
+                written -= len(pending.pop(0))
+            if written:
+                pending[0] = pending[0][written:]
+
+
+def _read_exactly(fd: int, offset: int, length: int) -> bytes:
+    first = os.pread(fd, length, offset)
+    if len(first) == length or not first:
+        return first
+    pieces, done = [first], len(first)
+    while done < length and (piece := os.pread(fd, length - done, offset + done)):
+        pieces.append(piece)
+        done += len(piece)
+    return b"".join(pieces)
+
+
+def _same(path: Path, parts: Sequence[bytes]) -> bool:
+    with path.open("rb") as file:
+        return all(file.read(len(part)) == part for part in parts) and not file.read(1)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A file system without hard links. Two writers of one name could then both succeed; the
+        # bank's names are random except for markers and manifests, whose writers look before.
+        if path.exists():
+            raise FileExistsError(path) from None
+        os.rename(temporary, path)
+
+
+def _flush_folder(folder: Path) -> bool:
+    """Make the names in a folder durable; False when it is no longer there."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return True
+
+
+def _lock(fd: int) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return  # somebody is just looking whether it is a leftover; the put will see it vanish
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+
+
+def _remove_if_unlocked(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    except OSError as error:
+        if error.errno not in _NO_LOCKS or time.time() - os.fstat(fd).st_mtime < _ABANDONED_AFTER:
+            return
+    else:
+        path.unlink(missing_ok=True)
+        return
+    finally:
+        os.close(fd)
+    path.unlink(missing_ok=True)

@@ -1,0 +1,148 @@
+"""Checkpoints as they are in the bank: a small manifest, and a body for what may be large.
+
+The manifest says what the checkpoint is and names its body; listing checkpoints reads one small object
+for each. The body holds the resource graph, the sections, and the names of all objects the checkpoint
+needs: collecting garbage reads no index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from refloat.bank.objects import Json, Objects, check_checkpoint_id
+from refloat.bank.sealing import KIND_BODY, KIND_MANIFEST, damaged
+from refloat.bank.store import Entry, ObjectMissing
+from refloat.errors import BankDamaged, NotFound
+
+MANIFESTS = "checkpoints/"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointInfo:
+    """What a listing tells of a checkpoint. Of a damaged one: its id, and why."""
+
+    id: str
+    project_id: str = ""
+    created_at: str = ""
+    provider: str = ""
+    plan: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    damaged: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint, read and verified (its data is not read yet)."""
+
+    info: CheckpointInfo
+    graph: Json
+    sections: dict[str, Json]
+    indexes: tuple[str, ...]
+    packs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The manifest: the info, who wrote it, where its body is, and a fingerprint of the content."""
+
+    info: CheckpointInfo
+    session: str
+    body: str
+    content: str
+
+
+def put_manifest(objects: Objects, name: str, manifest: Manifest) -> None:
+    """Write it: from here on the checkpoint exists."""
+    info = manifest.info
+    objects.put_json(
+        KIND_MANIFEST,
+        name,
+        {
+            "id": info.id,
+            "project_id": info.project_id,
+            "created_at": info.created_at,
+            "provider": info.provider,
+            "plan": info.plan,
+            "extra": info.extra,
+            "session": manifest.session,
+            "body": manifest.body,
+            "content": manifest.content,
+        },
+    )
+
+
+def get_manifest(objects: Objects, name: str) -> Manifest:
+    """Read one.
+
+    :raises ObjectMissing: it is gone.
+    :raises BankDamaged: it is not what was written.
+    """
+    data = objects.get_json(KIND_MANIFEST, name)
+    info = CheckpointInfo(
+        data["id"], data["project_id"], data["created_at"], data["provider"], data["plan"], data["extra"]
+    )
+    if info.id != id_in(name):
+        raise damaged(name, "it is the manifest of another checkpoint")
+    return Manifest(info, data["session"], data["body"], data["content"])
+
+
+def put_body(
+    objects: Objects, name: str, graph: Json, sections: Mapping[str, Json], lists: dict[str, list[str]]
+) -> None:
+    """Write graph, sections, and the names of the objects the checkpoint needs."""
+    objects.put_json(KIND_BODY, name, {"graph": graph, "sections": dict(sections), **lists})
+
+
+def get_checkpoint(objects: Objects, manifest: Manifest) -> Checkpoint:
+    """Read the body too."""
+    data = objects.need_json(KIND_BODY, manifest.body)
+    return Checkpoint(
+        manifest.info, data["graph"], data["sections"], tuple(data["indexes"]), tuple(data["packs"])
+    )
+
+
+def find(objects: Objects, checkpoint_id: str) -> str:
+    """The name of a checkpoint's manifest.
+
+    :raises NotFound: there is none.
+    """
+    found = [e.name for e in objects.store.list(f"{MANIFESTS}{check_checkpoint_id(checkpoint_id)}.")]
+    if not found:
+        raise NotFound(f"there is no checkpoint {checkpoint_id} in the bank {objects.store.url}")
+    if len(found) > 1:
+        raise BankDamaged(f"the bank has {len(found)} manifests of the checkpoint {checkpoint_id}")
+    return found[0]
+
+
+def manifests(objects: Objects, tag: str | None = None) -> Iterator[tuple[Entry, Manifest | BankDamaged]]:
+    """All manifests, of one project or of all; the damaged ones as the error that says why."""
+    for entry in list(objects.store.list(MANIFESTS)):
+        if tag is not None and not entry.name.endswith(f".{tag}"):
+            continue
+        try:
+            yield entry, get_manifest(objects, entry.name)
+        except ObjectMissing:
+            continue  # deleted since it was listed
+        except BankDamaged as error:
+            yield entry, error
+
+
+def listing(objects: Objects, tag: str | None) -> list[CheckpointInfo]:
+    """All checkpoints, newest first. A damaged one is listed as such, at the time the store got it."""
+    found: list[tuple[str, CheckpointInfo]] = []
+    for entry, manifest in manifests(objects, tag):
+        if isinstance(manifest, Manifest):
+            found.append((manifest.info.created_at, manifest.info))
+        else:
+            stored_at = datetime.fromtimestamp(entry.modified, UTC).isoformat()
+            found.append((stored_at, CheckpointInfo(id_in(entry.name), damaged=True, reason=str(manifest))))
+    return [info for _, info in sorted(found, key=lambda pair: (pair[0], pair[1].id), reverse=True)]
+
+
+def id_in(name: str) -> str:
+    """The checkpoint's id in the name of its manifest."""
+    return name.removeprefix(MANIFESTS).partition(".")[0]

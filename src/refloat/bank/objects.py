@@ -1,0 +1,133 @@
+"""The objects of a bank: how they are called, and sealed JSON in them.
+
+================================================  ======================================================
+``bank``                                          the descriptor
+``keys/<bank id>.<key id>``                       the bank's root secret, under a bank key
+``checkpoints/<checkpoint>.<project tag>``        a manifest: the checkpoint exists when this does
+``data/<project tag>/<session>/<random>.body``    graph and sections of a checkpoint, its lists of objects
+``data/<project tag>/<session>/<random>.index``   the index of one piece of data
+``data/<project tag>/<session>/<random>.pack``    chunks
+``writers/<checkpoint>.<project tag>.<session>``  somebody is writing this checkpoint
+``writers/....abandoned``                         that writing is being undone
+``condemned/<project tag>.<random>``              objects about to be removed
+================================================  ======================================================
+
+A session is one writing of one checkpoint: 32 random hexadecimal digits, never used again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from refloat.bank.sealing import Sealer, damaged
+from refloat.bank.store import ObjectMissing, Store
+from refloat.errors import InvalidInput
+
+Json: TypeAlias = Any
+"""A value that ``json.dumps`` takes."""
+
+DESCRIPTOR = "bank"
+ABANDONED = ".abandoned"
+
+_CHECKPOINT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+INDEX_NAME = re.compile(r"data/[0-9a-f]{16}/[0-9a-f]{32}/[0-9a-f]{16}\.index")
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """The store and the sealer of an open bank."""
+
+    store: Store
+    sealer: Sealer
+
+    def put_json(self, kind: bytes, name: str, value: Json) -> None:
+        """Write a sealed JSON object."""
+        self.store.put(name, self.sealer.seal(kind, name, canonical(value)))
+
+    def get_json(self, kind: bytes, name: str) -> Json:
+        """Read a sealed JSON object.
+
+        :raises ObjectMissing: there is none.
+        :raises BankDamaged: it is not what was written.
+        """
+        return json.loads(self.sealer.open(kind, name, self.store.get(name)))
+
+    def need_json(self, kind: bytes, name: str) -> Json:
+        """Read a sealed JSON object that has to be there."""
+        try:
+            return self.get_json(kind, name)
+        except ObjectMissing as error:
+            raise damaged(name, "it is missing") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One writing of one checkpoint."""
+
+    checkpoint_id: str
+    tag: str
+    id: str
+
+    @staticmethod
+    def new(checkpoint_id: str, tag: str) -> Session:
+        """A session that never was before."""
+        return Session(check_checkpoint_id(checkpoint_id), tag, secrets.token_hex(16))
+
+    @staticmethod
+    def of_marker(name: str) -> Session:
+        """The session whose marker (or sign of abandonment) this is."""
+        checkpoint_id, tag, session = name.removeprefix("writers/").removesuffix(ABANDONED).split(".")
+        return Session(checkpoint_id, tag, session)
+
+    @property
+    def marker(self) -> str:
+        """The name of its marker."""
+        return f"writers/{self.checkpoint_id}.{self.tag}.{self.id}"
+
+    @property
+    def folder(self) -> str:
+        """Where everything is that it stored."""
+        return f"data/{self.tag}/{self.id}/"
+
+    @property
+    def manifest(self) -> str:
+        """The name of the manifest it will write."""
+        return f"checkpoints/{self.checkpoint_id}.{self.tag}"
+
+    def new_name(self, suffix: str) -> str:
+        """A name for a new object of this session."""
+        return f"{self.folder}{secrets.token_hex(8)}.{suffix}"
+
+
+def check_checkpoint_id(checkpoint_id: str) -> str:
+    """Return the id; refuse what cannot be part of an object's name."""
+    if not _CHECKPOINT_ID.fullmatch(checkpoint_id):
+        raise InvalidInput(f"{checkpoint_id!r} is not a checkpoint id")
+    return checkpoint_id
+
+
+def canonical(value: Json) -> bytes:
+    """JSON, the same for equal values."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    except (TypeError, ValueError) as error:
+        raise InvalidInput("a checkpoint holds only JSON", reason=str(error)) from error
+
+
+def indexes_in(value: Json) -> set[str]:
+    """The names of all data indexes that a JSON value mentions, wherever."""
+    found: set[str] = set()
+    pending = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, dict):
+            pending.extend(each.values())
+        elif isinstance(each, list | tuple):
+            pending.extend(each)
+        elif isinstance(each, str) and INDEX_NAME.fullmatch(each):
+            found.add(each)
+    return found

@@ -1,0 +1,68 @@
+"""A stream of bytes, from whatever source, in chunks of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from refloat.errors import BankError
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """Something with a ``read``: a file, a response, a pipe."""
+
+    def read(self, size: int, /) -> Any:
+        """At most ``size`` bytes; nothing at the end."""
+        ...
+
+
+Source: TypeAlias = Readable | Iterable[bytes]
+
+
+def chunks_of(source: Source, size: int) -> Iterator[bytes]:
+    """The stream in chunks of ``size`` bytes, the last one shorter."""
+    if isinstance(source, Readable):
+        yield from _read(source.read, size)
+    else:
+        yield from _join(source, size)
+
+
+def _read(read: Callable[[int], Any], size: int) -> Iterator[bytes]:
+    while True:
+        pieces: list[bytes] = []
+        missing = size
+        while missing:
+            piece = read(missing)
+            if piece is None:
+                raise BankError("the source of the data does not block when it has nothing to read")
+            if not piece:
+                break
+            pieces.append(piece)
+            missing -= len(piece)
+        if missing < 0:
+            raise BankError("the source of the data returned more than it was asked for")
+        chunk = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if chunk:
+            yield bytes(chunk)
+        if missing:
+            return
+
+
+def _join(source: Iterable[bytes], size: int) -> Iterator[bytes]:
+    pieces: list[bytes] = []
+    have = 0
+    for piece in source:
+        if not have and len(piece) == size:
+            yield bytes(piece)
+            continue
+        pieces.append(piece)
+        have += len(piece)
+        if have >= size:
+            view = memoryview(b"".join(pieces))
+            whole = have - have % size
+            for start in range(0, whole, size):
+                yield bytes(view[start : start + size])
+            pieces, have = [bytes(view[whole:])], have - whole
+    if have:
+        yield b"".join(pieces)

@@ -1,0 +1,360 @@
+"""Writing one checkpoint: its data, then its manifest, or taking all of it back.
+
+A writer announces itself with a marker object before it looks at what is in the bank, and takes the
+marker away when it has committed or has been abandoned. That is what makes collecting garbage safe beside
+it; the argument is in ``docs/bank-format.md``. A writer that died is reopened with the same checkpoint id:
+the new one finds the marker, goes on in the same session and knows all chunks that were stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+from refloat.bank.collect import abandon, condemned
+from refloat.bank.dataindex import RECORD, ZERO_RECORD, DataIndex, load_index
+from refloat.bank.manifest import (
+    CheckpointInfo,
+    Manifest,
+    find,
+    get_checkpoint,
+    get_manifest,
+    manifests,
+    put_body,
+    put_manifest,
+)
+from refloat.bank.objects import ABANDONED, Json, Objects, Session, canonical, check_checkpoint_id, indexes_in
+from refloat.bank.packing import WORKERS, Feed, Packer, Stored
+from refloat.bank.packs import CHUNK_SIZE, OpenPack, Pack, read_footer
+from refloat.bank.sealing import KIND_INDEX, KIND_MARKER
+from refloat.bank.store import AlreadyExists, ObjectMissing
+from refloat.bank.streams import Source, chunks_of
+from refloat.errors import BankDamaged, BankError, Cancelled, Conflict, InvalidInput, NotFound
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE = 30.0
+_PAUSE = 0.1
+
+
+class Writer:
+    """Writes one checkpoint; made by :meth:`refloat.bank.Bank.writer`. Safe to use from many threads.
+
+    Leaving it as a context manager closes it, nothing more: what was stored stays, for a writer
+    opened later, until somebody commits or abandons.
+    """
+
+    def __init__(self, objects: Objects, checkpoint_id: str, project_id: str) -> None:
+        self._objects = objects
+        self._project_id = project_id
+        self._session = _announce(objects, checkpoint_id, objects.sealer.tag(project_id))
+        self._chunk_key = objects.sealer.chunk_key(project_id)
+        self._packer = Packer(objects, self._session, self._chunk_key)
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"bank-{checkpoint_id[:8]}")
+        self._loading = threading.Lock()
+        self._loaded = False
+        self._indexes: dict[str, DataIndex] = {}
+        self._closed = False
+
+    @property
+    def checkpoint_id(self) -> str:
+        """The checkpoint being written."""
+        return self._session.checkpoint_id
+
+    def put_data(
+        self,
+        stream: Source,
+        *,
+        size: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> dict[str, Any]:
+        """Store a stream; it is durable when this returns.
+
+        :param stream: something with ``read(n)``, or an iterable of bytes.
+        :param size: how many bytes it has; a stream of another size is refused.
+        :param progress: called in this thread with the bytes done and ``size`` (0: not known).
+        :param cancelled: asked in this thread now and then; when it says yes, :class:`Cancelled`.
+        :returns: the reference for :meth:`refloat.bank.Bank.open_data`: JSON with ``object``,
+            ``size``, ``digest`` (the same for the same bytes of the same project) and ``stored``,
+            the bytes this added to the bank. It has to be somewhere in the graph or in a section
+            when the checkpoint is committed; data that nothing refers to is removed then.
+        """
+        self._check_open()
+        self._load()
+        length = 0
+        with Feed(self._pool, self._packer) as feed:
+            for chunk in chunks_of(stream, CHUNK_SIZE):
+                if cancelled is not None and cancelled():
+                    raise Cancelled("storing the data was cancelled")
+                length += len(chunk)
+                if size is not None and length > size:
+                    raise BankError(f"the source of the data has more than the {size} bytes it should have")
+                feed.add(chunk)
+                if progress is not None:
+                    progress(length, size or 0)
+            found, added = feed.finish()
+        if size is not None and length != size:
+            raise BankError(f"the source of the data ended after {length} of {size} bytes")
+        self._packer.settle(stored for _, stored in found if stored is not None)
+        index = _index(self._project_id, length, found)
+        name = self._session.new_name("index")
+        blob = self._objects.sealer.seal(KIND_INDEX, name, index.encode())
+        self._objects.store.put(name, blob)
+        self._indexes[name] = index
+        digest = index.digest(self._chunk_key)
+        return {"object": name, "size": length, "digest": digest, "stored": added + len(blob)}
+
+    def commit(
+        self,
+        *,
+        created_at: str,
+        provider: str = "",
+        plan: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        graph: Json,
+        sections: Mapping[str, Json],
+    ) -> None:
+        """Make the checkpoint exist. Doing it again with the same content is fine.
+
+        :param created_at: when, in UTC, as ``2031-01-31T12:00:00+00:00`` (or with ``Z``).
+        :param sections: ``TYPE#id`` -> JSON.
+        :raises Conflict: the checkpoint exists with another content, or this writer was abandoned.
+        """
+        self._check_open()
+        _check_time(created_at)
+        info = CheckpointInfo(
+            self.checkpoint_id, self._project_id, created_at, provider, dict(plan or {}), dict(extra or {})
+        )
+        described = [info.project_id, created_at, provider, info.plan, info.extra, graph, dict(sections)]
+        content = self._objects.sealer.digest(canonical(described))
+        wrote = False
+        if not self._committed(content):
+            self._check_announced()
+            lists = self._references([graph, dict(sections)])
+            body = self._session.new_name("body")
+            put_body(self._objects, body, graph, sections, lists)
+            manifest = Manifest(info, self._session.id, body, content)
+            with contextlib.suppress(AlreadyExists):  # somebody was faster; who, is seen below
+                put_manifest(self._objects, self._session.manifest, manifest)
+                wrote = True
+        self._confirm(content, wrote)
+        self._tidy()
+        self.close()
+
+    def abandon(self) -> None:
+        """Remove everything that was stored for this checkpoint id and is not part of a checkpoint.
+
+        :raises Conflict: it was committed; delete the checkpoint instead.
+        """
+        self.close()
+        abandon(self._objects, self.checkpoint_id)
+
+    def close(self) -> None:
+        """Stop the threads. What was stored and the marker stay."""
+        self._closed = True
+        self._pool.shutdown(wait=True)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Conflict(f"the writer of the checkpoint {self.checkpoint_id} is closed")
+
+    # --- data
+
+    def _load(self) -> None:
+        """Learn which chunks the project has in the bank, once."""
+        with self._loading:
+            if not self._loaded:
+                self._learn()
+                self._loaded = True
+
+    def _learn(self) -> None:
+        store, tag = self._objects.store, self._session.tag
+        try:
+            doomed = condemned(self._objects, tag)
+        except BankDamaged as error:
+            _log.warning("Everything is stored anew: %s", error)
+            return
+        usable = {e.name: e.size for e in store.list(f"data/{tag}/") if e.name.endswith(".pack")}
+        usable = {name: size for name, size in usable.items() if name not in doomed}
+        for name in [n for n in usable if n.startswith(self._session.folder)]:
+            try:
+                self._packer.learn(*read_footer(store, self._objects.sealer, name, usable[name]))
+            except BankError as error:
+                _log.warning("A pack of an earlier attempt is not used: %s", error)
+        for _, manifest in manifests(self._objects, tag):
+            if isinstance(manifest, BankDamaged):
+                _log.warning("Data of a damaged checkpoint is stored anew: %s", manifest)
+                continue
+            try:
+                for name in get_checkpoint(self._objects, manifest).indexes:
+                    self._learn_index(load_index(store, self._objects.sealer, name), usable)
+            except BankError as error:
+                _log.warning("Data of a checkpoint is stored anew: %s", error)
+
+    def _learn_index(self, index: DataIndex, usable: Mapping[str, int]) -> None:
+        for chunk_id, pack, place in index.chunks():
+            if pack is not None and usable.get(pack.name) == pack.size:
+                self._packer.learn(pack, [(chunk_id, place)])
+
+    # --- the end
+
+    def _committed(self, content: str) -> bool:
+        """Whether the checkpoint exists, with just this content."""
+        try:
+            found = get_manifest(self._objects, find(self._objects, self.checkpoint_id))
+        except NotFound:
+            return False
+        if found.content != content:
+            raise Conflict(f"the checkpoint {self.checkpoint_id} exists, with another content")
+        return True
+
+    def _check_announced(self) -> None:
+        marker = self._session.marker
+        if [entry.name for entry in self._objects.store.list(marker)] != [marker]:
+            raise self._given_up()
+
+    def _given_up(self) -> Conflict:
+        return Conflict(
+            f"the writing of the checkpoint {self.checkpoint_id} was given up meanwhile",
+            advice="Protect again",
+        )
+
+    def _confirm(self, content: str, wrote: bool) -> None:
+        """The manifest was there a moment ago. Make sure that it stays and that nothing it needs goes.
+
+        Whoever abandons or collects has put up a sign before looking for the manifest. So: no sign
+        and the marker still there, nobody overlooked the manifest. A sign: wait until it is gone.
+        No marker: it was abandoned or, by another process that finished the same commit, tidied up;
+        everything being there tells which.
+        """
+        store = self._objects.store
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                manifest = get_manifest(self._objects, find(self._objects, self.checkpoint_id))
+            except (NotFound, ObjectMissing):
+                raise self._given_up() from None
+            if manifest.content != content:
+                raise Conflict(f"the checkpoint {self.checkpoint_id} exists, with another content")
+            session = Session(self.checkpoint_id, self._session.tag, manifest.session)
+            signs = {entry.name for entry in store.list(session.marker)}
+            if signs == {session.marker}:
+                return
+            if not signs:
+                needed = self._needed_by(manifest)
+                if not needed & condemned(self._objects, self._session.tag):
+                    break
+            if time.monotonic() > deadline:
+                raise BankError(
+                    f"whether the checkpoint {self.checkpoint_id} is finished cannot be told yet",
+                    reason="another process is removing things from the bank",
+                    advice="Try again",
+                )
+            time.sleep(_PAUSE)
+        if not needed <= {entry.name for entry in store.list(f"data/{self._session.tag}/")}:
+            if wrote:
+                store.delete(self._session.manifest)
+            raise self._given_up()
+
+    def _needed_by(self, manifest: Manifest) -> set[str]:
+        try:
+            kept = get_checkpoint(self._objects, manifest)
+        except BankDamaged:
+            return {manifest.body}
+        return {manifest.body, *kept.indexes, *kept.packs}
+
+    def _references(self, value: Json) -> dict[str, list[str]]:
+        """The indexes that a checkpoint mentions and the packs these need, all of them there."""
+        names = sorted(indexes_in(value))
+        packs: dict[str, int] = {}
+        for name in names:
+            if not name.startswith(self._session.folder):
+                raise InvalidInput(f"the data {name} was not stored by this writer")
+            index = self._indexes.get(name) or load_index(self._objects.store, self._objects.sealer, name)
+            packs.update((pack.name, pack.size) for pack in index.packs)
+        there = {e.name: e.size for e in self._objects.store.list(f"data/{self._session.tag}/")}
+        for name, size in packs.items():
+            if there.get(name) != size:
+                raise BankDamaged(
+                    f"the bank has lost {name}, which holds data of this checkpoint", advice="Protect again"
+                )
+        return {"indexes": names, "packs": sorted(packs)}
+
+    def _tidy(self) -> None:
+        """Remove what earlier attempts left, and the marker. The checkpoint exists already: a store
+        that refuses this must not turn it into a failure; a collection will do it later."""
+        store = self._objects.store
+        try:
+            manifest = get_manifest(self._objects, self._session.manifest)
+            if manifest.session == self._session.id:
+                get_checkpoint(self._objects, manifest)  # or else nothing is surely superfluous
+                needed = self._needed_by(manifest)
+            else:
+                needed = set()
+            for entry in list(store.list(self._session.folder)):
+                if entry.name not in needed:
+                    store.delete(entry.name)
+            store.delete(self._session.marker)
+        except BankError as error:
+            _log.warning("The checkpoint %s is kept; tidying up was refused: %s", self.checkpoint_id, error)
+
+
+def _announce(objects: Objects, checkpoint_id: str, tag: str) -> Session:
+    """Place the marker, or find the one of an earlier process."""
+    check_checkpoint_id(checkpoint_id)
+    names = {e.name for e in objects.store.list(f"writers/{checkpoint_id}.{tag}.")}
+    if any(name.endswith(ABANDONED) for name in names):
+        with contextlib.suppress(Conflict):  # it was committed before
+            abandon(objects, checkpoint_id)  # this was interrupted
+        names = {e.name for e in objects.store.list(f"writers/{checkpoint_id}.{tag}.")}
+    if names:
+        return Session.of_marker(min(names))
+    session = Session.new(checkpoint_id, tag)
+    about = {"checkpoint": checkpoint_id, "started_at": datetime.now(UTC).isoformat(), "process": os.getpid()}
+    objects.put_json(KIND_MARKER, session.marker, about)
+    return session
+
+
+def _index(project_id: str, size: int, found: list[tuple[bytes, Stored | None]]) -> DataIndex:
+    numbers: dict[str, int] = {}
+    packs: list[Pack] = []
+    records = bytearray()
+    for chunk_id, stored in found:
+        if stored is None:
+            records += ZERO_RECORD
+            continue
+        pack = stored.pack.result if isinstance(stored.pack, OpenPack) else stored.pack
+        if pack is None or stored.place is None:
+            raise BankError("a part of the data could not be stored", advice="Try again")
+        number = numbers.setdefault(pack.name, len(packs))
+        if number == len(packs):
+            packs.append(pack)
+        place = stored.place
+        records += RECORD.pack(chunk_id, number, place.place, place.offset, place.stored_field())
+    return DataIndex(project_id, size, packs, bytes(records))
+
+
+def _check_time(text: str) -> None:
+    try:
+        aware = datetime.fromisoformat(text).utcoffset()
+    except ValueError:
+        aware = None
+    if aware is None or aware.total_seconds():
+        raise InvalidInput(f"{text!r} is not a time in UTC")
