@@ -27,6 +27,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from refloat.engine.database import SCHEMA, Database
+from refloat.engine.lease import Lost
 from refloat.engine.program import Json
 
 # DBOS installs a console handler unless its logger has one; what it has to say goes to our own logging.
@@ -36,10 +37,6 @@ from dbos import DBOS, DBOSPortableJSONSerializer, SetWorkflowID, StepReservatio
 
 VERSION = "refloat-1"
 """Fixed, so that a new release goes on with the operations of the former one."""
-
-
-class Lost(Exception):
-    """Another process has taken the operation over."""
 
 
 class Slot:

@@ -48,6 +48,10 @@ _TABLE = sa.Table(
 )
 
 
+class Lost(Exception):
+    """Another process has taken the operation over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """An operation as it was when it was read."""
