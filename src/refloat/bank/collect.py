@@ -45,8 +45,14 @@ def abandon(objects: Objects, checkpoint_id: str) -> Collected:
     """
     names = {e.name for e in objects.store.list(f"writers/{checkpoint_id}.")}
     total = Collected()
+    finished: Conflict | None = None
     for session in sorted({Session.of_marker(name) for name in names}, key=lambda s: s.id):
-        total += _abandon_session(objects, session)
+        try:
+            total += _abandon_session(objects, session)
+        except Conflict as error:
+            finished = error
+    if finished is not None:
+        raise finished
     return total
 
 
@@ -87,6 +93,8 @@ def collect(objects: Objects, tag: str) -> Collected:
             total += _abandon_session(objects, session)
         except Conflict:
             store.delete(session.marker)  # it had committed
+        except BankDamaged:
+            return total + _POSTPONED_DAMAGED
     stored = {e.name for e in store.list(f"data/{tag}/")}
     writers = _writers(objects, tag)
     needed, sessions = _needed(objects, tag)

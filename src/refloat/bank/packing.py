@@ -51,10 +51,10 @@ class Packer:
         self._known: dict[bytes, Stored] = {}
         self._open: OpenPack | None = None
 
-    def learn(self, pack: Pack, chunks: Iterable[tuple[bytes, Place]]) -> None:
+    def learn(self, chunks: Iterable[tuple[bytes, Pack, Place]]) -> None:
         """Chunks that are in the bank already, and will stay."""
         with self._changed:
-            for chunk_id, place in chunks:
+            for chunk_id, pack, place in chunks:
                 self._known.setdefault(chunk_id, Stored(pack, place))
 
     def store(self, data: bytes) -> tuple[bytes, Stored, int]:

@@ -69,6 +69,7 @@ class DataReader:
                 raise self._error
             self._fetch()
             if not self._ahead:
+                self._pool.shutdown(wait=False)
                 raise StopIteration
             try:
                 self._ready.extend(self._ahead.popleft().result())

@@ -195,9 +195,11 @@ class Writer:
         usable = {name: size for name, size in usable.items() if name not in doomed}
         for name in [n for n in usable if n.startswith(self._session.folder)]:
             try:
-                self._packer.learn(*read_footer(store, self._objects.sealer, name, usable[name]))
+                pack, chunks = read_footer(store, self._objects.sealer, name, usable[name])
             except BankError as error:
                 _log.warning("A pack of an earlier attempt is not used: %s", error)
+            else:
+                self._packer.learn((chunk_id, pack, place) for chunk_id, place in chunks)
         for _, manifest in manifests(self._objects, tag):
             if isinstance(manifest, BankDamaged):
                 _log.warning("Data of a damaged checkpoint is stored anew: %s", manifest)
@@ -209,9 +211,11 @@ class Writer:
                 _log.warning("Data of a checkpoint is stored anew: %s", error)
 
     def _learn_index(self, index: DataIndex, usable: Mapping[str, int]) -> None:
-        for chunk_id, pack, place in index.chunks():
-            if pack is not None and usable.get(pack.name) == pack.size:
-                self._packer.learn(pack, [(chunk_id, place)])
+        self._packer.learn(
+            (chunk_id, pack, place)
+            for chunk_id, pack, place in index.chunks()
+            if pack is not None and usable.get(pack.name) == pack.size
+        )
 
     # --- the end
 
