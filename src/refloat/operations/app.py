@@ -296,7 +296,7 @@ class Refloat:
     ) -> Operation:
         """Start to restore a checkpoint.
 
-        :param only: ``TYPE#ID`` or ``TYPE#NAME`` of what to restore with all that it needs; empty: everything.
+        :param only: ``TYPE#ID`` or ``TYPE#NAME`` of what to restore, with all that it needs; empty: all.
         :param keep_on_failure: park a failed restore, to be resumed, rather than undo it.
         """
         payload = self._reading_payload("restore", checkpoint, parameters)

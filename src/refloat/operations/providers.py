@@ -65,7 +65,7 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider(
         "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b02",
         "snapshot",
-        "Volumes as Cinder snapshots, quick but on the storage of the originals; disks and images in the bank",
+        "Volumes as Cinder snapshots: quick, but on the originals' storage; disks and images in the bank",
         (*_COMMON, "volume-cinder-snapshot"),
     ),
     Provider(
