@@ -44,6 +44,8 @@ def prepare(cloud: Cloud) -> None:
     helper = next(path for path in namespaces.MOUNT_HELPERS if path.exists())
     mount("--bind", cloud.etc / "mount.nfs", helper)
     if cloud.options.isolated:
+        # /sys/class/net shows the network that /sys was mounted in
+        mount("-t", "sysfs", "sysfs", "/sys")
         shell.run(["ip", "link", "set", "lo", "up"])
 
 

@@ -13,8 +13,17 @@ from typing import Any
 import openstack
 
 from devcloud import shell
-from devcloud.cloud import FLAVORS, IMAGE, PASSWORD, PUBLIC_CIDR, PUBLIC_GATEWAY, PUBLIC_POOL, REGION
-from devcloud.cloud import VOLUME_TYPES, Cloud
+from devcloud.cloud import (
+    FLAVORS,
+    IMAGE,
+    PASSWORD,
+    PUBLIC_CIDR,
+    PUBLIC_GATEWAY,
+    PUBLIC_POOL,
+    REGION,
+    VOLUME_TYPES,
+    Cloud,
+)
 from devcloud.guest import guest_image
 from devcloud.render import CLOUDS, user_password
 

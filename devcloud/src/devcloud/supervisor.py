@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import shlex
 import socket
+import threading
 import xmlrpc.client
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +23,6 @@ class _Connection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(RPC_TIMEOUT)
         self.sock.connect(self._path)
-
-
-class _Transport(xmlrpc.client.Transport):
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        # A new one for each call: the proxy is used from several threads.
-        return _Connection(self._path)
 
 
 @dataclass(frozen=True)
@@ -55,12 +46,29 @@ class Process:
 
 
 class Supervisor:
+    """Calls go through one connection that stays open.
+
+    A connection that supervisord closes leaves its number registered for polling; if a service that is
+    started in the same moment gets that number for a pipe, supervisord can spin on it for ever.
+    """
+
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._connection = _Connection(path)
+        self._lock = threading.Lock()
 
     def _call(self, method: str, *arguments: object) -> Any:
-        with xmlrpc.client.ServerProxy("http://localhost/RPC2", _Transport(self._path)) as proxy:
-            return getattr(proxy.supervisor, method)(*arguments)
+        body = xmlrpc.client.dumps(cast("tuple[Any, ...]", arguments), f"supervisor.{method}")
+        with self._lock:
+            try:
+                self._connection.request("POST", "/RPC2", body, {"Content-Type": "text/xml"})
+                response = self._connection.getresponse()
+                text = response.read()
+            except (OSError, http.client.HTTPException):
+                self._connection.close()
+                raise
+        if response.status != 200:
+            raise http.client.HTTPException(f"supervisord: {response.status} {response.reason}")
+        return xmlrpc.client.loads(text)[0][0]
 
     def answers(self) -> bool:
         try:
@@ -80,13 +88,6 @@ class Supervisor:
         """Ask a service to stop, without waiting for it."""
         try:
             self._call("stopProcess", name, False)
-        except xmlrpc.client.Fault as fault:
-            if "NOT_RUNNING" not in fault.faultString:
-                raise
-
-    def signal(self, name: str, signal: str) -> None:
-        try:
-            self._call("signalProcess", name, signal)
         except xmlrpc.client.Fault as fault:
             if "NOT_RUNNING" not in fault.faultString:
                 raise

@@ -8,7 +8,19 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from devcloud import checks, graph, guest, namespaces, network, packages, render, resources, schemas, services, shell
+from devcloud import (
+    checks,
+    graph,
+    guest,
+    namespaces,
+    network,
+    packages,
+    render,
+    resources,
+    schemas,
+    services,
+    shell,
+)
 from devcloud.cloud import ADDRESS, Cloud
 from devcloud.errors import DevcloudError
 from devcloud.progress import Progress
@@ -128,6 +140,7 @@ def jobs(cloud: Cloud) -> dict[str, tuple[Job, tuple[str, ...]]]:
         "schema-cinder": (schemas.cinder, ("databases",)),
         "schema-glance": (schemas.glance, ("databases",)),
         "schema-placement": (schemas.placement, ("databases",)),
+        "identity": (resources.identity, ("keystone",)),
     }
     every_time: dict[str, tuple[Job, tuple[str, ...]]] = {
         "database-files": (schemas.database_files, ()),
@@ -137,11 +150,10 @@ def jobs(cloud: Cloud) -> dict[str, tuple[Job, tuple[str, ...]]]:
         "bridges": (network.bridges, ("ovs-vswitchd",)),
         "outside": (network.outside, ("bridges",)),
         "nfs-export": (schemas.nfs_export, ()),
-        "identity": (resources.identity, ("keystone",)),
         "image": (resources.image, ("glance-api", "identity")),
         "flavors": (resources.flavors, ("nova-api", "identity")),
         "volume-types": (resources.volume_types, ("cinder-api", "identity")),
-        "public-network": (resources.public_network, ("neutron-api", "identity", "ovn-controller", "outside")),
+        "public-network": (resources.public_network, ("neutron-api", "identity", "ovn-controller")),
         "compute-host": (resources.compute_host, ("nova-compute", "nova-api")),
     }
     if cloud.options.swift:
