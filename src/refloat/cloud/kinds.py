@@ -95,7 +95,24 @@ def _list_images(connection: Connection) -> Iterable[Any]:
 
 
 def _remove_image(connection: Connection, identity: str) -> None:
+    image = connection.image.get_image(identity)
+    if image.is_protected:  # a restored image has the original's protection, and is still ours to undo
+        connection.image.update_image(identity, is_protected=False)
     connection.image.delete_image(identity, ignore_missing=False)
+
+
+def _list_volume_types(connection: Connection) -> Iterable[Any]:
+    return connection.block_storage.types()
+
+
+def _list_volume_zones(connection: Connection) -> Iterable[Any]:
+    storage: Any = connection.block_storage
+    zones: Iterable[Any] = storage.availability_zones()
+    return zones
+
+
+def _not_ours(_connection: Connection, identity: str) -> Any:
+    raise NotImplementedError(f"{identity} belongs to the cloud and is only listed")
 
 
 KINDS: Mapping[str, Kind] = {
@@ -133,6 +150,14 @@ KINDS: Mapping[str, Kind] = {
             waits_gone=True,
             query={"details": True},
         ),
+        Kind(
+            "volume_type",
+            "block_storage",
+            lambda connection, identity: connection.block_storage.get_type(identity),
+            _list_volume_types,
+            _not_ours,
+        ),
+        Kind("volume_zone", "block_storage", _not_ours, _list_volume_zones, _not_ours),
         Kind("image", "image", _get_image, _list_images, _remove_image),
         _kind("network", "network"),
         _kind("subnet", "network"),

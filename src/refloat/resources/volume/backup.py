@@ -1,0 +1,322 @@
+"""Protects a volume as a Cinder backup; restores it into a new volume made like the old one.
+
+Cinder's own "restore to a new volume" is not used: it loses the volume's type and zone and, on storage
+that keeps volumes as files, the zeros at its end and so its size. Restoring into a volume that is
+there already writes every byte.
+
+How a repeated restore hook knows where it was: the new volume is marked in its metadata when it is made.
+Cinder, when a restore has ended well, writes ``src_backup_id`` into the metadata; ``finish`` replaces all
+metadata by the original's. So, with the volume available: our backup's id there means "restored";
+the mark without it "not restored yet"; neither "all done".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from refloat.cloud import Marker, explained
+from refloat.cloud.errors import status_of
+from refloat.cloud.marker import METADATA_KEY
+from refloat.cloud.removal import REFUSALS, removal
+from refloat.cloud.watcher import status_of_thing
+from refloat.errors import CloudError, Conflict
+from refloat.resources.base import (
+    RESTORE_NAME,
+    HookBody,
+    Hooks,
+    OperationKind,
+    PlanContext,
+    Planned,
+    ProtectionPlugin,
+)
+from refloat.resources.context import HookContext
+from refloat.resources.options import Option
+from refloat.resources.volume import target
+from refloat.resources.volume.attributes import ATTRIBUTES, describe, own_metadata
+from refloat.resources.volume.capture import Waiting, cut, discard, steady
+from refloat.resources.volume.chains import CHECKPOINT_KEY, PARENT_KEY, dependants, parent_for
+from refloat.resources.volume.protectable import TYPE
+
+GIB = 1 << 30
+TIMEOUT = 24 * 3600.0
+"""Seconds that Cinder may take to back up or restore one volume."""
+
+RESTORE_DESCRIPTION = Option("restore_description", "Description of the restored volume")
+
+OPTIONS: Mapping[OperationKind, tuple[Option, ...]] = {
+    "protect": (
+        Option("backup_name", "Name of the Cinder backup; {name} stands for the volume's"),
+        Option(
+            "backup_mode",
+            "incremental: store only what changed since the latest backup of the volume",
+            default="full",
+            choices=("full", "incremental"),
+        ),
+        Option("container", "Where Cinder is to put the backup"),
+        Option("description", "Description of the Cinder backup"),
+    ),
+    "restore": (RESTORE_NAME, RESTORE_DESCRIPTION),
+}
+
+SNAPSHOT = "snapshot"
+BACKUP = "backup"
+
+
+class BackupProtect(Hooks):
+    """Cuts a snapshot of a volume in use, then backs that up; a volume at rest is backed up directly."""
+
+    def on_prepare_begin(self, context: HookContext) -> HookBody:
+        """Wait until Cinder is done with whatever it does to the volume."""
+        yield from steady(context)
+        return None
+
+    def on_prepare_finish(self, context: HookContext) -> HookBody:
+        """Read the settings; cut the data now, close in time to the other volumes of the application."""
+        volume = yield from steady(context)
+        section = describe(context.cloud, volume)
+        if status_of_thing(volume) == "in-use":
+            yield from _cut(context, volume)
+        return section
+
+    def on_main(self, context: HookContext) -> HookBody:
+        """Make the backup and remove the snapshot."""
+        volume = yield from steady(context)
+        size = int(context.results(context.resource.key)["size"])
+        in_use = status_of_thing(volume) == "in-use"
+        if in_use and not context.created(SNAPSHOT) and not context.created(BACKUP):
+            yield from _cut(context, volume)
+        context.progress(0, size * GIB)
+        backup, told = yield from _back_up(context, size)
+        yield from discard(context, SNAPSHOT)
+        if int(backup.size) != size:
+            raise Conflict(
+                "the volume was resized while it was being protected",
+                resource=str(context.resource),
+                reason=f"from {size} to {backup.size} GiB",
+                advice="Protect it again",
+            )
+        context.progress(size * GIB, size * GIB)
+        return {
+            "backup": {
+                "id": str(backup.id),
+                "name": backup.name or "",
+                "mode": "incremental" if backup.is_incremental else "full",
+                "asked_mode": context.parameters["backup_mode"],
+                "reason": told,
+                "parent_id": (backup.metadata or {}).get(PARENT_KEY, ""),
+                "size": int(backup.size),
+                "object_count": int(backup.object_count or 0),
+                "container": backup.container or "",
+            }
+        }
+
+
+def _cut(context: HookContext, volume: Any) -> Waiting:
+    name = f"refloat temporary {volume.name or volume.id}"
+    return cut(context, SNAPSHOT, volume, name, f"Removed when checkpoint {context.checkpoint_id} is made")
+
+
+def _back_up(context: HookContext, size: int) -> Waiting:
+    """Make the backup in the mode that is asked for, or in full; returns it and why not as asked for."""
+    cloud = context.cloud
+    told = ""
+    if not context.created(BACKUP) and context.parameters["backup_mode"] == "incremental":
+        parent, told = _find_parent(context, size)
+        if parent is not None:
+            try:
+                backup_id = context.ensure("backup", BACKUP, _creator(context, str(parent.id)))
+                backup = yield cloud.wait(
+                    "backup", backup_id, {"available", "error"}, failed=(), timeout=TIMEOUT
+                )
+                if status_of_thing(backup) == "available":
+                    return backup, ""
+                told = f"Cinder failed to make it incremental: {backup.fail_reason or 'no reason given'}"
+            except CloudError as exc:
+                if status_of(exc) not in REFUSALS:
+                    raise
+                told = f"Cinder refused to make it incremental: {exc.reason}"
+            yield from context.discard(BACKUP)
+    backup_id = context.ensure("backup", BACKUP, _creator(context, ""))
+    backup = yield cloud.wait("backup", backup_id, {"available"}, timeout=TIMEOUT)
+    return backup, "" if backup.is_incremental else told
+
+
+def _find_parent(context: HookContext, size: int) -> tuple[Any | None, str]:
+    cut_at = None
+    snapshot_id = context.created(SNAPSHOT)
+    if snapshot_id:
+        cut_at = str(context.cloud.get("snapshot", snapshot_id).created_at)
+    return parent_for(_backups_of(context, context.resource.id), size, cut_at)
+
+
+def _backups_of(context: HookContext, volume_id: str) -> list[Any]:
+    with explained("list the backups of the volume", context.resource):
+        return list(context.cloud.block_storage.backups(details=True, volume_id=volume_id))
+
+
+def _creator(context: HookContext, parent_id: str) -> Any:
+    parameters = context.parameters
+    name = parameters["backup_name"] or "{name}@{checkpoint}"
+    name = name.replace("{name}", context.resource.name).replace("{checkpoint}", context.checkpoint_id)
+    description = parameters["description"] or f"Checkpoint {context.checkpoint_id}"
+    chosen = {
+        "container": parameters["container"],
+        "snapshot_id": context.created(SNAPSHOT),
+        "is_incremental": bool(parent_id) or None,
+    }
+
+    def create(marker: Marker) -> Any:
+        metadata = {**marker.metadata, CHECKPOINT_KEY: context.checkpoint_id}
+        if parent_id:
+            metadata[PARENT_KEY] = parent_id
+        with explained("back up the volume", context.resource):
+            return context.cloud.block_storage.create_backup(
+                volume_id=context.resource.id,
+                name=name[:255],
+                description=description[:255],
+                metadata=metadata,
+                **{key: value for key, value in chosen.items() if value},
+            )
+
+    return create
+
+
+class BackupRestore(Hooks):
+    """Creates a volume like the old one and restores the backup into it."""
+
+    def on_main(self, context: HookContext) -> HookBody:
+        """Create, restore, check, set up."""
+        cloud = context.cloud
+        total = context.section["size"] * GIB
+        context.progress(0, total)
+        volume_id = target.create(context)
+        volume = yield self._settled(context, volume_id)
+        if status_of_thing(volume) == "error_restoring":
+            # Left by an earlier attempt whose restore failed; its content is unknown.
+            yield from context.discard(target.ROLE)
+            volume_id = target.create(context)
+            yield cloud.wait("volume", volume_id, {"available"})
+        if self._is_unrestored(context, volume_id):
+            yield from self._restore(context, volume_id)
+        context.progress(total, total)
+        return target.finish(context, volume_id)
+
+    @staticmethod
+    def _settled(context: HookContext, volume_id: str) -> Any:
+        return context.cloud.wait(
+            "volume",
+            volume_id,
+            {"available", "error_restoring"},
+            failed={"error", "error_deleting"},
+            timeout=TIMEOUT,
+        )
+
+    @staticmethod
+    def _is_unrestored(context: HookContext, volume_id: str) -> bool:
+        metadata = own_metadata(context.cloud, volume_id)
+        if metadata.get("src_backup_id") == context.section["backup"]["id"]:
+            return False
+        return METADATA_KEY in metadata
+
+    @staticmethod
+    def _restore(context: HookContext, volume_id: str) -> Waiting:
+        cloud, backup_id = context.cloud, context.section["backup"]["id"]
+        for last in (False, False, False, True):
+            yield cloud.wait("backup", backup_id, {"available"}, timeout=TIMEOUT)
+            context.check_cancelled()
+            try:
+                with explained(f"restore the backup {backup_id}", context.resource):
+                    cloud.block_storage.restore_backup(backup_id, volume_id)
+                break
+            except CloudError as exc:
+                # Another restore of the same backup may have come first: Cinder does one at a time.
+                if last or status_of(exc) not in REFUSALS:
+                    raise
+        yield cloud.wait("volume", volume_id, {"available"}, timeout=TIMEOUT)
+        yield cloud.wait("backup", backup_id, {"available"}, timeout=TIMEOUT)
+
+
+class BackupVerify(Hooks):
+    """Asks Cinder about the backup."""
+
+    def on_main(self, context: HookContext) -> Mapping[str, Any]:
+        """Whether the backup is there, available and of the right size."""
+        expected = context.section["backup"]
+        problem = _problem_of(context.cloud.find("backup", expected["id"]), expected)
+        if problem:
+            return {"ok": False, "reason": problem}
+        return {
+            "ok": True,
+            "reason": "Cinder has the backup and calls it available; it offers no way to read it back",
+        }
+
+
+def _problem_of(backup: Any | None, expected: Mapping[str, Any]) -> str:
+    """What is wrong with a backup; empty: nothing that Cinder would tell."""
+    if backup is None:
+        return f"the Cinder backup {expected['id']} is gone"
+    status = status_of_thing(backup)
+    if status not in {"available", "restoring"}:
+        why = f": {backup.fail_reason}" if backup.fail_reason else ""
+        return f"the status of the Cinder backup {expected['id']} is '{status}'{why}"
+    if int(backup.size) != expected["size"]:
+        return (
+            f"the Cinder backup {expected['id']} is of {backup.size} GiB, it should be of {expected['size']}"
+        )
+    if int(backup.object_count or 0) != expected["object_count"]:
+        return (
+            f"the Cinder backup {expected['id']} has {backup.object_count} objects, "
+            f"it should have {expected['object_count']}"
+        )
+    return ""
+
+
+class BackupDelete(Hooks):
+    """Deletes the backup, unless others depend on it."""
+
+    def on_prepare_begin(self, context: HookContext) -> None:
+        """Refuse before anything is deleted when later backups need this one."""
+        backup_id = context.section["backup"]["id"]
+        backup = context.cloud.find("backup", backup_id)
+        if backup is None or not backup.has_dependent_backups:
+            return
+        needing = dependants(backup_id, _backups_of(context, str(backup.volume_id)))
+        raise Conflict(
+            f"the Cinder backup {backup_id} cannot be deleted",
+            resource=str(context.resource),
+            reason="later incremental backups depend on it: "
+            + (", ".join(_named(b) for b in needing) or "Cinder does not say which"),
+            advice="Delete those first, the latest one at the beginning",
+        )
+
+    def on_main(self, context: HookContext) -> HookBody:
+        """Delete it; it may be gone already."""
+        yield from removal(context.cloud, "backup", context.section["backup"]["id"])
+        return None
+
+
+def _named(backup: Any) -> str:
+    checkpoint = (backup.metadata or {}).get(CHECKPOINT_KEY)
+    return f"{backup.id}" + (f" (checkpoint {checkpoint})" if checkpoint else f" ({backup.name})")
+
+
+class VolumeBackupPlugin(ProtectionPlugin):
+    """Volumes, as Cinder backups."""
+
+    name = "volume-cinder-backup"
+    resource_type = TYPE
+    description = "Makes a Cinder backup, full or incremental; restores it into a new volume like the old one"
+    attributes = ATTRIBUTES
+    options = OPTIONS
+
+    protect = BackupProtect
+    restore = BackupRestore
+    verify = BackupVerify
+    delete = BackupDelete
+
+    def plan_restore(self, context: PlanContext) -> Planned:
+        """A new volume; impossible when the backup is not there or not usable."""
+        expected = context.section["backup"]
+        there = {str(backup.id): backup for backup in context.listing("backup")}
+        return target.plan(context, _problem_of(there.get(expected["id"]), expected))

@@ -1,0 +1,117 @@
+"""Cutting a snapshot of a volume, also of one that a running server uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from refloat.cloud import Cloud, Marker, StatusWait, explained
+from refloat.cloud.watcher import status_of_thing
+from refloat.errors import Conflict
+from refloat.resources.context import HookContext
+from refloat.resources.volume.protectable import STEADY, attached_to, is_broken
+
+Waiting = Generator[StatusWait, Any, Any]
+
+SETTLE_TIMEOUT = 1800.0
+"""Seconds to wait for a volume that is being attached, extended, backed up by somebody..."""
+
+TASK_TIMEOUT = 6 * 3600.0
+"""Seconds to wait for a server's task: uploading a large disk takes long."""
+
+ATTEMPTS = 4
+
+
+def steady(context: HookContext) -> Waiting:
+    """Wait until the volume is in a state in which it can be protected; returns it.
+
+    :raises NotFound: it is gone.
+    :raises Conflict: it is in an error state.
+    """
+    volume = context.cloud.get("volume", context.resource.id)
+    status = status_of_thing(volume)
+    if not is_broken(status) and status not in STEADY:
+        volume = yield context.cloud.wait(
+            "volume",
+            volume.id,
+            lambda thing: status_of_thing(thing) in STEADY or is_broken(status_of_thing(thing)),
+            failed=(),
+            timeout=SETTLE_TIMEOUT,
+            text=f"volume {volume.name or volume.id} to be available or in-use",
+        )
+        status = status_of_thing(volume)
+    if is_broken(status):
+        raise Conflict(
+            "the volume cannot be protected",
+            resource=str(context.resource),
+            reason=f"its status is '{status}'",
+            advice="Repair or delete the volume, or leave it out",
+        )
+    return volume
+
+
+def servers_idle(cloud: Cloud, volume_id: str) -> Waiting:
+    """Wait until no server that uses the volume is at a task.
+
+    Storage on files makes and removes snapshots of attached volumes through Nova, which refuses while the
+    server is at a task such as uploading an image of its disk. Cinder then leaves the snapshot in ``error``
+    when it was to be made, and in ``error_deleting``, which only an administrator gets it out of, when it was
+    to be removed: so this is not left to chance.
+    """
+    volume = cloud.find("volume", volume_id)
+    for server_id in attached_to(volume) if volume else ():
+        server = cloud.find("server", server_id)
+        if server is not None and server.task_state:
+            yield cloud.wait(
+                "server",
+                server_id,
+                lambda thing: not thing.task_state,
+                failed=(),
+                timeout=TASK_TIMEOUT,
+                text=f"server {server.name} to finish its task",
+            )
+
+
+def cut(context: HookContext, role: str, volume: Any, name: str, description: str | None = None) -> Waiting:
+    """Make a snapshot once, however often this is run; returns it when it is available.
+
+    :raises Conflict: Cinder did not manage to make one.
+    """
+    create = _creator(context, volume, name, description)
+    for _attempt in range(ATTEMPTS):
+        if not context.created(role):
+            yield from servers_idle(context.cloud, volume.id)
+        snapshot_id = context.ensure("snapshot", role, create)
+        snapshot = yield context.cloud.wait("snapshot", snapshot_id, {"available", "error"}, failed=())
+        if status_of_thing(snapshot) == "available":
+            return snapshot
+        yield from context.discard(role)
+    raise Conflict(
+        "Cinder could not make a snapshot",
+        resource=str(context.resource),
+        reason=f"its status became 'error', {ATTEMPTS} times",
+        advice="The log of cinder-volume tells why",
+    )
+
+
+def discard(context: HookContext, role: str) -> Waiting:
+    """Remove a snapshot that was cut, when no server is in the way."""
+    if context.created(role):
+        yield from servers_idle(context.cloud, context.resource.id)
+    yield from context.discard(role)
+
+
+def _creator(
+    context: HookContext, volume: Any, name: str, description: str | None
+) -> Callable[[Marker], Any]:
+    def create(marker: Marker) -> Any:
+        with explained("make a snapshot of the volume", context.resource):
+            return context.cloud.block_storage.create_snapshot(
+                volume_id=volume.id,
+                name=name[:255],
+                description=description,
+                is_forced=True,
+                metadata=marker.metadata,
+            )
+
+    return create
