@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,11 +10,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from refloat.bank import Bank, create_key, load_key
-from refloat.bank.checkpoint import CheckpointInfo
+from refloat.bank import Bank, BankKey, CheckpointInfo, create_key, load_key
 from refloat.cloud import Cloud
 from refloat.engine.program import Ended, Event
-from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
+from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
 from refloat.graph import Graph, Resource
 from refloat.operations.discovery import Discovery
 from refloat.operations.programs import OperationProgram, Services
@@ -83,21 +83,24 @@ class Refloat:
     @cached_property
     def bank(self) -> Bank:
         """The bank; made, with a new key, when there is none."""
-        key_file = self.settings.key_file
-        if not key_file.exists():
-            if Bank.exists(self.settings.bank_url):
-                raise InvalidInput(
-                    f"the bank {self.settings.bank_url} cannot be read without its key",
-                    reason=f"there is no file {key_file}",
-                    advice="Put the copy of the key back, or name it with REFLOAT_BANK_KEY",
-                )
-            create_key(key_file)
-            self._notify(
-                f"Made a new bank key, {key_file}. Keep a copy of it elsewhere: "
-                "without it no checkpoint can be read."
-            )
-        key = load_key(key_file)
-        return Bank.open(self.settings.bank_url, key, create=not Bank.exists(self.settings.bank_url))
+        url, key_file = self.settings.bank_url, self.settings.key_file
+        if key_file.exists():
+            return Bank.open(url, load_key(key_file), create=True)
+        try:
+            # Any key will do to find out whether there is a bank: a wrong one is refused as such.
+            Bank.open(url, BankKey(secrets.token_bytes(32)))
+        except NotFound:
+            key = create_key(key_file)
+        except BankError as exc:
+            raise InvalidInput(
+                f"the bank {url} cannot be read without its key",
+                reason=f"there is no file {key_file}",
+                advice="Put the copy of the key back, or name it with REFLOAT_BANK_KEY",
+            ) from exc
+        self._notify(
+            f"Made a new bank key, {key_file}. Keep a copy elsewhere: without it no checkpoint can be read."
+        )
+        return Bank.open(url, key, create=True)
 
     @cached_property
     def plans(self) -> Plans:

@@ -6,8 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from refloat.bank import Bank
-from refloat.bank.writer import Writer
+from refloat.bank import Bank, Writer
 from refloat.errors import BankError
 from refloat.resources.context import Stream
 
@@ -15,9 +14,10 @@ from refloat.resources.context import Stream
 class BankData:
     """Data streams of one checkpoint; the writer is opened when the first is stored."""
 
-    def __init__(self, bank: Bank, checkpoint_id: str, *, writing: bool) -> None:
+    def __init__(self, bank: Bank, checkpoint_id: str, project_id: str, *, writing: bool) -> None:
         self._bank = bank
         self._checkpoint_id = checkpoint_id
+        self._project_id = project_id
         self._writing = writing
         self._writer: Writer | None = None
         self._lock = threading.Lock()
@@ -29,8 +29,16 @@ class BankData:
             raise BankError("this operation only reads the bank")
         with self._lock:
             if self._writer is None:
-                self._writer = self._bank.writer(self._checkpoint_id)
+                self._writer = self._bank.writer(self._checkpoint_id, self._project_id)
             return self._writer
+
+    def abandon(self) -> None:
+        """Remove all that was stored for a checkpoint that was not committed."""
+        with self._lock:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+        self._bank.abandon(self._checkpoint_id)
 
     def put(
         self,

@@ -71,7 +71,8 @@ class OperationProgram(ABC):
     @cached_property
     def data(self) -> BankData:
         """The bank's data, as hooks see it."""
-        return BankData(self.services.bank, self.checkpoint_id, writing=self.kind == "protect")
+        project_id = str(self.payload.get("project_id", ""))
+        return BankData(self.services.bank, self.checkpoint_id, project_id, writing=self.kind == "protect")
 
     # What each kind of operation decides for itself
 

@@ -34,7 +34,6 @@ class ProtectProgram(OperationProgram):
         sections = {str(node.key): stored_section(self.results(run, node.key)) for node in graph}
         self.data.writer.commit(
             created_at=prepared["started_at"],
-            project_id=self.payload["project_id"],
             plan=self.payload["plan"],
             provider=self.provider.name,
             extra={"cloud": self.payload.get("cloud", {}), "operation_id": self.operation_id},
@@ -53,5 +52,5 @@ class ProtectProgram(OperationProgram):
 
     def _undo_both(self) -> Body:
         result = yield from self._undo()
-        self.data.writer.abandon()
+        self.data.abandon()
         return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from refloat.bank.checkpoint import Checkpoint
+from refloat.bank import Checkpoint
 from refloat.errors import BankDamaged
 from refloat.graph import Graph, ResourceKey
 from refloat.operations.programs import OperationProgram
@@ -27,6 +27,7 @@ class ReadingProgram(OperationProgram):
     def section(self, key: ResourceKey) -> Section:
         """A resource's section. :raises BankDamaged: the checkpoint has none."""
         try:
-            return self.checkpoint.sections[str(key)]
+            section: Section = self.checkpoint.sections[str(key)]
+            return section
         except KeyError as exc:
             raise BankDamaged("the checkpoint has no section for it", resource=str(key)) from exc
