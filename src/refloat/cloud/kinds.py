@@ -7,10 +7,11 @@ that it is still being worked on. Waiting, undo and clean-up work from this tabl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from openstack.connection import Connection
+from openstack.exceptions import ConflictException
 
 Getter = Callable[[Connection, str], Any]
 Lister = Callable[[Connection], Iterable[Any]]
@@ -63,6 +64,17 @@ def _kind(
         getattr(getattr(connection, service), f"delete_{name}")(identity, ignore_missing=False)
 
     return Kind(name, service, get, list_all, remove, frozenset(busy), waits_gone)
+
+
+def _remove_server(connection: Connection, identity: str) -> None:
+    """Delete a server, also one that was locked: Nova refuses that even to whoever locked it."""
+    try:
+        connection.compute.delete_server(identity, ignore_missing=False)
+    except ConflictException:
+        if not connection.compute.get_server(identity).is_locked:
+            raise
+        connection.compute.unlock_server(identity)
+        connection.compute.delete_server(identity, ignore_missing=False)
 
 
 def _get_interface(connection: Connection, identity: str) -> Any:
@@ -118,7 +130,8 @@ def _not_ours(_connection: Connection, identity: str) -> Any:
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        _kind("server", "compute", waits_gone=True, query={"details": True}),
+        replace(_kind("server", "compute", waits_gone=True, query={"details": True}), remove=_remove_server),
+        _kind("flavor", "compute"),
         _kind("keypair", "compute"),
         _kind("server_group", "compute"),
         _kind(

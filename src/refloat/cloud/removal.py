@@ -28,6 +28,9 @@ def removal(cloud: Cloud, kind: str, identity: str) -> Generator[StatusWait, Any
     thing = cloud.find(kind, identity)
     if thing is None:
         return False
+    if status_of_thing(thing) == "deleting":  # as volumes that go with their server
+        yield cloud.wait_gone(kind, identity)
+        return True
     if status_of_thing(thing) in entry.busy:
         yield _wait_until_idle(cloud, kind, identity)
     give_up = time.monotonic() + PATIENCE
