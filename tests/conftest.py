@@ -1,0 +1,54 @@
+"""Fixtures for all tests: a private PostgreSQL server."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Callable[[], str]]:
+    """A function that creates an empty database and returns its URL.
+
+    The server is Debian's package ``postgresql``, run from a temporary folder on a unix socket.
+    """
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql): tested on SQLite only")
+    programs = found[-1].parent
+    home = Path(tempfile.mkdtemp(prefix="refloat-pg-"))
+    become: list[str] = []
+    if os.geteuid() == 0:  # the server refuses to run as root
+        user = pwd.getpwnam("postgres")
+        os.chown(home, user.pw_uid, user.pw_gid)
+        become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+
+    def run(*command: str) -> None:
+        done = subprocess.run([*become, *command], cwd=home, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+    data = home / "data"
+    run(f"{programs}/initdb", "-D", f"{data}", "-U", "refloat", "-A", "trust", "--no-sync", "-E", "UTF8")
+    # What is lost when the machine dies in the middle of a test does not matter.
+    options = f"-k {home} -c listen_addresses= -c fsync=off -c max_connections=200"
+    run(f"{programs}/pg_ctl", "-D", f"{data}", "-w", "-l", f"{home}/log", "-o", options, "start")
+    numbers = itertools.count(1)
+
+    def create() -> str:
+        name = f"test{next(numbers)}"
+        run(f"{programs}/createdb", "-h", f"{home}", "-U", "refloat", name)
+        return f"postgresql://refloat@/{name}?host={home}"
+
+    try:
+        yield create
+    finally:
+        run(f"{programs}/pg_ctl", "-D", f"{data}", "-m", "immediate", "stop")
+        shutil.rmtree(home, ignore_errors=True)
