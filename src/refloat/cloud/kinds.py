@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from openstack.connection import Connection
-from openstack.exceptions import ConflictException
+from openstack.exceptions import ConflictException, NotFoundException
 
 Getter = Callable[[Connection, str], Any]
 Lister = Callable[[Connection], Iterable[Any]]
@@ -78,12 +78,35 @@ def _remove_server(connection: Connection, identity: str) -> None:
 
 
 def _get_interface(connection: Connection, identity: str) -> Any:
-    return connection.network.get_port(identity.partition(":")[2])
+    """The port, once it is an interface: a port that was only made for one is not."""
+    router, _, port_id = identity.partition(":")
+    port = connection.network.get_port(port_id)
+    if port.device_id != router:
+        raise NotFoundException(f"port {port_id} is no interface of router {router}")
+    return port
 
 
 def _remove_interface(connection: Connection, identity: str) -> None:
     router, _, port = identity.partition(":")
     connection.network.remove_interface_from_router(router, port=port)
+
+
+def _route(identity: str) -> tuple[str, dict[str, str]]:
+    router, destination, nexthop = identity.split("|")
+    return router, {"destination": destination, "nexthop": nexthop}
+
+
+def _get_route(connection: Connection, identity: str) -> Any:
+    router_id, route = _route(identity)
+    router = connection.network.get_router(router_id)
+    if route not in (router.routes or []):
+        raise NotFoundException(f"router {router_id} has no such route")
+    return router
+
+
+def _remove_route(connection: Connection, identity: str) -> None:
+    router_id, route = _route(identity)
+    connection.network.remove_extra_routes_from_router(router_id, {"router": {"routes": [route]}})
 
 
 def _get_association(connection: Connection, identity: str) -> Any:
@@ -177,6 +200,7 @@ KINDS: Mapping[str, Kind] = {
         _kind("port", "network"),
         _kind("router", "network"),
         Kind("router_interface", "network", _get_interface, _list_none, _remove_interface),
+        Kind("router_route", "network", _get_route, _list_none, _remove_route),
         _kind("security_group", "network"),
         _kind("security_group_rule", "network"),
         Kind(
@@ -189,5 +213,6 @@ KINDS: Mapping[str, Kind] = {
         Kind("floating_ip_association", "network", _get_association, _list_none, _remove_association),
     )
 }
-"""Every kind by name. ``router_interface`` is named ``ROUTER_ID:PORT_ID``; a
-``floating_ip_association`` by its floating IP's id, and removing it only disassociates."""
+"""Every kind by name. A ``router_interface`` is named ``ROUTER_ID:PORT_ID``, a ``router_route``
+``ROUTER_ID|DESTINATION|NEXTHOP``, a ``floating_ip_association`` by its floating IP's id; removing that
+only disassociates."""
