@@ -34,7 +34,7 @@ class RefloatError(Exception):
     ) -> None:
         self.message = message
         self.resource = resource
-        self.reason = reason
+        self.reason = reason.rstrip(". ")
         self.request_id = request_id
         self.left_behind = left_behind
         self.advice = advice
