@@ -1,0 +1,39 @@
+"""Finds the networks that a project owns. Those of others are not protected, only named."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cached_property
+
+from refloat.graph import Resource
+from refloat.resources.base import PROJECT
+from refloat.resources.networking import INTERFACE_OWNERS, NETWORK, SERVER, NeutronProtectable
+
+ROUTER = "OS::Neutron::Router"
+
+
+class NetworkProtectable(NeutronProtectable):
+    """The networks of the project."""
+
+    type = NETWORK
+    parents = frozenset({SERVER, ROUTER, PROJECT})
+    kind = "network"
+
+    def needed_by(self, parent: Resource) -> Iterable[str]:
+        """The networks that a server has ports on; those that a router serves or leads out to."""
+        needed = dict.fromkeys(self._networks_of_device[parent.id])
+        if parent.type == ROUTER:
+            gateway = self.cloud.get("router", parent.id).external_gateway_info or {}
+            needed.update(dict.fromkeys([gateway.get("network_id", "")]))
+        return needed
+
+    @cached_property
+    def _networks_of_device(self) -> dict[str, list[str]]:
+        networks: dict[str, list[str]] = defaultdict(list)
+        for port in self.ports:
+            if port.device_id and (
+                port.device_owner in INTERFACE_OWNERS or str(port.device_owner).startswith("compute:")
+            ):
+                networks[port.device_id].append(str(port.network_id))
+        return networks

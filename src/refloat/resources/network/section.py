@@ -1,0 +1,53 @@
+"""A network and its subnets as a section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from refloat.cloud import Cloud, explained
+from refloat.graph import Resource
+from refloat.resources.network.attributes import NETWORK_FIELDS, SUBNET_FIELDS
+from refloat.resources.networking import grants, picked, wire
+
+SERVICE_OWNERS = frozenset({"network:distributed", "network:dhcp"})
+"""What Neutron writes into the ports it makes in a network for itself."""
+
+
+def network_section(network: Any, subnets: Iterable[Any], ports: Iterable[Any]) -> dict[str, Any]:
+    """The section of a network.
+
+    :param ports: those in the network, or more.
+    """
+    in_order = sorted(subnets, key=lambda subnet: (str(subnet.created_at), str(subnet.id)))
+    section = picked(wire(network), NETWORK_FIELDS)
+    section["id"] = str(network.id)
+    # Absent, none and false all mean that the original is not special in these.
+    section["dns_domain"] = section["dns_domain"] or ""
+    for flag in ("vlan_transparent", "qinq", "shared", "router:external"):
+        section[flag] = bool(section[flag])
+    section["availability_zone_hints"] = list(section["availability_zone_hints"] or ())
+    section["subnets"] = [picked(wire(subnet), SUBNET_FIELDS) for subnet in in_order]
+    section["service_addresses"] = service_addresses(str(network.id), ports)
+    return section
+
+
+def service_addresses(network_id: str, ports: Iterable[Any]) -> dict[str, list[str]]:
+    """The addresses that Neutron's own ports have in a network, by subnet."""
+    taken: dict[str, list[str]] = {}
+    for port in ports:
+        if port.network_id == network_id and port.device_owner in SERVICE_OWNERS:
+            for fixed in port.fixed_ips or ():
+                taken.setdefault(fixed["subnet_id"], []).append(fixed["ip_address"])
+    return {subnet: sorted(addresses) for subnet, addresses in sorted(taken.items())}
+
+
+def read_section(cloud: Cloud, network_id: str, resource: Resource) -> dict[str, Any]:
+    """The section of a living network."""
+    network = cloud.get("network", network_id)
+    with explained(f"list the subnets and ports of network {network_id}", resource):
+        subnets = list(cloud.network.subnets(network_id=network_id))
+        ports = list(cloud.network.ports(network_id=network_id))
+    section = network_section(network, subnets, ports)
+    section["rbac_policies"] = grants(cloud, "network", network_id, resource)
+    return section

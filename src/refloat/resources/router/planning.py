@@ -1,0 +1,289 @@
+"""Decides how a router comes back. Reads the cloud, changes nothing."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from refloat.errors import NotFound
+from refloat.graph import ResourceKey
+from refloat.resources.attributes import Change, outcomes
+from refloat.resources.base import PlanContext, Planned
+from refloat.resources.networking import (
+    INTERFACE_OWNERS,
+    NETWORK,
+    external_network,
+    given,
+    left_alone,
+    may,
+    place_of,
+    renamed,
+    still_there,
+    unset,
+    wants_new,
+    zones_there,
+)
+from refloat.resources.router.attributes import ATTRIBUTES
+from refloat.resources.router.section import router_section
+
+_NOT_OWN = "the network belongs to another project: Neutron chooses the address"
+
+
+@dataclass
+class Draft:
+    """What is being decided about one router."""
+
+    interfaces: list[dict[str, Any]] = field(default_factory=list)
+    routes: list[dict[str, str]] = field(default_factory=list)
+    changes: dict[str, Change] = field(default_factory=dict)
+    conflicts: list[str] = field(default_factory=list)
+
+
+def plan(context: PlanContext) -> Planned:
+    """Re-use the router if it is still there and can serve what is restored, or create it."""
+    living = still_there(context, "router")
+    if living is None:
+        return _create(context, "")
+    if wants_new(context):
+        return _create(context, "a new one beside the original, as asked for")
+    doubled = _doubled_network(context, living)
+    if doubled:
+        # One router cannot serve two networks with the same addresses.
+        return _create(
+            context,
+            f"a new one: network {doubled} is created anew while the original router serves the old one",
+        )
+    return _reuse(context, living)
+
+
+def _doubled_network(context: PlanContext, living: Any) -> str:
+    """The name of a network that is created anew although the living router still serves the original."""
+    served = {p.network_id for p in _interface_ports(context, living.id)}
+    for interface in context.section["interfaces"]:
+        place = place_of(context, interface["network_id"])
+        if place is not None and place.fresh and interface["network_id"] in served:
+            return str(interface["network_name"] or interface["network_id"])
+    return ""
+
+
+def _create(context: PlanContext, reason: str) -> Planned:
+    section = context.section
+    name, changes = renamed(context, section["name"])
+    draft = Draft(changes=unset(ATTRIBUTES, section) | changes)
+    body = given(section, "admin_state_up") | {"name": name}
+    zones, change = zones_there(context, section["availability_zone_hints"], "router")
+    draft.changes.update(change)
+    if zones:
+        body["availability_zone_hints"] = zones
+    if may(context.cloud, "admin"):
+        kept = given(section, "distributed", "ha")
+        body.update(kept)
+        draft.changes.update({flag: Change(value, "exact", "") for flag, value in kept.items()})
+    for interface in section["interfaces"]:
+        _decide_interface(context, draft, interface)
+    _tell_interfaces(draft, section)
+    gateway = _decide_gateway(context, draft)
+    _decide_routes(draft, section, gateway)
+    return Planned(
+        "create",
+        name=name,
+        reason=reason,
+        attributes=outcomes(ATTRIBUTES, section, draft.changes),
+        needs={"routers": 1} | ({"ports": len(draft.interfaces)} if draft.interfaces else {}),
+        decisions={
+            "body": body,
+            "interfaces": draft.interfaces,
+            "gateway": gateway,
+            "routes": draft.routes,
+        },
+        conflicts=tuple(draft.conflicts),
+    )
+
+
+def _reuse(context: PlanContext, living: Any) -> Planned:
+    """Leave it as it is, but give it back its interfaces in networks that had been lost."""
+    section = context.section
+    ranges = {s["subnet_id"]: s["cidr"] for i in section["interfaces"] for s in i["fixed_ips"]}
+    now = router_section(living, context.listing("port"), ranges, {})
+    attributes, reason = left_alone(ATTRIBUTES, section, now)
+    draft = Draft()
+    for interface in section["interfaces"]:
+        place = place_of(context, interface["network_id"])
+        if place is not None and place.fresh:
+            _decide_interface(context, draft, interface)
+            label = interface["network_name"] or interface["network_id"]
+            draft.conflicts.append(
+                f"the router is still there, but not its network {label}: it is connected to the new one"
+            )
+    again = [fixed["cidr"] for interface in draft.interfaces for fixed in interface["fixed_ips"]]
+    there = {(route["destination"], route["nexthop"]) for route in now["routes"]}
+    draft.routes = [
+        dict(route)
+        for route in section["routes"]
+        if (route["destination"], route["nexthop"]) not in there and _within(route["nexthop"], again)
+    ]
+    return Planned(
+        "reuse",
+        name=str(living.name),
+        reason=reason,
+        new_id=str(living.id),
+        attributes=attributes,
+        needs={"ports": len(draft.interfaces)} if draft.interfaces else {},
+        decisions={"interfaces": draft.interfaces, "gateway": None, "routes": draft.routes},
+        conflicts=tuple(draft.conflicts),
+    )
+
+
+def _decide_interface(context: PlanContext, draft: Draft, interface: Mapping[str, Any]) -> None:
+    """Where an interface will be and with which addresses; or that it cannot be."""
+    label = f"network {interface['network_name'] or interface['network_id']}"
+    place = place_of(context, interface["network_id"])
+    if place is None:
+        draft.conflicts.append(f"{label} is gone and not restored: the router will not serve it")
+        return
+    taken = set() if place.fresh else _taken(context, place.id)
+    fixed_ips = []
+    for fixed in interface["fixed_ips"]:
+        if fixed["subnet_id"] not in place.subnets:
+            draft.conflicts.append(f"a subnet of {label} is gone: the router will not serve {fixed['cidr']}")
+            continue
+        address, why = fixed["ip_address"], ""
+        if not place.own:
+            address, why = "", _NOT_OWN
+        elif address in taken:
+            address, why = (
+                "",
+                f"the address {address} in {label} is in use: the router gets another one there",
+            )
+        if why and why not in draft.conflicts:
+            draft.conflicts.append(why)
+        fixed_ips.append(
+            {
+                "source": fixed["subnet_id"],
+                "subnet_id": place.subnets[fixed["subnet_id"]],
+                "ip_address": address,
+                "cidr": fixed["cidr"],
+            }
+        )
+    if not fixed_ips:
+        return
+    mac = interface["mac_address"] if place.own and _mac_free(context, place.id, interface) else ""
+    draft.interfaces.append(
+        {
+            "source": interface["port_id"],
+            "network": {"source": interface["network_id"], "id": place.id},
+            "fixed_ips": fixed_ips,
+            "mac_address": mac,
+            "own": place.own,
+        }
+    )
+
+
+def _taken(context: PlanContext, network_id: str) -> set[str]:
+    """The addresses in use in a network, as far as the project can see."""
+    ports = (port for port in context.listing("port") if port.network_id == network_id)
+    return {fixed["ip_address"] for port in ports for fixed in port.fixed_ips or ()}
+
+
+def _mac_free(context: PlanContext, network_id: str, interface: Mapping[str, Any]) -> bool:
+    """A MAC address is unique within its network only."""
+    ports = (port for port in context.listing("port") if network_id and port.network_id == network_id)
+    return all(port.mac_address != interface["mac_address"] for port in ports)
+
+
+def _tell_interfaces(draft: Draft, section: Mapping[str, Any]) -> None:
+    """The changes that the decisions about the interfaces amount to."""
+    made = {
+        (interface["source"], fixed["source"])
+        for interface in draft.interfaces
+        for fixed in interface["fixed_ips"]
+    }
+    wanted = [(i["port_id"], f["subnet_id"]) for i in section["interfaces"] for f in i["fixed_ips"]]
+    addresses = [fixed["ip_address"] for interface in draft.interfaces for fixed in interface["fixed_ips"]]
+    if len(made) < len(wanted):
+        count = len(wanted) - len(made)
+        restored = [{"subnet_id": subnet} for port, subnet in wanted if (port, subnet) in made]
+        draft.changes["interfaces"] = Change(restored, "degraded", f"{count} of {len(wanted)} cannot be made")
+    if not all(addresses) or len(made) < len(wanted):
+        draft.changes["interface_addresses"] = Change(
+            addresses,
+            "degraded",
+            "those that are in use, gone or not for this project to choose become others",
+        )
+    macs = [interface["mac_address"] for interface in draft.interfaces]
+    if not all(macs) or len(macs) < len(section["interfaces"]):
+        draft.changes["interface_macs"] = Change(macs, "degraded", "new ones where the network is not new")
+
+
+def _decide_gateway(context: PlanContext, draft: Draft) -> dict[str, Any] | None:
+    saved = context.section["gateway"]
+    if not saved:
+        return None
+    gateway: dict[str, Any] = {}
+    place = place_of(context, saved["network_id"]) if _in_restore(context, saved["network_id"]) else None
+    if place is not None and place.fresh:
+        gateway["network"] = {"source": saved["network_id"], "id": ""}
+        draft.changes["gateway.network"] = Change(saved["network_id"], "mapped", "the restored network")
+    else:
+        try:
+            network, why = external_network(context, saved["network_id"], saved["network_name"])
+        except NotFound as exc:
+            draft.conflicts.append(f"{exc.message}: the router will have no gateway")
+            for name in ("gateway.network", "gateway.address", "gateway.enable_snat"):
+                draft.changes[name] = Change(None, "lost", exc.message)
+            return None
+        gateway["network"] = {"source": saved["network_id"], "id": network}
+        if why:
+            draft.conflicts.append(f"{why}: it is used")
+            draft.changes["gateway.network"] = Change(network, "mapped", why)
+    if may(context.cloud, "admin"):
+        gateway["addresses"] = saved["addresses"]
+        gateway["enable_snat"] = saved["enable_snat"]
+        draft.changes["gateway.address"] = Change(
+            saved["addresses"], "exact", "asked for, as an administrator may; another one if it is taken"
+        )
+    else:
+        addresses = ", ".join(saved["addresses"])
+        draft.changes["gateway.address"] = Change(
+            [], "degraded", f"another one than {addresses}: only an administrator may ask for a given one"
+        )
+        if not saved["enable_snat"]:
+            said = "source NAT will be on: only an administrator may switch it off"
+            draft.changes["gateway.enable_snat"] = Change(True, "degraded", said)
+            draft.conflicts.append(said)
+    return gateway
+
+
+def _in_restore(context: PlanContext, network_id: str) -> bool:
+    return ResourceKey(NETWORK, network_id) in context.graph
+
+
+def _decide_routes(draft: Draft, section: Mapping[str, Any], gateway: Mapping[str, Any] | None) -> None:
+    """Leave out the routes through what the router will not be connected to: Neutron would refuse them."""
+    served = [fixed["cidr"] for interface in draft.interfaces for fixed in interface["fixed_ips"]]
+    was = [fixed["cidr"] for interface in section["interfaces"] for fixed in interface["fixed_ips"]]
+    for route in section["routes"]:
+        inside = _within(route["nexthop"], was)
+        if _within(route["nexthop"], served) or (not inside and gateway is not None):
+            draft.routes.append(dict(route))
+    if len(draft.routes) < len(section["routes"]):
+        kept = {(route["destination"], route["nexthop"]) for route in draft.routes}
+        lost = [r for r in section["routes"] if (r["destination"], r["nexthop"]) not in kept]
+        said = "no route " + ", ".join(f"to {r['destination']} through {r['nexthop']}" for r in lost)
+        draft.changes["routes"] = Change(list(draft.routes), "degraded", f"{said}: not connected to that")
+        draft.conflicts.append(f"{said}: the router will not be connected to that")
+
+
+def _within(address: str, ranges: Iterable[str]) -> bool:
+    number = ipaddress.ip_address(address)
+    return any(number in ipaddress.ip_network(cidr) for cidr in ranges if cidr)
+
+
+def _interface_ports(context: PlanContext, router_id: str) -> list[Any]:
+    return [
+        port
+        for port in context.listing("port")
+        if port.device_id == router_id and port.device_owner in INTERFACE_OWNERS
+    ]

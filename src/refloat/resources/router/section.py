@@ -1,0 +1,79 @@
+"""A router with its interfaces and gateway as a section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from refloat.cloud import Cloud, explained
+from refloat.graph import Resource
+from refloat.resources.networking import INTERFACE_OWNERS, picked, wire
+from refloat.resources.router.attributes import ROUTER_FIELDS
+
+
+def router_section(
+    router: Any, ports: Iterable[Any], ranges: Mapping[str, str], names: Mapping[str, str]
+) -> dict[str, Any]:
+    """The section of a router.
+
+    :param ports: its ports, or more.
+    :param ranges: address ranges by subnet id, as far as known.
+    :param names: names of networks by id, as far as known.
+    """
+    mine = [p for p in ports if p.device_id == router.id and p.device_owner in INTERFACE_OWNERS]
+    mine.sort(key=lambda port: (str(port.created_at), str(port.id)))
+    section = picked(wire(router), ROUTER_FIELDS)
+    section["id"] = str(router.id)
+    section["availability_zone_hints"] = list(section["availability_zone_hints"] or ())
+    section["routes"] = sorted(section["routes"] or (), key=lambda r: (r["destination"], r["nexthop"]))
+    section["interfaces"] = [
+        {
+            "port_id": str(port.id),
+            "name": port.name or "",
+            "description": port.description or "",
+            "network_id": str(port.network_id),
+            "network_name": names.get(port.network_id, ""),
+            "mac_address": port.mac_address,
+            "port_security_enabled": port.is_port_security_enabled,
+            "fixed_ips": [
+                {
+                    "subnet_id": fixed["subnet_id"],
+                    "ip_address": fixed["ip_address"],
+                    "cidr": ranges.get(fixed["subnet_id"], ""),
+                }
+                for fixed in port.fixed_ips
+            ],
+        }
+        for port in mine
+    ]
+    section["gateway"] = _gateway(router.external_gateway_info, names)
+    # The first of these is the gateway itself, on clouds whose routers may have several.
+    section["further_gateways"] = list(wire(router).get("external_gateways") or ())[1:]
+    return section
+
+
+def _gateway(info: Mapping[str, Any] | None, names: Mapping[str, str]) -> dict[str, Any] | None:
+    if not info:
+        return None
+    return {
+        "network_id": info["network_id"],
+        "network_name": names.get(info["network_id"], ""),
+        "enable_snat": info.get("enable_snat", True),
+        "qos_policy_id": info.get("qos_policy_id"),
+        "addresses": [fixed["ip_address"] for fixed in info.get("external_fixed_ips") or ()],
+    }
+
+
+def read_section(cloud: Cloud, router_id: str, resource: Resource) -> dict[str, Any]:
+    """The section of a living router."""
+    router = cloud.get("router", router_id)
+    with explained(f"list the interfaces of router {router_id}", resource):
+        ports = list(cloud.network.ports(device_id=router_id))
+    networks = {port.network_id for port in ports if port.device_owner in INTERFACE_OWNERS}
+    with explained(f"list the subnets of router {router_id}", resource):
+        ranges = {s.id: s.cidr for network in networks for s in cloud.network.subnets(network_id=network)}
+    if router.external_gateway_info:
+        networks.add(router.external_gateway_info["network_id"])
+    found = {network: cloud.find("network", network) for network in networks}
+    names = {network: thing.name for network, thing in found.items() if thing is not None}
+    return router_section(router, ports, ranges, names)
