@@ -28,8 +28,8 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--name", help="which cloud (default: $DEVCLOUD_NAME, or main)")
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, help: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=help, description=help)
+    def command(name: str, about: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=about, description=about)
         # accepted on either side of the command
         made.add_argument("--name", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         return made
@@ -49,8 +49,11 @@ def parser() -> argparse.ArgumentParser:
     told.add_argument("-f", "--format", choices=("text", "json"), default="text")
     command("env", 'Print what a client needs: eval "$(devcloud env)"')
     run = command("exec", "Run a command in the cloud's namespaces: devcloud exec -- CMD")
-    run.add_argument("--public", action="store_true",
-                     help="from outside of the cloud, on its public network: floating addresses are seen there")  # fmt: skip
+    run.add_argument(
+        "--public",
+        action="store_true",
+        help="on the public network, outside of the cloud: floating addresses are seen there",
+    )
     run.add_argument("words", nargs=argparse.REMAINDER, metavar="-- CMD")
     logs = command("logs", "List the logs, or show the end of one.")
     logs.add_argument("service", nargs="?")

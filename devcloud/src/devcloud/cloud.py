@@ -85,7 +85,8 @@ class Cloud:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,23}", self.name) or self.name in SHARED_NAMES:
             raise UsageError(
-                f"'{self.name}' cannot be a cloud's name: 1 to 24 of a-z 0-9 -, and not {', '.join(SHARED_NAMES)}"
+                f"'{self.name}' cannot be a cloud's name: it has 1 to 24 of a-z 0-9 -,"
+                f" and is none of {', '.join(SHARED_NAMES)}"
             )
         if len(str(self.home)) > MAX_HOME:
             raise UsageError(f"{self.home} is too long a path for unix sockets below it (limit {MAX_HOME})")

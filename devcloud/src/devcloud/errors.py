@@ -19,7 +19,7 @@ class NeedsRoot(DevcloudError):
     exit_code = 3
 
     def __init__(self) -> None:
-        super().__init__("devcloud needs root: it installs packages and makes mounts and namespaces (try sudo)")
+        super().__init__("devcloud needs root: it installs packages, makes mounts and namespaces (try sudo)")
 
 
 class NotRunning(DevcloudError):

@@ -125,7 +125,9 @@ def destroy(cloud: Cloud) -> None:
     end = time.monotonic() + KILL_SECONDS
     while (init and init.alive) or loop_devices(cloud) or outside_link(cloud):
         if time.monotonic() > end:
-            raise DevcloudError(f"cloud '{cloud.name}' is not gone {KILL_SECONDS} s after its first process was killed")
+            raise DevcloudError(
+                f"cloud '{cloud.name}' is not gone {KILL_SECONDS} s after its first process was killed"
+            )
         time.sleep(0.1)
     init_file(cloud).unlink(missing_ok=True)
 

@@ -46,12 +46,13 @@ def outside(cloud: Cloud) -> None:
     """A network namespace on the public network, as its gateway: floating addresses are reached from it."""
     peer = f"{OUTSIDE_LINK}-p"
     in_outside = ("ip", "netns", "exec", OUTSIDE)
+    address = f"{PUBLIC_GATEWAY}/{PUBLIC_CIDR.split('/')[1]}"
     if not Path("/run/netns", OUTSIDE).exists():
         shell.run(["ip", "netns", "add", OUTSIDE])
     if not Path("/sys/class/net", OUTSIDE_LINK).exists():
         shell.run(["ip", "link", "add", OUTSIDE_LINK, "type", "veth", "peer", "name", peer, "netns", OUTSIDE])
         shell.run([*in_outside, "ip", "link", "set", "lo", "up"])
-        shell.run([*in_outside, "ip", "addr", "add", f"{PUBLIC_GATEWAY}/{PUBLIC_CIDR.split('/')[1]}", "dev", peer])
+        shell.run([*in_outside, "ip", "addr", "add", address, "dev", peer])
         shell.run([*in_outside, "ip", "link", "set", peer, "up"])
         shell.run(["ip", "link", "set", OUTSIDE_LINK, "up"])
         # nothing completes offloaded checksums in the userspace datapath

@@ -12,7 +12,6 @@ import hashlib
 import os
 import pwd
 import shutil
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -152,14 +151,3 @@ def install_libvirt_binding(cloud: Cloud) -> None:
         return
     uv_install(cloud, f"libvirt-python=={version}")
     done.write_text(version)
-
-
-def versions(cloud: Cloud) -> dict[str, str]:
-    """What is installed, by name: for `devcloud status`."""
-    done = subprocess.run(
-        [cloud.bin / "python", "-c",
-         "from importlib.metadata import version as v\n"
-         "for n in ('keystone','glance','openstack-placement','cinder','neutron','nova','swift'): print(n, v(n))"],
-        capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
-    return dict(line.split() for line in done.stdout.splitlines())

@@ -7,12 +7,9 @@ The projects demo and demo2 are left empty.
 from __future__ import annotations
 
 import os
-import time
 from typing import Any
 
-import openstack
-
-from devcloud import shell
+from devcloud import schemas
 from devcloud.cloud import (
     FLAVORS,
     IMAGE,
@@ -32,6 +29,8 @@ API_TIMEOUT = 60
 
 def connect(cloud: Cloud, name: str = "admin", timeout: int = API_TIMEOUT) -> Any:
     """A connection as one of the users of the clouds.yaml. (The SDK's proxies are untyped in use.)"""
+    import openstack  # takes a second, which the commands that need no API are spared
+
     os.environ["OS_CLIENT_CONFIG_FILE"] = str(cloud.clouds_yaml)
     return openstack.connect(cloud=name, api_timeout=timeout)
 
@@ -52,6 +51,7 @@ def endpoints(cloud: Cloud) -> list[tuple[str, str, str]]:
 
 
 def identity(cloud: Cloud) -> None:
+    """Users and endpoints; the copy of keystone's database that the next clouds start with has them."""
     api = connect(cloud).identity
     roles = {role.name: role for role in api.roles()}
     for name in ("service", "member", "reader", "manager", "admin"):
@@ -84,6 +84,7 @@ def identity(cloud: Cloud) -> None:
                 api.create_endpoint(
                     service_id=services[kind].id, interface=interface, url=url, region_id=REGION
                 )
+    schemas.save(cloud, "keystone")
 
 
 def flavors(cloud: Cloud) -> None:
@@ -129,20 +130,4 @@ def public_network(cloud: Cloud) -> None:
         api.create_subnet(
             network_id=network.id, name="public-v4", ip_version=4, cidr=PUBLIC_CIDR, is_dhcp_enabled=False,
             gateway_ip=PUBLIC_GATEWAY, allocation_pools=[{"start": start, "end": end}],
-        )  # fmt: skip
-
-
-def compute_host(cloud: Cloud, seconds: float = 120) -> None:
-    """Wait for nova-compute, then make its host known to the scheduler (which does it every 30 s only)."""
-    api = connect(cloud).compute
-    end = time.monotonic() + seconds
-    while not any(service.binary == "nova-compute" and service.state == "up" for service in api.services()):
-        if time.monotonic() > end:
-            return  # the checks tell more about it
-        time.sleep(0.5)
-    if not list(api.hypervisors()):
-        shell.run(
-            [cloud.bin / "nova-manage", f"--config-file={cloud.etc}/nova/nova.conf", "cell_v2",
-             "discover_hosts"],
-            timeout=60, log=cloud.log("schema-nova"),
         )  # fmt: skip

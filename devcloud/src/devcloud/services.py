@@ -188,12 +188,21 @@ def _network(cloud: Cloud) -> list[Service]:
     ]  # fmt: skip
 
 
-def _wsgi(cloud: Cloud, name: str, module: str, *, after: tuple[str, ...], arguments: str = "",
-          env: dict[str, str] | None = None, options: tuple[str, ...] = (), path: str = "/") -> Service:  # fmt: skip
+def _wsgi(
+    cloud: Cloud,
+    name: str,
+    module: str,
+    *,
+    after: tuple[str, ...],
+    arguments: str = "",
+    env: dict[str, str] | None = None,
+    options: tuple[str, ...] = (),
+    path: str = "/",
+) -> Service:
     command = (
-        str(cloud.bin / "uwsgi"), "--http-socket", f"{ADDRESS}:{PORTS[name]}", "--module", f"{module}:application",
-        "--pyargv", arguments, "--virtualenv", str(cloud.venv), "--processes", "1", "--threads", "8",
-        "--enable-threads", "--lazy-apps", "--need-app", "--die-on-term", "--buffer-size", "65535",
+        str(cloud.bin / "uwsgi"), "--http-socket", f"{ADDRESS}:{PORTS[name]}",
+        "--module", f"{module}:application", "--pyargv", arguments,
+        "--virtualenv", str(cloud.venv), "--processes", "1", "--threads", "8", "--enable-threads", "--lazy-apps", "--need-app", "--die-on-term", "--buffer-size", "65535",
         # the clients' connection pools would otherwise hold on to connections that are closed
         "--add-header", "Connection: close",
         "--socket-timeout", "300", "--http-timeout", "300", "--disable-logging", *options,
@@ -209,7 +218,8 @@ def _apis(cloud: Cloud) -> list[Service]:
     etc = cloud.etc
     rows = [
         _wsgi(
-            cloud, "keystone", "keystone.wsgi.api", path="/v3", after=("schema-keystone", "memcached"),
+            cloud, "keystone", "keystone.wsgi.api", path="/v3",
+            after=("schema-keystone", "keys", "memcached"),
             env={"OS_KEYSTONE_CONFIG_FILES": f"{etc}/keystone/keystone.conf"},
         ),
         _wsgi(
@@ -257,7 +267,8 @@ def _worker(cloud: Cloud, name: str, project: str, *, after: tuple[str, ...], pr
 def _workers(cloud: Cloud) -> list[Service]:
     nova = ("schema-nova", "rabbitmq")
     cinder = ("schema-cinder", "rabbitmq")
-    compute = (*nova, "nova-conductor", "placement", "neutron-api", "identity", "nfs-export")
+    # (servers that ran when the cloud was stopped are started again: their ports and volumes must be served)
+    compute = (*nova, "nova-conductor", "placement", "neutron-api", "cinder-api", "identity", "nfs-export")
     return [
         _worker(cloud, "nova-conductor", "nova", after=nova),
         _worker(cloud, "cinder-volume", "cinder", after=(*cinder, "nfs-export")),

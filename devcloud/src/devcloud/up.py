@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import threading
 import time
@@ -133,31 +134,26 @@ def bring_up(cloud: Cloud, progress: Progress) -> None:
 
 def jobs(cloud: Cloud) -> dict[str, tuple[Job, tuple[str, ...]]]:
     """What is done besides starting services, and after what. Names are unique among both."""
-    once = {
-        "schema-keystone": (schemas.keystone, ("databases",)),
-        "schema-neutron": (schemas.neutron, ("databases",)),
-        "schema-nova": (schemas.nova, ("databases",)),
-        "schema-cinder": (schemas.cinder, ("databases",)),
-        "schema-glance": (schemas.glance, ("databases",)),
-        "schema-placement": (schemas.placement, ("databases",)),
-        "identity": (resources.identity, ("keystone",)),
-    }
     every_time: dict[str, tuple[Job, tuple[str, ...]]] = {
         "database-files": (schemas.database_files, ()),
-        "databases": (schemas.databases, ("mariadb",)),
         "ovs-files": (schemas.ovs_files, ()),
         "ovs-settings": (network.settings, ("ovsdb",)),
         "bridges": (network.bridges, ("ovs-vswitchd",)),
         "outside": (network.outside, ("bridges",)),
         "nfs-export": (schemas.nfs_export, ()),
+        "keys": (schemas.keys, ()),
         "image": (resources.image, ("glance-api", "identity")),
         "flavors": (resources.flavors, ("nova-api", "identity")),
         "volume-types": (resources.volume_types, ("cinder-api", "identity")),
         "public-network": (resources.public_network, ("neutron-api", "identity", "ovn-controller")),
-        "compute-host": (resources.compute_host, ("nova-compute", "nova-api")),
     }
     if cloud.options.swift:
         every_time["swift-rings"] = (schemas.swift_rings, ())
+    once: dict[str, tuple[Job, tuple[str, ...]]] = {
+        f"schema-{project}": (functools.partial(schemas.schema, project=project), ("mariadb",))
+        for project in schemas.PROJECTS
+    }
+    once["identity"] = (resources.identity, ("keystone",))
     return every_time | {name: (only_once(name, job), after) for name, (job, after) in once.items()}
 
 
