@@ -260,7 +260,7 @@ def _create(store: Store, key: BankKey) -> None:
     name = _key_name(bank_id, key)
     store.put(name, key_sealer(key, bank_id).seal(KIND_KEY, name, root))
     try:
-        store.put(DESCRIPTOR, json.dumps(descriptor, indent=1).encode() + b"\n")
+        store.put(DESCRIPTOR, json.dumps(descriptor, indent=1).encode())
     except AlreadyExists:
         store.delete(name)  # another process made the bank meanwhile; ours never was one
 

@@ -19,6 +19,7 @@ import secrets
 import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from stat import S_ISREG
 
 from refloat.bank.store import AlreadyExists, Entry, ObjectMissing, Parts, check_name, parts_of
 from refloat.errors import BankError, InvalidInput, NotFound
@@ -94,6 +95,8 @@ class FileSystemStore:
         """Size and time of one object."""
         with _explained(self.url, name):
             found = (self._root / check_name(name)).stat()
+            if not S_ISREG(found.st_mode):
+                raise IsADirectoryError
         return Entry(name, found.st_size, found.st_mtime)
 
     def delete(self, name: str) -> None:
@@ -103,8 +106,8 @@ class FileSystemStore:
             try:
                 path.unlink()
                 _flush_folder(path.parent)
-            except FileNotFoundError:
-                pass
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return
             self._prune(path.parent)
 
     def close(self) -> None:

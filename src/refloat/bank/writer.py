@@ -137,11 +137,11 @@ class Writer:
         described = [info.project_id, created_at, provider, info.plan, info.extra, graph, dict(sections)]
         content = self._objects.sealer.digest(canonical(described))
         wrote = False
-        if not self._committed(content):
-            self._check_announced()
-            lists = self._references([graph, dict(sections)])
+        if not self._committed(content) and self._announced(content):
+            lists, sizes = self._references([graph, dict(sections)])
             body = self._session.new_name("body")
             put_body(self._objects, body, graph, sections, lists)
+            self._check_there({body, *lists["indexes"]}, sizes)
             manifest = Manifest(info, self._session.id, body, content)
             with contextlib.suppress(AlreadyExists):  # somebody was faster; who, is seen below
                 put_manifest(self._objects, self._session.manifest, manifest)
@@ -229,10 +229,17 @@ class Writer:
             raise Conflict(f"the checkpoint {self.checkpoint_id} exists, with another content")
         return True
 
-    def _check_announced(self) -> None:
+    def _announced(self, content: str) -> bool:
+        """Whether the marker is there; False if another process has just finished the same commit.
+
+        :raises Conflict: it is not, because the writing was abandoned.
+        """
         marker = self._session.marker
-        if [entry.name for entry in self._objects.store.list(marker)] != [marker]:
+        if [entry.name for entry in self._objects.store.list(marker)] == [marker]:
+            return True
+        if not self._committed(content):
             raise self._given_up()
+        return False
 
     def _given_up(self) -> Conflict:
         return Conflict(
@@ -284,8 +291,9 @@ class Writer:
             return {manifest.body}
         return {manifest.body, *kept.indexes, *kept.packs}
 
-    def _references(self, value: Json) -> dict[str, list[str]]:
-        """The indexes that a checkpoint mentions and the packs these need, all of them there."""
+    def _references(self, value: Json) -> tuple[dict[str, list[str]], dict[str, int]]:
+        """The names of the indexes that a checkpoint mentions and of the packs these need, and how
+        large each of the packs is."""
         names = sorted(indexes_in(value))
         packs: dict[str, int] = {}
         for name in names:
@@ -293,13 +301,19 @@ class Writer:
                 raise InvalidInput(f"the data {name} was not stored by this writer")
             index = self._indexes.get(name) or load_index(self._objects.store, self._objects.sealer, name)
             packs.update((pack.name, pack.size) for pack in index.packs)
+        return {"indexes": names, "packs": sorted(packs)}, packs
+
+    def _check_there(self, names: set[str], sizes: Mapping[str, int]) -> None:
+        """No checkpoint is made of what the store has lost."""
         there = {e.name: e.size for e in self._objects.store.list(f"data/{self._session.tag}/")}
-        for name, size in packs.items():
-            if there.get(name) != size:
-                raise BankDamaged(
-                    f"the bank has lost {name}, which holds data of this checkpoint", advice="Protect again"
-                )
-        return {"indexes": names, "packs": sorted(packs)}
+        lost = [name for name in names if name not in there]
+        lost += [name for name, size in sizes.items() if there.get(name) != size]
+        if lost:
+            raise BankDamaged(
+                f"the bank has lost {lost[0]}, which this checkpoint needs",
+                reason=f"{len(lost)} objects in all are missing or of a wrong size",
+                advice="Protect again",
+            )
 
     def _tidy(self) -> None:
         """Remove what earlier attempts left, and the marker. The checkpoint exists already: a store
