@@ -202,7 +202,8 @@ def _wsgi(
     command = (
         str(cloud.bin / "uwsgi"), "--http-socket", f"{ADDRESS}:{PORTS[name]}",
         "--module", f"{module}:application", "--pyargv", arguments,
-        "--virtualenv", str(cloud.venv), "--processes", "1", "--threads", "8", "--enable-threads", "--lazy-apps", "--need-app", "--die-on-term", "--buffer-size", "65535",
+        "--virtualenv", str(cloud.venv), "--processes", "1", "--threads", "8", "--enable-threads",
+        "--lazy-apps", "--need-app", "--die-on-term", "--buffer-size", "65535",
         # the clients' connection pools would otherwise hold on to connections that are closed
         "--add-header", "Connection: close",
         "--socket-timeout", "300", "--http-timeout", "300", "--disable-logging", *options,
