@@ -1,0 +1,137 @@
+"""Makes the ports of a restored server, before the server, and leads its floating IPs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from refloat.cloud import Marker, explained
+from refloat.cloud.errors import status_of
+from refloat.errors import CloudError
+from refloat.resources.context import HookContext
+from refloat.resources.networking import NETWORK, SUBNET
+from refloat.resources.server.plan_cards import FLOATING_IP, SECURITY_GROUP
+
+_TAKEN = 409
+
+_FOR_OWNERS = {"allowed_address_pairs": [], "is_port_security_enabled": True}
+"""What only the owner of a network may set, and what it is by itself."""
+
+
+def make_port(context: HookContext, place: int, decision: Mapping[str, Any], port: Mapping[str, Any]) -> str:
+    """Make the port of one card, or use the one that is still there; returns its id."""
+    if decision["reuse"]:
+        return str(decision["reuse"])
+
+    def create(marker: Marker) -> Any:
+        body = _body(context, decision, port) | {"description": marker.text}
+        what = f"create the port of card {place}"
+        try:
+            with explained(what, context.resource):
+                return context.cloud.network.create_port(**body)
+        except CloudError as exc:
+            if status_of(exc) != _TAKEN:
+                raise
+        # An address was taken since the restore was planned: another is better than none; it is told.
+        body.pop("mac_address", None)
+        body["fixed_ips"] = [{"subnet_id": fixed["subnet_id"]} for fixed in body.get("fixed_ips", ())]
+        with explained(what, context.resource):
+            return context.cloud.network.create_port(**body)
+
+    port_id = context.ensure("port", f"port-{place}", create)
+    with explained(f"set up the port of card {place}", context.resource):
+        context.cloud.network.update_port(port_id, description=port.get("description") or "")
+        if port.get("tags"):
+            context.cloud.network.set_tags(context.cloud.network.get_port(port_id), list(port["tags"]))
+    return port_id
+
+
+def not_as_planned(context: HookContext, decision: Mapping[str, Any], port_id: str) -> str:
+    """Which planned addresses a port did not get after all; empty when it got them."""
+    live = context.cloud.get("port", port_id)
+    has = {live.mac_address, *(fixed["ip_address"] for fixed in live.fixed_ips)}
+    wanted = [decision["mac_address"], *(fixed["ip_address"] for fixed in decision["fixed_ips"])]
+    missed = [address for address in wanted if address and address not in has]
+    if not missed:
+        return ""
+    got = ", ".join(sorted(has))
+    return f"{', '.join(missed)} was taken after the restore had been planned: it has {got}"
+
+
+def _body(context: HookContext, decision: Mapping[str, Any], port: Mapping[str, Any]) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "network_id": decision["network"] or new_or_same(context, NETWORK, port["network_id"]),
+        "name": port.get("name") or "",
+        "is_admin_state_up": port.get("is_admin_state_up", True),
+    }
+    if decision["mac_address"]:
+        body["mac_address"] = decision["mac_address"]
+    if decision["fixed_ips"]:
+        body["fixed_ips"] = [
+            {"subnet_id": new_or_same(context, SUBNET, fixed["subnet"])}
+            | ({"ip_address": fixed["ip_address"]} if fixed["ip_address"] else {})
+            for fixed in decision["fixed_ips"]
+        ]
+    secured = port.get("is_port_security_enabled") is not False or not decision["owned"]
+    if secured and port.get("security_group_ids") is not None:
+        body["security_group_ids"] = [
+            new_or_same(context, SECURITY_GROUP, group) for group in decision["security_groups"]
+        ]
+    if decision["owned"]:
+        body |= {
+            name: port[name]
+            for name, usual in _FOR_OWNERS.items()
+            if port.get(name) is not None and port[name] != usual
+        }
+        if not secured:
+            body["security_group_ids"] = []
+    for name in ("extra_dhcp_opts", "dns_name", "dns_domain"):
+        if port.get(name):
+            body[name] = port[name]
+    if decision["qos_policy_id"]:
+        body["qos_policy_id"] = decision["qos_policy_id"]
+    if port.get("vnic_type", "normal") != "normal":
+        body["binding_vnic_type"] = port["vnic_type"]
+    return body
+
+
+def lead_floating_ips(
+    context: HookContext, place: int, decision: Mapping[str, Any], port: Mapping[str, Any], port_id: str
+) -> None:
+    """Associate a card's floating IPs, each with the address in the place that its old one had."""
+    cloud = context.cloud
+    for floating in decision["floating_ips"]:
+        floating_id = new_or_same(context, FLOATING_IP, floating["id"])
+        name = f"the floating IP {floating['address']}"
+        fixed_address = _matching_address(cloud.get("port", port_id), port, floating["fixed_address"])
+
+        def associate(
+            _marker: Marker,
+            floating_id: str = floating_id,
+            address: str | None = fixed_address,
+            name: str = name,
+        ) -> str:
+            with explained(f"associate {name}", context.resource):
+                cloud.network.update_ip(floating_id, port_id=port_id, fixed_ip_address=address)
+            return floating_id
+
+        role = f"floating-ip-{place}-{floating['id']}"
+        context.ensure("floating_ip_association", role, associate, clue={"id": floating_id})
+        if cloud.get("floating_ip", floating_id).port_id != port_id:
+            # Written down but cut off before it was done: that the address exists proves nothing.
+            associate(context.marker(role))
+
+
+def _matching_address(live: Any, port: Mapping[str, Any], was: str | None) -> str | None:
+    """The new port's address that stands for ``was``: the same, or the one in the same place."""
+    new = [fixed["ip_address"] for fixed in live.fixed_ips]
+    if was in new:
+        return was
+    old = [fixed["ip_address"] for fixed in port["fixed_ips"]]
+    place = old.index(was) if was in old else 0
+    return new[place] if place < len(new) else None
+
+
+def new_or_same(context: HookContext, kind: str, source_id: str) -> str:
+    """The restored thing's id, or the original's: the restore plan made sure that there is one."""
+    return context.new_id(kind, source_id) or source_id

@@ -1,0 +1,316 @@
+"""Plans the network cards of a restored server: which port, on which network, with which addresses.
+
+A port that is still there and free is used again. Otherwise a new one is made as the old one was,
+but for addresses that are taken. Only the owner of a network (or an administrator) may choose
+addresses on it; on anybody else's Neutron chooses.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from refloat.cloud import explained
+from refloat.errors import NotFound
+from refloat.graph import ResourceKey
+from refloat.resources.base import PlanContext
+from refloat.resources.networking import place_of
+from refloat.resources.server.verdict import Verdict
+
+SECURITY_GROUP = "OS::Neutron::SecurityGroup"
+FLOATING_IP = "OS::Neutron::FloatingIP"
+PORT = "OS::Neutron::Port"
+
+
+class CardsPlanner:
+    """Plans all cards of one server; ends in ``decisions["ports"]``."""
+
+    def __init__(self, context: PlanContext, verdict: Verdict) -> None:
+        self._context = context
+        self._verdict = verdict
+        self._cloud = context.cloud
+        self._networks: dict[str, Any | None] = {}
+
+    def plan(self) -> None:
+        """Decide for every card, in their order."""
+        ports = list(self._context.section["ports"])
+        other = self._context.parameters.get("restore_net_id")
+        if other:
+            self._verdict.decisions["ports"] = self._on_other_network(ports, str(other))
+        else:
+            self._verdict.decisions["ports"] = [self._card(port) for port in ports]
+        created = sum(1 for decision in self._verdict.decisions["ports"] if not decision["reuse"])
+        if created:
+            self._verdict.needs["ports"] = created
+        if not self._context.section["nic_order_certain"]:
+            self._verdict.change(
+                "nic_order",
+                [port["id"] for port in ports],
+                "degraded",
+                "Nova tells only administrators how cards on different networks alternate: the order is "
+                "the likely one, by date",
+            )
+
+    def _on_other_network(self, ports: list[Any], other: str) -> list[dict[str, Any]]:
+        network = self._network(other)
+        if network is None:
+            self._verdict.problems.append(f"there is no network {other}, which restore_net_id asks for")
+            return []
+        said = f"restore_net_id asks for one card on the network {network.name or network.id}"
+        for attribute in ("networks", "fixed_ips"):
+            self._verdict.change(attribute, None, "degraded", said)
+        if len(ports) > 1:
+            self._verdict.conflicts.append(f"{said}: {len(ports) - 1} other cards are left out")
+        first = dict(ports[0]) if ports else {"id": "", "network_id": other, "floating_ips": []}
+        first["fixed_ips"] = []
+        return [self._created(first, network, {})]
+
+    def _card(self, port: Mapping[str, Any]) -> dict[str, Any]:
+        place = place_of(self._context, port["network_id"])
+        if place is None:
+            self._verdict.problems.append(
+                f"the network {port['network_id']} of its card {port['mac_address']} is not there, and not "
+                "part of the restore; choose another with restore_net_id"
+            )
+            return {"source": port["id"], "reuse": ""}
+        network = None if place.fresh else self._network(place.id)
+        if network is not None:
+            still = self._free_original(port, network)
+            if still is not None:
+                return self._reused(port, still)
+        return self._created(port, network, place.subnets)
+
+    def _free_original(self, port: Mapping[str, Any], network: Any) -> Any | None:
+        for live in self._context.listing("port"):
+            if live.id == port["id"] and not live.device_id and live.network_id == network.id:
+                return live
+        return None
+
+    def _reused(self, port: Mapping[str, Any], live: Any) -> dict[str, Any]:
+        differing = [fixed["ip_address"] for fixed in live.fixed_ips]
+        if sorted(differing) != sorted(fixed["ip_address"] for fixed in port["fixed_ips"]):
+            self._verdict.conflict(
+                "fixed_ips",
+                differing,
+                "degraded",
+                f"the port {port['id']} is still there and is used again, with its addresses of today "
+                f"({', '.join(differing) or 'none'})",
+            )
+        return {
+            "source": port["id"],
+            "reuse": live.id,
+            "tag": port["tag"],
+            "floating_ips": self._floating(port),
+        }
+
+    def _created(
+        self, port: Mapping[str, Any], network: Any | None, subnets: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Decide about a new port.
+
+        :param network: None when that will be new, too: then no address in it is taken.
+        :param subnets: those of the network that there will be, by their old ids.
+        """
+        owned = network is None or self._may_choose(network)
+        keep = bool(self._context.parameters.get("keep_addresses", True))
+        decision: dict[str, Any] = {
+            "source": port["id"],
+            "reuse": "",
+            "network": network.id if network is not None else "",
+            "owned": owned,
+            "mac_address": port.get("mac_address") if owned and keep else None,
+            "fixed_ips": [
+                decided
+                for fixed in port.get("fixed_ips", ())
+                if (decided := self._fixed(port, fixed, network, subnets, owned and keep))
+            ],
+            "security_groups": self._groups(port),
+            "qos_policy_id": self._qos(port),
+            "tag": port.get("tag"),
+            "floating_ips": self._floating(port),
+        }
+        if not keep:
+            for attribute in ("fixed_ips", "mac_addresses"):
+                self._verdict.change(attribute, None, "degraded", "keep_addresses is off: new addresses")
+        elif network is not None and not owned:
+            self._foreign(port, network)
+        elif network is not None:
+            self._refuse_taken_mac(decision, port, network)
+        if port.get("trunk"):
+            self._verdict.conflicts.append(f"the trunk on the card {port['mac_address']} is not restored")
+        return decision
+
+    def _may_choose(self, network: Any) -> bool:
+        return network.project_id == self._cloud.project_id or "admin" in self._cloud.roles
+
+    def _foreign(self, port: Mapping[str, Any], network: Any) -> None:
+        addresses = [fixed["ip_address"] for fixed in port["fixed_ips"]]
+        self._verdict.conflict(
+            "fixed_ips",
+            None,
+            "degraded",
+            f"the network {network.name} belongs to another project, where only its owner may choose "
+            f"addresses: {', '.join([port['mac_address'], *addresses])} will be new ones",
+        )
+        self._verdict.change("mac_addresses", None, "degraded", f"chosen by Neutron on {network.name}")
+        if port["allowed_address_pairs"] or port["is_port_security_enabled"] is False:
+            self._verdict.conflict(
+                "allowed_address_pairs",
+                None,
+                "lost",
+                f"only the owner of the network {network.name} may set allowed address pairs or switch off "
+                "port security",
+            )
+
+    def _fixed(
+        self,
+        port: Mapping[str, Any],
+        fixed: Mapping[str, str],
+        network: Any | None,
+        subnets: Mapping[str, str],
+        keep: bool,
+    ) -> dict[str, str] | None:
+        """One address: in which subnet, and which (empty: any)."""
+        subnet, address = fixed["subnet_id"], fixed["ip_address"]
+        if subnet not in subnets:
+            sentence = f"the subnet of {address} is gone and not restored: the card does without that address"
+            self._verdict.conflict("fixed_ips", None, "degraded", sentence)
+            return None
+        any_address = {"subnet": subnet, "ip_address": ""}
+        if not keep or _from_mac(address, port):
+            return any_address
+        holder = self._taken.get((network.id, address)) if network is not None else None
+        if holder is None:
+            return {"subnet": subnet, "ip_address": address}
+        where = f"on the network {network.name}" if network is not None else ""
+        sentence = f"{address} {where} is taken by {self._holder(holder)}: a new address will be used"
+        self._verdict.conflict("fixed_ips", None, "degraded", sentence)
+        return any_address
+
+    def _refuse_taken_mac(self, decision: dict[str, Any], port: Mapping[str, Any], network: Any) -> None:
+        holder = self._taken.get((network.id, port.get("mac_address", "")))
+        if holder is None:
+            return
+        decision["mac_address"] = None
+        self._verdict.conflict(
+            "mac_addresses",
+            None,
+            "degraded",
+            f"the MAC address {port['mac_address']} on the network {network.name} is taken by "
+            f"{self._holder(holder)}: a new one will be used",
+        )
+
+    def _groups(self, port: Mapping[str, Any]) -> list[str]:
+        """The source ids of the security groups that there will be."""
+        kept = []
+        for group in port.get("security_group_ids") or ():
+            key = ResourceKey(SECURITY_GROUP, group)
+            if key in self._context.graph or self._live_group(group):
+                kept.append(group)
+            else:
+                self._verdict.conflict(
+                    "security_groups",
+                    None,
+                    "degraded",
+                    f"the security group {group} is not there and not part of the restore: the card "
+                    f"{port['mac_address']} does without",
+                )
+        return kept
+
+    def _live_group(self, group: str) -> bool:
+        if any(live.id == group for live in self._context.listing("security_group")):
+            return True
+        return self._cloud.find("security_group", group) is not None  # shared by another project
+
+    def _qos(self, port: Mapping[str, Any]) -> str | None:
+        policy = port.get("qos_policy_id")
+        if not policy:
+            return None
+        try:
+            with explained(f"read the QoS policy {policy}"):
+                self._cloud.network.get_qos_policy(policy)
+        except NotFound:
+            self._verdict.conflict(
+                "qos_policies", None, "lost", f"the QoS policy {policy} is gone: the card does without"
+            )
+            return None
+        return str(policy)
+
+    def _floating(self, port: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The floating IPs that will lead to the card: those that are restored or are free."""
+        decided = []
+        for floating in port.get("floating_ips", ()):
+            key = ResourceKey(FLOATING_IP, floating["id"])
+            planned = self._context.planned(key) if key in self._context.graph else None
+            if planned is not None and planned.action == "create":
+                decided.append(dict(floating))
+                continue
+            live_id = planned.new_id if planned is not None and planned.new_id else floating["id"]
+            live = next((ip for ip in self._context.listing("floating_ip") if ip.id == live_id), None)
+            if live is not None and (not live.port_id or live.port_id == port["id"] == self._reusable(port)):
+                decided.append(dict(floating))
+                continue
+            why = "is not there and not part of the restore"
+            if live is not None:
+                port_of = self._ports_by_id.get(live.port_id)
+                why = f"still leads to {self._holder(port_of) if port_of else live.port_id}"
+            self._verdict.conflict(
+                "floating_ips",
+                None,
+                "lost",
+                f"the floating IP {floating['address']} {why}: the restored server does without",
+            )
+        return decided
+
+    def _reusable(self, port: Mapping[str, Any]) -> str:
+        live = self._ports_by_id.get(port["id"])
+        return str(live.id) if live is not None and not live.device_id else ""
+
+    def _network(self, identity: str) -> Any | None:
+        if identity not in self._networks:
+            listed = [network for network in self._context.listing("network") if network.id == identity]
+            self._networks[identity] = listed[0] if listed else self._cloud.find("network", identity)
+        return self._networks[identity]
+
+    @cached_property
+    def _ports_by_id(self) -> dict[str, Any]:
+        return {port.id: port for port in self._context.listing("port")}
+
+    @cached_property
+    def _taken(self) -> dict[tuple[str, str], Any]:
+        """Who has which address, IP or MAC, on the networks of this project."""
+        taken: dict[tuple[str, str], Any] = {}
+        for port in [*self._context.listing("port"), *self._ports_of_others()]:
+            taken[(port.network_id, port.mac_address)] = port
+            for fixed in port.fixed_ips:
+                taken[(port.network_id, fixed["ip_address"])] = port
+        return taken
+
+    def _ports_of_others(self) -> list[Any]:
+        """Ports of other projects on this project's networks that are shared with them."""
+        found: list[Any] = []
+        for network in self._networks.values():
+            if network is not None and network.is_shared and self._may_choose(network):
+                with explained(f"list the ports of the network {network.name}"):
+                    found.extend(self._cloud.network.ports(network_id=network.id))
+        return found
+
+    def _holder(self, port: Any) -> str:
+        if str(port.device_owner or "").startswith("compute:"):
+            servers = {server.id: server.name for server in self._context.listing("server")}
+            return f"the server {servers.get(port.device_id, '')} ({port.device_id})".replace("  ", " ")
+        owner = f" of {port.device_owner}" if port.device_owner else ""
+        return f"the port {port.name or port.id}{owner}"
+
+
+def _from_mac(address: str, port: Mapping[str, Any]) -> bool:
+    """Whether an IPv6 address is made of the MAC address: Neutron does that, none may be asked for."""
+    parsed = ipaddress.ip_address(address)
+    if parsed.version == 4:
+        return False
+    octets = bytearray.fromhex(str(port["mac_address"]).replace(":", ""))
+    octets[0] ^= 2
+    host = bytes(octets[:3]) + b"\xff\xfe" + bytes(octets[3:])
+    return parsed.packed[8:] == host

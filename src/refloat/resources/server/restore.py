@@ -1,0 +1,137 @@
+"""Restores a server, when everything that it needs is ready: ports, then the server, then the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from refloat.cloud import Marker, explained
+from refloat.graph import ResourceKey
+from refloat.resources.base import HookBody, Hooks, Restored
+from refloat.resources.context import HookContext
+from refloat.resources.server.cards import lead_floating_ips, make_port, new_or_same, not_as_planned
+from refloat.resources.server.plan_cards import PORT
+from refloat.resources.server.plan_disks import IMAGE, VOLUME
+from refloat.resources.server.planning import KEYPAIR, SERVER_GROUP
+from refloat.resources.server.protectable import TYPE
+
+
+class ServerRestore(Hooks):
+    """Makes the server anew."""
+
+    def on_complete(self, context: HookContext) -> HookBody:
+        """Ports, server, floating IPs, power state, lock: in this order."""
+        cloud, section, decisions = context.cloud, context.section, context.planned.decisions
+        originals = {port["id"]: port for port in section["ports"]}
+        cards = [(originals.get(decision["source"], {}), decision) for decision in decisions["ports"]]
+        port_ids = [make_port(context, place, decision, port) for place, (port, decision) in enumerate(cards)]
+
+        def create(marker: Marker) -> Any:
+            body = server_body(context, port_ids, marker)
+            with explained(f"create the server {context.planned.name}", context.resource):
+                return cloud.compute.create_server(**body)
+
+        server_id = context.ensure("server", "server", create)
+        # It may have been switched off already when this is run again.
+        server = yield cloud.wait(
+            "server", server_id, ("ACTIVE", "SHUTOFF"), text=f"server {server_id} to be built"
+        )
+        if not (section["locked"] and server.is_locked):
+            with explained(f"set up the server {context.planned.name}", context.resource):
+                cloud.compute.update_server(server_id, **_words(context))
+            for place, (port, decision) in enumerate(cards):
+                lead_floating_ips(context, place, decision, port, port_ids[place])
+            if decisions["power"] == "SHUTOFF":
+                _switch_off(context, server_id)
+                yield cloud.wait("server", server_id, ("SHUTOFF",))
+            if section["locked"]:
+                with explained(f"lock the server {context.planned.name}", context.resource):
+                    cloud.compute.lock_server(server_id, locked_reason=section["locked_reason"])
+        reason = context.planned.reason
+        lines = [Restored(TYPE, context.resource.id, server_id, context.planned.name, False, reason)]
+        for (port, decision), port_id in zip(cards, port_ids, strict=True):
+            reused = bool(decision["reuse"])
+            said = "" if reused else not_as_planned(context, decision, port_id)
+            lines.append(Restored(PORT, decision["source"], port_id, port.get("name", ""), reused, said))
+        return {"restored": [line.to_json() for line in lines]}
+
+
+def server_body(context: HookContext, port_ids: list[str], marker: Marker) -> dict[str, Any]:
+    """What Nova is asked for. The mark is the description: metadata would stay in a config drive."""
+    section, decisions = context.section, context.planned.decisions
+    networks: Any = [
+        {"port": port_id} | ({"tag": decision["tag"]} if decision["tag"] else {})
+        for port_id, decision in zip(port_ids, decisions["ports"], strict=True)
+    ]
+    body: dict[str, Any] = {
+        "name": context.planned.name,
+        "description": marker.text,
+        "flavor_id": decisions["flavor"],
+        "networks": networks or "none",
+        "metadata": section["metadata"],
+        "block_device_mapping": _block_devices(context),
+        "config_drive": section["config_drive"],
+        "disk_config": section["disk_config"],
+    }
+    optional = {
+        "image_id": _boot_image(context),
+        "availability_zone": decisions["availability_zone"],
+        "user_data": section["user_data"],
+        "tags": section["tags"],
+        "access_ipv4": section["access_ipv4"],
+        "access_ipv6": section["access_ipv6"],
+    }
+    if decisions["hostname"]:
+        optional["hostname"] = section["hostname"]
+    if decisions["key_name"]:
+        optional["key_name"] = new_or_same(context, KEYPAIR, decisions["key_name"])
+    if decisions["server_group"]:
+        group = new_or_same(context, SERVER_GROUP, decisions["server_group"])
+        optional["scheduler_hints"] = {"group": group}
+    return body | {name: value for name, value in optional.items() if value}
+
+
+def _block_devices(context: HookContext) -> list[dict[str, Any]]:
+    """All disks at once, in their order, so that they are there when the system starts."""
+    devices: list[dict[str, Any]] = []
+    image = _boot_image(context)
+    if image:
+        devices.append(
+            {
+                "uuid": image,
+                "source_type": "image",
+                "destination_type": "local",
+                "boot_index": 0,
+                "delete_on_termination": True,
+            }
+        )
+    for volume in context.planned.decisions["volumes"]:
+        device = {
+            "uuid": new_or_same(context, VOLUME, volume["id"]),
+            "source_type": "volume",
+            "destination_type": "volume",
+            "boot_index": 0 if volume["root"] else -1,
+            "delete_on_termination": volume["delete_on_termination"],
+        }
+        devices.append(device | ({"tag": volume["tag"]} if volume["tag"] else {}))
+    return devices
+
+
+def _boot_image(context: HookContext) -> str | None:
+    """The image of this server's disk; without one, what its boot image has become."""
+    image = context.planned.decisions["image"]
+    if image is None:
+        return None
+    disks = context.results(ResourceKey(IMAGE, image["source"])).get("disks") or {}
+    return str(disks.get(context.resource.id) or new_or_same(context, IMAGE, image["source"]))
+
+
+def _words(context: HookContext) -> dict[str, Any]:
+    return {"description": context.section["description"]}
+
+
+def _switch_off(context: HookContext, server_id: str) -> None:
+    server = context.cloud.get("server", server_id)
+    if server.status == "SHUTOFF" or server.task_state:
+        return
+    with explained(f"switch off the server {context.planned.name}", context.resource):
+        context.cloud.compute.stop_server(server_id)
