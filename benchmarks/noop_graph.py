@@ -19,6 +19,7 @@ from pathlib import Path
 from refloat.cloud import Cloud
 from refloat.operations.app import Refloat
 from refloat.operations.settings import Settings
+from refloat.records.operations import Operation
 
 
 class NoCloud(Cloud):
@@ -42,6 +43,13 @@ def commits_per_second(folder: Path, seconds: float = 1.0) -> float:
     return count / seconds
 
 
+def start(app: Refloat, kind: str, checkpoint: str) -> Operation:
+    """Start one kind of operation."""
+    if kind == "protect":
+        return app.protect("tree")
+    return {"verify": app.verify, "restore": app.restore, "delete": app.delete_checkpoint}[kind](checkpoint)
+
+
 def measure(count: int, database_url: str | None) -> None:
     """Run the four operations on a tree of ``count`` resources and print a line for each."""
     with tempfile.TemporaryDirectory() as name:
@@ -54,12 +62,7 @@ def measure(count: int, database_url: str | None) -> None:
             checkpoint = ""
             for kind in ("protect", "verify", "restore", "delete"):
                 started = time.perf_counter()
-                operation = {
-                    "protect": lambda: app.protect("tree"),
-                    "verify": lambda: app.verify(checkpoint),
-                    "restore": lambda: app.restore(checkpoint),
-                    "delete": lambda: app.delete_checkpoint(checkpoint),
-                }[kind]()
+                operation = start(app, kind, checkpoint)
                 ended = app.wait(operation.id)
                 seconds = time.perf_counter() - started
                 if ended.state != "succeeded":

@@ -150,7 +150,7 @@ def _not_ours(_connection: Connection, identity: str) -> Any:
     raise NotImplementedError(f"{identity} belongs to the cloud and is only listed")
 
 
-KINDS: Mapping[str, Kind] = {
+KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         replace(_kind("server", "compute", waits_gone=True, query={"details": True}), remove=_remove_server),
@@ -216,3 +216,9 @@ KINDS: Mapping[str, Kind] = {
 """Every kind by name. A ``router_interface`` is named ``ROUTER_ID:PORT_ID``, a ``router_route``
 ``ROUTER_ID|DESTINATION|NEXTHOP``, a ``floating_ip_association`` by its floating IP's id; removing that
 only disassociates."""
+
+
+def add_kind(kind: Kind) -> None:
+    """Make a kind of a plugin's own known. :raises ValueError: another kind has its name."""
+    if KINDS.setdefault(kind.name, kind) is not kind:
+        raise ValueError(f"there is a kind '{kind.name}' already")

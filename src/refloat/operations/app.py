@@ -7,24 +7,28 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refloat.bank import Bank, BankKey, CheckpointInfo, create_key, load_key
 from refloat.cloud import Cloud
 from refloat.engine.program import Ended, Event
 from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
-from refloat.graph import Graph, Resource
+from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.providers import Provider, check_parameters, find_provider
-from refloat.operations.restoreplan import RestorePlan
+from refloat.operations.restoreplan import RestorePlan, named_in
 from refloat.operations.settings import Settings
 from refloat.records.database import Database
-from refloat.records.operations import Operation, Operations
+from refloat.records.operations import JournalItem, Operation, Operations, SqlJournal
 from refloat.records.plans import Plan, Plans
 from refloat.resources.base import OperationKind
 from refloat.resources.registry import protectables
+
+if TYPE_CHECKING:
+    from refloat.engine.snapshot import Snapshot
 
 Parameters = Mapping[str, Mapping[str, Any]]
 
@@ -32,6 +36,9 @@ LANES = {"nova": 8, "cinder": 8, "glance": 2, "neutron": 8}
 """How many hooks may use a service at once."""
 
 WORKERS = 16
+
+_STARTING = 60.0
+"""So many seconds after it was written down, an operation that has not begun is about to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,25 @@ class CheckpointState:
     plan: Mapping[str, Any]
     reason: str = ""
     operation_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationView:
+    """An operation, whoever runs it.
+
+    :param state: that of the operation, or, of one that has not ended: ``starting``, ``running``,
+        ``stopping``, ``cancelling``, ``interrupted`` (nobody runs it: it can be resumed or cancelled).
+    :param snapshot: how far it is; None when it has not begun, or the engine has forgotten it.
+    """
+
+    operation: Operation
+    state: str
+    snapshot: Snapshot | None
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody runs it, or is about to."""
+        return self.state in {"starting", "running", "stopping", "cancelling"}
 
 
 class Refloat:
@@ -90,6 +116,7 @@ class Refloat:
             # Any key will do to find out whether there is a bank: a wrong one is refused as such.
             Bank.open(url, BankKey(secrets.token_bytes(32)))
         except NotFound:
+            key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             key = create_key(key_file)
         except BankError as exc:
             raise InvalidInput(
@@ -181,7 +208,7 @@ class Refloat:
         check_parameters(chosen.plugins(), "protect", parameters or {})
         if not name.strip():
             raise InvalidInput("a plan needs a name")
-        return self.plans.create(name, chosen.name, entries, parameters or {}, description)
+        return self.plans.create(name, chosen.name, entries, self._by_id(parameters or {}), description)
 
     def update_plan(
         self,
@@ -204,7 +231,7 @@ class Refloat:
             changes["resources"] = self._entries(chosen, resources)
         if parameters is not None:
             check_parameters(chosen.plugins(), "protect", parameters)
-            changes["parameters"] = {key: dict(value) for key, value in parameters.items()}
+            changes["parameters"] = self._by_id(parameters)
         return self.plans.update(plan.id, **changes) if changes else plan
 
     def _entries(self, provider: Provider, resources: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
@@ -222,6 +249,24 @@ class Refloat:
             }.values()
         )
 
+    def _by_id(self, parameters: Parameters, graph: Graph | None = None) -> dict[str, dict[str, Any]]:
+        """Parameters by id, where users may have named resources of a checkpoint's graph, or of the project.
+
+        :raises NotFound: there is no such resource.
+        """
+        discovery = Discovery(self.cloud)
+        found: dict[str, dict[str, Any]] = {}
+        for where, settings in parameters.items():
+            keys = [where]
+            if "#" in where and graph is not None:
+                keys = [str(key) for key in named_in(graph, where)]
+            elif "#" in where:
+                wanted = ResourceKey.parse(where)
+                keys = [str(discovery.of_type(wanted.type).find(wanted.id).key)]
+            for key in keys:
+                found.setdefault(key, {}).update(settings)
+        return found
+
     # --- checkpoints
 
     def checkpoints(self) -> list[CheckpointState]:
@@ -230,9 +275,12 @@ class Refloat:
         for operation in self.operations.list():
             known = found.get(operation.checkpoint_id)
             if operation.kind == "protect" and known is None and operation.state in {"running", "parked"}:
+                view = self._look(operation)
+                if not view.live and view.state not in {"parked", "interrupted"}:
+                    continue
                 found[operation.checkpoint_id] = CheckpointState(
                     operation.checkpoint_id,
-                    "parked" if operation.state == "parked" else "protecting",
+                    "protecting" if view.live else view.state,
                     operation.created_at,
                     operation.project_id,
                     str(operation.payload["provider"]),
@@ -276,8 +324,11 @@ class Refloat:
 
     # --- operations
 
-    def protect(self, plan_name_or_id: str) -> Operation:
-        """Start to protect a plan; the checkpoint's id is in the operation."""
+    def protect(self, plan_name_or_id: str, *, begin: bool = True) -> Operation:
+        """Start to protect a plan; the checkpoint's id is in the operation.
+
+        :param begin: False only writes the operation down, for :meth:`begin` in this or another process.
+        """
         plan = self.plans.find(plan_name_or_id)
         return self._start(
             "protect",
@@ -287,6 +338,7 @@ class Refloat:
                 "checkpoint_id": str(uuid.uuid4()),
                 "parameters": plan.parameters,
             },
+            begin,
         )
 
     def restore(
@@ -296,14 +348,18 @@ class Refloat:
         only: Iterable[str] = (),
         parameters: Parameters | None = None,
         keep_on_failure: bool = False,
+        begin: bool = True,
     ) -> Operation:
         """Start to restore a checkpoint.
 
         :param only: ``TYPE#ID`` or ``TYPE#NAME`` of what to restore, with all that it needs; empty: all.
         :param keep_on_failure: park a failed restore, to be resumed, rather than undo it.
+        :param begin: as for :meth:`protect`.
+        :raises NotFound: there is no such checkpoint, or it holds no such resource.
         """
-        payload = self._reading_payload("restore", checkpoint, parameters)
-        return self._start("restore", {**payload, "only": list(only)}, keep_on_failure=keep_on_failure)
+        return self._start(
+            "restore", self._restore_payload(checkpoint, only, parameters, keep_on_failure), begin
+        )
 
     def restore_plan(
         self, checkpoint: str, *, only: Iterable[str] = (), parameters: Parameters | None = None
@@ -311,26 +367,40 @@ class Refloat:
         """What such a restore would do now. Changes nothing."""
         from refloat.operations.restore import RestoreProgram
 
-        payload = {**self._reading_payload("restore", checkpoint, parameters), "only": list(only)}
+        payload = self._restore_payload(checkpoint, only, parameters)
         return RestoreProgram(str(uuid.uuid4()), payload, self.services).plan()
 
-    def verify(self, checkpoint: str, *, parameters: Parameters | None = None) -> Operation:
+    def verify(
+        self, checkpoint: str, *, parameters: Parameters | None = None, begin: bool = True
+    ) -> Operation:
         """Start to verify a checkpoint."""
-        return self._start("verify", self._reading_payload("verify", checkpoint, parameters))
+        return self._start("verify", self._reading_payload("verify", checkpoint, parameters), begin)
 
-    def delete_checkpoint(self, checkpoint: str) -> Operation:
+    def delete_checkpoint(self, checkpoint: str, *, begin: bool = True) -> Operation:
         """Start to delete a checkpoint. :raises Conflict: it is being restored, verified or deleted."""
         payload = self._reading_payload("delete", checkpoint, None)
         for operation in self.operations.list():
-            if operation.checkpoint_id == payload["checkpoint_id"] and operation.state in {
-                "running",
-                "parked",
-            }:
+            if operation.checkpoint_id != payload["checkpoint_id"]:
+                continue
+            if operation.state in {"running", "parked"}:
+                operation = self._look(operation).operation
+            if operation.state in {"running", "parked"}:
                 raise Conflict(
                     f"the checkpoint is in use by {operation.kind} operation {operation.id}",
                     advice=f"Wait for it, or: refloat operation cancel {operation.id}",
                 )
-        return self._start("delete", payload)
+        return self._start("delete", payload, begin)
+
+    def _restore_payload(
+        self,
+        checkpoint: str,
+        only: Iterable[str],
+        parameters: Parameters | None,
+        keep_on_failure: bool = False,
+    ) -> dict[str, Any]:
+        payload = self._reading_payload("restore", checkpoint, parameters)
+        kept = {"keep_on_failure": True} if keep_on_failure else {}
+        return {**payload, "only": list(only), **kept}
 
     def _reading_payload(
         self, kind: OperationKind, identity: str, parameters: Parameters | None
@@ -346,27 +416,31 @@ class Refloat:
             "plan": plan,
             "provider": provider.name,
             "checkpoint_id": checkpoint.info.id,
-            "parameters": {key: dict(value) for key, value in (parameters or {}).items()},
+            "parameters": self._by_id(parameters, Graph.from_json(checkpoint.graph)) if parameters else {},
         }
 
-    def _start(
-        self, kind: OperationKind, payload: dict[str, Any], *, keep_on_failure: bool = False
-    ) -> Operation:
-        identity = str(uuid.uuid4())
+    def _start(self, kind: OperationKind, payload: dict[str, Any], begin: bool) -> Operation:
         payload = {
             **payload,
             "project_id": self.cloud.project_id,
             "cloud": {"name": self.cloud.name or "", "auth_url": self.cloud.auth_url},
         }
-        operation = self.operations.create(identity, kind, payload)
-        self.engine.start(identity, kind, payload, on_failure="park" if keep_on_failure else "undo")
+        operation = self.operations.create(str(uuid.uuid4()), kind, payload)
+        if begin:
+            self.begin(operation)
         return operation
+
+    def begin(self, operation: Operation) -> None:
+        """Begin, here, with an operation that is written down. Nothing is done when it has begun already."""
+        on_failure = "park" if operation.payload.get("keep_on_failure") else "undo"
+        self.engine.start(operation.id, operation.kind, operation.payload, on_failure=on_failure)
 
     def wait(self, operation_id: str, timeout: float | None = None) -> Operation:
         """Wait for an operation to end or be parked; what it came to is then in the records.
 
         :param timeout: seconds.
         :raises TimeoutError: it has not ended.
+        :raises Conflict: it was interrupted.
         """
         ended: Ended = self.engine.wait(operation_id, timeout)
         return self._write_down(operation_id, ended)
@@ -375,45 +449,83 @@ class Refloat:
         error = dict(ended.error) if ended.error else None
         if ended.undo_error:
             error = {
-                **(error or {}),
+                **(error or ended.undo_error),
                 "left_behind": str(ended.undo_error.get("left_behind", "")),
                 "advice": str(ended.undo_error.get("advice", "")),
             }
         self.operations.ended(operation_id, ended.state, ended.result, error)
         return self.operations.get(operation_id)
 
+    def look(self, identity: str, *, outcomes: bool = False) -> OperationView:
+        """How an operation is now, whoever runs it.
+
+        :param outcomes: also how each of its steps ended.
+        :raises NotFound: there is no such operation.
+        """
+        return self._look(self.operations.get(identity), outcomes=outcomes)
+
+    def look_at_all(self) -> list[OperationView]:
+        """How all the project's operations are now, newest first."""
+        return [
+            self._look(operation)
+            if operation.state in {"running", "parked"}
+            else OperationView(operation, operation.state, None)
+            for operation in self.operations.list()
+        ]
+
+    def _look(self, operation: Operation, *, outcomes: bool = False) -> OperationView:
+        try:
+            snapshot: Snapshot = self.engine.state(operation.id, outcomes=outcomes)
+        except NotFound:
+            state = operation.state
+            if state == "running":
+                age = datetime.now(UTC) - datetime.fromisoformat(operation.created_at)
+                state = "starting" if age.total_seconds() < _STARTING else "interrupted"
+            return OperationView(operation, state, None)
+        if snapshot.ended is not None:
+            if operation.state != snapshot.state:
+                # Its process ended after the operation did, but before it could write that down.
+                operation = self._write_down(operation.id, snapshot.ended)
+            return OperationView(operation, snapshot.state, snapshot)
+        words = {"stop": "stopping", "cancel": "cancelling"}
+        state = "interrupted" if snapshot.interrupted else words.get(snapshot.wish, "running")
+        return OperationView(operation, state, snapshot)
+
+    def created(self, operation_id: str) -> list[JournalItem]:
+        """What an operation has created in the cloud, oldest first."""
+        return SqlJournal(self.database, operation_id).entries()
+
     def resume(self, identity: str) -> Operation:
         """Go on with an operation that was parked or whose process is gone.
 
         :raises Conflict: it runs in another process, or has ended.
         """
-        operation = self.operations.get(identity)
-        if operation.state not in {"running", "parked"}:
-            raise Conflict(f"the operation has ended ({operation.state}); there is nothing to resume")
-        self._start_if_unknown(operation)
-        self.engine.resume(operation.id)
+        view = self.look(identity)
+        operation = view.operation
+        if not (view.live or view.state in {"parked", "interrupted"}):
+            raise Conflict(f"the operation has ended ({view.state}); there is nothing to resume")
+        if view.snapshot is None:
+            self.begin(operation)
+        else:
+            self.engine.resume(operation.id)
         self.operations.ended(operation.id, "running", None, None)
         return operation
 
     def cancel(self, identity: str) -> Operation:
         """Stop an operation and remove what it created; one that failed to clean up tries again."""
-        operation = self.operations.get(identity)
-        if operation.state in {"succeeded", "cancelled"}:
-            raise Conflict(f"the operation has ended ({operation.state}); there is nothing to cancel")
-        self._start_if_unknown(operation)
+        view = self.look(identity)
+        operation = view.operation
+        if view.state in {"succeeded", "cancelled"}:
+            raise Conflict(f"the operation has ended ({view.state}); there is nothing to cancel")
+        if view.snapshot is None:
+            self.begin(operation)
         self.engine.cancel(operation.id)
+        self.operations.ended(operation.id, "running", None, None)
         return operation
 
     def stop(self, operation_id: str) -> None:
-        """Park an operation that runs here."""
+        """Park an operation."""
         self.engine.stop(operation_id)
-
-    def _start_if_unknown(self, operation: Operation) -> None:
-        """An operation whose process ended between writing it down and starting it is known to us alone."""
-        try:
-            self.engine.state(operation.id)
-        except NotFound:
-            self.engine.start(operation.id, operation.kind, operation.payload)
 
 
 def _state_of(info: CheckpointInfo) -> CheckpointState:
@@ -429,4 +541,4 @@ def _state_of(info: CheckpointInfo) -> CheckpointState:
     )
 
 
-__all__ = ["CheckpointState", "Refloat", "RefloatError"]
+__all__ = ["CheckpointState", "OperationView", "Refloat", "RefloatError"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -11,31 +12,21 @@ from refloat.resources.base import OperationKind, ProtectionPlugin
 from refloat.resources.options import settle
 from refloat.resources.registry import plugins
 
-_COMMON = (
-    "project",
-    "server",
-    "keypair",
-    "server-group",
-    "image-bank",
-    "network",
-    "router",
-    "security-group",
-    "floating-ip",
-    "noop",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Provider:
     """One provider: at most one plugin for each type of resource.
 
     :param id: fixed for ever, so that plans and checkpoints can name it.
+    :param plugin_names: the plugins it chooses.
+    :param others: for types of which it chooses none, it takes the plugin that is alone in protecting them.
     """
 
     id: str
     name: str
     description: str
     plugin_names: tuple[str, ...]
+    others: bool = True
 
     def plugins(self) -> Mapping[str, ProtectionPlugin]:
         """The provider's plugins by resource type. :raises InvalidInput: one is not installed."""
@@ -45,7 +36,13 @@ class Provider:
             raise InvalidInput(
                 f"provider {self.name} needs protection plugin '{missing[0]}', which is not installed"
             )
-        return {installed[name].resource_type: installed[name]() for name in self.plugin_names}
+        chosen = {installed[name].resource_type: installed[name]() for name in self.plugin_names}
+        if self.others:
+            rivals = Counter(plugin.resource_type for plugin in installed.values())
+            for plugin in installed.values():
+                if rivals[plugin.resource_type] == 1:
+                    chosen.setdefault(plugin.resource_type, plugin())
+        return chosen
 
     def plugin(self, resource_type: str) -> ProtectionPlugin:
         """The plugin for a type. :raises InvalidInput: the provider has none."""
@@ -60,19 +57,20 @@ PROVIDERS: tuple[Provider, ...] = (
         "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b01",
         "default",
         "Volumes as Cinder backups; disks and images in the bank",
-        (*_COMMON, "volume-cinder-backup"),
+        ("volume-cinder-backup",),
     ),
     Provider(
         "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b02",
         "snapshot",
         "Volumes as Cinder snapshots: quick, but on the originals' storage; disks and images in the bank",
-        (*_COMMON, "volume-cinder-snapshot"),
+        ("volume-cinder-snapshot",),
     ),
     Provider(
         "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b03",
         "noop",
         "Protects nothing; for trying out and measuring",
         ("noop",),
+        others=False,
     ),
 )
 

@@ -68,16 +68,25 @@ def chosen_part(graph: Graph, only: Iterable[str]) -> Graph:
     :param only: ``TYPE#ID`` or ``TYPE#NAME``.
     :raises NotFound: the checkpoint does not hold such a resource.
     """
-    wanted: list[ResourceKey] = []
-    for text in only:
-        key = ResourceKey.parse(text)
-        named = [node.key for node in graph if node.type == key.type and key.id in (node.id, node.name)]
-        if not named:
-            raise NotFound(
-                f"the checkpoint holds no {key.type} '{key.id}'", advice="See: refloat checkpoint show"
-            )
-        wanted.extend(named)
+    wanted = [key for text in only for key in named_in(graph, text)]
     return graph.part(wanted) if wanted else graph
+
+
+def named_in(graph: Graph, text: str) -> list[ResourceKey]:
+    """The resources of a checkpoint that a user means by ``TYPE#ID`` or ``TYPE#NAME``.
+
+    :raises NotFound: the checkpoint does not hold such a resource.
+    """
+    wanted = ResourceKey.parse(text)
+    same_type = [node for node in graph if node.type == wanted.type]
+    named = [node.key for node in same_type if node.id == wanted.id] or [
+        node.key for node in same_type if node.name == wanted.id
+    ]
+    if not named:
+        raise NotFound(
+            f"the checkpoint holds no {wanted.type} '{wanted.id}'", advice="See: refloat checkpoint show"
+        )
+    return named
 
 
 def make_restore_plan(

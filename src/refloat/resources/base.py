@@ -3,7 +3,8 @@
 A *protectable* finds resources of one type and tells what depends on what. A *protection plugin*
 protects, restores, verifies and deletes resources of one type. Both come from a module named under
 the entry point group ``refloat.resources``, which has ``PROTECTABLE`` (a :class:`Protectable`
-subclass) and ``PLUGINS`` (a tuple of :class:`ProtectionPlugin` subclasses).
+subclass), ``PLUGINS`` (a tuple of :class:`ProtectionPlugin` subclasses) and, if it creates things that
+``refloat.cloud.kinds`` does not know, ``KINDS`` (a tuple of :class:`refloat.cloud.kinds.Kind`).
 
 The guide with a worked example is ``docs/plugins.md``.
 """

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
+from typing import Any
 
+from refloat.cloud.kinds import add_kind
 from refloat.errors import InvalidInput
 from refloat.resources.base import Protectable, ProtectionPlugin
 
@@ -13,17 +15,25 @@ GROUP = "refloat.resources"
 
 
 @cache
+def _modules() -> tuple[Any, ...]:
+    modules = tuple(entry.load() for entry in entry_points(group=GROUP))
+    for module in modules:
+        for kind in getattr(module, "KINDS", ()):
+            add_kind(kind)
+    return modules
+
+
+@cache
 def protectables() -> Mapping[str, type[Protectable]]:
     """Every protectable by resource type, in alphabetical order of type."""
-    found = [entry.load().PROTECTABLE for entry in entry_points(group=GROUP)]
+    found = [module.PROTECTABLE for module in _modules()]
     return {protectable.type: protectable for protectable in sorted(found, key=lambda p: p.type)}
 
 
 @cache
 def plugins() -> Mapping[str, type[ProtectionPlugin]]:
     """Every protection plugin by name."""
-    modules = [entry.load() for entry in entry_points(group=GROUP)]
-    return {plugin.name: plugin for module in modules for plugin in module.PLUGINS}
+    return {plugin.name: plugin for module in _modules() for plugin in module.PLUGINS}
 
 
 def protectable(type_name: str) -> type[Protectable]:
