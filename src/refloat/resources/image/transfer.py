@@ -1,0 +1,114 @@
+"""Image data between Glance and the bank: streams in both directions, never a whole image in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import requests
+from openstack import exceptions as sdk_exceptions
+
+from refloat.cloud import Cloud, explained
+from refloat.errors import CloudError
+
+CHUNK = 1 << 20
+
+_BINARY = {"Content-Type": "application/octet-stream", "Accept": ""}
+
+
+def download(cloud: Cloud, image: Mapping[str, Any], resource: object) -> Iterator[bytes]:
+    """The data of an image in chunks.
+
+    :param image: its id, size and hash, as Glance tells them.
+    :raises CloudError: the data broke off, or is not what the hash says.
+    """
+    what = f"read the data of the image {image['id']}"
+    algorithm = image.get("os_hash_algo") or "md5"
+    expected = image.get("os_hash_value") or image.get("checksum")
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    done = 0
+    with explained(what, resource):
+        response = cloud.image.get(f"/images/{image['id']}/file", stream=True)
+        sdk_exceptions.raise_from_response(response)
+    try:
+        if response.status_code == 204:  # there is no data
+            return
+        for chunk in response.iter_content(CHUNK):
+            digest.update(chunk)
+            done += len(chunk)
+            yield chunk
+    except requests.RequestException as exc:
+        raise CloudError(f"could not {what}", resource=str(resource), reason=str(exc)) from exc
+    finally:
+        response.close()
+    if image.get("size") is not None and done != image["size"]:
+        raise CloudError(
+            f"could not {what}",
+            resource=str(resource),
+            reason=f"Glance sent {done} bytes instead of {image['size']}",
+        )
+    if expected and digest.hexdigest() != expected:
+        raise CloudError(
+            f"could not {what}",
+            resource=str(resource),
+            reason=f"its {algorithm} is not what Glance says it is",
+        )
+
+
+class Tally:
+    """Adds up the progress of several streams."""
+
+    def __init__(self, tell: Callable[[int, int], None], total: int) -> None:
+        self._tell, self._total, self._before = tell, total, 0
+        tell(0, total)
+
+    def part(self, size: int) -> Callable[[int], None]:
+        """How the next stream, of so many bytes, tells its own progress."""
+        before = self._before
+        self._before += size
+        self._total = max(self._total, self._before)
+        return lambda done: self._tell(before + done, self._total)
+
+
+class Body:
+    """A request body of known length that is read while it is sent, and again when it has to be sent again.
+
+    Of known length, so that it is not sent in HTTP chunks, which some web servers in front of Glance refuse.
+    """
+
+    def __init__(
+        self,
+        open_data: Callable[[], Any],
+        size: int,
+        progress: Callable[[int], None],
+        cancelled: Callable[[], None],
+    ) -> None:
+        self._open, self._size = open_data, size
+        self._progress, self._cancelled = progress, cancelled
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        reader = self._open()
+        done = 0
+        while chunk := reader.read(CHUNK):
+            self._cancelled()
+            yield chunk
+            done += len(chunk)
+            self._progress(done)
+
+
+def upload(cloud: Cloud, image_id: str, body: Body, resource: object) -> None:
+    """Send the data of an image that has none yet.
+
+    When this breaks off, Glance makes the image ``queued`` again, ready for another attempt.
+    """
+    what = f"write the data of the image {image_id}"
+    try:
+        with explained(what, resource):
+            response = cloud.image.put(f"/images/{image_id}/file", data=body, headers=_BINARY)
+            sdk_exceptions.raise_from_response(response)
+    except requests.RequestException as exc:
+        raise CloudError(f"could not {what}", resource=str(resource), reason=str(exc)) from exc
