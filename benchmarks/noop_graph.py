@@ -71,7 +71,8 @@ def measure(count: int, database_url: str | None) -> None:
                 steps = 4 * count
                 memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
                 print(
-                    f"{count:6d} resources  {kind:8s} {seconds:7.2f} s  {1000 * seconds / steps:6.2f} ms/step  "
+                    f"{count:6d} resources  {kind:8s} {seconds:7.2f} s  "
+                    f"{1000 * seconds / steps:6.2f} ms/step  "
                     f"{seconds * rate / steps:5.1f} x yardstick  {memory:4.0f} MiB"
                 )
 
@@ -82,7 +83,7 @@ def main() -> None:
     parser.add_argument(
         "count", nargs="*", type=int, default=[10, 100, 1000], help="resources (default: 10 100 1000)"
     )
-    parser.add_argument("--database-url", help="SQLAlchemy URL; default: SQLite in a temporary folder")
+    parser.add_argument("--database-url", help="default: SQLite in a temporary folder")
     arguments = parser.parse_args()
     for count in arguments.count:
         measure(count, arguments.database_url)

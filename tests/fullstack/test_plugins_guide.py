@@ -1,0 +1,120 @@
+"""The worked example of docs/plugins.md does on a real cloud what the guide says."""
+
+import importlib.metadata
+import re
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from refloat.cloud.kinds import KINDS
+from refloat.operations.app import Refloat
+from refloat.operations.settings import Settings
+from refloat.resources import registry
+
+GUIDE = Path(__file__).parents[2] / "docs" / "plugins.md"
+TYPE = "OS::Neutron::AddressGroup"
+ADDRESSES = ["192.0.2.0/28", "198.51.100.7/32"]
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Refloat]:
+    """Refloat with the example's module installed beside its own."""
+    (source,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    module = types.ModuleType("address_group_example")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(source, str(GUIDE), "exec"), module.__dict__)
+    own = importlib.metadata.entry_points(group=registry.GROUP)
+    entry = SimpleNamespace(load=lambda: module)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [*own, entry])
+    caches = (registry._modules, registry.protectables, registry.plugins)
+    for cache in caches:
+        cache.cache_clear()
+    settings = Settings(f"sqlite:///{tmp_path}/refloat.sqlite", str(tmp_path / "bank"), tmp_path / "bank.key")
+    with Refloat(settings) as refloat:
+        yield refloat
+    for cache in caches:
+        cache.cache_clear()
+    KINDS.pop("address_group", None)
+
+
+def groups(app: Refloat) -> list[Any]:
+    found = app.cloud.network.address_groups(project_id=app.cloud.project_id)
+    return [group for group in found if group.name.startswith("guide-")]
+
+
+@pytest.fixture
+def checkpoint(app: Refloat) -> Iterator[str]:
+    """A checkpoint of a group that is gone by now."""
+    group = app.cloud.network.create_address_group(
+        name="guide-offices", description="Where people work", addresses=ADDRESSES
+    )
+    app.create_plan("offices", [(TYPE, "guide-offices")])
+    ended = app.wait(app.protect("offices").id, 120)
+    assert (ended.state, ended.error) == ("succeeded", None)
+    app.cloud.network.delete_address_group(group.id)
+    yield ended.checkpoint_id
+    for left in groups(app):
+        app.cloud.network.delete_address_group(left.id)
+
+
+def test_a_lost_group_comes_back(app: Refloat, checkpoint: str) -> None:
+    ended = app.wait(app.restore(checkpoint).id, 120)
+    assert (ended.state, ended.error) == ("succeeded", None)
+    (group,) = groups(app)
+    assert (group.name, group.description) == ("guide-offices", "Where people work")
+    assert sorted(group.addresses) == ADDRESSES
+    assert ended.result is not None
+    assert ended.result["resources"][0]["new_id"] == group.id
+
+
+def test_a_living_group_is_reused_and_one_beside_it_is_made_on_request(app: Refloat, checkpoint: str) -> None:
+    first = app.wait(app.restore(checkpoint).id, 120)
+    assert first.state == "succeeded"
+    (group,) = groups(app)
+    app.create_plan("again", [(TYPE, group.id)])
+    second = app.wait(app.protect("again").id, 120)
+    reused = app.wait(app.restore(second.checkpoint_id).id, 120)
+    assert reused.result is not None
+    assert [(r["status"], r["new_id"]) for r in reused.result["resources"]] == [("reused", group.id)]
+    beside = app.restore(second.checkpoint_id, parameters={TYPE: {"restore_name": "{name}-copy"}})
+    assert app.wait(beside.id, 120).state == "succeeded"
+    assert sorted(found.name for found in groups(app)) == ["guide-offices", "guide-offices-copy"]
+
+
+def test_an_answer_that_was_lost_makes_no_second_group(
+    app: Refloat, checkpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = app.cloud.network
+    create = network.create_address_group
+
+    def lose_the_answer(**attributes: Any) -> Any:
+        create(**attributes)
+        raise ConnectionError("the answer was lost")
+
+    monkeypatch.setattr(network, "create_address_group", lose_the_answer)
+    operation = app.restore(checkpoint, keep_on_failure=True)
+    parked = app.wait(operation.id, 120)
+    assert parked.state == "parked"
+    assert "the answer was lost" in str(parked.error)
+    monkeypatch.setattr(network, "create_address_group", create)
+    app.resume(operation.id)
+    assert app.wait(operation.id, 120).state == "succeeded"
+    assert [group.description for group in groups(app)] == ["Where people work"]
+
+
+def test_a_failed_restore_leaves_nothing(
+    app: Refloat, checkpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: Any, **_attributes: Any) -> Any:
+        raise RuntimeError("no more")
+
+    monkeypatch.setattr(app.cloud.network, "update_address_group", refuse)
+    ended = app.wait(app.restore(checkpoint).id, 120)
+    assert ended.state == "failed"
+    assert "no more" in str(ended.error)
+    assert groups(app) == []
