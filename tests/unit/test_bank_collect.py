@@ -44,7 +44,7 @@ def test_deleting_one_leaves_the_others(bank: Bank) -> None:
         protect(bank, checkpoint_id, content)
     for checkpoint_id in ("c0", "c3", "c1", "c2"):
         freed = bank.delete(checkpoint_id)
-        assert freed.freed > CHUNK
+        assert freed.freed > 0
         assert not freed.postponed
         del contents[checkpoint_id]
         for other, content in contents.items():

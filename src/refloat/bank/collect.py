@@ -21,7 +21,7 @@ from refloat.errors import BankDamaged, Conflict, NotFound
 WRITER_LIVES = 7 * 86400.0
 """A writer whose marker is older than this many seconds is taken for dead."""
 
-_COLLECTOR_LIVES = 86400.0
+_COLLECTOR_LIVES = WRITER_LIVES
 _SIGN = b"This writing is being undone.\n"
 
 
@@ -86,6 +86,7 @@ def collect(objects: Objects, tag: str) -> Collected:
     Nothing while somebody writes for this project, or while a manifest cannot be read.
     """
     store = objects.store
+    _forget_old_notices(objects, tag)
     expired = [s for s, age in _writers(objects, tag) if age >= WRITER_LIVES]
     total = Collected()
     for session in expired:
@@ -111,7 +112,6 @@ def collect(objects: Objects, tag: str) -> Collected:
         return total + _execute(objects, tag, candidates)
     finally:
         store.delete(notice)
-        _forget_old_notices(objects, tag)
 
 
 def condemned(objects: Objects, tag: str) -> set[str]:

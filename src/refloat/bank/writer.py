@@ -141,7 +141,7 @@ class Writer:
             lists, sizes = self._references([graph, dict(sections)])
             body = self._session.new_name("body")
             put_body(self._objects, body, graph, sections, lists)
-            self._check_there({body, *lists["indexes"]}, sizes)
+            self._check_there(content, {body, *lists["indexes"]}, sizes)
             manifest = Manifest(info, self._session.id, body, content)
             with contextlib.suppress(AlreadyExists):  # somebody was faster; who, is seen below
                 put_manifest(self._objects, self._session.manifest, manifest)
@@ -303,12 +303,13 @@ class Writer:
             packs.update((pack.name, pack.size) for pack in index.packs)
         return {"indexes": names, "packs": sorted(packs)}, packs
 
-    def _check_there(self, names: set[str], sizes: Mapping[str, int]) -> None:
-        """No checkpoint is made of what the store has lost."""
+    def _check_there(self, content: str, names: set[str], sizes: Mapping[str, int]) -> None:
+        """No checkpoint is made of what the store has lost. (Another process that has just finished
+        the same commit may have tidied up.)"""
         there = {e.name: e.size for e in self._objects.store.list(f"data/{self._session.tag}/")}
         lost = [name for name in names if name not in there]
         lost += [name for name, size in sizes.items() if there.get(name) != size]
-        if lost:
+        if lost and not self._committed(content) and self._announced(content):
             raise BankDamaged(
                 f"the bank has lost {lost[0]}, which this checkpoint needs",
                 reason=f"{len(lost)} objects in all are missing or of a wrong size",
