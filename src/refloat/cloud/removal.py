@@ -18,6 +18,9 @@ REFUSALS = frozenset({400, 409})
 PATIENCE = 120.0
 """Seconds to go on asking a service that refuses."""
 
+TASK_TIMEOUT = 6 * 3600.0
+"""Seconds to wait for a server's task: uploading an image of a large disk takes long."""
+
 
 def removal(cloud: Cloud, kind: str, identity: str) -> Generator[StatusWait, Any, bool]:
     """Remove one thing; yields what has to be waited for. Returns false when it was gone already.
@@ -33,6 +36,8 @@ def removal(cloud: Cloud, kind: str, identity: str) -> Generator[StatusWait, Any
         return True
     if status_of_thing(thing) in entry.busy:
         yield _wait_until_idle(cloud, kind, identity)
+    if kind == "snapshot":
+        yield from servers_idle(cloud, thing.volume_id)
     give_up = time.monotonic() + PATIENCE
     while True:
         try:
@@ -46,6 +51,29 @@ def removal(cloud: Cloud, kind: str, identity: str) -> Generator[StatusWait, Any
     if asked and entry.waits_gone:
         yield cloud.wait_gone(kind, identity)
     return asked
+
+
+def servers_idle(cloud: Cloud, volume_id: str) -> Generator[StatusWait, Any, None]:
+    """Wait until no server that uses a volume is at a task, before a snapshot is made or removed.
+
+    Storage on files makes and removes snapshots of attached volumes through Nova, which refuses while the
+    server is at a task such as uploading an image of its disk. Cinder then leaves the snapshot in ``error``
+    when it was to be made, and in ``error_deleting``, which only an administrator gets it out of, when it was
+    to be removed: so this is not left to chance.
+    """
+    volume = cloud.find("volume", volume_id)
+    attachments = (volume.attachments or ()) if volume is not None else ()
+    for server_id in dict.fromkeys(a.get("server_id") for a in attachments if a.get("server_id")):
+        server = cloud.find("server", server_id)
+        if server is not None and server.task_state:
+            yield cloud.wait(
+                "server",
+                server_id,
+                lambda thing: not thing.task_state,
+                failed=(),
+                timeout=TASK_TIMEOUT,
+                text=f"server {server.name} to finish its task",
+            )
 
 
 def _wait_until_idle(cloud: Cloud, kind: str, identity: str) -> StatusWait:

@@ -34,7 +34,7 @@ from refloat.resources.context import HookContext
 from refloat.resources.options import Option
 from refloat.resources.volume import target
 from refloat.resources.volume.attributes import ATTRIBUTES, describe, own_metadata
-from refloat.resources.volume.capture import Waiting, cut, discard, steady
+from refloat.resources.volume.capture import Waiting, cut, steady
 from refloat.resources.volume.chains import CHECKPOINT_KEY, PARENT_KEY, dependants, parent_for
 from refloat.resources.volume.protectable import TYPE
 
@@ -88,7 +88,7 @@ class BackupProtect(Hooks):
             yield from _cut(context, volume)
         context.progress(0, size * GIB)
         backup, told = yield from _back_up(context, size)
-        yield from discard(context, SNAPSHOT)
+        yield from context.discard(SNAPSHOT)
         if int(backup.size) != size:
             raise Conflict(
                 "the volume was resized while it was being protected",

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from refloat.cloud import Cloud, Marker, StatusWait, explained
+from refloat.cloud import Marker, StatusWait, explained
+from refloat.cloud.removal import servers_idle
 from refloat.cloud.watcher import status_of_thing
 from refloat.errors import Conflict
 from refloat.resources.context import HookContext
-from refloat.resources.volume.protectable import STEADY, attached_to, is_broken
+from refloat.resources.volume.protectable import STEADY, is_broken
 
 Waiting = Generator[StatusWait, Any, Any]
 
 SETTLE_TIMEOUT = 1800.0
 """Seconds to wait for a volume that is being attached, extended, backed up by somebody..."""
-
-TASK_TIMEOUT = 6 * 3600.0
-"""Seconds to wait for a server's task: uploading a large disk takes long."""
 
 ATTEMPTS = 4
 
@@ -50,28 +48,6 @@ def steady(context: HookContext) -> Waiting:
     return volume
 
 
-def servers_idle(cloud: Cloud, volume_id: str) -> Waiting:
-    """Wait until no server that uses the volume is at a task.
-
-    Storage on files makes and removes snapshots of attached volumes through Nova, which refuses while the
-    server is at a task such as uploading an image of its disk. Cinder then leaves the snapshot in ``error``
-    when it was to be made, and in ``error_deleting``, which only an administrator gets it out of, when it was
-    to be removed: so this is not left to chance.
-    """
-    volume = cloud.find("volume", volume_id)
-    for server_id in attached_to(volume) if volume else ():
-        server = cloud.find("server", server_id)
-        if server is not None and server.task_state:
-            yield cloud.wait(
-                "server",
-                server_id,
-                lambda thing: not thing.task_state,
-                failed=(),
-                timeout=TASK_TIMEOUT,
-                text=f"server {server.name} to finish its task",
-            )
-
-
 def cut(context: HookContext, role: str, volume: Any, name: str, description: str | None = None) -> Waiting:
     """Make a snapshot once, however often this is run; returns it when it is available.
 
@@ -92,13 +68,6 @@ def cut(context: HookContext, role: str, volume: Any, name: str, description: st
         reason=f"its status became 'error', {ATTEMPTS} times",
         advice="The log of cinder-volume tells why",
     )
-
-
-def discard(context: HookContext, role: str) -> Waiting:
-    """Remove a snapshot that was cut, when no server is in the way."""
-    if context.created(role):
-        yield from servers_idle(context.cloud, context.resource.id)
-    yield from context.discard(role)
 
 
 def _creator(

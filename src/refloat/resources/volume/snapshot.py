@@ -25,7 +25,7 @@ from refloat.resources.options import Option
 from refloat.resources.volume import target
 from refloat.resources.volume.attributes import ATTRIBUTES, describe
 from refloat.resources.volume.backup import RESTORE_DESCRIPTION, TIMEOUT
-from refloat.resources.volume.capture import cut, servers_idle, steady
+from refloat.resources.volume.capture import cut, steady
 from refloat.resources.volume.protectable import TYPE
 
 OPTIONS: Mapping[OperationKind, tuple[Option, ...]] = {
@@ -103,11 +103,8 @@ class SnapshotDelete(Hooks):
     """Deletes the snapshot."""
 
     def on_main(self, context: HookContext) -> HookBody:
-        """Delete it, when no server is in the way; it may be gone already."""
-        snapshot_id = context.section["snapshot"]["id"]
-        if context.cloud.find("snapshot", snapshot_id) is not None:
-            yield from servers_idle(context.cloud, context.resource.id)
-            yield from removal(context.cloud, "snapshot", snapshot_id)
+        """Delete it; it may be gone already."""
+        yield from removal(context.cloud, "snapshot", context.section["snapshot"]["id"])
         return None
 
 
