@@ -19,7 +19,7 @@ from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.providers import Provider, check_parameters, find_provider
-from refloat.operations.restoreplan import RestorePlan, named_in
+from refloat.operations.restoreplan import RestorePlan, chosen_part, named_in
 from refloat.operations.settings import Settings
 from refloat.records.database import Database
 from refloat.records.operations import JournalItem, Operation, Operations, SqlJournal
@@ -399,8 +399,11 @@ class Refloat:
         keep_on_failure: bool = False,
     ) -> dict[str, Any]:
         payload = self._reading_payload("restore", checkpoint, parameters)
+        chosen = list(only)
+        if chosen:
+            chosen_part(Graph.from_json(self.checkpoint(checkpoint).graph), chosen)
         kept = {"keep_on_failure": True} if keep_on_failure else {}
-        return {**payload, "only": list(only), **kept}
+        return {**payload, "only": chosen, **kept}
 
     def _reading_payload(
         self, kind: OperationKind, identity: str, parameters: Parameters | None
@@ -495,15 +498,26 @@ class Refloat:
         """What an operation has created in the cloud, oldest first."""
         return SqlJournal(self.database, operation_id).entries()
 
+    def resumable(self, identity: str) -> OperationView:
+        """An operation that can be resumed. :raises Conflict: it runs, or has ended."""
+        view = self.look(identity)
+        if view.state in {"starting", "parked", "interrupted"}:
+            return view
+        if view.live:
+            where = view.snapshot.owner if view.snapshot else ""
+            raise Conflict(
+                f"operation {view.operation.id} is run by {where or 'another process'}",
+                advice=f"Follow it with: refloat operation watch {view.operation.id}",
+            )
+        raise Conflict(f"the operation has ended ({view.state}); there is nothing to resume")
+
     def resume(self, identity: str) -> Operation:
         """Go on with an operation that was parked or whose process is gone.
 
         :raises Conflict: it runs in another process, or has ended.
         """
-        view = self.look(identity)
+        view = self.resumable(identity)
         operation = view.operation
-        if not (view.live or view.state in {"parked", "interrupted"}):
-            raise Conflict(f"the operation has ended ({view.state}); there is nothing to resume")
         if view.snapshot is None:
             self.begin(operation)
         else:
