@@ -1,0 +1,121 @@
+"""What all commands share: the façade, messages, examples in the help."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from cliff._argparse import SmartHelpFormatter
+from cliff.command import Command as CliffCommand
+from cliff.lister import Lister as CliffLister
+from cliff.show import ShowOne as CliffShowOne
+
+from refloat.cli.main import RefloatApp
+from refloat.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from refloat.engine.program import Event
+    from refloat.operations.app import Refloat
+
+
+class _Help(SmartHelpFormatter):
+    """Wraps descriptions; leaves examples as they are written."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith("examples:"):
+            return "\n".join(indent + line for line in text.splitlines())
+        return super()._fill_text(text, width, indent)
+
+
+class Base(CliffCommand):
+    """A command. Its docstring is its help, ``examples`` are shown under it."""
+
+    app: RefloatApp
+    examples: ClassVar[str] = ""
+
+    def _load_hooks(self) -> None:
+        self._hooks = []  # looking for extensions of each command costs a scan of all that is installed
+
+    def get_description(self) -> str:
+        """The docstring."""
+        return " ".join((type(self).__doc__ or "").split())
+
+    def get_epilog(self) -> str:
+        """The examples."""
+        lines = [f"  {line.strip()}" for line in self.examples.strip().splitlines()]
+        return "\n".join(["examples:", *lines]) if lines else ""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """A parser without abbreviations; global options may stand behind the command too."""
+        parser = super().get_parser(prog_name)
+        parser.formatter_class = _Help
+        return parser
+
+    def open(self, listener: Callable[[Event], None] | None = None) -> AbstractContextManager[Refloat]:
+        """The façade, for the cloud that the user named; to be used with ``with``."""
+        from refloat.operations.app import Refloat
+
+        return Refloat(cloud_name=self.app.options.os_cloud, listener=listener, notify=self.app.say)
+
+    def say(self, sentence: str) -> None:
+        """Tell the user something on stderr."""
+        self.app.say(sentence)
+
+
+class Display(Base):
+    """A command that prints data: as text for people when the format is ``table``, else for programs."""
+
+    exit_status = 0
+
+    def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
+        """What people see instead of a table; None: a table."""
+        return None
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Print what :meth:`take_action` returns; the exit status may say that it is bad news."""
+        super().run(parsed_args)
+        return self.exit_status
+
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
+        """Print it."""
+        for name in parsed_args.columns:
+            if name.lower() not in [column.lower() for column in column_names]:
+                raise InvalidInput(
+                    f"there is no column '{name}'", advice=f"Columns: {', '.join(column_names)}"
+                )
+        if parsed_args.formatter == "table" and not parsed_args.columns:
+            lines = self.text(parsed_args, dict(zip(column_names, data, strict=False)))
+            if lines is not None:
+                self.app.stdout.writelines(f"{line}\n" for line in lines)
+                return 0
+        return int(super().produce_output(parsed_args, column_names, data))  # type: ignore[misc]
+
+
+class ShowOne(Display, CliffShowOne):
+    """A command that prints one object."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
+        """Names and values of the object."""
+        found = self.show(parsed_args)
+        return list(found), list(found.values())
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The object."""
+        raise NotImplementedError
+
+
+class Lister(Display, CliffLister):
+    """A command that prints a list of objects."""
+
+    columns: tuple[str, ...] = ()
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """Names and rows."""
+        rows = list(self.rows(parsed_args))
+        return self.columns, [[row[name] for name in self.columns] for row in rows]
+
+    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        """The objects."""
+        raise NotImplementedError

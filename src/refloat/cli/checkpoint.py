@@ -1,0 +1,127 @@
+"""``refloat checkpoint``: what has been protected."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from refloat.cli.base import Lister, ShowOne
+from refloat.cli.operations import Operating
+from refloat.cli.output import Items, Resources, Time
+from refloat.errors import RefloatError
+
+if TYPE_CHECKING:
+    from refloat.operations.app import CheckpointState, Refloat
+
+
+class ListCheckpoint(Lister):
+    """List the project's checkpoints, newest first, and those that are being made.
+
+    Status: available; protecting, parked or interrupted (not yet a checkpoint: see its operation);
+    deleting; damaged.
+    """
+
+    columns = ("id", "status", "created_at", "plan", "provider", "operation_id")
+    examples = """
+        refloat checkpoint list --plan shop
+        refloat checkpoint list -f value -c id
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Of which plan."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--plan", metavar="PLAN", help="only those of this plan (name or id)")
+        return parser
+
+    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        """The checkpoints."""
+        with self.open() as refloat:
+            found = refloat.checkpoints()
+        wanted = parsed_args.plan
+        return [
+            _shown(state)
+            for state in found
+            if wanted is None or wanted in (state.plan.get("name"), state.plan.get("id"))
+        ]
+
+
+class ShowCheckpoint(ShowOne):
+    """Show a checkpoint and the resources in it."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The checkpoint."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The checkpoint."""
+        with self.open() as refloat:
+            state = _find(refloat, parsed_args.checkpoint)
+            found = dict(_shown(state))
+            if state.status in {"available", "deleting"}:
+                kept = refloat.bank.checkpoint(state.id)
+                found["cloud"] = Items(dict(kept.info.extra.get("cloud", {})))
+                found["resources"] = Resources(
+                    [
+                        {"type": node["type"], "id": node["id"], "name": node["name"]}
+                        for node in kept.graph["nodes"]
+                    ]
+                )
+        if state.reason:
+            found["reason"] = state.reason
+        return found
+
+
+class DeleteCheckpoint(Operating, Lister):
+    """Delete checkpoints, with all that they keep in the cloud and in the bank.
+
+    Data that another checkpoint shares stays. Prints id, status and operation_id of each.
+    """
+
+    columns = ("id", "status", "operation_id")
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The checkpoints."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("checkpoint", metavar="CHECKPOINT", nargs="+", help="id, or its beginning")
+        return parser
+
+    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        """One after the other; one that cannot be deleted does not keep the others from it."""
+        with self.open() as refloat:
+            wanted = [refloat.checkpoint_id(identity) for identity in parsed_args.checkpoint]
+        rows = []
+        for identity in dict.fromkeys(wanted):
+            try:
+                rows.append(self._delete(parsed_args, identity))
+            except RefloatError as exc:
+                self.exit_status = self.app.tell(exc)
+        return rows
+
+    def _delete(self, parsed_args: argparse.Namespace, identity: str) -> Mapping[str, Any]:
+        return self.perform(parsed_args, lambda refloat: refloat.delete_checkpoint(identity, begin=False))
+
+
+def _find(refloat: Refloat, identity: str) -> CheckpointState:
+    states = refloat.checkpoints()
+    fits = [state for state in states if identity and state.id.startswith(identity)]
+    if len(fits) == 1:
+        return fits[0]
+    exact = [state for state in fits if state.id == identity]
+    if exact:
+        return exact[0]
+    refloat.checkpoint_id(identity)  # says what is wrong
+    raise AssertionError(identity)
+
+
+def _shown(state: CheckpointState) -> Mapping[str, Any]:
+    return {
+        "id": state.id,
+        "status": state.status,
+        "created_at": Time(state.created_at),
+        "plan": str(state.plan.get("name", "")),
+        "provider": state.provider,
+        "operation_id": state.operation_id,
+    }

@@ -1,0 +1,234 @@
+"""The ``refloat`` command. Every subcommand is an entry point of the group ``refloat.cli``.
+
+Nothing that is slow to import is imported here or at the top of a command's module: help must be quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from typing import Any
+
+from cliff._argparse import ArgumentParser
+from cliff.app import App
+from cliff.commandmanager import CommandManager
+from cliff.help import HelpCommand as CliffHelpCommand
+
+from refloat import __version__
+from refloat.errors import InvalidInput, RefloatError
+
+FAILED, WRONG, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+
+_EPILOG = """\
+Refloat needs no server and no configuration file, only clouds.yaml (or OS_* variables).
+State, bank and key are kept in your XDG folders; REFLOAT_DATABASE_URL, REFLOAT_BANK and
+REFLOAT_BANK_KEY name other places.
+
+examples:
+  refloat --os-cloud mycloud protectable list server
+  refloat plan create shop --resource server=web --resource server=db
+  refloat protect shop
+  refloat restore CHECKPOINT --dry-run
+  refloat restore CHECKPOINT
+
+exit status: 0 done, 1 failed, 2 wrong input, 130 stopped with Ctrl-C.
+Completion: source <(refloat complete)
+"""
+
+
+class Commands(CommandManager):
+    """Finds the commands by their entry points, without importing them."""
+
+    def load_commands(self, namespace: str) -> None:
+        """Note the commands of a group; each is imported when it is used."""
+        self.group_list.append(namespace)
+        for entry in entry_points(group=namespace):
+            self.commands[entry.name.replace("_", " ")] = entry
+
+
+class HelpCommand(CliffHelpCommand):
+    """Print help for a command, or all commands."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print it."""
+        if parsed_args.cmd:
+            return super().take_action(parsed_args)
+        assert isinstance(self.app, RefloatApp)  # noqa: S101
+        self.app.print_help()
+        return 0
+
+
+class RefloatApp(App):
+    """The command: global options, one error message, exit status."""
+
+    NAME = "refloat"
+
+    def __init__(self, stdout: Any = None, stderr: Any = None) -> None:
+        super().__init__(
+            "Protects whole OpenStack applications and brings them back.",
+            __version__,
+            Commands("refloat.cli"),
+            stdout=stdout,
+            stderr=stderr,
+            deferred_help=True,
+        )
+        self.command_manager.add_command("help", HelpCommand)
+
+    def build_option_parser(
+        self, description: str | None, version: str | None, argparse_kwargs: dict[str, Any] | None = None
+    ) -> argparse.ArgumentParser:
+        """The options that every command has; they may stand before or after the command."""
+        parser = ArgumentParser(
+            prog=self.NAME,
+            usage="refloat [options] COMMAND ...",
+            description=description,
+            epilog=_EPILOG,
+            add_help=False,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **(argparse_kwargs or {}),
+        )
+        parser.add_argument(
+            "--os-cloud",
+            metavar="NAME",
+            default=None,
+            help="the entry of clouds.yaml to work with (default: OS_CLOUD, or the OS_* variables)",
+        )
+        volume = parser.add_mutually_exclusive_group()
+        volume.add_argument(
+            "-q",
+            "--quiet",
+            action="store_const",
+            dest="verbose_level",
+            const=0,
+            help="no progress and no messages but errors",
+        )
+        volume.add_argument(
+            "-v",
+            "--verbose",
+            action="count",
+            dest="verbose_level",
+            default=1,
+            help="tell more; twice: everything",
+        )
+        parser.add_argument("--debug", action="store_true", help="show tracebacks and all that is logged")
+        parser.add_argument("--log-file", metavar="FILE", default=None, help="also log to this file")
+        parser.add_argument("-h", "--help", dest="deferred_help", action="store_true", help="show this help")
+        parser.add_argument("--version", action="version", version=f"refloat {version}")
+        return parser
+
+    def configure_logging(self) -> None:
+        """Errors and warnings of ours to stderr; what libraries have to say only when it is asked for."""
+        level = (
+            logging.DEBUG if self.options.debug else {0: 40, 1: 30, 2: 20}.get(self.options.verbose_level, 10)
+        )
+        quiet = logging.CRITICAL + 1 if level >= logging.WARNING else level
+        console = logging.StreamHandler(self.stderr)
+        console.setLevel(level)
+        console.addFilter(lambda record: record.levelno >= quiet or record.name.startswith("refloat"))
+        console.setFormatter(
+            logging.Formatter("%(levelname)s: %(message)s" if level > 10 else "%(name)s: %(message)s")
+        )
+        root = logging.getLogger()
+        root.setLevel(logging.DEBUG if self.options.log_file else level)
+        root.addHandler(console)
+        if self.options.log_file:
+            to_file = logging.FileHandler(self.options.log_file)
+            to_file.setFormatter(logging.Formatter(self.LOG_FILE_MESSAGE_FORMAT))
+            root.addHandler(to_file)
+        if not self.options.debug:
+            warnings.simplefilter("ignore")
+
+    def run(self, argv: Sequence[str]) -> int:
+        """Run a command. Errors are told on stderr, once."""
+        try:
+            self.options, rest = self.parser.parse_known_args(list(argv))
+            self.configure_logging()
+            if not rest:
+                self.print_help()
+                return 0
+            if rest[0].startswith("-"):
+                raise InvalidInput(f"{rest[0]} is not an option", advice="See: refloat --help")
+            if self.options.deferred_help:
+                self.options.deferred_help = False
+                rest.insert(0, "help")
+            return self.run_subcommand(rest)
+        except BrokenPipeError:
+            # Whoever read our output has read enough; nothing may be written at exit either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return PIPE_CLOSED
+        except KeyboardInterrupt as exc:
+            if not exc.args:  # else it has been told
+                self.say("Interrupted.")
+            return INTERRUPTED
+        except Exception as exc:
+            return self.tell(exc)
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        """Find the command, read its options, run it."""
+        try:
+            factory, name, rest = self.command_manager.find_command(argv)
+        except ValueError:
+            raise self._unknown(argv) from None
+        command = factory(self, self.options, cmd_name=name)
+        parser = command.get_parser(f"{self.NAME} {name}")
+        return command.run(parser.parse_args(rest))
+
+    def tell(self, exc: BaseException) -> int:
+        """Say what went wrong; the exit status."""
+        if self.options.debug:
+            logging.getLogger("refloat").error("the command failed", exc_info=exc)
+        if isinstance(exc, RefloatError):
+            self.stderr.write(f"refloat: {exc}\n")
+            return exc.exit_status
+        text = " ".join(str(exc).split())
+        advice = "" if self.options.debug else " (this should not happen; --debug tells more)"
+        self.stderr.write(f"refloat: {type(exc).__name__}: {text}{advice}\n")
+        return FAILED
+
+    def say(self, sentence: str) -> None:
+        """Tell the user something, beside the output."""
+        if self.options.verbose_level:
+            self.stderr.write(f"{sentence}\n")
+            self.stderr.flush()
+
+    def print_help(self) -> None:
+        """The options, then the commands, one line each."""
+        epilog, self.parser.epilog = self.parser.epilog, None
+        out = self.stdout
+        self.parser.print_help(out)
+        out.write("\ncommands:\n")
+        for name, entry in sorted(self.command_manager):
+            summary = (entry.load().__doc__ or "").strip().partition("\n")[0].rstrip(".")
+            out.write(f"  {name:<18}  {summary[:1].lower()}{summary[1:]}\n")
+        out.write(f"\n{epilog}")
+        self.parser.epilog = epilog
+
+    def _unknown(self, argv: Sequence[str]) -> InvalidInput:
+        words = " ".join(word for word in argv[:2] if not word.startswith("-"))
+        near = self.get_fuzzy_matches(argv[0])
+        exact = [name for name in near if name.split()[0] == argv[0]]
+        return InvalidInput(
+            f"'{words}' is not a command",
+            advice=f"Did you mean: {', '.join(exact or near[:6])}?" if near else "See: refloat --help",
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    app = RefloatApp()
+    status = app.run(sys.argv[1:] if argv is None else argv)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

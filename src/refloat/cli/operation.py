@@ -1,0 +1,180 @@
+"""``refloat operation``: what is or was being done."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from refloat.cli.base import Lister, ShowOne
+from refloat.cli.operations import OperationCommand, result_of
+from refloat.cli.output import Bytes, Items, Time
+from refloat.cli.progress import standing_of
+from refloat.cli.running import Runner, error_of, how_to_go_on
+
+if TYPE_CHECKING:
+    from refloat.operations.app import OperationView
+
+
+class ListOperation(Lister):
+    """List the project's operations, newest first, as they are now.
+
+    State: starting, running, stopping, cancelling; parked (stopped, or kept after a failure) or interrupted
+    (its process is gone): both can be resumed or cancelled; succeeded; failed or cancelled: nothing
+    is left of them.
+    """
+
+    columns = ("id", "kind", "state", "plan", "checkpoint_id", "created_at", "ended_at")
+    examples = """
+        refloat operation list
+        refloat operation list --state interrupted -f value -c id
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """In which state."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--state", metavar="STATE", help="only those in this state")
+        return parser
+
+    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        """The operations."""
+        with self.open() as refloat:
+            views = refloat.look_at_all()
+        return [_head(view) for view in views if parsed_args.state in (None, view.state)]
+
+
+class ShowOperation(ShowOne):
+    """Show an operation: state, progress, what it has created, what went wrong."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The operation."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("operation", metavar="OPERATION", help="id, or its beginning")
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The operation."""
+        with self.open() as refloat:
+            view = refloat.look(parsed_args.operation, outcomes=True)
+            created = [
+                {"kind": item.kind, "id": item.id, "for": item.source, "role": item.role}
+                for item in refloat.created(view.operation.id)
+            ]
+        found = {**_head(view)}
+        snapshot = view.snapshot
+        if snapshot is not None:
+            found["steps"] = snapshot.steps
+            found["steps_done"] = snapshot.done
+            found["steps_failed"] = snapshot.failed
+            found["bytes_done"] = Bytes(snapshot.bytes_done)
+            found["bytes_total"] = Bytes(snapshot.bytes_total)
+            found["running"] = Items(list(standing_of(snapshot).active))
+            found["attempt"] = snapshot.attempt
+            found["run_by"] = snapshot.owner
+        found["created"] = Items(created)
+        result = result_of(view)
+        if "resources" in result:
+            found["resources"] = result["resources"]
+        error = error_of(view.operation, view.state)
+        found["error"] = str(error) if error is not None else ""
+        if view.state in {"parked", "interrupted"}:
+            self.say(how_to_go_on(view.operation.id))
+        return found
+
+
+class _OnOperation(OperationCommand):
+    """A command on one operation."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The operation."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("operation", metavar="OPERATION", help="id, or its beginning")
+        return parser
+
+
+class WatchOperation(_OnOperation):
+    """Follow an operation that runs in any process until it ends; then print its result.
+
+    Ctrl-C only stops watching.
+    """
+
+    detachable = False
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """Its result."""
+        with self.open() as refloat:
+            identity = refloat.operations.get(parsed_args.operation).id
+            view = Runner(self.app).watch(refloat, identity)
+            result = self.conclude(refloat, identity)
+            if view.state in {"parked", "interrupted"}:
+                self.say(how_to_go_on(identity))
+            return result
+
+
+class ResumeOperation(_OnOperation):
+    """Go on with an operation that was stopped, failed and was kept, or whose process is gone.
+
+    What was done stays done. Prints what the operation itself would have printed.
+    """
+
+    examples = """
+        refloat operation resume 9b1e
+        refloat operation resume 9b1e --no-wait
+    """
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """Its result."""
+        runner = Runner(self.app)
+        with self.open(runner.tracker.hear) as refloat:
+            operation = refloat.resumable(parsed_args.operation).operation
+            if parsed_args.no_wait:
+                runner.detach(operation.id)
+            else:
+                runner.run(refloat, operation, lambda: refloat.resume(operation.id))
+            return self.conclude(refloat, operation.id)
+
+
+class CancelOperation(_OnOperation):
+    """Stop an operation, wherever it runs, and remove all that it has created.
+
+    Also tries again for one that has failed to remove everything.
+    """
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """What it has come to."""
+        runner = Runner(self.app)
+        with self.open(runner.tracker.hear) as refloat:
+            view = refloat.look(parsed_args.operation)
+            operation = view.operation
+            if not parsed_args.no_wait:
+                runner.run(refloat, operation, lambda: refloat.cancel(operation.id), "Undoing")
+            elif view.live or view.state in {"succeeded", "cancelled"}:
+                refloat.cancel(operation.id)
+            else:
+                runner.detach(operation.id, "cancel")
+            view = refloat.look(operation.id, outcomes=True)
+            error = error_of(view.operation, view.state)
+            clean = view.state == "cancelled" or (view.state == "failed" and error and not error.left_behind)
+            if error is not None and not clean:
+                self.exit_status = self.app.tell(error)
+            elif view.state == "succeeded":
+                self.exit_status = 1
+                self.app.stderr.write("refloat: it succeeded before it could be cancelled\n")
+            return {**result_of(view), "status": view.state}
+
+    def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
+        """A table, also of what was cancelled."""
+        return None
+
+
+def _head(view: OperationView) -> dict[str, Any]:
+    operation = view.operation
+    return {
+        "id": operation.id,
+        "kind": operation.kind,
+        "state": view.state,
+        "plan": str(operation.payload["plan"].get("name", "")),
+        "checkpoint_id": operation.checkpoint_id,
+        "created_at": Time(operation.created_at),
+        "ended_at": Time(operation.ended_at),
+    }

@@ -1,0 +1,94 @@
+"""What the commands that run operations share: begin, follow, conclude."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from refloat.cli.base import Display, ShowOne
+from refloat.cli.output import Bytes, Resources, resource_line
+from refloat.cli.running import Runner, error_of, restored
+
+if TYPE_CHECKING:
+    from refloat.operations.app import OperationView, Refloat
+    from refloat.records.operations import Operation
+
+_LIVE_WORDS = {"protect": "protecting", "restore": "restoring", "verify": "verifying", "delete": "deleting"}
+
+
+class Operating(Display):
+    """A command that begins operations, or follows them."""
+
+    detachable: ClassVar[bool] = True
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Whether to wait."""
+        parser = super().get_parser(prog_name)
+        if self.detachable:
+            parser.add_argument(
+                "--no-wait",
+                action="store_true",
+                help="print the ids and return at once; a process of its own does the work",
+            )
+        return parser
+
+    def perform(
+        self, parsed_args: argparse.Namespace, write_down: Callable[[Refloat], Operation]
+    ) -> Mapping[str, Any]:
+        """Run an operation to its end, or leave it to a worker; what to print."""
+        runner = Runner(self.app)
+        with self.open(runner.tracker.hear) as refloat:
+            operation = write_down(refloat)
+            if parsed_args.no_wait:
+                runner.detach(operation.id)
+            else:
+                runner.run(refloat, operation, lambda: refloat.begin(operation))
+            return self.conclude(refloat, operation.id)
+
+    def conclude(self, refloat: Refloat, identity: str) -> Mapping[str, Any]:
+        """What an operation has come to; what went wrong is told on stderr."""
+        view = refloat.look(identity, outcomes=True)
+        error = error_of(view.operation, view.state)
+        if error is not None:
+            self.exit_status = self.app.tell(error)
+        result = result_of(view)
+        if result["status"] == "bad":
+            self.exit_status = 1
+            self.app.stderr.write("refloat: the checkpoint could not be restored as it is\n")
+        return result
+
+
+class OperationCommand(Operating, ShowOne):
+    """A command that prints one operation's result."""
+
+    def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
+        """Of what went wrong, people need only what is not in the message."""
+        if not data.get("error"):
+            return None
+        return [resource_line(item) for item in data["resources"].machine_readable()]
+
+
+def result_of(view: OperationView) -> dict[str, Any]:
+    """What the commands print of an operation. ``id`` is a restore's own, else the checkpoint's."""
+    operation = view.operation
+    result = dict(operation.result or {})
+    status = str(result.get("status") or (_LIVE_WORDS[operation.kind] if view.live else view.state))
+    checkpoint_id = operation.checkpoint_id
+    found: dict[str, Any] = {"id": checkpoint_id, "status": status, "operation_id": operation.id}
+    outcomes = view.snapshot.outcomes if view.snapshot else {}
+    if operation.kind == "restore":
+        found = {"id": operation.id, "status": status, "checkpoint_id": checkpoint_id}
+        found["resources"] = Resources(restored(operation, outcomes, view.state))
+    else:
+        found["plan"] = str(operation.payload["plan"].get("name", ""))
+        found["provider"] = str(operation.payload["provider"])
+        found["resources"] = Resources(list(result.get("resources", ())))
+    if operation.kind == "delete":
+        del found["resources"]
+        found["freed_bytes"] = Bytes(int(result.get("freed_bytes", 0)))
+    error = error_of(operation, view.state)
+    if error is not None:
+        found["error"] = str(error)
+        found.setdefault("resources", Resources([]))
+    return found

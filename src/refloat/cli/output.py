@@ -1,0 +1,102 @@
+"""What the command prints: values that are JSON for programs and text for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TextIO
+
+from cliff.columns import FormattableColumn
+
+Line = Mapping[str, Any]
+
+
+class Items(FormattableColumn[Any]):
+    """A list or mapping: one item in a line."""
+
+    def human_readable(self) -> str:
+        """One item in a line."""
+        if isinstance(self._value, Mapping):
+            return "\n".join(f"{key}: {_text(value)}" for key, value in self._value.items() if value != "")
+        return "\n".join(_text(value) for value in self._value or ())
+
+
+class Resources(FormattableColumn[Sequence[Line]]):
+    """Resources: type, name and id in a line, and what has become of each."""
+
+    def human_readable(self) -> str:
+        """One resource in a line."""
+        return "\n".join(resource_line(item) for item in self._value)
+
+
+class Time(FormattableColumn[str]):
+    """A time: in UTC for programs, in the user's time zone for people."""
+
+    def human_readable(self) -> str:
+        """In the user's time zone."""
+        moment = parse_time(self._value)
+        return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if moment else self._value
+
+
+class Bytes(FormattableColumn[int]):
+    """A number of bytes."""
+
+    def human_readable(self) -> str:
+        """With a unit."""
+        return size_text(self._value)
+
+
+def parse_time(text: str) -> datetime | None:
+    """A moment written in ISO 8601, in UTC when it does not say."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def resource_line(item: Line) -> str:
+    """``server web (1f..) -> 2a.. created: reason``."""
+    from refloat.cli.arguments import short_name
+
+    text = short_name(str(item.get("type", "")))
+    if item.get("name"):
+        text += f" {item['name']}"
+    identity = item.get("id") or item.get("source_id") or item.get("select")
+    if identity and identity != item.get("name"):
+        text += f" ({identity})"
+    if item.get("new_id"):
+        text += f" -> {item['new_id']}"
+    if item.get("status"):
+        text += f" {item['status']}"
+    if item.get("reason"):
+        text += f": {item['reason']}"
+    return text
+
+
+def size_text(size: float) -> str:
+    """``3.2 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def duration_text(seconds: float) -> str:
+    """``1:05`` or ``2:03:09``."""
+    text = str(timedelta(seconds=max(0, round(seconds))))
+    return text.removeprefix("0:").removeprefix("0") if text.startswith("0:") else text
+
+
+def paragraph(out: TextIO, lines: Iterable[str]) -> None:
+    """Write lines."""
+    for line in lines:
+        out.write(f"{line}\n")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,161 @@
+"""``refloat plan``: what is protected together."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from refloat.cli.arguments import PARAMETER_HELP, RESOURCE_HELP, parse_parameters, parse_resources
+from refloat.cli.base import Base, Lister, ShowOne
+from refloat.cli.output import Items, Resources, Time
+
+if TYPE_CHECKING:
+    from refloat.records.plans import Plan
+
+
+def shown(plan: Plan) -> Mapping[str, Any]:
+    """A plan for display."""
+    return {
+        "id": plan.id,
+        "name": plan.name,
+        "description": plan.description,
+        "provider": plan.provider,
+        "resources": Resources(list(plan.resources)),
+        "parameters": Items(dict(plan.parameters)),
+        "project_id": plan.project_id,
+        "created_at": Time(plan.created_at),
+        "updated_at": Time(plan.updated_at),
+    }
+
+
+def _add_choices(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument(
+        "--resource",
+        metavar="TYPE=ID|NAME|tag:NAME|metadata:KEY=VALUE",
+        action="append",
+        required=required,
+        help=RESOURCE_HELP + "; can be repeated",
+    )
+    parser.add_argument(
+        "--parameter",
+        metavar="TYPE[#ID]:KEY=VALUE",
+        action="append",
+        help=PARAMETER_HELP,
+    )
+
+
+class CreatePlan(ShowOne):
+    """Create a plan: name the resources to protect together.
+
+    What they depend on (volumes, images, networks, key pairs...) is found when the plan is protected.
+    """
+
+    examples = """
+        refloat plan create shop --resource server=web --resource server=db
+        refloat plan create nightly --resource server=tag:backup --provider snapshot
+        refloat plan create all --resource project=demo
+        refloat plan create tier1 --resource server=metadata:tier=1 --parameter volume:mode=full
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Name, resources, provider, parameters."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("name", metavar="NAME", help="what to call it")
+        _add_choices(parser, required=True)
+        parser.add_argument(
+            "--provider",
+            metavar="NAME",
+            default="default",
+            help="how to protect; see 'refloat provider list'",
+        )
+        parser.add_argument("--description", metavar="TEXT", default="", help="a few words for people")
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The new plan."""
+        with self.open() as refloat:
+            types = refloat.types()
+            plan = refloat.create_plan(
+                parsed_args.name,
+                parse_resources(parsed_args.resource, types),
+                provider=parsed_args.provider,
+                parameters=parse_parameters(parsed_args.parameter or (), types),
+                description=parsed_args.description,
+            )
+        return shown(plan)
+
+
+class ListPlan(Lister):
+    """List the project's plans."""
+
+    columns = ("id", "name", "provider", "resources", "description")
+
+    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        """The plans."""
+        with self.open() as refloat:
+            return [shown(plan) for plan in refloat.plans.list()]
+
+
+class ShowPlan(ShowOne):
+    """Show a plan."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The plan."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("plan", metavar="PLAN", help="name or id")
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The plan."""
+        with self.open() as refloat:
+            return shown(refloat.plans.find(parsed_args.plan))
+
+
+class SetPlan(ShowOne):
+    """Change a plan. What is not given stays as it is."""
+
+    examples = """
+        refloat plan set shop --name webshop
+        refloat plan set shop --resource server=web --resource server=db --resource server=cache
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The plan and its new values."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("plan", metavar="PLAN", help="name or id")
+        parser.add_argument("--name", metavar="NAME", help="a new name")
+        parser.add_argument("--description", metavar="TEXT", help="a new description")
+        _add_choices(parser, required=False)
+        parser.add_argument("--no-parameters", action="store_true", help="forget all parameters")
+        parser.description = f"{parser.description} --resource and --parameter replace all there were."
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The changed plan."""
+        with self.open() as refloat:
+            types = refloat.types()
+            resources, parameters = parsed_args.resource, parsed_args.parameter
+            changes: dict[str, Any] = {"name": parsed_args.name, "description": parsed_args.description}
+            if resources is not None:
+                changes["resources"] = parse_resources(resources, types)
+            if parameters is not None or parsed_args.no_parameters:
+                changes["parameters"] = parse_parameters(parameters or (), types)
+            return shown(refloat.update_plan(parsed_args.plan, **changes))
+
+
+class DeletePlan(Base):
+    """Delete plans. Their checkpoints stay."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The plans."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("plan", metavar="PLAN", nargs="+", help="name or id")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Find all of them, then delete all of them."""
+        with self.open() as refloat:
+            for plan in [refloat.plans.find(wanted) for wanted in parsed_args.plan]:
+                refloat.plans.delete(plan.id)
+                self.say(f"Deleted plan {plan.name} ({plan.id}).")

@@ -1,0 +1,115 @@
+"""``refloat provider``: ways to protect."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from refloat.cli.arguments import short_name
+from refloat.cli.base import Lister, ShowOne
+from refloat.cli.output import Items
+
+if TYPE_CHECKING:
+    from refloat.resources.base import ProtectionPlugin
+
+
+class ListProvider(Lister):
+    """List the providers: named choices of how each type of resource is protected."""
+
+    columns = ("id", "name", "description")
+
+    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        """The providers."""
+        from refloat.operations.providers import PROVIDERS
+
+        return [{"id": item.id, "name": item.name, "description": item.description} for item in PROVIDERS]
+
+
+class ShowProvider(ShowOne):
+    """Show a provider: its plugins, their parameters, and how faithfully each attribute comes back.
+
+    Fidelity: exact is the same value; mapped the same meaning under another id; degraded something else
+    that works; lost is not restored.
+    """
+
+    examples = """
+        refloat provider show default
+        refloat provider show snapshot -f yaml
+        refloat protectable list            # the types
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The provider."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("provider", metavar="PROVIDER", nargs="?", default="default", help="name or id")
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The provider."""
+        from refloat.operations.providers import find_provider
+
+        provider = find_provider(parsed_args.provider)
+        return {
+            "id": provider.id,
+            "name": provider.name,
+            "description": provider.description,
+            "plugins": Items([_plugin(plugin) for plugin in provider.plugins().values()]),
+        }
+
+    def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
+        """One paragraph for each plugin."""
+        return _paragraphs(data)
+
+
+def _paragraphs(data: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{data['name']} ({data['id']})"
+    yield data["description"]
+    for plugin in data["plugins"].machine_readable():
+        yield ""
+        yield f"{short_name(plugin['type'])} ({plugin['type']}): {plugin['name']}"
+        if plugin["description"]:
+            yield f"  {plugin['description']}"
+        for operation, options in plugin["parameters"].items():
+            yield f"  parameters of {operation}:"
+            for option in options:
+                yield from _wrapped(f"    {option['name']}  ", _option_text(option))
+        if plugin["attributes"]:
+            yield "  attributes:"
+        width = max((len(item["name"]) for item in plugin["attributes"]), default=0)
+        for item in plugin["attributes"]:
+            head = f"    {item['name']:<{width}}  {item['fidelity']:<8}  "
+            yield from _wrapped(head, item["how"])
+
+
+def _plugin(plugin: ProtectionPlugin) -> dict[str, Any]:
+    return {
+        "name": plugin.name,
+        "type": plugin.resource_type,
+        "description": plugin.description,
+        "parameters": {
+            operation: [{"name": option.name, **option.schema()} for option in options]
+            for operation, options in plugin.options.items()
+            if options
+        },
+        "attributes": [
+            {"name": item.name, "fidelity": item.fidelity, "how": item.how} for item in plugin.attributes
+        ],
+    }
+
+
+def _option_text(option: Mapping[str, Any]) -> str:
+    text = str(option["description"])
+    if "enum" in option:
+        text += f" ({', '.join(option['enum'])})"
+    elif option["type"] != "string":
+        text += f" ({option['type']})"
+    if "default" in option:
+        default = option["default"]
+        text += f" [default: {str(default).lower() if isinstance(default, bool) else default}]"
+    return text
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    return textwrap.wrap(text, 100, initial_indent=head, subsequent_indent=" " * len(head)) or [head.rstrip()]

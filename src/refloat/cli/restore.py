@@ -1,0 +1,143 @@
+"""``refloat restore``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from refloat.cli.arguments import PARAMETER_HELP, parse_only, parse_parameters, short_name
+from refloat.cli.operations import OperationCommand
+from refloat.cli.output import Items
+
+
+class Restore(OperationCommand):
+    """Restore a checkpoint, or parts of it.
+
+    Prints id (the operation's), status, checkpoint_id and resources: type, source_id, new_id, name,
+    status and reason of everything that was created or reused. When it fails, everything that it had
+    created is removed again, unless --keep-on-failure is given.
+
+    With --dry-run nothing is changed; it prints what a restore would do about each resource, what would
+    not be as it was, and what stands in the way. The exit status is 1 when the restore is not possible.
+    """
+
+    examples = """
+        refloat restore 5d0f1c6a-... --dry-run
+        refloat restore 5d0f1c6a-...
+        refloat restore 5d0f --only volume=data-1 --only server=db
+        refloat restore 5d0f --parameter 'server:restore_name=copy of {name}'
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The checkpoint, what of it, and how."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
+        parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+        parser.add_argument(
+            "--only",
+            metavar="TYPE=ID",
+            action="append",
+            help="restore this resource (id or name) with all that it needs; can be repeated",
+        )
+        parser.add_argument(
+            "--parameter", metavar="TYPE[#ID]:KEY=VALUE", action="append", help=PARAMETER_HELP
+        )
+        parser.add_argument(
+            "--keep-on-failure",
+            action="store_true",
+            help="when it fails, keep what was created, to be resumed or cancelled later",
+        )
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """What was restored, or would be."""
+        if parsed_args.dry_run:
+            return self._plan(parsed_args)
+        return self.perform(
+            parsed_args,
+            lambda refloat: refloat.restore(
+                parsed_args.checkpoint,
+                only=parse_only(parsed_args.only or (), refloat.types()),
+                parameters=parse_parameters(parsed_args.parameter or (), refloat.types()),
+                keep_on_failure=parsed_args.keep_on_failure,
+                begin=False,
+            ),
+        )
+
+    def _plan(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        with self.open() as refloat:
+            types = refloat.types()
+            plan = refloat.restore_plan(
+                parsed_args.checkpoint,
+                only=parse_only(parsed_args.only or (), types),
+                parameters=parse_parameters(parsed_args.parameter or (), types),
+            )
+        if plan.problems:
+            self.exit_status = 1
+            for problem in plan.problems:
+                self.app.stderr.write(f"refloat: not possible: {problem}\n")
+        # Through JSON, as programs will get it.
+        data = json.loads(json.dumps(plan.to_json(), default=str))
+        return {
+            name: Items(value) if isinstance(value, dict | list) else value for name, value in data.items()
+        }
+
+    def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
+        """The restore plan, for people."""
+        if not parsed_args.dry_run:
+            return super().text(parsed_args, data)
+        return _plan_text(
+            {name: getattr(value, "machine_readable", lambda v=value: v)() for name, value in data.items()}
+        )
+
+
+_VERBS = {"create": "create", "reuse": "re-use", "impossible": "CANNOT"}
+
+
+def _plan_text(data: Mapping[str, Any]) -> Iterator[str]:
+    for item in data["resources"]:
+        yield from _resource_text(item)
+    count = sum(item["action"] == "create" for item in data["resources"])
+    reused = sum(item["action"] == "reuse" for item in data["resources"])
+    yield ""
+    yield f"{count} to create, {reused} to re-use. Attributes that are not listed come back exactly."
+    if data["needs"]:
+        needs = ", ".join(
+            f"{amount} {name.replace('_', ' ')}" for name, amount in sorted(data["needs"].items())
+        )
+        yield f"It needs: {needs}."
+    yield "It is possible." if data["possible"] else "It is NOT possible; nothing would be changed."
+
+
+def _resource_text(item: Mapping[str, Any]) -> Iterator[str]:
+    source = f"{short_name(item['type'])} {item['source_name'] or item['source_id']}"
+    line = f"{_VERBS[item['action']]:<7} {source}"
+    if item["source_name"] and item["source_id"] != item["source_name"]:
+        line += f" ({item['source_id']})"
+    if item["name"] and item["name"] != item["source_name"]:
+        line += f" as {item['name']}"
+    if item["new_id"]:
+        line += f": {item['new_id']}"
+    yield line
+    if item["reason"]:
+        yield f"          {item['reason']}"
+    for conflict in item["conflicts"]:
+        yield f"        ! {conflict}"
+    if item["action"] == "create":
+        for outcome in item["attributes"]:
+            if outcome["fidelity"] != "exact":
+                yield f"        {_attribute_text(outcome)}"
+
+
+def _attribute_text(outcome: Mapping[str, Any]) -> str:
+    text = f"{outcome['name']}: {outcome['fidelity']}"
+    if outcome["fidelity"] == "degraded" and outcome["source"] != outcome["restored"]:
+        text += f", {_short(outcome['source'])} becomes {_short(outcome['restored'])}"
+    return f"{text} ({outcome['reason']})" if outcome["reason"] else text
+
+
+def _short(value: Any, most: int = 60) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= most else f"{text[: most - 1]}…"

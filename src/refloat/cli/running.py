@@ -1,0 +1,211 @@
+"""Runs an operation for the user: begins it here or in a worker, follows it, stops it on Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from refloat.cli.progress import Standing, Tracker, display, standing_of
+from refloat.errors import Conflict, RefloatError
+
+if TYPE_CHECKING:
+    from refloat.cli.main import RefloatApp
+    from refloat.operations.app import OperationView, Refloat
+    from refloat.records.operations import Operation
+
+INTERRUPTED = 130
+PATIENCE = 60.0
+"""Seconds that steps have to come to their end after Ctrl-C."""
+_TICK = 0.2
+_WATCH_EVERY = 1.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_OLD = 30 * 24 * 3600.0
+
+TITLES = {"protect": "Protecting", "restore": "Restoring", "verify": "Verifying", "delete": "Deleting"}
+
+
+class Stopped(KeyboardInterrupt):
+    """The user has stopped it, and has been told how to go on."""
+
+
+class Interrupts:
+    """While it is open, the first signal is noted, the second ends the process.
+
+    :param last_words: what the second says; it must not wait for anything.
+    """
+
+    def __init__(self, last_words: Callable[[], str]) -> None:
+        self.asked = threading.Event()
+        self._last_words = last_words
+        self._before: dict[int, Any] = {}
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked.is_set():
+            leave(self._last_words())
+        self.asked.set()
+
+    def __enter__(self) -> Interrupts:
+        for number in _SIGNALS:
+            if signal.getsignal(number) == signal.SIG_IGN:
+                continue  # nohup, or the background of a script
+            self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def leave(last_words: str) -> NoReturn:
+    """End this process now; whatever it runs is then interrupted."""
+    os.write(2, f"\n{last_words}\n".encode())
+    os._exit(INTERRUPTED)
+
+
+def how_to_go_on(operation_id: str) -> str:
+    """What to do with an operation that was stopped."""
+    return (
+        f"Go on with: refloat operation resume {operation_id}\n"
+        f"Undo it with: refloat operation cancel {operation_id}"
+    )
+
+
+class Runner:
+    """Runs one operation.
+
+    :param app: for messages.
+    """
+
+    def __init__(self, app: RefloatApp) -> None:
+        self._app = app
+        self._quiet = not app.options.verbose_level
+        self.tracker = Tracker()
+
+    def run(
+        self, refloat: Refloat, operation: Operation, begin: Callable[[], object], title: str = ""
+    ) -> Operation:
+        """Begin, here, and follow to the end; what the operation came to.
+
+        :raises Stopped: on Ctrl-C.
+        """
+        identity = operation.id
+        words = f"Left at once; operation {identity} is interrupted.\n{how_to_go_on(identity)}"
+        with Interrupts(lambda: words) as interrupts:
+            begin()
+            with self._shown(title or TITLES[operation.kind], self.tracker.standing) as update:
+                while not interrupts.asked.is_set():
+                    update()
+                    with contextlib.suppress(TimeoutError):
+                        return refloat.wait(identity, _TICK)
+            return self._stop(refloat, identity)
+
+    def _stop(self, refloat: Refloat, identity: str) -> Operation:
+        self._tell("\nStopping: what runs comes to its end. Ctrl-C again leaves at once.")
+        refloat.stop(identity)
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                operation = refloat.wait(identity, _TICK)
+                if operation.state != "parked":
+                    return operation  # it came to its end before it could be stopped
+                self._tell(f"Stopped operation {identity}.\n{how_to_go_on(identity)}")
+                raise Stopped("told")
+        leave(f"Some steps do not end; operation {identity} is interrupted.\n{how_to_go_on(identity)}")
+
+    def _tell(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            self._app.stderr.write(f"{text}\n")
+            self._app.stderr.flush()
+
+    def watch(self, refloat: Refloat, identity: str) -> OperationView:
+        """Follow an operation, wherever it runs, until nobody runs it; Ctrl-C just stops watching."""
+        view = refloat.look(identity)
+        latest = [view]
+
+        def standing() -> Standing:
+            snapshot = latest[0].snapshot
+            return standing_of(snapshot) if snapshot else Standing()
+
+        with self._shown(TITLES[view.operation.kind], standing) as update:
+            while latest[0].live:
+                update()
+                time.sleep(_WATCH_EVERY if not self._app.stderr.isatty() else _WATCH_EVERY / 2)
+                latest[0] = refloat.look(identity)
+        return latest[0]
+
+    @contextlib.contextmanager
+    def _shown(self, title: str, standing: Callable[[], Standing]) -> Iterator[Callable[[], None]]:
+        shown = display(self._app.stderr, title, quiet=self._quiet)
+        try:
+            yield lambda: shown.update(standing())
+        finally:
+            shown.close()
+
+    def detach(self, operation_id: str, action: str = "resume") -> None:
+        """Have a process of its own run an operation; it outlives this one and its terminal."""
+        log = log_file(operation_id)
+        command = [sys.executable, "-m", "refloat.cli.worker", operation_id, action]
+        if self._app.options.os_cloud:
+            command += ["--os-cloud", self._app.options.os_cloud]
+        with log.open("a") as out:
+            subprocess.Popen(  # noqa: S603
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+        self._app.say(f"Follow it with: refloat operation watch {operation_id}\nIts log is {log}")
+
+
+def log_file(operation_id: str) -> Path:
+    """Where a worker writes what it has to say. Old ones are removed."""
+    import platformdirs
+
+    folder = platformdirs.user_state_path("refloat") / "workers"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for old in folder.glob("*.log"):
+        with contextlib.suppress(OSError):
+            if time.time() - old.stat().st_mtime > _OLD:
+                old.unlink()
+    return folder / f"{operation_id}.log"
+
+
+def error_of(operation: Operation, state: str) -> RefloatError | None:
+    """Why an operation did not succeed; None when it did."""
+    if state in {"succeeded", "starting", "running", "stopping", "cancelling"}:
+        return None
+    if operation.error:
+        return RefloatError.from_json(dict(operation.error))
+    words = {"parked": "was stopped", "cancelled": "was cancelled", "interrupted": "was interrupted"}
+    return Conflict(f"the operation {words.get(state, state)}")
+
+
+def restored(operation: Operation, outcomes: Mapping[str, Any], state: str) -> list[dict[str, Any]]:
+    """Every resource that a restore made or re-used, also of one that did not succeed."""
+    if operation.result and "resources" in operation.result:
+        return [dict(item) for item in operation.result["resources"]]
+    lines: list[dict[str, Any]] = []
+    for step, outcome in outcomes.items():
+        for item in (outcome.result or {}).get("restored", ()) if outcome.status == "done" else ():
+            undone = state in {"failed", "cancelled"} and item["status"] == "created"
+            lines.append({**item, "status": "removed"} if undone else dict(item))
+        if outcome.status == "failed":
+            kind, _, identity = step.partition(" ")[2].partition("#")
+            reason = str(RefloatError.from_json(dict(outcome.error or {})))
+            lines.append(
+                {
+                    "type": kind,
+                    "source_id": identity,
+                    "new_id": "",
+                    "name": "",
+                    "status": "failed",
+                    "reason": reason,
+                }
+            )
+    return lines

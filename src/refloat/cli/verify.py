@@ -1,0 +1,44 @@
+"""``refloat verify``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from refloat.cli.arguments import PARAMETER_HELP, parse_parameters
+from refloat.cli.operations import OperationCommand
+
+
+class Verify(OperationCommand):
+    """Verify a checkpoint: is everything that it needs there and unharmed.
+
+    Reads all its data back from the bank and asks the cloud for what is kept there. Prints the
+    checkpoint's id, its status (good or bad), operation_id, and a status and reason for each resource.
+    The exit status is 0 only if all of it is good.
+    """
+
+    examples = """
+        refloat verify 5d0f1c6a-...
+        refloat verify 5d0f -f json
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The checkpoint."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
+        parser.add_argument(
+            "--parameter", metavar="TYPE[#ID]:KEY=VALUE", action="append", help=PARAMETER_HELP
+        )
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """How it is."""
+        return self.perform(
+            parsed_args,
+            lambda refloat: refloat.verify(
+                parsed_args.checkpoint,
+                parameters=parse_parameters(parsed_args.parameter or (), refloat.types()),
+                begin=False,
+            ),
+        )
