@@ -1,0 +1,42 @@
+# The two commands of the README are `make demo` and `make test`. `make help` lists all.
+
+export UV_PYTHON_DOWNLOADS = never
+BIN := .venv/bin
+SOURCES := src demo devcloud/src tests benchmarks
+
+.PHONY: help demo test unit lint format lock clean
+
+help:  ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: .venv/.made  ## the main job on a real OpenStack on this machine (needs root)
+	$(BIN)/devcloud up
+	$(BIN)/devcloud exec -- $(CURDIR)/$(BIN)/python -m demo $(DEMO_OPTIONS)
+
+test: .venv/.made  ## all tests, those on a real OpenStack included (those need root)
+	tests/run
+
+unit: .venv/.made  ## the tests that need no cloud
+	$(BIN)/pytest tests/unit
+
+lint: .venv/.made  ## style, types, and who may import whom
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.made  ## let ruff put the style right
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+lock: .venv/.made  ## write constraints.txt anew, with the newest versions
+	uv=$$(command -v uv || echo $(BIN)/uv); $$uv pip compile -q --upgrade --python-version 3.11 \
+	  --no-header --no-annotate --no-emit-index-url --group dev -o constraints.txt \
+	  pyproject.toml devcloud/pyproject.toml
+
+clean:  ## remove what was made here
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+.venv/.made: tools/venv.sh pyproject.toml devcloud/pyproject.toml constraints.txt
+	tools/venv.sh
+	touch $@
