@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 from refloat.cloud import explained
@@ -17,6 +17,7 @@ from refloat.errors import NotFound
 from refloat.graph import ResourceKey
 from refloat.resources.base import PlanContext
 from refloat.resources.networking import place_of
+from refloat.resources.server.holders import Holders
 from refloat.resources.server.verdict import Verdict
 
 SECURITY_GROUP = "OS::Neutron::SecurityGroup"
@@ -31,7 +32,7 @@ class CardsPlanner:
         self._context = context
         self._verdict = verdict
         self._cloud = context.cloud
-        self._networks: dict[str, Any | None] = {}
+        self._holders = Holders(context)
 
     def plan(self) -> None:
         """Decide for every card, in their order."""
@@ -41,6 +42,7 @@ class CardsPlanner:
             self._verdict.decisions["ports"] = self._on_other_network(ports, str(other))
         else:
             self._verdict.decisions["ports"] = [self._card(port) for port in ports]
+        self._tell_addresses()
         created = sum(1 for decision in self._verdict.decisions["ports"] if not decision["reuse"])
         if created:
             self._verdict.needs["ports"] = created
@@ -52,6 +54,20 @@ class CardsPlanner:
                 "Nova tells only administrators how cards on different networks alternate: the order is "
                 "the likely one, by date",
             )
+
+    def _tell_addresses(self) -> None:
+        """Which addresses are known beforehand; None: a new one."""
+        made = self._verdict.decisions["ports"]
+        known = {
+            "mac_addresses": [decision.get("mac_address") for decision in made],
+            "fixed_ips": [
+                [fixed["ip_address"] or None for fixed in decision.get("fixed_ips", ())] for decision in made
+            ],
+        }
+        for attribute, restored in known.items():
+            if attribute in self._verdict.changes:
+                change = self._verdict.changes[attribute]
+                self._verdict.changes[attribute] = replace(change, restored=restored)
 
     def _on_other_network(self, ports: list[Any], other: str) -> list[dict[str, Any]]:
         network = self._network(other)
@@ -83,10 +99,9 @@ class CardsPlanner:
         return self._created(port, network, place.subnets)
 
     def _free_original(self, port: Mapping[str, Any], network: Any) -> Any | None:
-        for live in self._context.listing("port"):
-            if live.id == port["id"] and not live.device_id and live.network_id == network.id:
-                return live
-        return None
+        live = self._holders.ports.get(port["id"])
+        free = live is not None and not live.device_id and live.network_id == network.id
+        return live if free else None
 
     def _reused(self, port: Mapping[str, Any], live: Any) -> dict[str, Any]:
         differing = [fixed["ip_address"] for fixed in live.fixed_ips]
@@ -124,7 +139,7 @@ class CardsPlanner:
             "fixed_ips": [
                 decided
                 for fixed in port.get("fixed_ips", ())
-                if (decided := self._fixed(port, fixed, network, subnets, owned and keep))
+                if (decided := self._fixed(port, fixed, subnets, owned and keep))
             ],
             "security_groups": self._groups(port),
             "qos_policy_id": self._qos(port),
@@ -137,7 +152,7 @@ class CardsPlanner:
         elif network is not None and not owned:
             self._foreign(port, network)
         elif network is not None:
-            self._refuse_taken_mac(decision, port, network)
+            self._refuse_taken(decision, network)
         if port.get("trunk"):
             self._verdict.conflicts.append(f"the trunk on the card {port['mac_address']} is not restored")
         return decision
@@ -168,7 +183,6 @@ class CardsPlanner:
         self,
         port: Mapping[str, Any],
         fixed: Mapping[str, str],
-        network: Any | None,
         subnets: Mapping[str, str],
         keep: bool,
     ) -> dict[str, str] | None:
@@ -178,29 +192,34 @@ class CardsPlanner:
             sentence = f"the subnet of {address} is gone and not restored: the card does without that address"
             self._verdict.conflict("fixed_ips", None, "degraded", sentence)
             return None
-        any_address = {"subnet": subnet, "ip_address": ""}
-        if not keep or _from_mac(address, port):
-            return any_address
-        holder = self._taken.get((network.id, address)) if network is not None else None
-        if holder is None:
-            return {"subnet": subnet, "ip_address": address}
-        where = f"on the network {network.name}" if network is not None else ""
-        sentence = f"{address} {where} is taken by {self._holder(holder)}: a new address will be used"
-        self._verdict.conflict("fixed_ips", None, "degraded", sentence)
-        return any_address
+        return {"subnet": subnet, "ip_address": address if keep and not _from_mac(address, port) else ""}
 
-    def _refuse_taken_mac(self, decision: dict[str, Any], port: Mapping[str, Any], network: Any) -> None:
-        holder = self._taken.get((network.id, port.get("mac_address", "")))
-        if holder is None:
-            return
-        decision["mac_address"] = None
-        self._verdict.conflict(
-            "mac_addresses",
-            None,
-            "degraded",
-            f"the MAC address {port['mac_address']} on the network {network.name} is taken by "
-            f"{self._holder(holder)}: a new one will be used",
-        )
+    def _refuse_taken(self, decision: dict[str, Any], network: Any) -> None:
+        """Take addresses out of the decision that somebody else has by now."""
+        wanted = [fixed["ip_address"] for fixed in decision["fixed_ips"]] + [decision["mac_address"]]
+        taken = self._holders.of(network, filter(None, wanted))
+        by_holder: dict[str, list[str]] = {}
+        for address, holder in taken.items():
+            by_holder.setdefault(holder, []).append(address)
+        for holder, addresses in by_holder.items():
+            words = (
+                (" and ".join(addresses), "are", "new ones")
+                if addresses[1:]
+                else (addresses[0], "is", "a new one")
+            )
+            which, verb, instead = words
+            sentence = (
+                f"{which} on the network {network.name} {verb} taken by {holder}: {instead} will be used"
+            )
+            self._verdict.conflicts.append(sentence)
+            for attribute, kind in (("mac_addresses", [decision["mac_address"]]), ("fixed_ips", wanted[:-1])):
+                if any(address in kind for address in addresses):
+                    self._verdict.change(attribute, None, "degraded", sentence)
+        if decision["mac_address"] in taken:
+            decision["mac_address"] = None
+        for fixed in decision["fixed_ips"]:
+            if fixed["ip_address"] in taken:
+                fixed["ip_address"] = ""
 
     def _groups(self, port: Mapping[str, Any]) -> list[str]:
         """The source ids of the security groups that there will be."""
@@ -254,8 +273,8 @@ class CardsPlanner:
                 continue
             why = "is not there and not part of the restore"
             if live is not None:
-                port_of = self._ports_by_id.get(live.port_id)
-                why = f"still leads to {self._holder(port_of) if port_of else live.port_id}"
+                port_of = self._holders.ports.get(live.port_id)
+                why = f"still leads to {self._holders.name(port_of) if port_of else live.port_id}"
             self._verdict.conflict(
                 "floating_ips",
                 None,
@@ -265,44 +284,12 @@ class CardsPlanner:
         return decided
 
     def _reusable(self, port: Mapping[str, Any]) -> str:
-        live = self._ports_by_id.get(port["id"])
+        live = self._holders.ports.get(port["id"])
         return str(live.id) if live is not None and not live.device_id else ""
 
     def _network(self, identity: str) -> Any | None:
-        if identity not in self._networks:
-            listed = [network for network in self._context.listing("network") if network.id == identity]
-            self._networks[identity] = listed[0] if listed else self._cloud.find("network", identity)
-        return self._networks[identity]
-
-    @cached_property
-    def _ports_by_id(self) -> dict[str, Any]:
-        return {port.id: port for port in self._context.listing("port")}
-
-    @cached_property
-    def _taken(self) -> dict[tuple[str, str], Any]:
-        """Who has which address, IP or MAC, on the networks of this project."""
-        taken: dict[tuple[str, str], Any] = {}
-        for port in [*self._context.listing("port"), *self._ports_of_others()]:
-            taken[(port.network_id, port.mac_address)] = port
-            for fixed in port.fixed_ips:
-                taken[(port.network_id, fixed["ip_address"])] = port
-        return taken
-
-    def _ports_of_others(self) -> list[Any]:
-        """Ports of other projects on this project's networks that are shared with them."""
-        found: list[Any] = []
-        for network in self._networks.values():
-            if network is not None and network.is_shared and self._may_choose(network):
-                with explained(f"list the ports of the network {network.name}"):
-                    found.extend(self._cloud.network.ports(network_id=network.id))
-        return found
-
-    def _holder(self, port: Any) -> str:
-        if str(port.device_owner or "").startswith("compute:"):
-            servers = {server.id: server.name for server in self._context.listing("server")}
-            return f"the server {servers.get(port.device_id, '')} ({port.device_id})".replace("  ", " ")
-        owner = f" of {port.device_owner}" if port.device_owner else ""
-        return f"the port {port.name or port.id}{owner}"
+        listed = (network for network in self._context.listing("network") if network.id == identity)
+        return next(listed, None) or self._cloud.find("network", identity)
 
 
 def _from_mac(address: str, port: Mapping[str, Any]) -> bool:

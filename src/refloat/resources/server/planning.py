@@ -19,6 +19,9 @@ from refloat.resources.server.verdict import Verdict
 KEYPAIR = "OS::Nova::KeyPair"
 SERVER_GROUP = "OS::Nova::ServerGroup"
 
+_MAY_BE_UNSET = ("trusted_image_certificates", "trunks", "ephemeral_disks", "swap_disk", "scheduler_hints")
+"""What cannot be restored, but is no loss when the server had none."""
+
 
 def plan_server(context: PlanContext) -> Planned:
     """Decide what a restore of the server will do. A server is always made anew."""
@@ -130,6 +133,10 @@ def _plan_group(context: PlanContext, verdict: Verdict) -> None:
 def _plan_words(context: PlanContext, verdict: Verdict) -> None:
     """Attributes whose fate depends on what Nova shows or takes."""
     section = context.section
+    for name in _MAY_BE_UNSET:
+        value = next(attribute.read(section) for attribute in ATTRIBUTES if attribute.name == name)
+        if not any(value) if isinstance(value, list) else not value:
+            verdict.change(name, value, "exact", "")
     if section["user_data_readable"]:
         verdict.change("user_data", section["user_data"], "exact", "")
     verdict.decisions["hostname"] = bool(section["hostname"]) and cloud_knows(context.cloud, "2.90")
