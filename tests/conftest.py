@@ -24,7 +24,10 @@ def postgresql() -> Iterator[Callable[[], str]]:
     if not found:
         pytest.skip("PostgreSQL is not installed (apt-get install postgresql): tested on SQLite only")
     programs = found[-1].parent
-    home = Path(tempfile.mkdtemp(prefix="refloat-pg-"))
+    # In memory where there is room: thousands of small files are slow to make and to remove.
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2**31
+    home = Path(tempfile.mkdtemp(prefix="refloat-pg-", dir=memory if roomy else None))
     become: list[str] = []
     if os.geteuid() == 0:  # the server refuses to run as root
         user = pwd.getpwnam("postgres")
