@@ -47,22 +47,26 @@ def run(steps: Sequence[Step], report: Report, workers: int) -> None:
     running: dict[Future[None], tuple[Step, float]] = {}
     failure: BaseException | None = None
     with ThreadPoolExecutor(workers) as pool:
-        while running or (left and failure is None):
-            if failure is None:
-                for step in [step for step in left if done.issuperset(step.after)]:
-                    if len(running) == workers:
-                        break
-                    left.remove(step)
-                    running[pool.submit(step.do, cancel)] = (step, time.monotonic())
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                step, begun = running.pop(future)
-                error = future.exception()
-                if error is not None:
-                    cancel.set()
-                    failure = failure or error
-                    continue
-                done.add(step.name)
-                report(step.name, time.monotonic() - begun)
+        try:
+            while running or (left and failure is None):
+                if failure is None:
+                    for step in [step for step in left if done.issuperset(step.after)]:
+                        if len(running) == workers:
+                            break
+                        left.remove(step)
+                        running[pool.submit(step.do, cancel)] = (step, time.monotonic())
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    step, begun = running.pop(future)
+                    error = future.exception()
+                    if error is not None:
+                        cancel.set()
+                        failure = failure or error
+                        continue
+                    done.add(step.name)
+                    report(step.name, time.monotonic() - begun)
+        except BaseException:  # an interrupt: the pool waits for its threads, so they must hear of it
+            cancel.set()
+            raise
     if failure is not None:
         raise failure

@@ -35,3 +35,6 @@ def build(cloud: Cloud) -> None:
         timeout=BUILD_TIMEOUT, log=cloud.shared / "guest.log",
     )  # fmt: skip
     new.rename(image)
+    for old in cloud.shared.glob("guest-*.qcow2"):
+        if old != image:
+            old.unlink()

@@ -96,15 +96,21 @@ def start(cloud: Cloud) -> None:
     flags = ["--mount", "--pid", "--uts", "--fork"] + (["--net"] if cloud.options.isolated else [])
     log = cloud.log("init")
     with log.open("w") as out:
-        subprocess.Popen(
+        starter = subprocess.Popen(
             ["unshare", *flags, "--", sys.executable, "-m", "devcloud.init", str(cloud.home)],
             stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd="/",
             env={**SERVICE_ENVIRONMENT, "DEVCLOUD_NAME": cloud.name, "DEVCLOUD_HOME": str(cloud.base)},
         )  # fmt: skip
     supervisor = Supervisor(cloud.supervisor_socket)
+
+    def answers() -> bool:
+        if starter.poll() is not None:
+            raise shell.Fatal("it ended")
+        return supervisor.answers()
+
     try:
-        shell.wait(supervisor.answers, START_SECONDS, every=0.1)
-    except shell.WaitTimeout as error:
+        shell.wait(answers, START_SECONDS, every=0.1)
+    except (shell.WaitTimeout, shell.Fatal) as error:
         raise DevcloudError(f"the supervisor did not start{shell.tail(log)}") from error
 
 

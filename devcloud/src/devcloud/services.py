@@ -29,7 +29,7 @@ class Service:
     after: tuple[str, ...] = ()
     ready: Ready | None = None
     env: dict[str, str] = field(default_factory=dict)
-    seconds: int = 120
+    seconds: int = 180
     # Holds data that would be lost or in need of repair without an orderly stop.
     stop_last: bool = False
 
@@ -277,7 +277,7 @@ def _workers(cloud: Cloud) -> list[Service]:
         _worker(cloud, "cinder-backup", "cinder", after=cinder),
         _worker(cloud, "nova-scheduler", "nova", after=(*nova, "identity")),
         _worker(
-            cloud, "nova-compute", "nova",
+            cloud, "nova-compute", "nova", config=("nova-compute.conf",),
             after=(*compute, "libvirtd") if cloud.options.libvirt else compute,
         ),
         _worker(

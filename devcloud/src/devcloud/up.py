@@ -30,8 +30,10 @@ from devcloud.supervisor import Supervisor
 
 # Steps mostly wait, but each starting service is a CPU's worth of work; this many keep two cores busy.
 WORKERS = 6
-CHECK_SECONDS = 120
-STOP_SECONDS = 6
+CHECK_SECONDS = 240
+# A service that had to be started so often is not coming up; two or three times can be a race.
+MOST_STARTS = 4
+STOP_SECONDS = 5
 STOP_LAST_SECONDS = 20
 
 Job = Callable[[Cloud], None]
@@ -192,9 +194,12 @@ def start(cloud: Cloud, supervisor: Supervisor, service: Service, cancel: thread
     if not process.alive:
         supervisor.start(service.name)
 
+    seen: set[int] = set()
+
     def ready() -> bool:
         now = supervisor.process(service.name)
-        if now.state == "FATAL":
+        seen.add(now.pid)
+        if now.state == "FATAL" or len(seen - {0}) > MOST_STARTS:
             raise shell.Fatal(f"it ended again and again ({now.says or 'see its log'})")
         if not now.alive:
             return False
@@ -205,7 +210,7 @@ def start(cloud: Cloud, supervisor: Supervisor, service: Service, cancel: thread
     except (shell.WaitTimeout, shell.Fatal) as error:
         state = supervisor.process(service.name).state
         raise DevcloudError(
-            f"{service.name} did not come up within {service.seconds} s (state {state}; last: {error})"
+            f"{service.name} did not come up (state {state}; last: {error})"
             f"{shell.tail(cloud.log(service.name))}"
         ) from error
 
@@ -214,7 +219,15 @@ def check(cloud: Cloud) -> None:
     """Wait until every check passes; those that passed are not made again."""
     left = checks.table(cloud)
     end = time.monotonic() + CHECK_SECONDS
+    supervisor = Supervisor(cloud.supervisor_socket)
+    seen: dict[str, set[int]] = {}
     while True:
+        for process in supervisor.processes():
+            seen.setdefault(process.name, set()).add(process.pid)
+            if process.state == "FATAL" or len(seen[process.name] - {0}) > MOST_STARTS:
+                raise DevcloudError(
+                    f"{process.name} ended again and again{shell.tail(cloud.log(process.name))}"
+                )
         results = [result for result in checks.run(cloud, left) if not result.ok]
         if not results:
             return
