@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from typing import Any
 
@@ -14,6 +15,8 @@ from refloat.graph import Resource
 from refloat.resources.context import HookContext
 
 Waiting = Generator[StatusWait, Any, Any]
+
+VOLUME = "OS::Cinder::Volume"
 
 TIMEOUT = 6 * 3600.0
 """Seconds that Nova may take to upload one disk."""
@@ -28,6 +31,9 @@ _LOST = frozenset({"killed", "deleted", "pending_delete", "deactivated"})
 
 ATTEMPTS = 4
 
+PATIENCE = 30.0
+"""Seconds to let the server's volumes be cut first."""
+
 
 def role_of(server: Resource) -> str:
     """The role under which the temporary image of a server's disk is remembered."""
@@ -41,6 +47,7 @@ def start(context: HookContext, server: Resource) -> Waiting:
     """
     for last in (False,) * (ATTEMPTS - 1) + (True,):
         if not context.created(role_of(server)):
+            yield from _volumes_cut(context, server)
             yield from _idle(context, server)
         try:
             context.ensure(
@@ -67,6 +74,24 @@ def _create(context: HookContext, server: Resource, marker: Marker) -> str:
             server.id, _name(context, server), metadata=marker.metadata
         )
     return str(image.id)
+
+
+def _volumes_cut(context: HookContext, server: Resource) -> Waiting:
+    """Give the server's volumes the time to be cut first.
+
+    That takes seconds, while the server may be at its task for as long as its disk takes to be uploaded, and
+    storage on files cannot cut volumes meanwhile: disk and volumes would be far apart in time.
+    """
+    give_up = time.monotonic() + PATIENCE
+    volumes = [child.key for child in context.graph.children(server.key) if child.type == VOLUME]
+
+    def cut(_server: Any = None) -> bool:
+        # A volume has results when its on_prepare_finish has ended.
+        return all(context.results(key) for key in volumes) or time.monotonic() > give_up
+
+    if not cut():
+        text = f"the volumes of server {server.name} to be cut"
+        yield context.cloud.wait("server", server.id, cut, failed=(), text=text)
 
 
 def _idle(context: HookContext, server: Resource) -> Waiting:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Mapping
 from typing import Any
 
 from openstack import exceptions as sdk_exceptions
 
 from refloat.cloud import Marker, StatusWait, explained
+from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError
 from refloat.resources.context import HookContext
 from refloat.resources.image.attributes import read
@@ -16,6 +18,8 @@ from refloat.resources.image.transfer import Body, Tally, upload
 Waiting = Generator[StatusWait, Any, Any]
 
 IMAGE = "image"
+_STEADY = frozenset({"queued", "active"})
+_NOTICING = 60.0
 _FORMATS = ("disk_format", "container_format", "min_disk", "min_ram")
 _PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
 
@@ -64,9 +68,18 @@ def _filled(
 ) -> Waiting:
     """Create an image once and fill it, however often this is run; returns its id."""
     image_id = _create(context, role, fields, wanted_id)
-    if read(context.cloud, image_id)["status"] not in {"queued", "active"}:
-        # An upload that was cut off: Glance soon makes it queued again, unless it was cut off itself.
-        yield from context.discard(role)
+    if read(context.cloud, image_id)["status"] not in _STEADY:
+        # An upload was cut off. Glance makes it queued again as soon as it notices.
+        give_up = time.monotonic() + _NOTICING
+        image = yield context.cloud.wait(
+            "image",
+            image_id,
+            lambda thing: status_of_thing(thing) in _STEADY or time.monotonic() > give_up,
+            failed=(),
+            text=f"the image {image_id} to be ready for its data",
+        )
+        if status_of_thing(image) not in _STEADY:  # Glance itself was cut off
+            yield from context.discard(role)
         image_id = _create(context, role, fields, "")
     if read(context.cloud, image_id)["status"] == "queued":
         _send(context, image_id, ref, tally)

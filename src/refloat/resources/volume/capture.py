@@ -55,13 +55,14 @@ def cut(context: HookContext, role: str, volume: Any, name: str, description: st
     """
     create = _creator(context, volume, name, description)
     for _attempt in range(ATTEMPTS):
-        if not context.created(role):
-            yield from servers_idle(context.cloud, volume.id)
         snapshot_id = context.ensure("snapshot", role, create)
         snapshot = yield context.cloud.wait("snapshot", snapshot_id, {"available", "error"}, failed=())
         if status_of_thing(snapshot) == "available":
             return snapshot
+        # On storage on files a server at a task is in the way; on other storage waiting for that
+        # beforehand would only part this cut from the others in time.
         yield from context.discard(role)
+        yield from servers_idle(context.cloud, volume.id)
     raise Conflict(
         "Cinder could not make a snapshot",
         resource=str(context.resource),
