@@ -30,6 +30,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Result:
+    """What came of a check."""
+
     name: str
     ok: bool
     says: str
@@ -137,6 +139,7 @@ def _objects(admin: Any) -> str:
 
 
 def table(cloud: Cloud) -> list[Check]:
+    """The checks that this cloud must pass."""
     compute = ("nova-compute", "libvirtd") if cloud.options.libvirt else ("nova-compute",)
     rows = [
         Check("identity", _token, ("keystone",)),

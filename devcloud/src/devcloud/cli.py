@@ -24,6 +24,7 @@ BRING_UP_SECONDS = 900
 
 
 def parser() -> argparse.ArgumentParser:
+    """The command line."""
     result = argparse.ArgumentParser(prog="devcloud", description="A real OpenStack on this machine.")
     result.add_argument("--name", help="which cloud (default: $DEVCLOUD_NAME, or main)")
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -65,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out one command; the result is the exit code."""
     arguments = parser().parse_args(argv)
     try:
         if os.geteuid() != 0:
@@ -91,6 +93,7 @@ def with_options(cloud: Cloud, arguments: argparse.Namespace) -> Cloud:
 
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[None]:
+    """Hold a lock file; wait for another holder, but not for ever."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         end = time.monotonic() + LOCK_SECONDS
@@ -106,11 +109,13 @@ def lock(path: Path) -> Iterator[None]:
 
 
 def own_lock(cloud: Cloud) -> Path:
+    """The lock of whoever changes this cloud's state."""
     # not below its home, which a wipe deletes
     return cloud.shared / f"{cloud.name}.lock"
 
 
 def command_up(cloud: Cloud, arguments: argparse.Namespace) -> int:
+    """`devcloud up`."""
     with lock(own_lock(cloud)):
         wanted = with_options(cloud, arguments)
         if wanted.options != cloud.options and cloud.options_file.exists():
@@ -122,6 +127,7 @@ def command_up(cloud: Cloud, arguments: argparse.Namespace) -> int:
 
 
 def command_reset(cloud: Cloud, arguments: argparse.Namespace) -> int:
+    """`devcloud reset`."""
     with lock(own_lock(cloud)):
         wanted = with_options(cloud, arguments)
         progress = Progress(everything=arguments.verbose)
@@ -130,6 +136,7 @@ def command_reset(cloud: Cloud, arguments: argparse.Namespace) -> int:
 
 
 def bring_up(cloud: Cloud, verbose: bool, progress: Progress) -> int:
+    """Install, launch, and run the inner part in the namespaces."""
     with lock(cloud.shared / "install.lock"):
         up.install(cloud, progress)
     cloud.save_options()
@@ -155,11 +162,13 @@ def _inside(cloud: Cloud, words: list[str]) -> list[str]:
 
 
 def command_bring_up(cloud: Cloud, arguments: argparse.Namespace) -> int:
+    """The part of `up` that runs in the namespaces."""
     up.bring_up(cloud, Progress(everything=arguments.verbose))
     return 0
 
 
 def command_down(cloud: Cloud, arguments: argparse.Namespace) -> int:
+    """`devcloud down`."""
     with lock(own_lock(cloud)):
         up.down(cloud, Progress(), wipe=arguments.wipe)
         if arguments.wipe:
@@ -168,6 +177,7 @@ def command_down(cloud: Cloud, arguments: argparse.Namespace) -> int:
 
 
 def command_status(cloud: Cloud, arguments: argparse.Namespace) -> int:
+    """`devcloud status`."""
     if namespaces.inside(cloud) or namespaces.find(cloud):
         return subprocess.run(
             _inside(cloud, ["_status", "-f", arguments.format]), timeout=180, check=False
@@ -177,16 +187,19 @@ def command_status(cloud: Cloud, arguments: argparse.Namespace) -> int:
 
 
 def command_inner_status(cloud: Cloud, arguments: argparse.Namespace) -> int:
+    """The part of `status` that runs in the namespaces."""
     told = status.running(cloud)
     tell(told, arguments.format)
     return 0 if told["state"] == "up" else 1
 
 
 def tell(told: dict[str, object], form: str) -> None:
+    """Print a status."""
     print(status.as_json(told) if form == "json" else status.as_text(told))
 
 
 def command_env(cloud: Cloud, arguments: argparse.Namespace) -> int:
+    """`devcloud env`."""
     if not cloud.clouds_yaml.exists():
         raise NotRunning(cloud.name)
     for name, value in cloud.environment.items():
@@ -195,6 +208,7 @@ def command_env(cloud: Cloud, arguments: argparse.Namespace) -> int:
 
 
 def command_exec(cloud: Cloud, arguments: argparse.Namespace) -> int:
+    """`devcloud exec`."""
     words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
     if not words:
         raise UsageError("nothing to run: devcloud exec -- CMD")
@@ -210,6 +224,7 @@ def command_exec(cloud: Cloud, arguments: argparse.Namespace) -> int:
 
 
 def command_logs(cloud: Cloud, arguments: argparse.Namespace) -> int:
+    """`devcloud logs`."""
     if arguments.service is None:
         for path in sorted(cloud.logs.glob("*.log")):
             print(f"{path.stem:<26} {path.stat().st_size:>10}  {path}")

@@ -67,10 +67,12 @@ class Options:
 
     @property
     def swift(self) -> bool:
+        """Is there a Swift?"""
         return "swift" not in self.without
 
     @property
     def libvirt(self) -> bool:
+        """Are there real servers?"""
         return self.nova_driver == "libvirt"
 
 
@@ -94,43 +96,53 @@ class Cloud:
     # -- shared by all clouds -------------------------------------------------------------------------
     @property
     def venv(self) -> Path:
+        """OpenStack's Python environment."""
         return self.base / "venv"
 
     @property
     def bin(self) -> Path:
+        """Its programs."""
         return self.venv / "bin"
 
     @property
     def shared(self) -> Path:
+        """What else the clouds share: the guest image, copies of schemas, locks, logs of installations."""
         return self.base / "shared"
 
     # -- this cloud's own -----------------------------------------------------------------------------
     @property
     def home(self) -> Path:
+        """Everything of this cloud but its database."""
         return self.base / self.name
 
     @property
     def etc(self) -> Path:
+        """The configuration."""
         return self.home / "etc"
 
     @property
     def state(self) -> Path:
+        """The services' data."""
         return self.home / "state"
 
     @property
     def logs(self) -> Path:
+        """The services' logs."""
         return self.home / "logs"
 
     @property
     def run(self) -> Path:
+        """What is only true while the cloud runs."""
         return self.home / "run"
 
     @property
     def clouds_yaml(self) -> Path:
+        """The clients' configuration."""
         return self.home / "clouds.yaml"
 
     @property
     def options_file(self) -> Path:
+        """The options that the cloud was made with."""
         return self.home / "options.json"
 
     @property
@@ -141,20 +153,25 @@ class Cloud:
 
     @property
     def database_socket(self) -> Path:
+        """The database's socket."""
         return self.database / "mysqld.sock"
 
     @property
     def supervisor_socket(self) -> Path:
+        """The supervisor's socket."""
         return self.run / "supervisor.sock"
 
     def log(self, name: str) -> Path:
+        """A service's log, or that of the making of something."""
         return self.logs / f"{name}.log"
 
     # -- addresses ------------------------------------------------------------------------------------
     def url(self, service: str, path: str = "") -> str:
+        """Where a service's API is."""
         return f"http://{ADDRESS}:{PORTS[service]}{path}"
 
     def db_url(self, schema: str) -> str:
+        """How OpenStack reaches a database."""
         return f"mysql+pymysql://root@localhost/{schema}?unix_socket={self.database_socket}&charset=utf8mb4"
 
     @property
@@ -173,6 +190,7 @@ class Cloud:
 
     # -- options --------------------------------------------------------------------------------------
     def save_options(self) -> None:
+        """Keep the options for the commands to come."""
         self.home.mkdir(parents=True, exist_ok=True)
         self.options_file.write_text(json.dumps(asdict(self.options), indent=1) + "\n")
 

@@ -17,6 +17,7 @@ BUILD_TIMEOUT = 240
 
 
 def guest_image(cloud: Cloud) -> Path:
+    """Where the image of the present sources is."""
     digest = hashlib.sha256()
     for path in sorted(SOURCES.iterdir()):
         digest.update(path.read_bytes())

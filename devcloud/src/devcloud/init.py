@@ -20,10 +20,12 @@ from devcloud.cloud import HOSTNAME, Cloud, load
 
 
 def mount(*words: str | Path) -> None:
+    """mount(8)."""
     shell.run(["mount", *words], timeout=20)
 
 
 def report(cloud: Cloud) -> None:
+    """Tell the outside this process' id."""
     # /proc is still the machine's: it tells this process' id there, not the 1 that getpid() returns.
     pid = int(Path("/proc/self").readlink().name)
     started = namespaces.start_time(pid)
@@ -31,6 +33,7 @@ def report(cloud: Cloud) -> None:
 
 
 def prepare(cloud: Cloud) -> None:
+    """Mount what is this cloud's own."""
     # What the machine mounts later is to be seen in here; what is mounted in here stays in here.
     mount("--make-rslave", "/")
     mount("-t", "proc", "proc", "/proc")
@@ -50,6 +53,7 @@ def prepare(cloud: Cloud) -> None:
 
 
 def main() -> None:
+    """Prepare the namespaces and become the supervisor."""
     home = Path(sys.argv[1])
     cloud = load(home.name, str(home.parent))
     report(cloud)

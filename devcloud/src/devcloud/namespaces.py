@@ -54,6 +54,7 @@ class Init:
 
     @property
     def alive(self) -> bool:
+        """Is it still that process?"""
         return start_time(self.pid) == self.started
 
 
@@ -67,6 +68,7 @@ def start_time(pid: int) -> int | None:
 
 
 def init_file(cloud: Cloud) -> Path:
+    """Where the first process is recorded."""
     return cloud.run / "init.json"
 
 
@@ -139,6 +141,7 @@ def destroy(cloud: Cloud) -> None:
 
 
 def nfs_image(cloud: Cloud) -> Path:
+    """The file with the file system that holds the volumes."""
     return cloud.state / "nfs.img"
 
 

@@ -33,6 +33,7 @@ def settings(cloud: Cloud) -> None:
 
 
 def bridges(cloud: Cloud) -> None:
+    """The integration bridge and the one of the public network."""
     own = ("datapath_type=netdev", "other-config:disable-in-band=true")
     shell.run(
         ["ovs-vsctl", "--timeout=20",

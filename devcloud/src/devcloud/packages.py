@@ -41,6 +41,7 @@ DEBIAN_PACKAGES = (
 
 
 def missing_packages() -> list[str]:
+    """The Debian packages that are not installed."""
     done = shell.run(
         ["dpkg-query", "-W", "-f", "${Package} ${Status}\n", *DEBIAN_PACKAGES], timeout=30, check=False
     )
@@ -69,6 +70,7 @@ def no_service_starts() -> Iterator[None]:
 
 
 def install_debian(cloud: Cloud) -> None:
+    """Install what is missing, and make the user that libvirt wants."""
     missing = missing_packages()
     if missing:
         log = cloud.shared / "apt.log"
@@ -107,6 +109,7 @@ def base_python() -> str:
 
 
 def environment_stamp() -> str:
+    """Changes when the environment must be installed anew."""
     digest = hashlib.sha256()
     for name in ("requirements.txt", "constraints.txt"):
         digest.update((HERE / name).read_bytes())
@@ -115,6 +118,7 @@ def environment_stamp() -> str:
 
 
 def uv_install(cloud: Cloud, *what: str) -> None:
+    """Install into OpenStack's environment."""
     env = {
         "UV_PYTHON_DOWNLOADS": "never",
         # a shared cache on another file system must not become an error

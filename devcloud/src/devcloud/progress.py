@@ -12,6 +12,8 @@ WORTH_TELLING = 0.5
 
 
 class Progress:
+    """Prints to the standard error, from any thread."""
+
     def __init__(self, *, quiet: bool = False, everything: bool = False, begun: float | None = None) -> None:
         self._quiet = quiet
         self._least = 0.0 if everything else WORTH_TELLING
@@ -19,16 +21,19 @@ class Progress:
         self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
+        """One line, with the seconds since the beginning."""
         if not self._quiet:
             with self._lock:
                 print(f"{time.monotonic() - self.begun:6.1f} s  {text}", file=sys.stderr, flush=True)
 
     def step(self, name: str, seconds: float) -> None:
+        """Tell that something is done, if it took long enough to be of interest."""
         if seconds >= self._least:
             self.say(f"{name:<28} {seconds:5.1f} s")
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
+        """Time what is done in it."""
         begun = time.monotonic()
         yield
         self.step(name, time.monotonic() - begun)

@@ -10,14 +10,13 @@ import uuid
 from pathlib import Path
 
 import jinja2
-import yaml
 
 from devcloud import cloud as addresses
 from devcloud import services, supervisor
 from devcloud.cloud import ADDRESS, HOSTNAME, PASSWORD, PORTS, REGION, Cloud
 
 TEMPLATES = Path(__file__).parent / "templates"
-# project name, user, roles: the clouds of clouds.yaml. A user's password is the user's name, but the admin's.
+# The clouds of clouds.yaml: project, user, roles.
 CLOUDS = {
     "admin": ("admin", "admin", ("admin",)),
     "demo": ("demo", "demo", ("member",)),
@@ -28,6 +27,7 @@ CLOUDS = {
 
 
 def user_password(user: str) -> str:
+    """The password of a user of clouds.yaml: its name, but for the admin's."""
     return PASSWORD if user == "admin" else user
 
 
@@ -38,6 +38,7 @@ def names() -> list[str]:
 
 
 def environment() -> jinja2.Environment:
+    """Jinja, with the filters that the templates use."""
     result = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -51,6 +52,7 @@ def environment() -> jinja2.Environment:
 
 
 def context(cloud: Cloud) -> dict[str, object]:
+    """What the templates know."""
     return {
         "cloud": cloud,
         "options": cloud.options,
@@ -76,6 +78,7 @@ def render(cloud: Cloud) -> dict[str, str]:
 
 
 def write(cloud: Cloud) -> None:
+    """Write all files, and the APIs' own ones as released."""
     for name, text in render(cloud).items():
         path = cloud.etc / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,27 +88,10 @@ def write(cloud: Cloud) -> None:
     shipped = cloud.venv / "etc"
     shutil.copy(shipped / "glance/glance-api-paste.ini", cloud.etc / "glance")
     shutil.copy(shipped / "nova/api-paste.ini", cloud.etc / "nova")
-    write_clouds(cloud)
+    cloud.clouds_yaml.write_text(clouds_yaml(cloud))
 
 
-def clouds(cloud: Cloud) -> dict[str, object]:
-    def entry(project: str, user: str) -> dict[str, object]:
-        return {
-            "auth": {
-                "auth_url": cloud.url("keystone", "/v3"),
-                "username": user,
-                "password": user_password(user),
-                "project_name": project,
-                "user_domain_name": "Default",
-                "project_domain_name": "Default",
-            },
-            "region_name": REGION,
-            "identity_api_version": 3,
-            "interface": "public",
-        }
-
-    return {"clouds": {name: entry(project, user) for name, (project, user, _) in CLOUDS.items()}}
-
-
-def write_clouds(cloud: Cloud) -> None:
-    cloud.clouds_yaml.write_text(yaml.safe_dump(clouds(cloud), sort_keys=False))
+def clouds_yaml(cloud: Cloud) -> str:
+    """The text of the clouds.yaml."""
+    template = environment().get_template("_clouds.yaml")
+    return template.render(context(cloud), clouds=CLOUDS, user_password=user_password)

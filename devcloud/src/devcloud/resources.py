@@ -25,6 +25,7 @@ from devcloud.guest import guest_image
 from devcloud.render import CLOUDS, user_password
 
 API_TIMEOUT = 60
+SERVICE_USERS = ("glance", "placement", "cinder", "neutron", "nova", "swift")
 
 
 def connect(cloud: Cloud, name: str = "admin", timeout: int = API_TIMEOUT) -> Any:
@@ -53,30 +54,35 @@ def endpoints(cloud: Cloud) -> list[tuple[str, str, str]]:
 def identity(cloud: Cloud) -> None:
     """Users and endpoints; the copy of keystone's database that the next clouds start with has them."""
     api = connect(cloud).identity
+    users(api)
+    catalogue(api, endpoints(cloud))
+    schemas.save(cloud, "keystone")
+
+
+def users(api: Any) -> None:
+    """The projects, and who has which role in them: the services' users and those of clouds.yaml."""
+    wanted: list[tuple[str, str, str, tuple[str, ...]]]
+    wanted = [(name, PASSWORD, "service", ("admin", "service")) for name in SERVICE_USERS]
+    wanted += [(user, user_password(user), project, roles) for project, user, roles in CLOUDS.values()]
     roles = {role.name: role for role in api.roles()}
-    for name in ("service", "member", "reader", "manager", "admin"):
-        if name not in roles:
-            roles[name] = api.create_role(name=name)
     projects = {project.name: project for project in api.projects()}
-    for name in ("service", *(project for project, _, _ in CLOUDS.values())):
-        if name not in projects:
-            projects[name] = api.create_project(name=name, domain_id="default")
-    users = {user.name: user for user in api.users()}
+    there = {user.name: user for user in api.users()}
+    for user, password, project, its_roles in wanted:
+        if project not in projects:
+            projects[project] = api.create_project(name=project, domain_id="default")
+        if user not in there:
+            there[user] = api.create_user(name=user, password=password, domain_id="default")
+        for role in its_roles:
+            if role not in roles:
+                roles[role] = api.create_role(name=role)
+            api.assign_project_role_to_user(projects[project], there[user], roles[role])
 
-    def user(name: str, password: str, project: str, *with_roles: str) -> None:
-        if name not in users:
-            users[name] = api.create_user(name=name, password=password, domain_id="default")
-        for role in with_roles:
-            api.assign_project_role_to_user(projects[project], users[name], roles[role])
 
-    for service in ("glance", "placement", "cinder", "neutron", "nova", "swift"):
-        user(service, PASSWORD, "service", "admin", "service")
-    for project, name, with_roles in CLOUDS.values():
-        user(name, user_password(name), project, *with_roles)
-
+def catalogue(api: Any, wanted: list[tuple[str, str, str]]) -> None:
+    """The services with their endpoints."""
     services = {service.type: service for service in api.services()}
     there = {(endpoint.service_id, endpoint.interface) for endpoint in api.endpoints()}
-    for kind, name, url in endpoints(cloud):
+    for kind, name, url in wanted:
         if kind not in services:
             services[kind] = api.create_service(type=kind, name=name)
         for interface in ("public", "internal", "admin"):
@@ -84,10 +90,10 @@ def identity(cloud: Cloud) -> None:
                 api.create_endpoint(
                     service_id=services[kind].id, interface=interface, url=url, region_id=REGION
                 )
-    schemas.save(cloud, "keystone")
 
 
 def flavors(cloud: Cloud) -> None:
+    """The flavors."""
     api = connect(cloud).compute
     there = {flavor.name for flavor in api.flavors()}
     for name, (ram, disk, vcpus) in FLAVORS.items():
@@ -96,6 +102,7 @@ def flavors(cloud: Cloud) -> None:
 
 
 def image(cloud: Cloud) -> None:
+    """The guest image."""
     connection = connect(cloud)
     for found in connection.image.images(name=IMAGE):
         if found.status == "active":
@@ -111,6 +118,7 @@ def image(cloud: Cloud) -> None:
 
 
 def volume_types(cloud: Cloud) -> None:
+    """The volume types."""
     api = connect(cloud).block_storage
     there = {kind.name for kind in api.types()}
     for name in VOLUME_TYPES:
@@ -120,6 +128,7 @@ def volume_types(cloud: Cloud) -> None:
 
 
 def public_network(cloud: Cloud) -> None:
+    """The external network."""
     api = connect(cloud).network
     network = api.find_network("public") or api.create_network(
         name="public", is_router_external=True, is_shared=False,

@@ -35,6 +35,7 @@ def wipe(cloud: Cloud) -> None:
 
 
 def directories(cloud: Cloud) -> None:
+    """Make the directories that the services expect."""
     wanted = [
         "cinder/mnt", "cinder/conversion", "cinder/backup", "cinder/coordination", "glance/images",
         "glance/staging", "glance/tasks", "keystone/fernet-keys", "keystone/credential-keys",
@@ -52,6 +53,7 @@ def directories(cloud: Cloud) -> None:
 
 
 def database_files(cloud: Cloud) -> None:
+    """MariaDB's own files."""
     data = cloud.database / "data"
     if (data / "mysql").is_dir():
         return
@@ -72,6 +74,7 @@ def _manage(cloud: Cloud, project: str, program: str, *arguments: str, config: t
 
 
 def keystone(cloud: Cloud) -> None:
+    """Keystone's tables, admin and roles."""
     url = cloud.url("keystone", "/v3/")
     _manage(cloud, "keystone", "keystone-manage", "db_sync")
     _manage(
@@ -82,11 +85,13 @@ def keystone(cloud: Cloud) -> None:
 
 
 def neutron(cloud: Cloud) -> None:
+    """Neutron's tables."""
     config = ("neutron.conf", "ml2_conf.ini")
     _manage(cloud, "neutron", "neutron-db-manage", "upgrade", "heads", config=config)
 
 
 def nova(cloud: Cloud) -> None:
+    """Nova's tables and cells."""
     # Templates of URLs, filled from the configuration: the rows are the same in every cloud.
     url = "{scheme}://{username}@{hostname}/%s?{query}"
     for arguments in (
@@ -99,14 +104,17 @@ def nova(cloud: Cloud) -> None:
 
 
 def cinder(cloud: Cloud) -> None:
+    """Cinder's tables."""
     _manage(cloud, "cinder", "cinder-manage", "db", "sync")
 
 
 def glance(cloud: Cloud) -> None:
+    """Glance's tables."""
     _manage(cloud, "glance", "glance-manage", "db_sync", config=("glance-api.conf",))
 
 
 def placement(cloud: Cloud) -> None:
+    """Placement's tables."""
     _manage(cloud, "placement", "placement-manage", "db", "sync")
 
 
@@ -173,6 +181,7 @@ def _client(program: str, cloud: Cloud) -> list[str]:
 
 
 def ovs_files(cloud: Cloud) -> None:
+    """The databases of OVS and OVN."""
     for name, schema in (
         ("conf", "/usr/share/openvswitch/vswitch.ovsschema"),
         ("nb", "/usr/share/ovn/ovn-nb.ovsschema"),

@@ -24,6 +24,8 @@ OVN_SB = "/run/ovn/ovnsb_db.sock"
 
 @dataclass(frozen=True)
 class Service:
+    """How a service is run, and when it is ready."""
+
     name: str
     command: tuple[str, ...]
     after: tuple[str, ...] = ()
@@ -48,14 +50,17 @@ def http(url: str) -> Ready:
 
 
 def socket_file(path: str | Path) -> Ready:
+    """The socket is there."""
     return lambda: Path(path).is_socket()
 
 
 def succeeds(*command: str | Path, prints: str = "") -> Ready:
+    """The command succeeds, and prints a text."""
     return lambda: prints in shell.run(command, timeout=10).stdout
 
 
 def prints_something(*command: str | Path) -> Ready:
+    """The command succeeds, and prints anything."""
     return lambda: bool(shell.run(command, timeout=10).stdout.strip())
 
 

@@ -58,6 +58,7 @@ def run(
 
 
 def indent(text: str) -> str:
+    """The last lines, as a part of a message."""
     return "\n".join(f"    {line}" for line in text.splitlines()[-LAST_LINES:])
 
 

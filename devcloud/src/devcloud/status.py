@@ -11,6 +11,7 @@ from devcloud.supervisor import Supervisor
 
 
 def empty(cloud: Cloud) -> dict[str, Any]:
+    """The status of a cloud that does not run."""
     return {
         "name": cloud.name,
         "state": "down",
@@ -48,10 +49,12 @@ def running(cloud: Cloud) -> dict[str, Any]:
 
 
 def as_json(status: dict[str, Any]) -> str:
+    """For programs."""
     return json.dumps(status, indent=2)
 
 
 def as_text(status: dict[str, Any]) -> str:
+    """For people."""
     kind = "isolated" if status["isolated"] else "on this machine's loopback"
     lines = [f"cloud '{status['name']}' is {status['state']} ({kind}, nova driver {status['nova_driver']})"]
     lines += [f"  logs: {status['logs']}"]

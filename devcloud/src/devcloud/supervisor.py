@@ -20,6 +20,7 @@ class _Connection(http.client.HTTPConnection):
         self._path = str(path)
 
     def connect(self) -> None:
+        """Connect to the unix socket."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(RPC_TIMEOUT)
         self.sock.connect(self._path)
@@ -38,10 +39,12 @@ class Process:
 
     @property
     def seconds(self) -> int:
+        """For how long it has been running."""
         return max(0, self.now - self.since) if self.state == "RUNNING" else 0
 
     @property
     def alive(self) -> bool:
+        """It runs, or has just been started."""
         return self.state in ("RUNNING", "STARTING")
 
 
@@ -71,6 +74,7 @@ class Supervisor:
         return xmlrpc.client.loads(text)[0][0]
 
     def answers(self) -> bool:
+        """Is there a supervisor?"""
         try:
             return bool(self._call("getState")["statename"] == "RUNNING")
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
@@ -93,9 +97,11 @@ class Supervisor:
                 raise
 
     def process(self, name: str) -> Process:
+        """One service."""
         return _process(cast("dict[str, Any]", self._call("getProcessInfo", name)))
 
     def processes(self) -> list[Process]:
+        """All services."""
         return [_process(info) for info in self._call("getAllProcessInfo")]
 
 
@@ -111,4 +117,5 @@ def program_command(words: tuple[str, ...]) -> str:
 
 
 def program_environment(env: dict[str, str]) -> str:
+    """An environment as supervisord's configuration wants it."""
     return ",".join(f'{name}="{value}"' for name, value in env.items()).replace("%", "%%")

@@ -77,6 +77,7 @@ def launch(cloud: Cloud, progress: Progress) -> bool:
 
 
 def check_ports(cloud: Cloud) -> None:
+    """Fail if a port that the cloud needs on the loopback is taken."""
     taken = []
     for name, port in services.ports(cloud).items():
         with socket.socket() as probe:
@@ -119,6 +120,7 @@ def stop(cloud: Cloud) -> None:
 
 
 def alive(supervisor: Supervisor, names: set[str]) -> list[str]:
+    """Which of these services have not ended yet."""
     return [p.name for p in supervisor.processes() if p.name in names and p.pid and p.state != "EXITED"]
 
 
@@ -172,6 +174,7 @@ def only_once(name: str, job: Job) -> Job:
 
 
 def steps(cloud: Cloud) -> list[graph.Step]:
+    """Everything that is to be done, as steps of a graph."""
     supervisor = Supervisor(cloud.supervisor_socket)
 
     def job_step(name: str, job: Job, after: tuple[str, ...]) -> graph.Step:

@@ -1,0 +1,145 @@
+"""devcloud's tables and templates hold together: nothing here needs root or a cloud."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from devcloud import checks, graph, packages, render, services, up
+from devcloud import cloud as clouds
+from devcloud.cloud import Cloud, Options
+from devcloud.errors import UsageError
+
+OPTIONS = [
+    Options(),
+    Options(isolated=True),
+    Options(nova_driver="fake"),
+    Options(without=("swift",)),
+    Options(nova_driver="fake", without=("swift",)),
+]
+
+
+@pytest.fixture(params=OPTIONS, ids=str)
+def cloud(request: pytest.FixtureRequest) -> Cloud:
+    return Cloud("unit", Path("/nowhere/devcloud"), request.param)
+
+
+def test_all_steps_can_be_done(cloud: Cloud) -> None:
+    graph.check(up.steps(cloud))
+
+
+def test_services_are_named_once_and_jobs_are_not_services(cloud: Cloud) -> None:
+    names = [service.name for service in services.table(cloud)]
+    assert len(set(names)) == len(names)
+    assert not set(names) & set(up.jobs(cloud))
+
+
+def test_checks_blame_services_that_there_are(cloud: Cloud) -> None:
+    names = {service.name for service in services.table(cloud)}
+    for check in checks.table(cloud):
+        assert set(check.needs) <= names, check.name
+
+
+def test_no_two_services_share_a_port(cloud: Cloud) -> None:
+    ports = services.ports(cloud)
+    assert len(set(ports.values())) == len(ports)
+
+
+def test_options_leave_services_out() -> None:
+    def names(options: Options) -> set[str]:
+        return {s.name for s in services.table(Cloud("unit", Path("/nowhere"), options))}
+
+    assert not {n for n in names(Options(without=("swift",))) if n.startswith("swift")}
+    assert "libvirtd" not in names(Options(nova_driver="fake"))
+    assert {"libvirtd", "swift-proxy", "cinder-backup", "nova-metadata"} <= names(Options())
+
+
+def test_there_is_no_orchestration(cloud: Cloud) -> None:
+    text = repr(services.table(cloud)) + (packages.HERE / "constraints.txt").read_text()
+    assert "heat" not in text.lower()
+
+
+def test_templates_render_and_parse(cloud: Cloud) -> None:
+    files = render.render(cloud)
+    for name, text in files.items():
+        assert "{{" not in text, name
+        assert "{%" not in text, name
+        if Path(name).suffix in {".conf", ".ini"} and not name.startswith(("libvirt/", "rabbitmq")):
+            parser = configparser.RawConfigParser(strict=True, allow_no_value=True)
+            parser.read_string(text, source=name)
+            assert parser.sections(), name
+
+
+def test_every_configuration_file_that_a_command_names_is_rendered(cloud: Cloud) -> None:
+    files = set(render.names()) | {"nova/api-paste.ini"}
+    etc = str(cloud.etc)
+    text = "\n".join(" ".join([*s.command, *s.env.values()]) for s in services.table(cloud))
+    for path in re.findall(rf"{re.escape(etc)}/([\w/.-]+\.(?:conf|ini))", text):
+        assert path in files, path
+
+
+def test_the_supervisor_reads_commands_back_as_they_are(cloud: Cloud) -> None:
+    parser = configparser.RawConfigParser(strict=True)
+    parser.read_string(render.render(cloud)["supervisord.conf"])
+    for service in services.table(cloud):
+        section = parser[f"program:{service.name}"]
+        assert section["command"].replace("%%", "%") == " ".join(
+            # all words of these commands are plain, or quoted by shlex
+            word if re.fullmatch(r"[\w@%+=:,./-]+", word) else "'" + word + "'"
+            for word in service.command
+        )
+        assert section["autorestart"] == "true"
+        assert section["stdout_logfile"] == str(cloud.log(service.name))
+
+
+def test_clouds_yaml_has_every_cloud(cloud: Cloud) -> None:
+    told = yaml.safe_load(render.clouds_yaml(cloud))["clouds"]
+    assert set(told) == {"admin", "demo", "demo2", "demo-manager", "demo-reader"}
+    assert told["demo-manager"]["auth"]["project_name"] == "demo"
+    assert told["demo2"]["auth"]["project_name"] == "demo2"
+    assert {entry["auth"]["auth_url"] for entry in told.values()} == {"http://127.0.0.1:5000/v3"}
+
+
+def test_constraints_are_plain_versions_and_cover_the_requirements() -> None:
+    lines = (packages.HERE / "constraints.txt").read_text().splitlines()
+    for line in lines:
+        assert re.fullmatch(r"[a-z0-9.-]+==[0-9][\w.]*", line), line
+    pinned = {line.split("==")[0] for line in lines}
+    wanted = (packages.HERE / "requirements.txt").read_text().splitlines()
+    for line in wanted:
+        if line and not line.startswith("#"):
+            assert line.lower() in pinned, line
+
+
+@pytest.mark.parametrize("name", ["", "-x", "Main", "a/b", "..", "venv", "shared", "x" * 25])
+def test_bad_names_are_refused(name: str) -> None:
+    with pytest.raises(UsageError):
+        Cloud(name, Path("/nowhere"))
+
+
+def test_a_base_too_deep_for_sockets_is_refused() -> None:
+    with pytest.raises(UsageError, match="too long"):
+        Cloud("unit", Path("/" + "x" * 70))
+
+
+def test_options_are_kept(tmp_path: Path) -> None:
+    made = Cloud("unit", Path("/tmp") / tmp_path.name[:20], Options(isolated=True, without=("swift",)))
+    made.save_options()
+    try:
+        assert clouds.load("unit", str(made.base)).options == made.options
+    finally:
+        made.options_file.unlink()
+        made.home.rmdir()
+        made.base.rmdir()
+
+
+def test_two_bases_have_two_databases() -> None:
+    assert (
+        Cloud("a", Path("/one")).database
+        != Cloud("a", Path("/two")).database
+        != Cloud("b", Path("/two")).database
+    )
