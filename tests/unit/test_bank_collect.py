@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -302,6 +303,39 @@ def test_committed_twice_at_every_request_of_a_commit(bank: Bank) -> None:
         if count[0] <= step:
             break
     assert 8 < step < 99
+
+
+def test_shared_and_deleted_at_every_request_of_an_abandoning(bank: Bank) -> None:
+    """Committed, shared by another checkpoint and deleted, all while somebody abandons it slowly."""
+    content = {"a": noise(3 * CHUNK)}
+    for step in range(100):
+        count = [0]
+
+        def is_now(_operation: str, _name: str, step: int = step, count: list[int] = count) -> bool:
+            count[0] += 1
+            return count[0] == step + 1
+
+        def meanwhile() -> None:
+            with contextlib.suppress(Conflict):
+                protect(bank, "c1", content)
+            protect(bank, "c2", content)
+            with contextlib.suppress(NotFound):
+                bank.delete("c1")
+
+        with bank.writer("c1", "p1") as writer:
+            writer.put_data([content["a"]])
+        with contextlib.suppress(Conflict):
+            during(bank, is_now, meanwhile).abandon("c1")
+        if count[0] <= step:
+            break
+        assert restore(bank, "c2") == content, step
+        bank.abandon("c1")
+        bank.collect()
+        assert restore(bank, "c2") == content, step
+        bank.delete("c2")
+        bank.collect()
+        assert {p.parent.name for p in objects(root(bank))} == {"bank", "keys"}
+    assert 5 < step < 99
 
 
 def test_an_abandoned_abandoning_is_finished(bank: Bank) -> None:

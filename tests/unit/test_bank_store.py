@@ -218,6 +218,13 @@ class TestFileSystem:
         assert store.get("a/x") == b"x"
         assert len(seen) == 2
 
+    def test_an_empty_folder_goes_with_the_next_listing(self, tmp_path: Path) -> None:
+        store = FileSystemStore(tmp_path, create=True)
+        store.put("a/x", b"x")
+        (tmp_path / "a/b/c").mkdir(parents=True)
+        assert list(store.list("a/b/c/")) == []
+        assert sorted(p.name for p in tmp_path.rglob("*")) == [".tmp", "a", "x"]
+
     def test_a_write_that_fails_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store = FileSystemStore(tmp_path, create=True)
 

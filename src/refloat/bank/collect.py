@@ -74,7 +74,9 @@ def delete(objects: Objects, checkpoint_id: str) -> Collected:
     # The marker first: a marker without its manifest allows to abandon, and others may by now share
     # what this checkpoint's writer stored.
     for marker in list(objects.store.list(f"writers/{checkpoint_id}.{tag}.")):
-        if _is_committed(objects, Session.of_marker(marker.name), unsure=True):
+        if not marker.name.endswith(ABANDONED) and _is_committed(
+            objects, Session.of_marker(marker.name), unsure=True
+        ):
             objects.store.delete(marker.name)
     objects.store.delete(name)
     return _remove(objects, own) + collect(objects, tag)
@@ -128,6 +130,12 @@ def condemned(objects: Objects, tag: str) -> set[str]:
     return names
 
 
+def being_abandoned(objects: Objects, tag: str) -> set[str]:
+    """The sessions that are being undone: nobody may begin to rely on what they stored."""
+    names = [e.name for e in objects.store.list("writers/") if e.name.endswith(ABANDONED)]
+    return {session.id for session in map(Session.of_marker, names) if session.tag == tag}
+
+
 _POSTPONED_WRITERS = Collected(
     postponed="a checkpoint of this project is being written; collect again when it is finished"
 )
@@ -161,6 +169,10 @@ def _abandon_session(objects: Objects, session: Session) -> Collected:
     except (Conflict, BankDamaged):
         store.delete(sign)
         raise
+    if session.marker not in {e.name for e in store.list(session.marker)}:
+        # It was committed, and deleted since: others may share what it stored.
+        store.delete(sign)
+        return Collected()
     removed = _remove(objects, [e.name for e in store.list(session.folder)])
     if _is_committed(objects, session):
         store.delete(session.manifest)  # it came too late: what it needs is gone

@@ -114,8 +114,8 @@ class FileSystemStore:
         """Nothing is held between calls."""
 
     def _put(self, path: Path, parts: Sequence[bytes]) -> bool:
-        """One attempt; False when a folder was pruned or a leftover removed under our hands."""
-        self._make_folders(path.parent)
+        """One attempt; False when the temporary file was removed under our hands, as a leftover."""
+        self._temporary.mkdir(mode=0o700, exist_ok=True)
         temporary = self._temporary / secrets.token_hex(16)
         try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -125,19 +125,28 @@ class FileSystemStore:
             _lock(fd)
             _write_all(fd, parts)
             os.fdatasync(fd)
-            _link(temporary, path)
-        except FileExistsError:
-            if not _same(path, parts):
-                raise AlreadyExists("there is another object of this name", resource=path.name) from None
-        except FileNotFoundError:
-            return False
+            return self._place(temporary, path, parts)
         finally:
             temporary.unlink(missing_ok=True)
             os.close(fd)
-        return _flush_folder(path.parent)
+
+    def _place(self, temporary: Path, path: Path, parts: Sequence[bytes]) -> bool:
+        """Give the finished file its name, in a folder that others may prune at any moment."""
+        for _attempt in range(_ATTEMPTS):
+            self._make_folders(path.parent)
+            try:
+                _link(temporary, path)
+            except FileExistsError:
+                _check_same(path, parts)
+            except FileNotFoundError:
+                if not temporary.exists():
+                    return False
+                continue
+            if _flush_folder(path.parent):
+                return True
+        return False
 
     def _make_folders(self, folder: Path) -> None:
-        self._temporary.mkdir(mode=0o700, exist_ok=True)
         missing = []
         while not folder.exists() and folder != self._root:
             missing.append(folder)
@@ -167,6 +176,9 @@ class FileSystemStore:
             if not self._root.is_dir():  # an unmounted bank is not an empty bank
                 raise
             return
+        if not entries:  # whoever made this folder died; or did not, and will make it again
+            with contextlib.suppress(OSError):
+                self._prune(self._root / folder)
         for entry in entries:
             name = f"{folder}/{entry.name}" if folder else entry.name
             if entry.name.startswith("."):
@@ -243,9 +255,10 @@ def _read_exactly(fd: int, offset: int, length: int) -> bytes:
     return b"".join(pieces)
 
 
-def _same(path: Path, parts: Sequence[bytes]) -> bool:
-    with path.open("rb") as file:
-        return all(file.read(len(part)) == part for part in parts) and not file.read(1)
+def _check_same(path: Path, parts: Sequence[bytes]) -> None:
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        if not all(file.read(len(part)) == part for part in parts) or file.read(1):
+            raise AlreadyExists("there is another object of this name", resource=path.name)
 
 
 def _link(temporary: Path, path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
@@ -52,10 +52,18 @@ class Packer:
         self._open: OpenPack | None = None
 
     def learn(self, chunks: Iterable[tuple[bytes, Pack, Place]]) -> None:
-        """Chunks that are in the bank already, and will stay."""
+        """Chunks that are in the bank already."""
         with self._changed:
             for chunk_id, pack, place in chunks:
                 self._known.setdefault(chunk_id, Stored(pack, place))
+
+    def keep(self, packs: Mapping[str, int]) -> None:
+        """Forget the chunks that were learnt, but for those in packs of these names and sizes."""
+        with self._changed:
+            for chunk_id, stored in list(self._known.items()):
+                pack = stored.pack
+                if isinstance(pack, Pack) and packs.get(pack.name) != pack.size:
+                    del self._known[chunk_id]
 
     def store(self, data: bytes) -> tuple[bytes, Stored, int]:
         """Store a chunk unless it is known. Its id, where it is, and the bytes this added."""

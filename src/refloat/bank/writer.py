@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from refloat.bank.collect import abandon, condemned
+from refloat.bank.collect import abandon, being_abandoned, condemned
 from refloat.bank.dataindex import RECORD, ZERO_RECORD, DataIndex, load_index
 from refloat.bank.manifest import (
     CheckpointInfo,
@@ -185,17 +185,16 @@ class Writer:
                 self._loaded = True
 
     def _learn(self) -> None:
+        """The order is what makes it safe: notices, manifests, signs of abandonment, packs."""
         store, tag = self._objects.store, self._session.tag
         try:
             doomed = condemned(self._objects, tag)
         except BankDamaged as error:
             _log.warning("Everything is stored anew: %s", error)
             return
-        usable = {e.name: e.size for e in store.list(f"data/{tag}/") if e.name.endswith(".pack")}
-        usable = {name: size for name, size in usable.items() if name not in doomed}
-        for name in [n for n in usable if n.startswith(self._session.folder)]:
+        for entry in [e for e in store.list(self._session.folder) if e.name.endswith(".pack")]:
             try:
-                pack, chunks = read_footer(store, self._objects.sealer, name, usable[name])
+                pack, chunks = read_footer(store, self._objects.sealer, entry.name, entry.size)
             except BankError as error:
                 _log.warning("A pack of an earlier attempt is not used: %s", error)
             else:
@@ -206,15 +205,18 @@ class Writer:
                 continue
             try:
                 for name in get_checkpoint(self._objects, manifest).indexes:
-                    self._learn_index(load_index(store, self._objects.sealer, name), usable)
+                    self._learn_index(load_index(store, self._objects.sealer, name))
             except BankError as error:
                 _log.warning("Data of a checkpoint is stored anew: %s", error)
+        undone = [f"data/{tag}/{session}/" for session in being_abandoned(self._objects, tag)]
+        there = {e.name: e.size for e in store.list(f"data/{tag}/")}
+        self._packer.keep(
+            {n: s for n, s in there.items() if n not in doomed and not n.startswith(tuple(undone))}
+        )
 
-    def _learn_index(self, index: DataIndex, usable: Mapping[str, int]) -> None:
+    def _learn_index(self, index: DataIndex) -> None:
         self._packer.learn(
-            (chunk_id, pack, place)
-            for chunk_id, pack, place in index.chunks()
-            if pack is not None and usable.get(pack.name) == pack.size
+            (chunk_id, pack, place) for chunk_id, pack, place in index.chunks() if pack is not None
         )
 
     # --- the end
