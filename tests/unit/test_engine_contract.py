@@ -565,7 +565,8 @@ def test_state_tells_how_far_it_is(opener: Opener) -> None:
     engine.start("op", "script", {"plan": 1})
     assert signal.begun.wait(LONG)
     deadline = time.monotonic() + LONG
-    while not (state := engine.state("op")).active and time.monotonic() < deadline:
+    while [a.state for a in (state := engine.state("op")).active] != ["waiting"]:
+        assert time.monotonic() < deadline, state
         time.sleep(0.1)
     assert (state.state, state.interrupted, state.steps, state.done, state.running) == (
         "running",
@@ -648,6 +649,29 @@ def test_a_lost_lease_stops_everything(opener: Opener) -> None:
     assert engine.wait("op", LONG).state == "succeeded"
 
 
+def test_close_leaves_code_behind_that_does_not_end(opener: Opener, caplog: pytest.LogCaptureFixture) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(run: StepRun) -> None:
+        begun.set()
+        go_on.wait(LONG)
+
+    program = Script(chain("a", "b"), {"a": work})
+    engine = opener(program)
+    engine.start("op", "script", None)
+    assert begun.wait(LONG)
+    engine.close(timeout=0.2)
+    assert "does not stop; still running: a" in caplog.text
+    go_on.set()
+    opener.expire()
+    program.calls.clear()
+    engine = opener(program)
+    assert engine.state("op").interrupted
+    engine.resume("op")
+    assert engine.wait("op", LONG).state == "succeeded"
+    assert program.ran == ["prepare", "a", "a", "b", "finish"]
+
+
 def test_a_factory_that_fails_leaves_nothing_behind(opener: Opener) -> None:
     engine = opener()
 
@@ -705,6 +729,7 @@ def dags(draw: st.DrawFn) -> list[Step]:
     ]
 
 
+@pytest.mark.filterwarnings("ignore:Do not use the .random. module")  # a thread of DBOS does, beside us
 def test_any_dag_runs_in_a_legal_order(tmp_path: Path) -> None:
     number = iter(range(10**6))
     with Engine(f"sqlite:///{tmp_path}/engine.db", workers=4) as engine:

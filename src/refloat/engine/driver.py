@@ -105,6 +105,7 @@ class Driver:
         self._shared = shared
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stop = self._cancel = self._lost = False
+        self._left = False
         self._undoing = way_back is not None
         self._halted = False
         self._running: dict[str, _Running] = {}
@@ -122,6 +123,11 @@ class Driver:
         """Ask it to stop or to cancel, or tell it that its lease is lost. Returns at once, in any thread."""
         self._inbox.put(partial(self._on_ask, what))
 
+    def leave(self) -> None:
+        """Leave behind what still runs: the operation then is as if this process had died. Any thread."""
+        self._left = True
+        self._inbox.put(self._halt)
+
     def running(self) -> list[str]:
         """The names of what has not ended yet, for messages."""
         return sorted(running.task.name for running in list(self._running.values()))
@@ -132,7 +138,8 @@ class Driver:
         try:
             self._run()
         except Lost:
-            _LOG.warning("operation %s has been taken over by another process", self.operation_id)
+            if not self._left:
+                _LOG.warning("operation %s has been taken over by another process", self.operation_id)
         except BaseException:
             _LOG.exception("operation %s stopped unexpectedly; it can be resumed", self.operation_id)
             self._wind_up()
@@ -147,7 +154,7 @@ class Driver:
         """Wait for what still runs, when the operation is no longer ours to drive."""
         self._lost = True
         self._halt()
-        while self._running:
+        while self._running and not self._left:
             try:
                 self._until_idle()
             except Lost:
@@ -449,6 +456,8 @@ class Driver:
     def _until_idle(self) -> None:
         """Do what is in the inbox until nothing runs any more."""
         while self._running:
+            if self._left:
+                raise Lost
             try:
                 do = self._inbox.get(timeout=60.0)
             except queue.Empty:

@@ -43,7 +43,7 @@ _POLL_FIRST, _POLL_LAST = 0.05, 1.0
 
 
 class Engine:
-    """The engine of this process; there can be one open at a time.
+    """The engine of this process; only one that is open can run operations, others can look on.
 
     The (slow) workflow library is imported when the first operation is run or its outcomes are read.
 
@@ -118,8 +118,10 @@ class Engine:
                     driver.operation_id,
                     ", ".join(driver.running()[:5]),
                 )
+                driver.leave()
+                driver.ended.wait(5.0)
         self._keeper.close()
-        self._shared.pool.close(max(1.0, deadline - time.monotonic()) if drivers else 5.0)
+        self._shared.pool.close(max(1.0, deadline - time.monotonic()))
         if self._opened_journal is not None:
             self._opened_journal.close()
         self._shared.database.close()
