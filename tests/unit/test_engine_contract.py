@@ -565,9 +565,11 @@ def test_state_tells_how_far_it_is(opener: Opener) -> None:
     engine.start("op", "script", {"plan": 1})
     assert signal.begun.wait(LONG)
     deadline = time.monotonic() + LONG
-    while [a.state for a in (state := engine.state("op")).active] != ["waiting"]:
+    state = engine.state("op")
+    while [active.state for active in state.active] != ["waiting"]:
         assert time.monotonic() < deadline, state
         time.sleep(0.1)
+        state = engine.state("op")
     assert (state.state, state.interrupted, state.steps, state.done, state.running) == (
         "running",
         False,
