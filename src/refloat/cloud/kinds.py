@@ -91,6 +91,19 @@ def _remove_interface(connection: Connection, identity: str) -> None:
     connection.network.remove_interface_from_router(router, port=port)
 
 
+def _get_router_subnet(connection: Connection, identity: str) -> Any:
+    router, _, subnet = identity.partition(":")
+    for port in connection.network.ports(device_id=router):
+        if any(fixed["subnet_id"] == subnet for fixed in port.fixed_ips or ()):
+            return port
+    raise NotFoundException(f"router {router} is not in subnet {subnet}")
+
+
+def _remove_router_subnet(connection: Connection, identity: str) -> None:
+    router, _, subnet = identity.partition(":")
+    connection.network.remove_interface_from_router(router, subnet=subnet)
+
+
 def _route(identity: str) -> tuple[str, dict[str, str]]:
     router, destination, nexthop = identity.split("|")
     return router, {"destination": destination, "nexthop": nexthop}
@@ -200,6 +213,7 @@ KINDS: dict[str, Kind] = {
         _kind("port", "network"),
         _kind("router", "network"),
         Kind("router_interface", "network", _get_interface, _list_none, _remove_interface),
+        Kind("router_subnet", "network", _get_router_subnet, _list_none, _remove_router_subnet),
         Kind("router_route", "network", _get_route, _list_none, _remove_route),
         _kind("security_group", "network"),
         _kind("security_group_rule", "network"),
@@ -213,7 +227,8 @@ KINDS: dict[str, Kind] = {
         Kind("floating_ip_association", "network", _get_association, _list_none, _remove_association),
     )
 }
-"""Every kind by name. A ``router_interface`` is named ``ROUTER_ID:PORT_ID``, a ``router_route``
+"""Every kind by name. A ``router_interface`` is named ``ROUTER_ID:PORT_ID``, a ``router_subnet`` (an
+interface whose port Neutron makes) ``ROUTER_ID:SUBNET_ID``, a ``router_route``
 ``ROUTER_ID|DESTINATION|NEXTHOP``, a ``floating_ip_association`` by its floating IP's id; removing that
 only disassociates."""
 

@@ -34,6 +34,18 @@ INTERFACE_OWNERS = frozenset(
 """What Neutron writes into the ports by which a router serves a network."""
 
 
+_AUTOMATIC = frozenset({"slaac", "dhcpv6-stateless"})
+
+
+def automatic(subnet: Any) -> bool:
+    """Whether addresses follow from MAC addresses in a subnet: they cannot be asked for then.
+
+    Every port in its network that is not a router's gets such an address, wanted or not; the gateway's
+    is the only other one there is.
+    """
+    return not _AUTOMATIC.isdisjoint({subnet.ipv6_address_mode, subnet.ipv6_ra_mode})
+
+
 class NeutronProtectable(Protectable):
     """Finds what a project owns of one kind; each subclass says how servers depend on it."""
 

@@ -112,13 +112,15 @@ def _settle_service_ports(context: HookContext, network_id: str, subnets: Mappin
     free = {subnet: [address for address in saved[subnet] if address not in held] for subnet in saved}
     notes = []
     for port in ports:
-        fixed_ips = []
+        fixed_ips, moves = [], False
         for fixed in port.fixed_ips:
             subnet, address = fixed["subnet_id"], fixed["ip_address"]
             if address not in saved.get(subnet, ()) and free.get(subnet):
                 address = free[subnet].pop(0)
-            fixed_ips.append({"subnet_id": subnet, "ip_address": address})
-        if fixed_ips != port.fixed_ips:
+                moves = True
+            # An address that follows from the MAC address must not be asked for.
+            fixed_ips.append({"subnet_id": subnet} | ({"ip_address": address} if subnet in saved else {}))
+        if moves:
             notes += _move(context, str(port.id), fixed_ips)
     return notes
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import Any
 
 from refloat.cloud import Cloud, explained
 from refloat.graph import Resource
 from refloat.resources.network.attributes import NETWORK_FIELDS, SUBNET_FIELDS
-from refloat.resources.networking import grants, picked, wire
+from refloat.resources.networking import automatic, grants, picked, wire
 
 SERVICE_OWNERS = frozenset({"network:distributed", "network:dhcp"})
 """What Neutron writes into the ports it makes in a network for itself."""
@@ -27,19 +28,32 @@ def network_section(network: Any, subnets: Iterable[Any], ports: Iterable[Any]) 
     for flag in ("vlan_transparent", "qinq", "shared", "router:external"):
         section[flag] = bool(section[flag])
     section["availability_zone_hints"] = list(section["availability_zone_hints"] or ())
-    section["subnets"] = [picked(wire(subnet), SUBNET_FIELDS) for subnet in in_order]
-    section["service_addresses"] = service_addresses(str(network.id), ports)
+    section["subnets"] = [_subnet(subnet) for subnet in in_order]
+    section["service_addresses"] = service_addresses(in_order, ports)
     return section
 
 
-def service_addresses(network_id: str, ports: Iterable[Any]) -> dict[str, list[str]]:
-    """The addresses that Neutron's own ports have in a network, by subnet."""
-    taken: dict[str, list[str]] = {}
+def _subnet(subnet: Any) -> dict[str, Any]:
+    """Neutron lists pools and routes in any order, and name servers in the order that counts."""
+    saved = picked(wire(subnet), SUBNET_FIELDS)
+    saved["allocation_pools"] = sorted(
+        saved["allocation_pools"] or (), key=lambda pool: ip_address(pool["start"])
+    )
+    saved["host_routes"] = sorted(
+        saved["host_routes"] or (), key=lambda route: (route["destination"], route["nexthop"])
+    )
+    return saved
+
+
+def service_addresses(subnets: Iterable[Any], ports: Iterable[Any]) -> dict[str, list[str]]:
+    """The addresses that Neutron's own ports have in subnets, as far as Neutron chose them."""
+    taken: dict[str, list[str]] = {str(subnet.id): [] for subnet in subnets if not automatic(subnet)}
     for port in ports:
-        if port.network_id == network_id and port.device_owner in SERVICE_OWNERS:
+        if port.device_owner in SERVICE_OWNERS:
             for fixed in port.fixed_ips or ():
-                taken.setdefault(fixed["subnet_id"], []).append(fixed["ip_address"])
-    return {subnet: sorted(addresses) for subnet, addresses in sorted(taken.items())}
+                if fixed["subnet_id"] in taken:
+                    taken[fixed["subnet_id"]].append(fixed["ip_address"])
+    return {subnet: sorted(addresses) for subnet, addresses in sorted(taken.items()) if addresses}
 
 
 def read_section(cloud: Cloud, network_id: str, resource: Resource) -> dict[str, Any]:

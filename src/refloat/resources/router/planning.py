@@ -105,8 +105,7 @@ def _create(context: PlanContext, reason: str) -> Planned:
 def _reuse(context: PlanContext, living: Any) -> Planned:
     """Leave it as it is, but give it back its interfaces in networks that had been lost."""
     section = context.section
-    ranges = {s["subnet_id"]: s["cidr"] for i in section["interfaces"] for s in i["fixed_ips"]}
-    now = router_section(living, context.listing("port"), ranges, {})
+    now = router_section(living, context.listing("port"), {}, {})
     attributes, reason = left_alone(ATTRIBUTES, section, now)
     draft = Draft()
     for interface in section["interfaces"]:
@@ -153,23 +152,26 @@ def _decide_interface(context: PlanContext, draft: Draft, interface: Mapping[str
         if not place.own:
             address, why = "", _NOT_OWN
         elif address in taken:
-            address, why = (
-                "",
-                f"the address {address} in {label} is in use: the router gets another one there",
-            )
+            address, why = "", f"{address} in {label} is in use: the router gets another address there"
         if why and why not in draft.conflicts:
             draft.conflicts.append(why)
+        # A port of ours would get an address in every SLAAC subnet of the network, too.
+        by_subnet = bool(address and fixed["gateway"] and interface["automatic_network"])
         fixed_ips.append(
             {
                 "source": fixed["subnet_id"],
                 "subnet_id": place.subnets[fixed["subnet_id"]],
                 "ip_address": address,
                 "cidr": fixed["cidr"],
+                "automatic": fixed["automatic"],
+                "by_subnet": by_subnet,
             }
         )
     if not fixed_ips:
         return
-    mac = interface["mac_address"] if place.own and _mac_free(context, place.id, interface) else ""
+    by_subnet = any(fixed["by_subnet"] for fixed in fixed_ips)
+    keeps_mac = place.own and not by_subnet and _mac_free(context, place.id, interface)
+    mac = interface["mac_address"] if keeps_mac else ""
     draft.interfaces.append(
         {
             "source": interface["port_id"],
@@ -214,7 +216,11 @@ def _tell_interfaces(draft: Draft, section: Mapping[str, Any]) -> None:
         )
     macs = [interface["mac_address"] for interface in draft.interfaces]
     if not all(macs) or len(macs) < len(section["interfaces"]):
-        draft.changes["interface_macs"] = Change(macs, "degraded", "new ones where the network is not new")
+        draft.changes["interface_macs"] = Change(
+            macs,
+            "degraded",
+            "Neutron chooses some: in networks with SLAAC subnets, and where the old one is taken",
+        )
 
 
 def _decide_gateway(context: PlanContext, draft: Draft) -> dict[str, Any] | None:

@@ -70,7 +70,7 @@ class RouterRestore(Hooks):
         router_id = planned.new_id or context.created("router")
         notes = [planned.reason] if planned.reason else []
         for decided in planned.decisions["interfaces"]:
-            notes += yield from _connect(context, router_id, decided)
+            yield from _connect(context, router_id, decided)
         if planned.decisions["gateway"]:
             notes += _lead_out(context, router_id, planned.decisions["gateway"])
         for route in planned.decisions["routes"]:
@@ -83,11 +83,36 @@ class RouterRestore(Hooks):
 
 def _connect(
     context: HookContext, router_id: str, decided: Mapping[str, Any]
-) -> Generator[StatusWait, Any, list[str]]:
-    """One interface: the port first, so that its address is ours to choose, then the router into it."""
-    proxy, source = context.cloud.network, decided["source"]
-    saved = next(i for i in context.section["interfaces"] if i["port_id"] == source)
+) -> Generator[StatusWait, Any, None]:
+    """One interface, which may have addresses in several subnets."""
+    saved = next(i for i in context.section["interfaces"] if i["port_id"] == decided["source"])
     label = saved["network_name"] or saved["network_id"]
+    ports = []
+    if not all(fixed["by_subnet"] for fixed in decided["fixed_ips"]):
+        ports.append(_connect_port(context, router_id, decided, saved, label))
+    for fixed in decided["fixed_ips"]:
+        if fixed["by_subnet"]:
+            ports.append(_connect_subnet(context, router_id, fixed, label))
+    for port_id in dict.fromkeys(ports):
+        with explained(f"describe the port {port_id}", context.resource):
+            context.cloud.network.update_port(port_id, name=saved["name"], description=saved["description"])
+        port = context.cloud.get("port", port_id)
+        # Ports of distributed routers come up only when servers do.
+        if port.device_owner == "network:router_interface" and context.section["admin_state_up"]:
+            yield context.cloud.wait(
+                "port",
+                port_id,
+                ("active",),
+                timeout=INTERFACE_TIMEOUT,
+                text=f"the router's interface in network {label} to be up",
+            )
+
+
+def _connect_port(
+    context: HookContext, router_id: str, decided: Mapping[str, Any], saved: Mapping[str, Any], label: str
+) -> str:
+    """The port first, so that its address is ours to choose, then the router into it."""
+    proxy, source = context.cloud.network, decided["source"]
 
     def create(marker: Marker) -> Any:
         body = _port_body(context, decided, saved) | {"description": marker.text}
@@ -103,26 +128,32 @@ def _connect(
         return both
 
     context.ensure("router_interface", f"interface-{source}", add, clue={"id": both})
-    with explained(f"describe the port {port_id}", context.resource):
-        proxy.update_port(port_id, description=saved["description"])
-    port = context.cloud.get("port", port_id)
-    # Ports of distributed routers come up only when servers do.
-    if port.device_owner == "network:router_interface" and context.section["admin_state_up"]:
-        yield context.cloud.wait(
-            "port",
-            port_id,
-            ("active",),
-            timeout=INTERFACE_TIMEOUT,
-            text=f"the router's interface in network {label} to be up",
-        )
-    return []
+    return port_id
+
+
+def _connect_subnet(context: HookContext, router_id: str, fixed: Mapping[str, Any], label: str) -> str:
+    """Neutron makes the port, with the gateway's address: see ``planning`` for when ours would not do."""
+    subnet = _subnet_id(context, fixed)
+    both = f"{router_id}:{subnet}"
+
+    def add(_marker: Marker) -> str:
+        with explained(f"connect the router to network {label}", context.resource):
+            context.cloud.network.add_interface_to_router(router_id, subnet=subnet)
+        return both
+
+    context.ensure("router_subnet", f"subnet-{fixed['source']}", add, clue={"id": both})
+    return str(context.cloud.get("router_subnet", both).id)
 
 
 def _port_body(context: HookContext, decided: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
     fixed_ips = []
     for fixed in decided["fixed_ips"]:
-        subnet = fixed["subnet_id"] or _restored(context, SUBNET, fixed["source"])
-        address = {"ip_address": fixed["ip_address"]} if fixed["ip_address"] else {}
+        if fixed["by_subnet"]:
+            continue
+        subnet = _subnet_id(context, fixed)
+        # In a SLAAC subnet the address follows from the MAC address, and must not be asked for.
+        asked = fixed["ip_address"] and not fixed["automatic"]
+        address = {"ip_address": fixed["ip_address"]} if asked else {}
         fixed_ips.append({"subnet_id": subnet, **address})
     network = decided["network"]["id"] or _restored(context, NETWORK, decided["network"]["source"])
     body = {"network_id": network, "name": saved["name"], "fixed_ips": fixed_ips, "security_groups": []}
@@ -172,6 +203,10 @@ def _route(context: HookContext, router_id: str, route: Mapping[str, str]) -> No
 
     role = f"route {route['destination']} {route['nexthop']}"
     context.ensure("router_route", role, create, clue={"id": identity})
+
+
+def _subnet_id(context: HookContext, fixed: Mapping[str, Any]) -> str:
+    return fixed["subnet_id"] or _restored(context, SUBNET, fixed["source"])
 
 
 def _restored(context: HookContext, resource_type: str, source: str) -> str:

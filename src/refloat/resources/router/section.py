@@ -7,17 +7,17 @@ from typing import Any
 
 from refloat.cloud import Cloud, explained
 from refloat.graph import Resource
-from refloat.resources.networking import INTERFACE_OWNERS, picked, wire
+from refloat.resources.networking import INTERFACE_OWNERS, automatic, picked, wire
 from refloat.resources.router.attributes import ROUTER_FIELDS
 
 
 def router_section(
-    router: Any, ports: Iterable[Any], ranges: Mapping[str, str], names: Mapping[str, str]
+    router: Any, ports: Iterable[Any], subnets: Mapping[str, Any], names: Mapping[str, str]
 ) -> dict[str, Any]:
     """The section of a router.
 
     :param ports: its ports, or more.
-    :param ranges: address ranges by subnet id, as far as known.
+    :param subnets: subnets by id, as far as known.
     :param names: names of networks by id, as far as known.
     """
     mine = [p for p in ports if p.device_id == router.id and p.device_owner in INTERFACE_OWNERS]
@@ -35,12 +35,11 @@ def router_section(
             "network_name": names.get(port.network_id, ""),
             "mac_address": port.mac_address,
             "port_security_enabled": port.is_port_security_enabled,
+            "automatic_network": any(
+                automatic(subnet) for subnet in subnets.values() if subnet.network_id == port.network_id
+            ),
             "fixed_ips": [
-                {
-                    "subnet_id": fixed["subnet_id"],
-                    "ip_address": fixed["ip_address"],
-                    "cidr": ranges.get(fixed["subnet_id"], ""),
-                }
+                {**fixed, **_told_of(subnets.get(fixed["subnet_id"]), fixed["ip_address"])}
                 for fixed in port.fixed_ips
             ],
         }
@@ -50,6 +49,14 @@ def router_section(
     # The first of these is the gateway itself, on clouds whose routers may have several.
     section["further_gateways"] = list(wire(router).get("external_gateways") or ())[1:]
     return section
+
+
+def _told_of(subnet: Any | None, address: str) -> dict[str, Any]:
+    """What matters of a subnet that an interface is in."""
+    if subnet is None:
+        return {"cidr": "", "gateway": False, "automatic": False}
+    gateway = address == subnet.gateway_ip
+    return {"cidr": str(subnet.cidr), "gateway": gateway, "automatic": automatic(subnet)}
 
 
 def _gateway(info: Mapping[str, Any] | None, names: Mapping[str, str]) -> dict[str, Any] | None:
@@ -71,9 +78,9 @@ def read_section(cloud: Cloud, router_id: str, resource: Resource) -> dict[str, 
         ports = list(cloud.network.ports(device_id=router_id))
     networks = {port.network_id for port in ports if port.device_owner in INTERFACE_OWNERS}
     with explained(f"list the subnets of router {router_id}", resource):
-        ranges = {s.id: s.cidr for network in networks for s in cloud.network.subnets(network_id=network)}
+        subnets = {s.id: s for network in networks for s in cloud.network.subnets(network_id=network)}
     if router.external_gateway_info:
         networks.add(router.external_gateway_info["network_id"])
     found = {network: cloud.find("network", network) for network in networks}
     names = {network: thing.name for network, thing in found.items() if thing is not None}
-    return router_section(router, ports, ranges, names)
+    return router_section(router, ports, subnets, names)

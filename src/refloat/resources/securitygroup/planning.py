@@ -80,9 +80,11 @@ def _default(context: PlanContext, found: Any) -> Planned:
         changes["rules"] = Change(rules, "degraded", "; ".join(lost))
     elif missing or not same:
         changes["rules"] = Change(rules, "mapped", "in the project's own default group, beside what it has")
+    if missing:
+        reason = "it is still there; what it lacks is added"
     if not same:
         changes["id"] = Change(str(found.id), "mapped", "the project's own default group")
-        reason = "the project's own default group is used"
+        reason = "the project's own default group is used" + ("; what it lacks is added" if missing else "")
     conflicts = [
         f"the rule '{label(rule)}' is added to the project's default security group" for rule in missing
     ]
