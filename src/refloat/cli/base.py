@@ -51,6 +51,7 @@ class Base(CliffCommand):
         """A parser without abbreviations; global options may stand behind the command too."""
         parser = super().get_parser(prog_name)
         parser.formatter_class = _Help
+        parser.allow_abbrev = False
         return parser
 
     def open(self, listener: Callable[[Event], None] | None = None) -> AbstractContextManager[Refloat]:

@@ -22,7 +22,9 @@ from cliff.help import HelpCommand as CliffHelpCommand
 from refloat import __version__
 from refloat.errors import InvalidInput, RefloatError
 
-FAILED, WRONG, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+FAILED, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
+
+_LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
 
 _EPILOG = """\
 Refloat needs no server and no configuration file, only clouds.yaml (or OS_* variables).
@@ -69,6 +71,7 @@ class RefloatApp(App):
     NAME = "refloat"
 
     def __init__(self, stdout: Any = None, stderr: Any = None) -> None:
+        self._handlers: list[logging.Handler] = []
         super().__init__(
             "Protects whole OpenStack applications and brings them back.",
             __version__,
@@ -106,6 +109,7 @@ class RefloatApp(App):
             action="store_const",
             dest="verbose_level",
             const=0,
+            default=1,
             help="no progress and no messages but errors",
         )
         volume.add_argument(
@@ -124,50 +128,61 @@ class RefloatApp(App):
 
     def configure_logging(self) -> None:
         """Errors and warnings of ours to stderr; what libraries have to say only when it is asked for."""
-        level = (
-            logging.DEBUG if self.options.debug else {0: 40, 1: 30, 2: 20}.get(self.options.verbose_level, 10)
-        )
+        level = logging.DEBUG if self.options.debug else _LEVELS.get(self.options.verbose_level, 10)
         quiet = logging.CRITICAL + 1 if level >= logging.WARNING else level
         console = logging.StreamHandler(self.stderr)
         console.setLevel(level)
         console.addFilter(lambda record: record.levelno >= quiet or record.name.startswith("refloat"))
         console.setFormatter(
-            logging.Formatter("%(levelname)s: %(message)s" if level > 10 else "%(name)s: %(message)s")
+            logging.Formatter("%(name)s: %(message)s" if self.options.debug else "%(levelname)s: %(message)s")
         )
+        self._handlers.append(console)
+        if self.options.log_file:
+            try:
+                to_file = logging.FileHandler(self.options.log_file)
+            except OSError as exc:
+                raise InvalidInput("the log file cannot be written", reason=str(exc)) from exc
+            to_file.setFormatter(logging.Formatter(self.LOG_FILE_MESSAGE_FORMAT))
+            self._handlers.append(to_file)
         root = logging.getLogger()
         root.setLevel(logging.DEBUG if self.options.log_file else level)
-        root.addHandler(console)
-        if self.options.log_file:
-            to_file = logging.FileHandler(self.options.log_file)
-            to_file.setFormatter(logging.Formatter(self.LOG_FILE_MESSAGE_FORMAT))
-            root.addHandler(to_file)
+        for handler in self._handlers:
+            root.addHandler(handler)
         if not self.options.debug:
             warnings.simplefilter("ignore")
 
     def run(self, argv: Sequence[str]) -> int:
         """Run a command. Errors are told on stderr, once."""
-        try:
-            self.options, rest = self.parser.parse_known_args(list(argv))
-            self.configure_logging()
-            if not rest:
-                self.print_help()
-                return 0
-            if rest[0].startswith("-"):
-                raise InvalidInput(f"{rest[0]} is not an option", advice="See: refloat --help")
-            if self.options.deferred_help:
-                self.options.deferred_help = False
-                rest.insert(0, "help")
-            return self.run_subcommand(rest)
-        except BrokenPipeError:
-            # Whoever read our output has read enough; nothing may be written at exit either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return PIPE_CLOSED
-        except KeyboardInterrupt as exc:
-            if not exc.args:  # else it has been told
-                self.say("Interrupted.")
-            return INTERRUPTED
-        except Exception as exc:
-            return self.tell(exc)
+        with warnings.catch_warnings():
+            try:
+                return self._run(list(argv))
+            except BrokenPipeError:
+                silence_stdout()
+                return PIPE_CLOSED
+            except KeyboardInterrupt as exc:
+                if not exc.args:  # else it has been told
+                    self.say("Interrupted.")
+                return INTERRUPTED
+            except Exception as exc:
+                return self.tell(exc)
+            finally:
+                for handler in self._handlers:
+                    logging.getLogger().removeHandler(handler)
+                    handler.close()
+                self._handlers.clear()
+
+    def _run(self, argv: list[str]) -> int:
+        self.options, rest = self.parser.parse_known_args(argv)
+        self.configure_logging()
+        if not rest:
+            self.print_help()
+            return 0
+        if rest[0].startswith("-"):
+            raise InvalidInput(f"{rest[0]} is not an option", advice="See: refloat --help")
+        if self.options.deferred_help:
+            self.options.deferred_help = False
+            rest.insert(0, "help")
+        return self.run_subcommand(rest)
 
     def run_subcommand(self, argv: list[str]) -> int:
         """Find the command, read its options, run it."""
@@ -221,13 +236,18 @@ class RefloatApp(App):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status."""
-    app = RefloatApp()
-    status = app.run(sys.argv[1:] if argv is None else argv)
+    status = RefloatApp().run(sys.argv[1:] if argv is None else argv)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence_stdout()
+        return PIPE_CLOSED
     return status
+
+
+def silence_stdout() -> None:
+    """Whoever read our output has read enough: nothing may be written at exit either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

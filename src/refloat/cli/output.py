@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TextIO
+from typing import Any
 
 from cliff.columns import FormattableColumn
+
+_MOST_LINES = 100
 
 Line = Mapping[str, Any]
 
@@ -26,8 +28,10 @@ class Resources(FormattableColumn[Sequence[Line]]):
     """Resources: type, name and id in a line, and what has become of each."""
 
     def human_readable(self) -> str:
-        """One resource in a line."""
-        return "\n".join(resource_line(item) for item in self._value)
+        """One resource in a line; not more than fit on a few screens."""
+        lines = [resource_line(item) for item in self._value[:_MOST_LINES]]
+        more = len(self._value) - len(lines)
+        return "\n".join([*lines, f"and {more} more; -f json has all of them"] if more else lines)
 
 
 class Time(FormattableColumn[str]):
@@ -88,12 +92,6 @@ def duration_text(seconds: float) -> str:
     """``1:05`` or ``2:03:09``."""
     text = str(timedelta(seconds=max(0, round(seconds))))
     return text.removeprefix("0:").removeprefix("0") if text.startswith("0:") else text
-
-
-def paragraph(out: TextIO, lines: Iterable[str]) -> None:
-    """Write lines."""
-    for line in lines:
-        out.write(f"{line}\n")
 
 
 def _text(value: Any) -> str:
