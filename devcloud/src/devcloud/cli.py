@@ -29,8 +29,10 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--name", help="which cloud (default: $DEVCLOUD_NAME, or main)")
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, about: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=about, description=about)
+    def command(name: str, about: str | None = None) -> argparse.ArgumentParser:
+        # one without a help text is not listed
+        made = commands.add_parser(name, help=about) if about else commands.add_parser(name)
+        made.description = about
         # accepted on either side of the command
         made.add_argument("--name", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         return made
@@ -59,8 +61,8 @@ def parser() -> argparse.ArgumentParser:
     logs = command("logs", "List the logs, or show the end of one.")
     logs.add_argument("service", nargs="?")
     logs.add_argument("-n", "--lines", type=int, default=50)
-    command("_bring-up", argparse.SUPPRESS).add_argument("-v", "--verbose", action="store_true")
-    told = command("_status", argparse.SUPPRESS)
+    command("_bring-up").add_argument("-v", "--verbose", action="store_true")
+    told = command("_status")
     told.add_argument("-f", "--format", default="text")
     return result
 

@@ -153,4 +153,9 @@ def loop_devices(cloud: Cloud) -> str:
 
 def outside_link(cloud: Cloud) -> bool:
     """Is the link to the world outside still there, in the network that the cloud shares with the machine?"""
-    return not cloud.options.isolated and Path("/sys/class/net", OUTSIDE_LINK).exists()
+    return not cloud.options.isolated and link_exists(OUTSIDE_LINK)
+
+
+def link_exists(name: str) -> bool:
+    """Is there a network interface of that name? (/sys/class/net shows those of who mounted it.)"""
+    return shell.run(["ip", "link", "show", "dev", name], check=False).returncode == 0

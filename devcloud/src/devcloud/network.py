@@ -6,6 +6,7 @@ from pathlib import Path
 
 from devcloud import shell
 from devcloud.cloud import ADDRESS, HOSTNAME, OUTSIDE, OUTSIDE_LINK, PUBLIC_CIDR, PUBLIC_GATEWAY, Cloud
+from devcloud.namespaces import link_exists
 from devcloud.services import OVN_SB
 
 INTEGRATION_BRIDGE = "br-int"
@@ -50,7 +51,7 @@ def outside(cloud: Cloud) -> None:
     address = f"{PUBLIC_GATEWAY}/{PUBLIC_CIDR.split('/')[1]}"
     if not Path("/run/netns", OUTSIDE).exists():
         shell.run(["ip", "netns", "add", OUTSIDE])
-    if not Path("/sys/class/net", OUTSIDE_LINK).exists():
+    if not link_exists(OUTSIDE_LINK):
         shell.run(["ip", "link", "add", OUTSIDE_LINK, "type", "veth", "peer", "name", peer, "netns", OUTSIDE])
         shell.run([*in_outside, "ip", "link", "set", "lo", "up"])
         shell.run([*in_outside, "ip", "addr", "add", address, "dev", peer])

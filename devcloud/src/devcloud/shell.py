@@ -11,7 +11,7 @@ from pathlib import Path
 
 from devcloud.errors import DevcloudError
 
-LAST_LINES = 15
+LAST_LINES = 30
 
 
 class WaitTimeout(Exception):
