@@ -95,8 +95,11 @@ def attachment(volume_id: str, device: str | None) -> Any:
 
 
 def test_devices_are_in_the_order_in_which_systems_count() -> None:
-    names = ["/dev/vda", "/dev/vdb", "/dev/vdz", "/dev/vdaa", "/dev/vdab", None]
-    assert sorted(names[::-1], key=device_rank) == names
+    names = [None, "/dev/vdab", "/dev/vdb", "/dev/vdz", "/dev/vda", "/dev/vdaa"]
+    assert sorted(names, key=device_rank) == [
+        *(["/dev/vda", "/dev/vdb", "/dev/vdz", "/dev/vdaa", "/dev/vdab"]),
+        None,
+    ]
     assert device_rank("/dev/xvdb") == device_rank("/dev/sdb") == device_rank("vdb")
 
 
