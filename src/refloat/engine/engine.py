@@ -373,7 +373,8 @@ class Engine:
         try:
             history = History()
             if row is not None:
-                self._journal.fence(_attempt_id(row.id, row.attempt))
+                if row.state == "running":  # else its last owner itself has said that it is over
+                    self._journal.fence(_attempt_id(row.id, row.attempt))
                 history = self._history(row)
             driver = Driver(
                 program,

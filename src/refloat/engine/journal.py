@@ -31,7 +31,8 @@ from refloat.engine.lease import Lost
 from refloat.engine.program import Json
 
 # DBOS installs a console handler unless its logger has one; what it has to say goes to our own logging.
-logging.getLogger("dbos").addHandler(logging.NullHandler())
+_DBOS_LOG = logging.getLogger("dbos")
+_DBOS_LOG.addHandler(logging.NullHandler())
 
 from dbos import DBOS, DBOSPortableJSONSerializer, SetWorkflowID, StepReservation, error  # noqa: E402
 
@@ -141,6 +142,13 @@ class Journal:
         """Delete everything those attempts have recorded."""
         DBOS.delete_workflows(list(attempts))
 
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether it is not the traceback of an attempt that was fenced: the driver says that in words."""
+    return not (record.exc_info and isinstance(record.exc_info[1], error.DBOSAwaitedWorkflowCancelledError))
+
+
+_DBOS_LOG.addFilter(_is_news)
 
 _BODIES: dict[str, Callable[[], None]] = {}
 
