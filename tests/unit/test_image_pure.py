@@ -153,7 +153,8 @@ def test_properties_are_what_the_user_set() -> None:
 IMAGE: dict[str, Any] = {
     "id": "i1", "name": "golden", "disk_format": "qcow2", "container_format": "bare", "min_disk": 1,
     "min_ram": 0, "visibility": "public", "protected": True, "os_hidden": False, "tags": ["t"],
-    "owner": "other", "size": 9, "virtual_size": 99, "checksum": "c", "os_hash_algo": "sha512", "os_hash_value": "h",
+    "owner": "other", "size": 9, "virtual_size": 99, "checksum": "c",
+    "os_hash_algo": "sha512", "os_hash_value": "h",
     "created_at": "then", "properties": {"os_distro": "debian"}, "members": [],
 }  # fmt: skip
 
