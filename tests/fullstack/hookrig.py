@@ -17,7 +17,7 @@ from refloat.cloud.removal import removal
 from refloat.cloud.trace import trace
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
-from refloat.operations.providers import find_provider
+from refloat.operations.providers import find_provider, settings_for
 from refloat.operations.restoreplan import RestorePlan, chosen_part, make_restore_plan
 from refloat.resources.base import HOOKS, OperationKind, Planned
 from refloat.resources.context import HookContext
@@ -188,7 +188,7 @@ class Run:
             checkpoint_id="checkpoint",
             resource=node,
             graph=self.graph,
-            parameters={},
+            parameters=settings_for(self.rig.plugins[node.type], self.kind, {}, node.id),
             cloud=self.rig.cloud,
             journal=self.rig.journal,
             data=cast(Any, self.rig.data),
