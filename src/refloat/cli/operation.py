@@ -104,11 +104,8 @@ class WatchOperation(_OnOperation):
         """Its result."""
         with self.open() as refloat:
             identity = refloat.operations.get(parsed_args.operation).id
-            view = Runner(self.app).watch(refloat, identity)
-            result = self.conclude(refloat, identity)
-            if view.state in {"parked", "interrupted"}:
-                self.say(how_to_go_on(identity))
-            return result
+            Runner(self.app).watch(refloat, identity)
+            return self.conclude(refloat, identity)
 
 
 class ResumeOperation(_OnOperation):
@@ -128,9 +125,8 @@ class ResumeOperation(_OnOperation):
         with self.open(runner.tracker.hear) as refloat:
             operation = refloat.resumable(parsed_args.operation).operation
             if parsed_args.no_wait:
-                runner.detach(operation.id)
-            else:
-                runner.run(refloat, operation, lambda: refloat.resume(operation.id))
+                return self.detach(runner, operation)
+            runner.run(refloat, operation, lambda: refloat.resume(operation.id))
             return self.conclude(refloat, operation.id)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from refloat.cli.base import Display, ShowOne
 from refloat.cli.output import Bytes, Resources, resource_line
-from refloat.cli.running import Runner, error_of, restored
+from refloat.cli.running import Runner, error_of, how_to_go_on, restored
 
 if TYPE_CHECKING:
     from refloat.operations.app import OperationView, Refloat
@@ -41,10 +42,16 @@ class Operating(Display):
         with self.open(runner.tracker.hear) as refloat:
             operation = write_down(refloat)
             if parsed_args.no_wait:
-                runner.detach(operation.id)
-            else:
-                runner.run(refloat, operation, lambda: refloat.begin(operation))
+                return self.detach(runner, operation)
+            runner.run(refloat, operation, lambda: refloat.begin(operation))
             return self.conclude(refloat, operation.id)
+
+    def detach(self, runner: Runner, operation: Operation) -> Mapping[str, Any]:
+        """Leave it to a worker; what to print meanwhile."""
+        from refloat.operations.app import OperationView
+
+        runner.detach(operation.id)
+        return result_of(OperationView(replace(operation, result=None, error=None), "starting", None))
 
     def conclude(self, refloat: Refloat, identity: str) -> Mapping[str, Any]:
         """What an operation has come to; what went wrong is told on stderr."""
@@ -52,6 +59,8 @@ class Operating(Display):
         error = error_of(view.operation, view.state)
         if error is not None:
             self.exit_status = self.app.tell(error)
+        if view.state in {"parked", "interrupted"}:
+            self.say(how_to_go_on(view.operation.id))
         result = result_of(view)
         if result["status"] == "bad":
             self.exit_status = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from cliff.columns import FormattableColumn
@@ -90,8 +90,9 @@ def size_text(size: float) -> str:
 
 def duration_text(seconds: float) -> str:
     """``1:05`` or ``2:03:09``."""
-    text = str(timedelta(seconds=max(0, round(seconds))))
-    return text.removeprefix("0:").removeprefix("0") if text.startswith("0:") else text
+    hours, rest = divmod(max(0, round(seconds)), 3600)
+    minutes, rest = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _text(value: Any) -> str:

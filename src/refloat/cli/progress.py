@@ -187,9 +187,12 @@ class Plain:
 
 
 class Live:
-    """A bar, and under it what runs."""
+    """A bar, and under it what runs.
 
-    def __init__(self, out: TextIO, title: str) -> None:
+    :param terminal: whether to take *out* for a terminal; None: find out.
+    """
+
+    def __init__(self, out: TextIO, title: str, *, terminal: bool | None = None) -> None:
         from rich.console import Console
         from rich.live import Live as RichLive
 
@@ -197,7 +200,10 @@ class Live:
         self._since = time.monotonic()
         self._start: float | None = None
         self._live = RichLive(
-            console=Console(file=out), transient=True, auto_refresh=False, redirect_stdout=False
+            console=Console(file=out, force_terminal=terminal),
+            transient=True,
+            auto_refresh=False,
+            redirect_stdout=False,
         )
         self._live.start()
 

@@ -1,0 +1,143 @@
+"""Runs the command with made-up applications: all of it is real but the identity service."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from refloat.cli.main import RefloatApp
+
+PROJECT = "5a1f7c3e5a1f7c3e5a1f7c3e5a1f7c3e"
+
+
+class _Identity(BaseHTTPRequestHandler):
+    """As much of the identity API as it takes to log in, to a cloud that has nothing else."""
+
+    def do_GET(self) -> None:
+        url = f"http://127.0.0.1:{self.server.server_address[1]}/v3"
+        version = {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": url}]}
+        self._answer(200, {"version": version} if "v3" in self.path else {"versions": {"values": [version]}})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if body["auth"]["identity"]["password"]["user"]["password"] != "right":
+            message = "The request you have made requires authentication."
+            self._answer(401, {"error": {"code": 401, "message": message, "title": "Unauthorized"}})
+            return
+        token = {
+            "methods": ["password"],
+            "expires_at": "2099-01-01T00:00:00.000000Z",
+            "issued_at": "2026-01-01T00:00:00.000000Z",
+            "user": {"id": "u1", "name": "tester", "domain": {"id": "default", "name": "Default"}},
+            "project": {"id": PROJECT, "name": "demo", "domain": {"id": "default", "name": "Default"}},
+            "roles": [{"id": "r1", "name": "member"}],
+            "catalog": [],
+        }
+        self._answer(201, {"token": token})
+
+    def _answer(self, status: int, body: Any) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("X-Subject-Token", "secret-token")
+        self.send_header("X-Openstack-Request-Id", "req-11111111-2222-3333-4444-555555555555")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+def serve_identity() -> ThreadingHTTPServer:
+    """A running identity service."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Identity)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of a command."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed."""
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A user with a home of his own."""
+
+    home: Path
+    environ: dict[str, str]
+
+    def __call__(self, *argv: str) -> Ran:
+        """Run it in this process."""
+        out, err = io.StringIO(), io.StringIO()
+        try:
+            status = RefloatApp(stdout=out, stderr=err).run(argv)
+        except SystemExit as exc:
+            status = int(exc.code or 0)
+        return Ran(status, out.getvalue(), err.getvalue())
+
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        """Run it in a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "refloat.cli.main", *argv],
+            env=self.environ,
+            cwd=self.home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *argv: str) -> Ran:
+        """The same, to its end."""
+        process = self.start(*argv)
+        out, err = process.communicate(timeout=240)
+        return Ran(process.returncode, out, err)
+
+
+def new_user(home: Path, port: int) -> Command:
+    """A user with a clouds.yaml and nothing else."""
+
+    def cloud(password: str, port: int) -> dict[str, Any]:
+        auth = {
+            "auth_url": f"http://127.0.0.1:{port}/v3",
+            "username": "tester",
+            "password": password,
+            "project_name": "demo",
+            "user_domain_name": "Default",
+            "project_domain_name": "Default",
+        }
+        return {"auth": auth, "region_name": "RegionOne"}
+
+    clouds = {"good": cloud("right", port), "refused": cloud("wrong", port), "gone": cloud("right", 9)}
+    (home / "clouds.yaml").write_text(yaml.safe_dump({"clouds": clouds}))
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("OS_", "REFLOAT_"))}
+    environ |= {
+        "HOME": str(home),
+        "OS_CLIENT_CONFIG_FILE": str(home / "clouds.yaml"),
+        "OS_CLOUD": "good",
+        "XDG_STATE_HOME": str(home / "state"),
+        "XDG_DATA_HOME": str(home / "data"),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "COLUMNS": "100",
+    }
+    return Command(home, environ)
