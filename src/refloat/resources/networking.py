@@ -34,7 +34,8 @@ INTERFACE_OWNERS = frozenset(
 """What Neutron writes into the ports by which a router serves a network."""
 
 
-_AUTOMATIC = frozenset({"slaac", "dhcpv6-stateless"})
+AUTOMATIC_MODES = frozenset({"slaac", "dhcpv6-stateless"})
+"""IPv6 modes of subnets in which addresses follow from MAC addresses."""
 
 
 def automatic(subnet: Any) -> bool:
@@ -43,7 +44,7 @@ def automatic(subnet: Any) -> bool:
     Every port in its network that is not a router's gets such an address, wanted or not; the gateway's
     is the only other one there is.
     """
-    return not _AUTOMATIC.isdisjoint({subnet.ipv6_address_mode, subnet.ipv6_ra_mode})
+    return not AUTOMATIC_MODES.isdisjoint({subnet.ipv6_address_mode, subnet.ipv6_ra_mode})
 
 
 class NeutronProtectable(Protectable):

@@ -12,7 +12,8 @@ from refloat.resources.base import Hooks, OperationKind, PlanContext, Planned, P
 from refloat.resources.context import HookContext
 from refloat.resources.network.attributes import ATTRIBUTES, NETWORK_FIELDS
 from refloat.resources.network.planning import plan
-from refloat.resources.network.section import SERVICE_OWNERS, read_section
+from refloat.resources.network.section import read_section
+from refloat.resources.network.serviceports import settle_service_ports
 from refloat.resources.networking import NETWORK, RESTORE_OPTIONS, SUBNET, SectionComplete, dress, grant
 from refloat.resources.options import Option
 
@@ -48,7 +49,7 @@ class NetworkRestore(Hooks):
         subnets = [self._subnet(context, network_id, decided) for decided in planned.decisions["subnets"]]
         if not reused:
             made = {subnet.source_id: subnet.new_id for subnet in subnets}
-            notes += _settle_service_ports(context, network_id, made)
+            notes += settle_service_ports(context, network_id, made)
             grant(context, "network", network_id)
             notes += _differences(context, network_id)
             dress(context.cloud, "network", network_id, context.section, context.resource)
@@ -93,46 +94,6 @@ def _differences(context: HookContext, network_id: str) -> list[str]:
     wanted = context.planned.decisions["body"].get("mtu")
     got = context.cloud.get("network", network_id).mtu
     return [] if wanted in (None, got) else [f"this cloud's networks allow an MTU of {got}, not of {wanted}"]
-
-
-def _settle_service_ports(context: HookContext, network_id: str, subnets: Mapping[str, str]) -> list[str]:
-    """Move Neutron's own ports to the addresses they had, so that they keep none that a server had.
-
-    Neutron takes the first free addresses for them as soon as a subnet is there.
-    """
-    saved = {
-        subnets[source]: list(addresses)
-        for source, addresses in context.section["service_addresses"].items()
-        if source in subnets
-    }
-    with explained(f"list the ports of network {network_id}", context.resource):
-        ports = list(context.cloud.network.ports(network_id=network_id))
-    ports = [port for port in ports if port.device_owner in SERVICE_OWNERS]
-    held = {fixed["ip_address"] for port in ports for fixed in port.fixed_ips}
-    free = {subnet: [address for address in saved[subnet] if address not in held] for subnet in saved}
-    notes = []
-    for port in ports:
-        fixed_ips, moves = [], False
-        for fixed in port.fixed_ips:
-            subnet, address = fixed["subnet_id"], fixed["ip_address"]
-            if address not in saved.get(subnet, ()) and free.get(subnet):
-                address = free[subnet].pop(0)
-                moves = True
-            # An address that follows from the MAC address must not be asked for.
-            fixed_ips.append({"subnet_id": subnet} | ({"ip_address": address} if subnet in saved else {}))
-        if moves:
-            notes += _move(context, str(port.id), fixed_ips)
-    return notes
-
-
-def _move(context: HookContext, port_id: str, fixed_ips: list[dict[str, str]]) -> list[str]:
-    try:
-        with explained(f"set the addresses of Neutron's own port {port_id}", context.resource):
-            context.cloud.network.update_port(port_id, fixed_ips=fixed_ips)
-    except CloudError as exc:
-        # A cloud may keep these ports to itself; it matters only if a server had the address.
-        return [f"Neutron's own port {port_id} did not get the address it had: {exc.reason}"]
-    return []
 
 
 class NetworkPlugin(ProtectionPlugin):
