@@ -84,6 +84,7 @@ def test_every_object_that_is_missing(root: Path) -> None:
         with pytest.raises(RefloatError) as caught:
             check_or_missing(root)
         assert not isinstance(caught.value, NotFound) or path.parent.name in ("checkpoints", "bank")
+        path.parent.mkdir(exist_ok=True)  # a store removes folders that became empty
         path.write_bytes(good)
     assert restore(Bank.open(str(root), KEY), "c1") == CONTENT
 

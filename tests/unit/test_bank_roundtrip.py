@@ -270,6 +270,10 @@ def test_committing_twice(bank: Bank, tmp_path: Path) -> None:
         sections = {"a": {"data": writer.put_data([b"x"])}}
         writer.commit(created_at=NOW, graph={}, sections=sections)
     before = files(tmp_path)
+    writer.commit(created_at=NOW, graph={}, sections=sections)
+    with pytest.raises(Conflict, match="another content"):
+        writer.commit(created_at=NOW, graph={}, sections={})
+    assert files(tmp_path) == before
     with bank.writer("c1", "p1") as writer:
         writer.commit(created_at=NOW, graph={}, sections=sections)
     assert files(tmp_path) == before

@@ -63,6 +63,7 @@ class Writer:
         self._loaded = False
         self._indexes: dict[str, DataIndex] = {}
         self._closed = False
+        self._finished = False
 
     @property
     def checkpoint_id(self) -> str:
@@ -123,13 +124,14 @@ class Writer:
         graph: Json,
         sections: Mapping[str, Json],
     ) -> None:
-        """Make the checkpoint exist. Doing it again with the same content is fine.
+        """Make the checkpoint exist, and close the writer. Doing it again with the same content is fine.
 
         :param created_at: when, in UTC, as ``2031-01-31T12:00:00+00:00`` (or with ``Z``).
         :param sections: ``TYPE#id`` -> JSON.
         :raises Conflict: the checkpoint exists with another content, or this writer was abandoned.
         """
-        self._check_open()
+        if not self._finished:
+            self._check_open()
         _check_time(created_at)
         info = CheckpointInfo(
             self.checkpoint_id, self._project_id, created_at, provider, dict(plan or {}), dict(extra or {})
@@ -148,6 +150,7 @@ class Writer:
                 wrote = True
         self._confirm(content, wrote)
         self._tidy()
+        self._finished = True
         self.close()
 
     def abandon(self) -> None:
