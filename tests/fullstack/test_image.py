@@ -22,8 +22,8 @@ PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
 
 
 @pytest.fixture
-def yard() -> Iterator[Yard]:
-    yard = Yard(Cloud(os.environ.get("OS_CLOUD")))
+def yard(cloud: Cloud) -> Iterator[Yard]:
+    yard = Yard(cloud)
     yield yard
     yard.clear()
 
@@ -31,7 +31,7 @@ def yard() -> Iterator[Yard]:
 @pytest.fixture
 def source(yard: Yard) -> str:
     """An image of bytes that are no text, with every setting."""
-    other = Cloud("demo2" if os.environ.get("OS_CLOUD") == "demo" else "demo")
+    other = Cloud("demo2" if yard.cloud.name == "demo" else "demo")
     image_id = yard.image(
         bytes(range(256)) * 4096 + os.urandom(3_000_001),
         min_disk=3,

@@ -25,8 +25,7 @@ NEW = {"id", "created_at", "snapshots"}
 
 
 @pytest.fixture
-def yard() -> Iterator[Yard]:
-    cloud = Cloud(os.environ.get("OS_CLOUD"))
+def yard(cloud: Cloud) -> Iterator[Yard]:
     yard = Yard(cloud)
     yield yard
     yard.clear()

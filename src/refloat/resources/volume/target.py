@@ -52,10 +52,9 @@ def plan(context: PlanContext, source_problem: str) -> Planned:
         changes["availability_zone"] = Change("as Cinder chooses", "degraded", said)
         zone = ""
 
-    if not section["group_id"]:
-        changes["group_id"] = Change("", "exact", "")
-    if not section["snapshots"]:
-        changes["snapshots"] = Change([], "exact", "")
+    for attribute in ("group_id", "snapshots", "attachments"):
+        if not section[attribute]:  # there is nothing to lose or to map
+            changes[attribute] = Change(section[attribute], "exact", "")
     return Planned(
         "impossible" if problem else "create",
         name=name,
