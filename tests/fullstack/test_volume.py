@@ -168,7 +168,9 @@ def test_failed_protection_leaves_nothing(yard: Yard, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_a_running_server_keeps_writing_while_its_volume_is_protected(yard: Yard, tmp_path: Path) -> None:
+def test_volume_of_a_running_server_is_backed_up_from_a_temporary_snapshot(
+    yard: Yard, tmp_path: Path
+) -> None:
     cloud = yard.cloud
     volume = yard.volume()
     content = yard.content(volume.id)
