@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
+from refloat.engine.dag import Dag, Step
 from refloat.engine.program import Body, Json, Outcome, StepRun
 from refloat.errors import NotFound
+from refloat.operations.compile import BEGIN, step_of
 from refloat.operations.reading import ReadingProgram
 from refloat.resources.base import OperationKind
+
+GATE = "all agree"
 
 
 class DeleteProgram(ReadingProgram):
@@ -19,6 +24,18 @@ class DeleteProgram(ReadingProgram):
     def prepare(self, run: StepRun) -> Json:
         """Read what there is to delete."""
         return {"graph": self.whole_graph.to_json()}
+
+    def dag(self, prepared: Json) -> Dag:
+        """Every ``on_prepare_begin`` before anything else: what one of them refuses, nobody has begun."""
+        steps = list(super().dag(prepared))
+        looks = tuple(step.name for step in steps if step_of(step.name)[1] == BEGIN)
+        gate = Step(GATE, looks)
+        others = (step if step.name in looks else replace(step, after=(*step.after, GATE)) for step in steps)
+        return Dag([gate, *others])
+
+    def step(self, prepared: Json, run: StepRun) -> Json | Body:
+        """Run one hook."""
+        return None if run.step == GATE else super().step(prepared, run)
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
         """Remove the manifest, and all data that no other checkpoint needs."""
