@@ -72,13 +72,22 @@ def init_file(cloud: Cloud) -> Path:
     return cloud.run / "init.json"
 
 
-def find(cloud: Cloud) -> Init | None:
-    """The running cloud's first process, or None."""
+def recorded(cloud: Cloud) -> Init | None:
+    """The first process of the cloud's namespaces, as long as there is anything of it."""
     try:
         init = Init(**json.loads(init_file(cloud).read_text()))
     except (OSError, ValueError, TypeError):
         return None
     return init if init.alive else None
+
+
+def find(cloud: Cloud) -> Init | None:
+    """The running cloud's first process; None also while it is ending, when nothing can enter any more."""
+    init = recorded(cloud)
+    try:
+        return init if init and Path(f"/proc/{init.pid}/ns/uts").readlink() else None
+    except OSError:
+        return None
 
 
 def inside(cloud: Cloud) -> bool:
@@ -126,7 +135,7 @@ def enter(cloud: Cloud, init: Init, command: list[str]) -> list[str]:
 
 def destroy(cloud: Cloud) -> None:
     """End everything that runs in the namespaces, at once, and wait until the kernel has cleaned up."""
-    init = find(cloud)
+    init = recorded(cloud)
     if init:
         with contextlib.suppress(ProcessLookupError):
             os.kill(init.pid, signal.SIGKILL)

@@ -65,6 +65,7 @@ def launch(cloud: Cloud, progress: Progress) -> bool:
     """Make the namespaces with the supervisor in them, unless they are there. True if they are new."""
     if namespaces.find(cloud):
         return False
+    namespaces.destroy(cloud)  # one that is still ending
     if schemas.wipe_without_database(cloud):
         progress.say("the database is gone (a reboot?): the cloud starts empty")
     if not cloud.options.isolated:
