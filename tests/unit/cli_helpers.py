@@ -96,10 +96,19 @@ class Command:
             status = int(exc.code or 0)
         return Ran(status, out.getvalue(), err.getvalue())
 
-    def start(self, *argv: str) -> subprocess.Popen[str]:
-        """Run it in a process of its own."""
+    def start(self, *argv: str, slow: float = 0) -> subprocess.Popen[str]:
+        """Run it in a process of its own.
+
+        :param slow: so many seconds pass in each resource's ``on_main`` when protecting.
+        """
+        code = (
+            "import sys, time; from refloat.cli.main import main\n"
+            "from refloat.resources.noop.plugin import NoopProtect\n"
+            f"NoopProtect.on_main = lambda self, context: time.sleep({slow}) or {{'name': 'x'}}\n"
+            "sys.exit(main(sys.argv[1:]))"
+        )
         return subprocess.Popen(
-            [sys.executable, "-m", "refloat.cli.main", *argv],
+            [sys.executable, *(["-c", code] if slow else ["-m", "refloat.cli.main"]), *argv],
             env=self.environ,
             cwd=self.home,
             stdout=subprocess.PIPE,

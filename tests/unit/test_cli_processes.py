@@ -13,8 +13,9 @@ from collections.abc import Callable
 import pytest
 from cli_helpers import Command, Ran
 
-SIZE = 1500
-"""So many resources keep it busy for some seconds."""
+SIZE = 64
+SLOW = 1.5
+"""Seconds in each resource, of which 16 are worked on at once."""
 
 
 @pytest.fixture
@@ -39,10 +40,12 @@ def operation(refloat: Command) -> dict[str, str]:
 
 
 def running(refloat: Command) -> bool:
+    """Whether it is in the middle of its work."""
     now = operation(refloat)
     if now["state"] != "running":
         return False
-    return int(refloat("operation", "show", now["id"], "-f", "json").json["steps_done"]) > 0
+    shown = refloat("operation", "show", now["id"], "-f", "json").json
+    return any("working" in text for text in shown["running"])
 
 
 def ended(process: subprocess.Popen[str]) -> Ran:
@@ -52,7 +55,7 @@ def ended(process: subprocess.Popen[str]) -> Ran:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_cleanly_and_says_how_to_go_on(busy: Command, number: int) -> None:
-    process = busy.start("protect", "big", "-f", "json")
+    process = busy.start("protect", "big", "-f", "json", slow=SLOW)
     until(lambda: running(busy))
     process.send_signal(number)
     ran = ended(process)
@@ -71,18 +74,7 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(busy: Command, number: int
 
 
 def test_a_second_signal_leaves_at_once(busy: Command) -> None:
-    code = (
-        "import sys, time; from refloat.resources.noop import plugin\n"
-        "plugin.NoopProtect.on_main = lambda self, context: time.sleep(300)\n"
-        "from refloat.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "protect", "big"],
-        env=busy.environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = busy.start("protect", "big", slow=300)
     until(lambda: running(busy))
     process.send_signal(signal.SIGINT)
     time.sleep(2)
@@ -100,7 +92,7 @@ def test_a_second_signal_leaves_at_once(busy: Command) -> None:
 
 
 def test_a_killed_one_is_interrupted_and_resumes(busy: Command) -> None:
-    process = busy.start("protect", "big")
+    process = busy.start("protect", "big", slow=SLOW)
     until(lambda: running(busy))
     process.kill()
     ended(process)
@@ -130,7 +122,7 @@ def test_no_wait_goes_on_without_us(busy: Command) -> None:
 
 
 def test_another_process_cancels(busy: Command) -> None:
-    process = busy.start("protect", "big", "-f", "json")
+    process = busy.start("protect", "big", "-f", "json", slow=SLOW)
     until(lambda: running(busy))
     identity = operation(busy)["id"]
     cancelled = busy("operation", "cancel", identity, "-f", "json")

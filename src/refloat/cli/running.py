@@ -38,19 +38,19 @@ class Stopped(KeyboardInterrupt):
 
 
 class Interrupts:
-    """While it is open, the first signal is noted, the second ends the process.
+    """While it is open, the first signal is noted, the second ends the process; so it is ever after a first.
 
     :param last_words: what the second says; it must not wait for anything.
     """
 
     def __init__(self, last_words: Callable[[], str]) -> None:
         self.asked = threading.Event()
-        self._last_words = last_words
+        self.last_words = last_words
         self._before: dict[int, Any] = {}
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self.asked.is_set():
-            leave(self._last_words())
+            leave(self.last_words())
         self.asked.set()
 
     def __enter__(self) -> Interrupts:
@@ -61,13 +61,16 @@ class Interrupts:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        if self.asked.is_set():
+            return
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
 
 def leave(last_words: str) -> NoReturn:
     """End this process now; whatever it runs is then interrupted."""
-    os.write(2, f"\n{last_words}\n".encode())
+    with contextlib.suppress(OSError):
+        os.write(2, f"\n{last_words}\n".encode())
     os._exit(INTERRUPTED)
 
 
@@ -106,15 +109,16 @@ class Runner:
                     update()
                     with contextlib.suppress(TimeoutError):
                         return refloat.wait(identity, _TICK)
-            return self._stop(refloat, identity)
+            return self._stop(refloat, identity, interrupts)
 
-    def _stop(self, refloat: Refloat, identity: str) -> Operation:
+    def _stop(self, refloat: Refloat, identity: str, interrupts: Interrupts) -> Operation:
         self._tell("\nStopping: what runs comes to its end. Ctrl-C again leaves at once.")
         refloat.stop(identity)
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             with contextlib.suppress(TimeoutError):
                 operation = refloat.wait(identity, _TICK)
+                interrupts.last_words = str
                 if operation.state != "parked":
                     return operation  # it came to its end before it could be stopped
                 self._tell(f"Stopped operation {identity}.\n{how_to_go_on(identity)}")
