@@ -1,4 +1,4 @@
-"""Fixtures for all tests: a private PostgreSQL server."""
+"""Fixtures for all tests: a private PostgreSQL server; which tests need a cloud, and whether there is one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,45 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+
+FULLSTACK = Path(__file__).parent / "fullstack"
+NO_CLOUD = "not run: no cloud here ({})"
+
+
+def no_cloud() -> str:
+    """Why tests that need a cloud cannot be run; empty when they can."""
+    if told := os.environ.get("REFLOAT_NO_CLOUD"):
+        return told
+    named = os.environ.get("OS_CLIENT_CONFIG_FILE", "")
+    if not Path(named).is_file():
+        return "run them in a devcloud: tests/run, or devcloud exec -- pytest"
+    return ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without a cloud, leave out what needs one, and say so."""
+    reason = no_cloud()
+    for item in items:
+        if FULLSTACK in item.path.parents:
+            item.add_marker(pytest.mark.cloud)
+        if reason and item.get_closest_marker("cloud"):
+            item.add_marker(pytest.mark.skip(reason=NO_CLOUD.format(reason)))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Tests that need a cloud and were not run are no footnote."""
+    yield
+    prefix = NO_CLOUD.partition("(")[0]
+    missed = [r for r in terminalreporter.stats.get("skipped", []) if prefix in str(r.longrepr)]
+    if missed:
+        terminalreporter.write_line(
+            f"NOT RUN: {len(missed)} tests that need a real OpenStack. Nothing is known about them. "
+            f"Reason: {no_cloud()}",
+            yellow=True,
+            bold=True,
+        )
 
 
 @pytest.fixture(scope="session")
