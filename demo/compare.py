@@ -36,9 +36,9 @@ class Row:
     @property
     def verdict(self) -> str:
         """In a word."""
-        if not self.promised:
-            return "new"
-        return "equal" if self.equal else "DIFFERENT"
+        if self.equal:
+            return "equal"
+        return "DIFFERENT" if self.promised else "new"
 
 
 def compare(before: Description, after: Description) -> list[Row]:

@@ -16,7 +16,7 @@ from demo.guests import Spoken
 Description = Mapping[str, Mapping[str, Any]]
 """For each resource (``server web``) its attributes."""
 
-NEW_BY_NATURE = frozenset({"id", "image", "port ids"})
+NEW_BY_NATURE = frozenset({"id", "image", "port ids", "boots"})
 """Attributes that a new resource cannot share with the old; told, never promised."""
 
 
@@ -47,10 +47,12 @@ class Describer:
             result[f"volume {spec.name}"] = self._volume(spec.name)
         for short in SERVERS:
             result[f"server {short}"] = self._server(short, spoken[short].macs if short in spoken else ())
-            result[f"floating ips of {short}"] = self._addresses(short)
+            if addresses := self._addresses(short):
+                result[f"floating ips of {short}"] = addresses
         for short, said in spoken.items():
             result[f"guest {short}"] = {
                 "marker": said.marker,
+                "boots": said.boots,
                 "addresses": said.addresses,
                 "uuid is the server's": said.uuid == find_server(self.cloud, self.app.name(short)).id,
             }
@@ -242,6 +244,8 @@ class Describer:
             ),
             key=lambda ip: str(ip.floating_ip_address),
         )
+        if not found:
+            return {}
         return {
             "addresses": [ip.floating_ip_address for ip in found],
             "inside": [ip.fixed_ip_address for ip in found],
