@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 from hookrig import Rig
-from netbench import ADDRESS, NetBench
+from netbench import ADDRESS, GROUP, NETWORK, ROUTER, NetBench
 
 from refloat.cloud import Cloud
 from refloat.graph import Resource, ResourceKey
+from refloat.operations.discovery import Discovery
+from refloat.resources.base import PlanContext, Planned
+from refloat.resources.networking import SERVER
 
 
 @pytest.fixture
@@ -73,3 +76,48 @@ def test_the_same_address_under_another_id_is_used(bench: NetBench, rig: Rig) ->
     rig.graph = type(rig.graph)()
     rig.graph.add(Resource(*moved))
     assert rig.plan().planned[moved].new_id == address.id
+
+
+@pytest.mark.timeout(600)
+def test_an_address_is_left_to_a_living_server_and_taken_from_a_lost_one(bench: NetBench, rig: Rig) -> None:
+    neutron, cloud = bench.neutron, rig.cloud
+    network = neutron.create_network(name=bench.name)
+    subnet = neutron.create_subnet(network_id=network.id, cidr="10.79.0.0/24", ip_version=4)
+    router = neutron.create_router(name=bench.name, external_gateway_info={"network_id": bench.public.id})
+    neutron.add_interface_to_router(router, subnet=subnet.id)
+    port = neutron.create_port(network_id=network.id)
+    address = neutron.create_ip(floating_network_id=bench.public.id, port_id=port.id, description=bench.name)
+    image = next(image for image in cloud.image.images() if image.name == "guest")
+    flavor = next(flavor for flavor in cloud.compute.flavors() if flavor.name == "tiny")
+    server = cloud.compute.create_server(
+        name=bench.name, flavor_id=flavor.id, image_id=image.id, networks=[{"port": port.id}]
+    )
+    try:
+        cloud.wait("server", server.id, ("active",), timeout=300).result()
+        graph = Discovery(cloud).graph([Resource(SERVER, server.id, server.name)])
+        key = ResourceKey(ADDRESS, address.id)
+        assert {node.type for node in graph.children(ResourceKey(SERVER, server.id))} >= {
+            ADDRESS,
+            NETWORK,
+            ROUTER,
+            GROUP,
+        }
+        rig.protect(graph[key])
+        rig.graph = graph.only([key, ResourceKey(SERVER, server.id)])
+
+        def planned() -> Planned:
+            context = PlanContext(
+                graph[key], rig.sections[key], graph, {}, cloud, lambda _key: None, cloud.list
+            )
+            return rig.plugins[ADDRESS].plan_restore(context)
+
+        beside = planned()
+        assert beside.action == "create"
+        assert f"in use by server {bench.name}" in beside.conflicts[0]
+    finally:
+        cloud.compute.delete_server(server)
+        cloud.wait_gone("server", server.id, timeout=300).result()
+    # The port outlives its server when it was made by hand, and still holds the address.
+    assert planned().action == "reuse"
+    neutron.delete_port(port)
+    assert planned().action == "reuse"

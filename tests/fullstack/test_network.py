@@ -195,3 +195,34 @@ def test_a_subnet_in_the_way_is_said_beforehand(bench: NetBench, rig: Rig) -> No
     with pytest.raises(Impossible, match="overlaps"):
         rig.restore()
     assert rig.plan({NETWORK: {"duplicate": True}}).problems == ()
+
+
+def test_grants_and_pools_come_back_and_a_smaller_mtu_is_told(bench: NetBench, rig: Rig) -> None:
+    neutron = bench.neutron
+    pool = neutron.create_subnet_pool(name=bench.name, prefixes=["10.77.0.0/16"], default_prefix_length=24)
+    try:
+        network = neutron.create_network(name=bench.name)
+        neutron.create_subnet(network_id=network.id, subnetpool_id=pool.id, ip_version=4)
+        grant = {"action": "access_as_shared", "target_project_id": "0" * 32}
+        neutron.create_rbac_policy(
+            object_type="network",
+            object_id=network.id,
+            action=grant["action"],
+            target_tenant=grant["target_project_id"],
+        )
+        rig.protect(Resource(NETWORK, network.id, network.name))
+        beside = rig.plan({NETWORK: {"duplicate": True}}).planned[ResourceKey(NETWORK, network.id)]
+        assert "without the pool" in beside.conflicts[0]
+        neutron.delete_network(network)
+        # As if it came from a cloud with larger frames.
+        rig.sections[ResourceKey(NETWORK, network.id)]["mtu"] = 60000
+        restored = rig.restore()
+        told = restored[NETWORK, network.id]["reason"]
+        assert told.startswith("this cloud's networks allow an MTU of")
+        now = again(rig, restored)[ResourceKey(NETWORK, network.id)]
+        assert now["rbac_policies"] == [grant]
+        assert now["subnets"][0]["subnetpool_id"] == pool.id
+        rig.undo()
+    finally:
+        bench.wipe()
+        neutron.delete_subnet_pool(pool)

@@ -17,6 +17,7 @@ from openstack.network.v2 import (
 )
 
 from refloat.cloud import Cloud
+from refloat.errors import NotFound
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.resources.base import PlanContext, Planned, ProtectionPlugin
 from refloat.resources.options import settle
@@ -81,6 +82,12 @@ class FakeCloud:
 
     def list(self, kind: str) -> list[Any]:
         return self.lists.get(kind, [])
+
+    def get(self, kind: str, identity: str) -> Any:
+        found = self.find(kind, identity)
+        if found is None:
+            raise NotFound(f"no {kind} {identity}")
+        return found
 
     def find(self, kind: str, identity: str) -> Any | None:
         everything = [*self.list(kind), *(found for other, found in self.others if other == kind)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from refloat.cloud import Cloud, explained
@@ -20,7 +20,8 @@ def network_section(network: Any, subnets: Iterable[Any], ports: Iterable[Any]) 
 
     :param ports: those in the network, or more.
     """
-    in_order = sorted(subnets, key=lambda subnet: (str(subnet.created_at), str(subnet.id)))
+    # Neutron keeps no order; this one is the same after a restore, which ids and dates are not.
+    in_order = sorted(subnets, key=lambda subnet: (subnet.ip_version, ip_network(subnet.cidr)))
     section = picked(wire(network), NETWORK_FIELDS)
     section["id"] = str(network.id)
     # Absent, none and false all mean that the original is not special in these.

@@ -21,7 +21,8 @@ def router_section(
     :param names: names of networks by id, as far as known.
     """
     mine = [p for p in ports if p.device_id == router.id and p.device_owner in INTERFACE_OWNERS]
-    mine.sort(key=lambda port: (str(port.created_at), str(port.id)))
+    # Neutron keeps no order; this one is the same after a restore, which ids and dates are not.
+    mine.sort(key=lambda port: sorted(fixed["ip_address"] for fixed in port.fixed_ips))
     section = picked(wire(router), ROUTER_FIELDS)
     section["id"] = str(router.id)
     section["availability_zone_hints"] = list(section["availability_zone_hints"] or ())
