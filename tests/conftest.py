@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-
 FULLSTACK = Path(__file__).parent / "fullstack"
 NO_CLOUD = "not run: no cloud here ({})"
 
