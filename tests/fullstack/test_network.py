@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -84,6 +85,7 @@ def build(bench: NetBench) -> tuple[Any, Any, Any]:
 
 def unchosen(section: dict[str, Any]) -> dict[str, Any]:
     """A router's section without what Neutron chooses, as the restore plan says."""
+    section = deepcopy(section)
     section["gateway"]["addresses"] = []
     for interface in section["interfaces"]:
         interface["port_id"] = ""
