@@ -14,9 +14,6 @@ from refloat.resources.server.plan_cards import FLOATING_IP, SECURITY_GROUP
 
 _TAKEN = 409
 
-_FOR_OWNERS = {"allowed_address_pairs": [], "is_port_security_enabled": True}
-"""What only the owner of a network may set, and what it is by itself."""
-
 
 def make_port(context: HookContext, place: int, decision: Mapping[str, Any], port: Mapping[str, Any]) -> str:
     """Make the port of one card, or use the one that is still there; returns its id."""
@@ -25,18 +22,13 @@ def make_port(context: HookContext, place: int, decision: Mapping[str, Any], por
 
     def create(marker: Marker) -> Any:
         body = _body(context, decision, port) | {"description": marker.text}
-        what = f"create the port of card {place}"
-        try:
-            with explained(what, context.resource):
-                return context.cloud.network.create_port(**body)
-        except CloudError as exc:
-            if status_of(exc) != _TAKEN:
-                raise
-        # An address was taken since the restore was planned: another is better than none; it is told.
-        body.pop("mac_address", None)
-        body["fixed_ips"] = [{"subnet_id": fixed["subnet_id"]} for fixed in body.get("fixed_ips", ())]
-        with explained(what, context.resource):
-            return context.cloud.network.create_port(**body)
+        for attempt in (body, _anywhere(body)):
+            try:
+                return _create(context, place, attempt)
+            except CloudError as exc:
+                if status_of(exc) != _TAKEN:
+                    raise
+        return _create(context, place, {**_anywhere(body), "mac_address": None})
 
     port_id = context.ensure("port", f"port-{place}", create)
     with explained(f"set up the port of card {place}", context.resource):
@@ -44,6 +36,20 @@ def make_port(context: HookContext, place: int, decision: Mapping[str, Any], por
         if port.get("tags"):
             context.cloud.network.set_tags(context.cloud.network.get_port(port_id), list(port["tags"]))
     return port_id
+
+
+def _create(context: HookContext, place: int, body: Mapping[str, Any]) -> Any:
+    with explained(f"create the port of card {place}", context.resource):
+        return context.cloud.network.create_port(**{k: v for k, v in body.items() if v is not None})
+
+
+def _anywhere(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The same port at any addresses of its subnets.
+
+    Somebody may have taken an address since the restore was planned: another is better than none; it is told.
+    """
+    fixed_ips = body["fixed_ips"]
+    return {**body, "fixed_ips": fixed_ips and [{"subnet_id": fixed["subnet_id"]} for fixed in fixed_ips]}
 
 
 def not_as_planned(context: HookContext, decision: Mapping[str, Any], port_id: str) -> str:
@@ -59,40 +65,43 @@ def not_as_planned(context: HookContext, decision: Mapping[str, Any], port_id: s
 
 
 def _body(context: HookContext, decision: Mapping[str, Any], port: Mapping[str, Any]) -> dict[str, Any]:
-    body: dict[str, Any] = {
+    """What Neutron is asked for; None: nothing is."""
+    fixed_ips = [
+        {"subnet_id": new_or_same(context, SUBNET, fixed["subnet"])}
+        | ({"ip_address": fixed["ip_address"]} if fixed["ip_address"] else {})
+        for fixed in decision["fixed_ips"]
+    ]
+    vnic_type = port.get("vnic_type", "normal")
+    return {
         "network_id": decision["network"] or new_or_same(context, NETWORK, port["network_id"]),
         "name": port.get("name") or "",
         "is_admin_state_up": port.get("is_admin_state_up", True),
+        "mac_address": decision["mac_address"],
+        "fixed_ips": fixed_ips or None,
+        "security_group_ids": _groups(context, decision, port),
+        "qos_policy_id": decision["qos_policy_id"],
+        "binding_vnic_type": vnic_type if vnic_type != "normal" else None,
+        "propagate_uplink_status": port.get("propagate_uplink_status"),
+        **{name: port.get(name) or None for name in ("extra_dhcp_opts", "dns_name", "dns_domain")},
+        **(_for_owners(port) if decision["owned"] else {}),
     }
-    if decision["mac_address"]:
-        body["mac_address"] = decision["mac_address"]
-    if decision["fixed_ips"]:
-        body["fixed_ips"] = [
-            {"subnet_id": new_or_same(context, SUBNET, fixed["subnet"])}
-            | ({"ip_address": fixed["ip_address"]} if fixed["ip_address"] else {})
-            for fixed in decision["fixed_ips"]
-        ]
-    secured = port.get("is_port_security_enabled") is not False or not decision["owned"]
-    if secured and port.get("security_group_ids") is not None:
-        body["security_group_ids"] = [
-            new_or_same(context, SECURITY_GROUP, group) for group in decision["security_groups"]
-        ]
-    if decision["owned"]:
-        body |= {
-            name: port[name]
-            for name, usual in _FOR_OWNERS.items()
-            if port.get(name) is not None and port[name] != usual
-        }
-        if not secured:
-            body["security_group_ids"] = []
-    for name in ("extra_dhcp_opts", "dns_name", "dns_domain"):
-        if port.get(name):
-            body[name] = port[name]
-    if decision["qos_policy_id"]:
-        body["qos_policy_id"] = decision["qos_policy_id"]
-    if port.get("vnic_type", "normal") != "normal":
-        body["binding_vnic_type"] = port["vnic_type"]
-    return body
+
+
+def _groups(context: HookContext, decision: Mapping[str, Any], port: Mapping[str, Any]) -> list[str] | None:
+    if port.get("is_port_security_enabled") is False:
+        # A card that has to be secured now, and was not, gets the default group.
+        return [] if decision["owned"] else None
+    if port.get("security_group_ids") is None:
+        return None
+    return [new_or_same(context, SECURITY_GROUP, group) for group in decision["security_groups"]]
+
+
+def _for_owners(port: Mapping[str, Any]) -> dict[str, Any]:
+    """What only the owner of a network may set."""
+    return {
+        "allowed_address_pairs": port.get("allowed_address_pairs") or None,
+        "is_port_security_enabled": port.get("is_port_security_enabled"),
+    }
 
 
 def lead_floating_ips(

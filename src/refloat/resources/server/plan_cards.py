@@ -33,6 +33,7 @@ class CardsPlanner:
         self._verdict = verdict
         self._cloud = context.cloud
         self._holders = Holders(context)
+        self._keep = bool(context.parameters.get("keep_addresses", True))
 
     def plan(self) -> None:
         """Decide for every card, in their order."""
@@ -92,7 +93,7 @@ class CardsPlanner:
             )
             return {"source": port["id"], "reuse": ""}
         network = None if place.fresh else self._network(place.id)
-        if network is not None:
+        if network is not None and self._keep:
             still = self._free_original(port, network)
             if still is not None:
                 return self._reused(port, still)
@@ -129,7 +130,7 @@ class CardsPlanner:
         :param subnets: those of the network that there will be, by their old ids.
         """
         owned = network is None or self._may_choose(network)
-        keep = bool(self._context.parameters.get("keep_addresses", True))
+        keep = self._keep
         decision: dict[str, Any] = {
             "source": port["id"],
             "reuse": "",

@@ -33,7 +33,10 @@ class ServerRestore(Hooks):
         server_id = context.ensure("server", "server", create)
         # It may have been switched off already when this is run again.
         server = yield cloud.wait(
-            "server", server_id, ("ACTIVE", "SHUTOFF"), text=f"server {server_id} to be built"
+            "server",
+            server_id,
+            ("ACTIVE", "SHUTOFF"),
+            text=f"server {context.planned.name} ({server_id}) to be built",
         )
         if not (section["locked"] and server.is_locked):
             with explained(f"set up the server {context.planned.name}", context.resource):
