@@ -272,6 +272,7 @@ def test_an_image_booted_server_comes_back_with_everything(bench: Bench) -> None
 
     rig = bench.rig()
     rig.protect(ServerProtectable(cloud).show(server.id))
+    bench.made += [(entry.kind, entry.id) for entry in rig.journal.entries()]
     key = ResourceKey(TYPE, server.id)
     before = rig.sections[key]
     kinds = {node.type.rpartition(":")[2] for node in rig.graph}
