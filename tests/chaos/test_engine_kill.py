@@ -254,6 +254,15 @@ def test_of_two_that_resume_at_once_one_wins(site: Site) -> None:
     assert Counter(p for _, p in site.log())["finish"] == 1
 
 
+@pytest.fixture
+def _ctrl_c() -> Iterator[None]:
+    """Ctrl-C as in a terminal: a run in the background inherits that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 def test_ctrl_c_interrupts_a_wait(site: Site) -> None:
     site.hold("mid")
     with site.engine() as engine:
