@@ -7,6 +7,7 @@ this folder that do not change it. The test that deletes and restores it comes l
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,10 +109,11 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
 
 @pytest.fixture(scope="session")
 def checkpoint(built: Built, command: Command, member: Any) -> Iterator[str]:
-    """A checkpoint of the whole project."""
+    """A checkpoint of the whole project. Refloat's memory is lost right after: all tests work from the bank."""
     command.run("plan", "create", "everything", "--resource", f"project={member.current_project_id}")
     made = command.json("protect", "everything")
     assert made["status"] == "available"
+    shutil.rmtree(command.state)
     yield str(made["id"])
     command.run("checkpoint", "delete", str(made["id"]))
 

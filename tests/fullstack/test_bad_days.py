@@ -162,8 +162,8 @@ def _changed_clouds(command: Command, **changes: Any) -> dict[str, str]:
 def test_wrong_credentials(fresh: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in _changed_clouds(fresh, auth={"password": "wrong"}).items():
         monkeypatch.setenv(name, value)
-    refused(fresh.answer("protectable", "list", "server"), "demo", request_id=True)
-    refused(fresh.answer("plan", "create", "p", "--resource", "server=web"), "demo", request_id=True)
+    refused(fresh.answer("protectable", "list", "server"), "credentials in clouds.yaml", request_id=True)
+    refused(fresh.answer("plan", "create", "p", "--resource", "server=web"), "credentials", request_id=True)
 
 
 @pytest.mark.usefixtures("tidy")
@@ -212,7 +212,7 @@ def test_a_flavor_that_is_deleted_between_plan_and_create(
         answer = _end(running)
     finally:
         admin.compute.create_flavor(name=web_flavor, ram=128, disk=1, vcpus=1)
-    refused(answer, built.app.name("web"), "flavor", request_id=True)
+    refused(answer, built.app.name("web"), "Flavor", request_id=True)
 
 
 @pytest.mark.usefixtures("tidy")
@@ -278,7 +278,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_bank_disk(fresh: Command, small_disk: Path, image: Any) -> None:
     assert fresh.bank == small_disk
     fresh.run("plan", "create", "image", "--resource", f"image={image.id}")
-    refused(fresh.answer("protect", "image"), "No space left")
+    refused(fresh.answer("protect", "image"), "the bank is full", str(fresh.bank))
     assert fresh.json("checkpoint", "list") == []
     left = [path for path in small_disk.rglob("*") if path.is_file() and path.stat().st_size > 2**16]
     assert left == []
@@ -292,19 +292,17 @@ def test_a_checkpoint_damaged_by_hand(fresh: Command, image: Any, member: Any) -
     shutil.copytree(fresh.bank, pristine)
     before = inventory(member)
     files = sorted(path.relative_to(pristine) for path in pristine.rglob("*") if path.is_file())
-    assert len(files) >= 3
-    for damaged in files:
+    pack = next(path for path in files if path.suffix == ".pack")
+    (manifest,) = (path for path in files if identity in path.name or identity in path.parts)
+    for damaged in (pack, manifest):
         shutil.rmtree(fresh.bank)
         shutil.copytree(pristine, fresh.bank)
         data = bytearray((fresh.bank / damaged).read_bytes())
         data[len(data) // 2] ^= 0x40
         (fresh.bank / damaged).chmod(0o600)
         (fresh.bank / damaged).write_bytes(data)
-        if fresh.answer("verify", identity).status:
-            answer = fresh.answer("restore", identity, "--parameter", "image:restore_name=again")
-            assert answer.status, damaged
-            assert "Traceback" not in answer.stderr
-            assert "should not happen" not in answer.stderr
+        refused(fresh.answer("verify", identity), "")
+        refused(fresh.answer("restore", identity, "--parameter", "image:restore_name=again"), "damaged")
         assert difference(before, inventory(member)) == [], damaged
     shutil.rmtree(fresh.bank)
     shutil.copytree(pristine, fresh.bank)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,14 +26,15 @@ PROMISED = {
 DISKS = ("web vda", "web vdb", "db vda", "db vdb", "db vdc")
 
 
-def test_what_comes_back_is_what_was_lost(built: Built, member: Any, manager: Any, tmp_path: Path) -> None:
+def test_what_comes_back_is_what_was_lost(
+    built: Built, command: Command, checkpoint: str, member: Any, manager: Any
+) -> None:
     told: list[str] = []
-    job = MainJob(member, manager, Command(tmp_path, "demo"), "demo-manager", built.app, say=told.append)
-    # other tests' checkpoints may keep backups in the project
-    now = inventory(member)
-    job.empty, job.whole = {**built.empty, "backups": now["backups"]}, now
+    job = MainJob(member, manager, command, "demo-manager", built.app, say=told.append)
+    # the checkpoint is there already, and stays
+    job.empty = {**built.empty, "backups": inventory(member)["backups"]}
     job.before = built.description
-    job.protect()
+    job.checkpoint = checkpoint
     job.lose()
     job.plan_restore()
     job.restore()
@@ -47,5 +47,6 @@ def test_what_comes_back_is_what_was_lost(built: Built, member: Any, manager: An
         assert {f"contents of {disk}" for disk in DISKS} <= {name for name, _ in compared}
         assert any("only a project manager may" in line for line in told)
     finally:
+        job.checkpoint = ""
         job.clean_up()
     assert job.problems == []

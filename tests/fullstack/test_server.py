@@ -63,7 +63,8 @@ class Bench:
             "flavor_id": self.flavor.id,
             "networks": [{"port": port.id} for port in ports] or "none",
         }
-        server = self.keep("server", self.cloud.compute.create_server(**(body | fields)))
+        wanted = {name: value for name, value in (body | fields).items() if value is not None}
+        server = self.keep("server", self.cloud.compute.create_server(**wanted))
         return self.cloud.wait("server", server.id, ("ACTIVE",), timeout=WAIT).result()
 
     def alone(self, server_id: str) -> tuple[Rig, ResourceKey]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -66,6 +67,11 @@ def serve_identity() -> ThreadingHTTPServer:
     return server
 
 
+def hear_ctrl_c() -> None:
+    """What a script starts in the background ignores SIGINT, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class Ran:
     """What came of a command."""
@@ -109,6 +115,7 @@ class Command:
         )
         return subprocess.Popen(
             [sys.executable, *(["-c", code] if slow else ["-m", "refloat.cli.main"]), *argv],
+            preexec_fn=hear_ctrl_c,
             env=self.environ,
             cwd=self.home,
             stdout=subprocess.PIPE,

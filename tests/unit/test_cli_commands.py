@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -55,8 +57,6 @@ def test_version(refloat: Command, capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_imports_nothing_slow(refloat: Command) -> None:
     ran = refloat.run("plan", "create", "--help")
     assert ran.status == 0
-    import subprocess
-
     code = (
         "import sys; from refloat.cli.main import main\n"
         "try: main(['--help']); main(['restore', '--help'])\n"
@@ -70,14 +70,32 @@ def test_help_imports_nothing_slow(refloat: Command) -> None:
     assert done.stderr.replace("'yaml'", "").strip() == "[]"
 
 
-def test_completion(refloat: Command) -> None:
-    ran = refloat("complete")
-    assert ran.status == 0
-    assert (
-        "cmds='checkpoint complete help operation plan protect protectable provider restore verify'"
-        in ran.out
-    )
-    assert "--keep-on-failure" in ran.out
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("refloat pro", "protect protectable provider"),
+        ("refloat plan ", "create delete list set show"),
+        ("refloat --os-cloud plan pl", "plan"),
+        ("refloat --os-cloud x restore abc --keep", "--keep-on-failure"),
+        ("refloat protectable show security", "security-group"),
+        ("refloat operation list --os", "--os-cloud"),
+    ],
+)
+def test_completion(refloat: Command, tmp_path: Path, shell: str, line: str, found: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell} here")
+    script = refloat("complete")
+    assert (script.status, script.err) == (0, "")
+    words = [*line.split(), *([""] if line.endswith(" ") else [])]
+    # As bash, and zsh's bashcompinit, call it.
+    array = " ".join(f'"{word}"' for word in words)
+    call = f'COMP_WORDS=({array}); COMP_CWORD={len(words) - 1}; _refloat; echo "${{COMPREPLY[@]}}"'
+    start = "autoload -Uz compinit bashcompinit; compinit -u; bashcompinit; " if shell == "zsh" else ""
+    emulate = "emulate sh\n" if shell == "zsh" else ""
+    (tmp_path / "script").write_text(f"{start}\n{script.out}\n{emulate}{call}\n")
+    done = subprocess.run([shell, f"{tmp_path}/script"], capture_output=True, text=True, timeout=60)
+    assert " ".join(sorted(done.stdout.split())) == found, done.stderr
 
 
 # A first day
@@ -418,8 +436,6 @@ def test_a_damaged_checkpoint(refloat: Command) -> None:
 
 
 def test_state_may_be_lost(refloat: Command) -> None:
-    import shutil
-
     make_plan(refloat)
     checkpoint = protect(refloat)
     shutil.rmtree(refloat.home / "state")
