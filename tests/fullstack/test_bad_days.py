@@ -293,7 +293,7 @@ def test_a_checkpoint_damaged_by_hand(fresh: Command, image: Any, member: Any) -
     before = inventory(member)
     files = sorted(path.relative_to(pristine) for path in pristine.rglob("*") if path.is_file())
     pack = next(path for path in files if path.suffix == ".pack")
-    (manifest,) = (path for path in files if identity in path.name or identity in path.parts)
+    (manifest,) = (path for path in files if path.parent.name == "checkpoints")
     for damaged in (pack, manifest):
         shutil.rmtree(fresh.bank)
         shutil.copytree(pristine, fresh.bank)

@@ -76,7 +76,7 @@ def test_help_imports_nothing_slow(refloat: Command) -> None:
     [
         ("refloat pro", "protect protectable provider"),
         ("refloat plan ", "create delete list set show"),
-        ("refloat --os-cloud plan pl", "plan"),
+        ("refloat --os-cloud demo pl", "plan"),
         ("refloat --os-cloud x restore abc --keep", "--keep-on-failure"),
         ("refloat protectable show security", "security-group"),
         ("refloat operation list --os", "--os-cloud"),
@@ -92,7 +92,7 @@ def test_completion(refloat: Command, tmp_path: Path, shell: str, line: str, fou
     array = " ".join(f'"{word}"' for word in words)
     call = f'COMP_WORDS=({array}); COMP_CWORD={len(words) - 1}; _refloat; echo "${{COMPREPLY[@]}}"'
     start = "autoload -Uz compinit bashcompinit; compinit -u; bashcompinit; " if shell == "zsh" else ""
-    emulate = "emulate sh\n" if shell == "zsh" else ""
+    emulate = "emulate sh; setopt kshglob noshglob braceexpand\n" if shell == "zsh" else ""
     (tmp_path / "script").write_text(f"{start}\n{script.out}\n{emulate}{call}\n")
     done = subprocess.run([shell, f"{tmp_path}/script"], capture_output=True, text=True, timeout=60)
     assert " ".join(sorted(done.stdout.split())) == found, done.stderr
