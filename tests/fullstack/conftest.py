@@ -109,7 +109,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
 
 @pytest.fixture(scope="session")
 def checkpoint(built: Built, command: Command, member: Any) -> Iterator[str]:
-    """A checkpoint of the whole project. Refloat's memory is lost right after: all tests work from the bank."""
+    """A checkpoint of the whole project. Refloat forgets right after: all tests work from the bank."""
     command.run("plan", "create", "everything", "--resource", f"project={member.current_project_id}")
     made = command.json("protect", "everything")
     assert made["status"] == "available"

@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from cliff._argparse import ArgumentParser
@@ -81,6 +81,9 @@ class RefloatApp(App):
             deferred_help=True,
         )
         self.command_manager.add_command("help", HelpCommand)
+        # Cliff brings one too, for bash with bash-completion only.
+        own = EntryPoint("complete", "refloat.cli.complete:Complete", "refloat.cli")
+        self.command_manager.commands["complete"] = own
 
     def build_option_parser(
         self, description: str | None, version: str | None, argparse_kwargs: dict[str, Any] | None = None
