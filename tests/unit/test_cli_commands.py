@@ -95,7 +95,10 @@ def test_completion(refloat: Command, tmp_path: Path, shell: str, line: str, fou
     emulate = "emulate sh; setopt kshglob noshglob braceexpand\n" if shell == "zsh" else ""
     (tmp_path / "script").write_text(f"{start}\n{script.out}\n{emulate}{call}\n")
     done = subprocess.run([shell, f"{tmp_path}/script"], capture_output=True, text=True, timeout=60)
-    assert " ".join(sorted(done.stdout.split())) == found, done.stderr
+    offered = done.stdout.split()
+    if shell == "zsh":  # which itself chooses from what it is offered
+        offered = [word for word in offered if word.startswith(words[-1])]
+    assert " ".join(sorted(set(offered))) == found, done.stderr
 
 
 # A first day
