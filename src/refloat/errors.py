@@ -46,7 +46,7 @@ class RefloatError(Exception):
             text = f"{self.resource}: {text}"
         if self.reason and self.reason not in text:
             text = f"{text}: {self.reason}"
-        if self.request_id:
+        if self.request_id and self.request_id not in text:
             text = f"{text} (request id {self.request_id})"
         if self.left_behind:
             text = f"{text}. Left behind: {self.left_behind}"
