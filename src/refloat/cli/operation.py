@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from refloat.cli.base import Lister, ShowOne
 from refloat.cli.operations import OperationCommand, result_of
-from refloat.cli.output import Bytes, Items, Time
+from refloat.cli.output import Bytes, Created, Items, Time
 from refloat.cli.progress import standing_of
 from refloat.cli.running import Runner, error_of, how_to_go_on
 
@@ -71,7 +71,7 @@ class ShowOperation(ShowOne):
             found["running"] = Items(list(standing_of(snapshot).active))
             found["attempt"] = snapshot.attempt
             found["run_by"] = snapshot.owner
-        found["created"] = Items(created)
+        found["created"] = Created(created)
         result = result_of(view)
         if "resources" in result:
             found["resources"] = result["resources"]

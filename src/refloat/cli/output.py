@@ -34,6 +34,17 @@ class Resources(FormattableColumn[Sequence[Line]]):
         return "\n".join([*lines, f"and {more} more; -f json has all of them"] if more else lines)
 
 
+class Created(FormattableColumn[Sequence[Line]]):
+    """What an operation has created in the cloud: a thing in a line."""
+
+    def human_readable(self) -> str:
+        """A thing in a line."""
+        return "\n".join(
+            f"{item['kind'].replace('_', ' ')} {item['id'] or '(intended)'} for {item['for']}"
+            for item in self._value
+        )
+
+
 class Time(FormattableColumn[str]):
     """A time: in UTC for programs, in the user's time zone for people."""
 
@@ -70,7 +81,7 @@ def resource_line(item: Line) -> str:
     identity = item.get("id") or item.get("source_id") or item.get("select")
     if identity and identity != item.get("name"):
         text += f" ({identity})"
-    if item.get("new_id"):
+    if item.get("new_id") and item["new_id"] != identity:
         text += f" -> {item['new_id']}"
     if item.get("status"):
         text += f" {item['status']}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from refloat.cli.arguments import PARAMETER_HELP, parse_only, parse_parameters, short_name
@@ -118,21 +118,26 @@ def _resource_text(item: Mapping[str, Any]) -> Iterator[str]:
         line += f" ({item['source_id']})"
     if item["name"] and item["name"] != item["source_name"]:
         line += f" as {item['name']}"
-    if item["new_id"]:
+    if item["new_id"] and item["new_id"] != item["source_id"]:
         line += f": {item['new_id']}"
     yield line
-    if item["reason"]:
+    if item["reason"] and item["reason"] not in item["conflicts"]:
         yield f"          {item['reason']}"
     for conflict in item["conflicts"]:
         yield f"        ! {conflict}"
     if item["action"] == "create":
-        for outcome in item["attributes"]:
-            if outcome["fidelity"] != "exact":
-                yield f"        {_attribute_text(outcome)}"
+        unlike = [outcome for outcome in item["attributes"] if outcome["fidelity"] != "exact"]
+        for outcome in sorted(unlike, key=lambda outcome: _WORST_FIRST.index(outcome["fidelity"])):
+            yield f"        {_attribute_text(outcome, item['conflicts'])}"
 
 
-def _attribute_text(outcome: Mapping[str, Any]) -> str:
+_WORST_FIRST = ("lost", "degraded", "mapped")
+
+
+def _attribute_text(outcome: Mapping[str, Any], conflicts: Sequence[str]) -> str:
     text = f"{outcome['name']}: {outcome['fidelity']}"
+    if outcome["reason"] in conflicts:
+        return f"{text} (see above)"
     if outcome["fidelity"] == "degraded" and outcome["source"] != outcome["restored"]:
         text += f", {_short(outcome['source'])} becomes {_short(outcome['restored'])}"
     return f"{text} ({outcome['reason']})" if outcome["reason"] else text
