@@ -107,7 +107,7 @@ class Builder:
             external_gateway_info={"network_id": public.id},
         )
         network.set_tags(router, ["demo", "edge"])
-        network.add_interface_to_router(router, subnet_id=self.networks["app-net subnet"].id)
+        network.add_interface_to_router(router, subnet=self.networks["app-net subnet"].id)
         self._public = public
 
     def _create_groups(self) -> None:

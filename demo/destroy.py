@@ -78,7 +78,7 @@ def _delete_router(cloud: Any, router: Any) -> None:
     if router.routes:
         cloud.network.update_router(router, routes=[])
     for port in cloud.network.ports(device_id=router.id, device_owner="network:router_interface"):
-        cloud.network.remove_interface_from_router(router, port_id=port.id)
+        cloud.network.remove_interface_from_router(router, port=port.id)
     cloud.network.delete_router(router.id)
 
 
