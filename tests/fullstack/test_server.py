@@ -12,6 +12,7 @@ from storagerig import Files
 
 from refloat.cloud import Cloud
 from refloat.cloud.removal import removal
+from refloat.errors import CloudError, Impossible, NotFound
 from refloat.graph import Graph, ResourceKey
 from refloat.resources.server.capture import capture
 from refloat.resources.server.protectable import TYPE, ServerProtectable
@@ -262,6 +263,8 @@ def test_an_image_booted_server_comes_back_with_everything(bench: Bench) -> None
         user_data=base64.b64encode(WRITE.encode()).decode(),
         disk_config="MANUAL",
     )
+    # A disk that is plugged in while the system is starting may come before the root disk.
+    console(cloud, server.id, "user-data begin")
     for volume, tag in zip(volumes, ("logs", None), strict=True):
         extra = {"tag": tag} if tag else {}
         compute.create_volume_attachment(
@@ -347,3 +350,106 @@ def test_a_server_alone_comes_back_beside_the_living_one_and_is_undone(bench: Be
     rig.undo()
     assert bench.servers() == {server.id}
     assert bench.ports(front) == {port.id}
+
+
+def test_a_volume_booted_locked_and_stopped_server_comes_back_in_order(bench: Bench) -> None:
+    cloud, compute = bench.cloud, bench.cloud.compute
+    # All three are made from an image, thus bootable: only the order tells which one is the root disk.
+    volumes = [bench.volume(name, image_id=bench.image.id) for name in ("z-root", "m-data", "a-data")]
+    devices = [
+        {
+            "uuid": volume.id,
+            "source_type": "volume",
+            "destination_type": "volume",
+            "boot_index": 0 if place == 0 else -1,
+            "delete_on_termination": place == 1,
+        }
+        | ({"tag": "first-data"} if place == 1 else {})
+        for place, volume in enumerate(volumes)
+    ]
+    front = bench.network("front", "10.84.0.0/24")
+    ports = [bench.port(front, name=name) for name in ("one", "two")]
+    server = bench.server(ports, image_id=None, block_device_mapping=devices)
+    compute.stop_server(server.id)
+    cloud.wait("server", server.id, ("SHUTOFF",)).result()
+    compute.lock_server(server.id, locked_reason="do not touch")
+    rig, key = bench.alone(server.id)
+    before = rig.sections[key]
+    assert [(volume["id"], volume["root"]) for volume in before["volumes"]] == [
+        (volumes[0].id, True),
+        (volumes[1].id, False),
+        (volumes[2].id, False),
+    ]
+    with pytest.raises(Impossible, match=r"z-root.* is in-use"):
+        rig.restore()
+    compute.unlock_server(server.id)
+    compute.update_volume_attachment(
+        server.id, volume=volumes[1].id, volume_id=volumes[1].id, delete_on_termination=False
+    )
+    bench.wipe("server")
+    restored = rig.restore()
+    # The ports were made before the server: Nova left them there, so they are used again.
+    assert [restored["OS::Neutron::Port", port.id]["status"] for port in ports] == ["reused", "reused"]
+    after = capture(cloud, restored[TYPE, server.id]["new_id"])
+    compare(before, after)
+    assert [volume["id"] for volume in after["volumes"]] == [volume.id for volume in volumes]
+    assert (after["status"], after["locked"], after["locked_reason"]) == ("SHUTOFF", True, "do not touch")
+    rig.undo()
+    assert bench.servers() == set()
+
+
+def test_a_restore_that_is_cut_off_makes_nothing_twice(bench: Bench) -> None:
+    cloud = bench.cloud
+    # After the first port was made but not written down; again when it was found; when the second was to be
+    # made; after the server was made but not written down.
+    cuts = (1, 0, 1, 2)
+    front = bench.network("front", "10.85.0.0/24")
+    ports = [bench.port(front, description="mine"), bench.port(front)]
+    server = bench.server(ports, description=None)
+    rig, _key = bench.alone(server.id)
+    restored = rig.restore(cuts=cuts)
+    new_id = restored[TYPE, server.id]["new_id"]
+    assert bench.servers() == {server.id, new_id}
+    after = capture(cloud, new_id)
+    assert after["description"] is None
+    assert [port["description"] for port in after["ports"]] == ["mine", ""]
+    assert len(bench.ports(front)) == 4
+
+
+def test_what_nova_says_is_told(bench: Bench) -> None:
+    cloud = bench.cloud
+    server = bench.server([], metadata={"find": "me"}, tags=["findme"])
+    rig, key = bench.alone(server.id)
+    assert rig.sections[key]["ports"] == []
+    found = ServerProtectable(cloud)
+    assert [resource.id for resource in found.select("tag:findme")] == [server.id]
+    assert [resource.id for resource in found.select("metadata:find=me")] == [server.id]
+    assert found.select("metadata:find=you") == []
+    # Nova refuses what was planned: the flavor is gone by then.
+    plan = rig.plan()
+    plan.planned[key].decisions["flavor"] = "no-such-flavor"  # type: ignore[index]
+    with pytest.raises(CloudError, match=r"create the server .*no-such-flavor.*req-"):
+        rig.restore(plan)
+    bench.wipe("server")
+    with pytest.raises(NotFound, match="read the server"):
+        ServerProtectable(cloud).show(server.id)
+    with pytest.raises(NotFound):
+        capture(cloud, server.id)
+
+
+def test_an_address_that_is_taken_after_planning_becomes_another_and_is_told(bench: Bench) -> None:
+    cloud = bench.cloud
+    front = bench.network("front", "10.86.0.0/24")
+    server = bench.server([bench.port(front, fixed_ips=[{"ip_address": "10.86.0.9"}])])
+    rig, key = bench.alone(server.id)
+    mac = rig.sections[key]["ports"][0]["mac_address"]
+    bench.wipe("server", "port")
+    plan = rig.plan()
+    assert not any("10.86.0.9" in sentence for sentence in plan.planned[key].conflicts)
+    bench.port(front, fixed_ips=[{"ip_address": "10.86.0.9"}])
+    restored = rig.restore(plan)
+    after = capture(cloud, restored[TYPE, server.id]["new_id"])
+    assert after["ports"][0]["mac_address"] == mac
+    assert addresses(after)[0][0] != "10.86.0.9"
+    told = restored["OS::Neutron::Port", rig.sections[key]["ports"][0]["id"]]["reason"]
+    assert "10.86.0.9 was taken after the restore had been planned" in told
