@@ -247,10 +247,9 @@ class Builder:
     def _finish_servers(self) -> None:
         for short in SERVERS:
             wait_for_server(self.cloud, self.servers[short].id)
-        self.cloud.compute.create_volume_attachment(
-            self.servers["web"].id, volume_id=self.volumes["web-data"].id
-        )
-        port = next(iter(self.cloud.network.ports(device_id=self.servers["web"].id)))
+        web = self.servers["web"].id
+        plug(self.cloud, web, self.volumes["web-data"].id)
+        port = next(iter(self.cloud.network.ports(device_id=web)))
         address = self.cloud.network.create_ip(
             floating_network_id=self._public.id, port_id=port.id, description="where customers come"
         )
@@ -267,6 +266,19 @@ def wait_for_server(cloud: Any, identity: str, status: str = "ACTIVE") -> Any:
         return server if server.status == status else None
 
     return wait_for(f"server {identity} to be {status}", ready, SERVER_SECONDS)
+
+
+def plug(cloud: Any, server_id: str, volume_id: str) -> None:
+    """Attach a volume to a running guest, as one that is plugged in later.
+
+    Only once the guest has found its root disk: the other way round it may take the new disk for the first one.
+    """
+    wait_for(
+        f"the guest of server {server_id} to find its root disk",
+        lambda: "GUEST root" in console(cloud, server_id) or None,
+        GUEST_SECONDS,
+    )
+    cloud.compute.create_volume_attachment(server_id, volume_id=volume_id)
 
 
 def find_server(cloud: Any, name: str) -> Any:

@@ -24,7 +24,7 @@ import pytest
 from openstack.exceptions import NotFoundException
 
 from demo.application import Application
-from demo.build import find_server, hear, wait_for_server
+from demo.build import find_server, hear, plug, wait_for_server
 from demo.command import Command
 from demo.guests import user_data
 from demo.inventory import counts, difference, inventory
@@ -66,7 +66,7 @@ class Small:
             user_data=base64.b64encode(user_data(SHORT, {DISK: SIZE * 1024}).encode()).decode(),
         )
         wait_for_server(cloud, server.id)
-        cloud.compute.create_volume_attachment(server.id, volume_id=volume.id)
+        plug(cloud, server.id, volume.id)
 
     def contents(self) -> dict[str, dict[str, str]]:
         """What the guest finds on its disks."""
