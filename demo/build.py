@@ -271,7 +271,7 @@ def wait_for_server(cloud: Any, identity: str, status: str = "ACTIVE") -> Any:
 def plug(cloud: Any, server_id: str, volume_id: str) -> None:
     """Attach a volume to a running guest, as one that is plugged in later.
 
-    Only once the guest has found its root disk: the other way round it may take the new disk for the first one.
+    Only once the guest has found its root disk, or it may take the new disk for the first one.
     """
     wait_for(
         f"the guest of server {server_id} to find its root disk",
