@@ -28,13 +28,23 @@ def no_cloud() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without a cloud, leave out what needs one, and say so."""
+    """Without a cloud, leave out what needs one, and say so.
+
+    Where several processes share the work, one runs the tests of ``fullstack`` in their order, for they
+    use the same project; they take longest, so they come first.
+    """
     reason = no_cloud()
     for item in items:
         if FULLSTACK in item.path.parents:
             item.add_marker(pytest.mark.cloud)
+            item.add_marker(pytest.mark.xdist_group("fullstack"))
+        elif item.get_closest_marker("cloud"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         if reason and item.get_closest_marker("cloud"):
             item.add_marker(pytest.mark.skip(reason=NO_CLOUD.format(reason)))
+    items.sort(
+        key=lambda item: (FULLSTACK not in item.path.parents, item.get_closest_marker("cloud") is None)
+    )
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
