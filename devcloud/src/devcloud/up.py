@@ -158,6 +158,8 @@ def jobs(cloud: Cloud) -> dict[str, tuple[Job, tuple[str, ...]]]:
         f"schema-{project}": (functools.partial(schemas.schema, project=project), ("mariadb",))
         for project in schemas.PROJECTS
     }
+    # keystone's bootstrap reads the keys
+    once["schema-keystone"] = (once["schema-keystone"][0], ("mariadb", "keys"))
     once["identity"] = (resources.identity, ("keystone",))
     return every_time | {name: (only_once(name, job), after) for name, (job, after) in once.items()}
 

@@ -15,7 +15,7 @@ from refloat.bank.packing import WORKERS
 from refloat.bank.packs import CHUNK_SIZE, ChunkReader, Pack, Place, read_footer
 from refloat.bank.sealing import damaged
 from refloat.bank.store import ObjectMissing
-from refloat.errors import BankError, Cancelled
+from refloat.errors import BankDamaged, BankError, Cancelled
 
 _ZEROS = bytes(CHUNK_SIZE)
 _LARGEST_REQUEST = 4 << 20
@@ -150,23 +150,41 @@ def verify_index(
 
 
 def _verify_packs(objects: Objects, index: DataIndex, cancelled: Callable[[], bool] | None) -> None:
+    """Look at every pack of an index; all damaged ones are named."""
     wanted: dict[str, dict[int, tuple[bytes, Place]]] = {pack.name: {} for pack in index.packs}
     for chunk_id, pack, place in index.chunks():
         if pack is not None:
             wanted[pack.name][place.place] = (chunk_id, place)
+    damages: list[BankDamaged] = []
     for pack in index.packs:
         if cancelled is not None and cancelled():
             raise Cancelled("the verification was cancelled")
         try:
-            size = objects.store.stat(pack.name).size
-            if size != pack.size:
-                raise damaged(pack.name, f"it has {size} bytes instead of {pack.size}")
-            found, chunks = read_footer(objects.store, objects.sealer, pack.name, size)
-        except ObjectMissing as error:
-            raise damaged(pack.name, "it is missing") from error
-        here = dict(enumerate(chunks))
-        if found != pack or any(here.get(place) != chunk for place, chunk in wanted[pack.name].items()):
-            raise damaged(pack.name, "it does not hold what the index of the data says")
+            _verify_pack(objects, pack, wanted[pack.name])
+        except BankDamaged as error:
+            damages.append(error)
+    if len(damages) > 1:
+        raise BankDamaged(
+            f"{len(damages)} of the bank's objects are damaged",
+            reason="; ".join(f"{error.message} ({error.reason})" for error in damages),
+            advice=damages[0].advice,
+        )
+    if damages:
+        raise damages[0]
+
+
+def _verify_pack(objects: Objects, pack: Pack, wanted: dict[int, tuple[bytes, Place]]) -> None:
+    """A pack is there, whole, and holds by its own account what an index wants of it."""
+    try:
+        size = objects.store.stat(pack.name).size
+        if size != pack.size:
+            raise damaged(pack.name, f"it has {size} bytes instead of {pack.size}")
+        found, chunks = read_footer(objects.store, objects.sealer, pack.name, size)
+    except ObjectMissing as error:
+        raise damaged(pack.name, "it is missing") from error
+    here = dict(enumerate(chunks))
+    if found != pack or any(here.get(place) != chunk for place, chunk in wanted.items()):
+        raise damaged(pack.name, "it does not hold what the index of the data says")
 
 
 def _read_span(chunks: ChunkReader, span: Span, size: int) -> list[bytes]:

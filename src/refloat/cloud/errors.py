@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from openstack import exceptions as sdk_exceptions
 from refloat.errors import AuthFailed, CloudError, NotFound, RefloatError, ServiceMissing
 
 _AUTH = (ka_exceptions.Unauthorized, ka_exceptions.AuthorizationFailure, ka_exceptions.MissingRequiredOptions)
+_APPENDED = re.compile(r"( \((HTTP \d{3}|Request-ID: [^)]*)\))+$")
 _MISSING = (ka_exceptions.EndpointNotFound, ka_exceptions.catalog.CatalogException)
 
 
@@ -59,10 +61,10 @@ def status_of(exc: BaseException) -> int | None:
 
 
 def reason_of(exc: Exception) -> str:
-    """The service's own words."""
+    """The service's own words, without the status and request id that keystoneauth puts behind them."""
     details = getattr(exc, "details", None)
     text = str(details) if details else str(getattr(exc, "message", "") or exc)
-    return " ".join(text.split())
+    return _APPENDED.sub("", " ".join(text.split()))
 
 
 def request_id_of(exc: Exception) -> str:
