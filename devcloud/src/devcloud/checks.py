@@ -17,6 +17,7 @@ from devcloud.resources import connect
 from devcloud.services import OVN_NB, chassis_registered
 
 API_TIMEOUT = 15
+VOLUME_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,27 @@ def _volumes(admin: Any) -> str:
     return "volumes and types listed"
 
 
+def _volume(admin: Any) -> str:
+    """That cinder-volume is up does not say that its driver is: only a volume does."""
+    made = admin.block_storage.create_volume(name="devcloud-check", size=1)
+    status = ""
+
+    def settled() -> bool:
+        nonlocal status
+        status = admin.block_storage.get_volume(made.id).status
+        return status in {"available", "error"}
+
+    try:
+        shell.wait(settled, VOLUME_SECONDS)
+    except shell.WaitTimeout as error:
+        raise Bad(f"a volume is still {status or error}") from error
+    finally:
+        admin.block_storage.delete_volume(made.id, force=True)
+    if status != "available":
+        raise Bad(f"a new volume is in status {status}")
+    return "volume made and deleted"
+
+
 def _volume_services(admin: Any) -> str:
     return _up(admin.block_storage.services(), {"cinder-volume", "cinder-scheduler", "cinder-backup"})
 
@@ -152,6 +174,7 @@ def table(cloud: Cloud) -> list[Check]:
         Check("compute services", _compute_services, (*compute, "nova-scheduler", "nova-conductor")),
         Check("hypervisor", _hypervisor, compute),
         Check("volume", _volumes, ("cinder-api",)),
+        Check("new volume", _volume, ("cinder-volume", "cinder-scheduler", "rabbitmq")),
         Check("volume services", _volume_services, ("cinder-volume", "cinder-scheduler", "cinder-backup")),
     ]
     if cloud.options.swift:

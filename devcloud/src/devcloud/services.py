@@ -14,6 +14,7 @@ from pathlib import Path
 
 from devcloud import shell
 from devcloud.cloud import ADDRESS, HOSTNAME, PORTS, Cloud
+from devcloud.namespaces import PROGRAMS
 
 Ready = Callable[[], object]
 
@@ -217,7 +218,7 @@ def _wsgi(
 
 
 def _python_env(cloud: Cloud) -> dict[str, str]:
-    return {"PATH": f"{cloud.bin}:/usr/sbin:/usr/bin:/sbin:/bin"}
+    return {"PATH": f"{cloud.bin}:{PROGRAMS}"}
 
 
 def _apis(cloud: Cloud) -> list[Service]:

@@ -31,6 +31,7 @@ from devcloud.supervisor import Supervisor
 # Steps mostly wait, but each starting service is a CPU's worth of work; this many keep two cores busy.
 WORKERS = 6
 CHECK_SECONDS = 240
+RESOURCE_SECONDS = 60
 # A service that had to be started so often is not coming up; two or three times can be a race.
 MOST_STARTS = 4
 STOP_SECONDS = 5
@@ -147,10 +148,13 @@ def jobs(cloud: Cloud) -> dict[str, tuple[Job, tuple[str, ...]]]:
         "outside": (network.outside, ("bridges",)),
         "nfs-export": (schemas.nfs_export, ()),
         "keys": (schemas.keys, ()),
-        "image": (resources.image, ("glance-api", "identity")),
-        "flavors": (resources.flavors, ("nova-api", "identity")),
-        "volume-types": (resources.volume_types, ("cinder-api", "identity")),
-        "public-network": (resources.public_network, ("neutron-api", "identity", "ovn-controller")),
+        "image": (asking("glance-api", resources.image), ("glance-api", "identity")),
+        "flavors": (asking("nova-api", resources.flavors), ("nova-api", "identity")),
+        "volume-types": (asking("cinder-api", resources.volume_types), ("cinder-api", "identity")),
+        "public-network": (
+            asking("neutron-api", resources.public_network),
+            ("neutron-api", "identity", "ovn-controller"),
+        ),
     }
     if cloud.options.swift:
         every_time["swift-rings"] = (schemas.swift_rings, ())
@@ -160,8 +164,28 @@ def jobs(cloud: Cloud) -> dict[str, tuple[Job, tuple[str, ...]]]:
     }
     # keystone's bootstrap reads the keys
     once["schema-keystone"] = (once["schema-keystone"][0], ("mariadb", "keys"))
-    once["identity"] = (resources.identity, ("keystone",))
+    once["identity"] = (asking("keystone", resources.identity), ("keystone",))
     return every_time | {name: (only_once(name, job), after) for name, (job, after) in once.items()}
+
+
+def asking(service: str, job: Job) -> Job:
+    """A job that asks a service for things until it gets them.
+
+    In its first second a service may refuse what it should not: Neutron answers 403 to an admin while another
+    thread of it still reads the policies.
+    """
+
+    def do(cloud: Cloud) -> None:
+        def done() -> bool:
+            job(cloud)
+            return True
+
+        try:
+            shell.wait(done, RESOURCE_SECONDS, every=1)
+        except shell.WaitTimeout as error:
+            raise DevcloudError(f"{service} refuses: {error}{shell.tail(cloud.log(service))}") from error
+
+    return do
 
 
 def only_once(name: str, job: Job) -> Job:
