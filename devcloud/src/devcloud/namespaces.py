@@ -36,7 +36,7 @@ INSIDE = "DEVCLOUD_INSIDE"
 SWIFT_DIRECTORY = "/etc/swift"
 # mount(8) looks for helpers in these, in this order.
 MOUNT_HELPERS = (Path("/sbin/mount.nfs"), Path("/sbin/fs.d/mount.nfs"))
-# Where services find programs. With the helpers' second directory: Cinder runs mount.nfs to see if it is there.
+# Where services find programs; with the helpers' second directory, for Cinder itself runs mount.nfs, to test.
 PROGRAMS = f"/usr/sbin:/usr/bin:/sbin:/bin:{MOUNT_HELPERS[1].parent}"
 # The services' environment: nothing of the caller's (proxies, locales, Python paths) may reach them.
 SERVICE_ENVIRONMENT = {
