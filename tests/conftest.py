@@ -62,6 +62,27 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
         )
 
 
+_terminal: list[pytest.TerminalReporter] = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Remember where to write, in the process that shows the tests (those that share them show nothing)."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not hasattr(config, "workerinput"):
+        _terminal[:] = [reporter]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Say what failed as soon as it has: a run on a cloud takes long."""
+    if report.failed and _terminal:
+        said = str(report.longrepr).rstrip().splitlines()
+        _terminal[0].ensure_newline()
+        _terminal[0].write_line(f"FAILED {report.nodeid} ({report.when}, {report.duration:.0f} s)", red=True)
+        for line in said[-25:]:
+            _terminal[0].write_line(f"    {line}")
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Callable[[], str]]:
     """A function that creates an empty database and returns its URL.
