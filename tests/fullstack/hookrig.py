@@ -17,7 +17,7 @@ from refloat.cloud.removal import removal
 from refloat.cloud.trace import trace
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
-from refloat.operations.providers import find_provider, settings_for
+from refloat.operations.providers import Providers, settings_for
 from refloat.operations.restoreplan import RestorePlan, chosen_part, make_restore_plan
 from refloat.resources.base import HOOKS, OperationKind, Planned
 from refloat.resources.context import HookContext
@@ -87,7 +87,7 @@ class Rig:
 
     def __init__(self, cloud: Cloud, leave_out: Iterable[str] = ()) -> None:
         self.cloud = cloud
-        wanted = find_provider("default").plugins()
+        wanted = Providers().find("default").plugins()
         self.plugins = {kind: wanted[kind] for kind in wanted if kind not in set(leave_out)}
         self.graph = Graph()
         self.sections: dict[ResourceKey, dict[str, Any]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.base import Lister, ShowOne
@@ -38,9 +38,10 @@ class ListCheckpoint(Lister):
         """The checkpoints."""
         with self.open() as refloat:
             found = refloat.checkpoints()
+            names = refloat.providers.name
         wanted = parsed_args.plan
         return [
-            _shown(state)
+            _shown(state, names)
             for state in found
             if wanted is None or wanted in (state.plan.get("name"), state.plan.get("id"))
         ]
@@ -59,9 +60,9 @@ class ShowCheckpoint(ShowOne):
         """The checkpoint."""
         with self.open() as refloat:
             state = _find(refloat, parsed_args.checkpoint)
-            found = dict(_shown(state))
+            found = dict(_shown(state, refloat.providers.name))
             if state.status in {"available", "deleting"}:
-                kept = refloat.bank.checkpoint(state.id)
+                kept = refloat.checkpoint(state.id)
                 found["cloud"] = Items(dict(kept.info.extra.get("cloud", {})))
                 found["resources"] = Resources(
                     [
@@ -116,12 +117,12 @@ def _find(refloat: Refloat, identity: str) -> CheckpointState:
     raise AssertionError(identity)
 
 
-def _shown(state: CheckpointState) -> Mapping[str, Any]:
+def _shown(state: CheckpointState, provider_name: Callable[[str], str]) -> Mapping[str, Any]:
     return {
         "id": state.id,
         "status": state.status,
         "created_at": Time(state.created_at),
         "plan": str(state.plan.get("name", "")),
-        "provider": state.provider,
+        "provider": provider_name(state.provider),
         "operation_id": state.operation_id,
     }

@@ -91,7 +91,7 @@ def result_of(view: OperationView) -> dict[str, Any]:
         found["resources"] = Resources(restored(operation, outcomes, view.state))
     else:
         found["plan"] = str(operation.payload["plan"].get("name", ""))
-        found["provider"] = str(operation.payload["provider"])
+        found["provider"] = str(operation.payload.get("provider_name") or operation.payload["provider"])
         found["resources"] = Resources(list(result.get("resources", ())))
     if operation.kind == "delete":
         del found["resources"]

@@ -11,16 +11,17 @@ from refloat.cli.base import Base, Lister, ShowOne
 from refloat.cli.output import Items, Resources, Time
 
 if TYPE_CHECKING:
+    from refloat.operations.app import Refloat
     from refloat.records.plans import Plan
 
 
-def shown(plan: Plan) -> Mapping[str, Any]:
+def shown(refloat: Refloat, plan: Plan) -> Mapping[str, Any]:
     """A plan for display."""
     return {
         "id": plan.id,
         "name": plan.name,
         "description": plan.description,
-        "provider": plan.provider,
+        "provider": refloat.providers.name(plan.provider),
         "resources": Resources(list(plan.resources)),
         "parameters": Items(dict(plan.parameters)),
         "project_id": plan.project_id,
@@ -83,7 +84,7 @@ class CreatePlan(ShowOne):
                 parameters=parse_parameters(parsed_args.parameter or (), types),
                 description=parsed_args.description,
             )
-        return shown(plan)
+            return shown(refloat, plan)
 
 
 class ListPlan(Lister):
@@ -94,7 +95,7 @@ class ListPlan(Lister):
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         """The plans."""
         with self.open() as refloat:
-            return [shown(plan) for plan in refloat.plans.list()]
+            return [shown(refloat, plan) for plan in refloat.plans.list()]
 
 
 class ShowPlan(ShowOne):
@@ -109,7 +110,7 @@ class ShowPlan(ShowOne):
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The plan."""
         with self.open() as refloat:
-            return shown(refloat.plans.find(parsed_args.plan))
+            return shown(refloat, refloat.plans.find(parsed_args.plan))
 
 
 class SetPlan(ShowOne):
@@ -141,7 +142,7 @@ class SetPlan(ShowOne):
                 changes["resources"] = parse_resources(resources, types)
             if parameters is not None or parsed_args.no_parameters:
                 changes["parameters"] = parse_parameters(parameters or (), types)
-            return shown(refloat.update_plan(parsed_args.plan, **changes))
+            return shown(refloat, refloat.update_plan(parsed_args.plan, **changes))
 
 
 class DeletePlan(Base):

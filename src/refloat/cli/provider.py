@@ -16,19 +16,26 @@ if TYPE_CHECKING:
 
 
 class ListProvider(Lister):
-    """List the providers: named choices of how each type of resource is protected."""
+    """List the providers: named choices of how each type of resource is protected, and in which bank."""
 
-    columns = ("id", "name", "description")
+    columns = ("id", "name", "description", "bank")
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         """The providers."""
-        from refloat.operations.providers import PROVIDERS
-
-        return [{"id": item.id, "name": item.name, "description": item.description} for item in PROVIDERS]
+        with self.open() as refloat:
+            return [
+                {
+                    "id": item.id,
+                    "name": item.name,
+                    "description": item.description,
+                    "bank": refloat.bank_place(item).url,
+                }
+                for item in refloat.providers
+            ]
 
 
 class ShowProvider(ShowOne):
-    """Show a provider: its plugins, their parameters, and how faithfully each attribute comes back.
+    """Show a provider: its bank, its plugins, their parameters, and how faithfully each attribute comes back.
 
     Fidelity: exact is the same value; mapped the same meaning under another id; degraded something else
     that works; lost is not restored.
@@ -48,13 +55,17 @@ class ShowProvider(ShowOne):
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The provider."""
-        from refloat.operations.providers import find_provider
-
-        provider = find_provider(parsed_args.provider)
+        with self.open() as refloat:
+            provider = refloat.providers.find(parsed_args.provider)
+            bank = refloat.bank_place(provider)
         return {
             "id": provider.id,
             "name": provider.name,
             "description": provider.description,
+            "bank": bank.url,
+            "bank_key": str(bank.key_file),
+            "file": str(provider.file or ""),
+            "notes": Items(list(provider.notes)),
             "plugins": Items([_plugin(plugin) for plugin in provider.plugins().values()]),
         }
 
@@ -65,7 +76,12 @@ class ShowProvider(ShowOne):
 
 def _paragraphs(data: Mapping[str, Any]) -> Iterator[str]:
     yield f"{data['name']} ({data['id']})"
-    yield data["description"]
+    if data["description"]:
+        yield data["description"]
+    if data["file"]:
+        yield f"Defined by {data['file']}"
+    yield f"Bank: {data['bank']}, with the key in {data['bank_key']}"
+    yield from data["notes"].machine_readable()
     for plugin in data["plugins"].machine_readable():
         yield ""
         yield f"{short_name(plugin['type'])} ({plugin['type']}): {plugin['name']}"

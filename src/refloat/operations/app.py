@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,14 +10,15 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from refloat.bank import Bank, BankKey, CheckpointInfo, create_key, load_key
+from refloat.bank import Bank, Checkpoint, CheckpointInfo
 from refloat.cloud import Cloud
 from refloat.engine.program import Ended, Event
 from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
+from refloat.operations.places import BankPlace, Banks
 from refloat.operations.programs import OperationProgram, Services
-from refloat.operations.providers import Provider, check_parameters, find_provider
+from refloat.operations.providers import Provider, Providers, check_parameters
 from refloat.operations.restoreplan import RestorePlan, chosen_part, named_in
 from refloat.operations.settings import Settings
 from refloat.records.database import Database
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from refloat.engine.snapshot import Snapshot
 
 Parameters = Mapping[str, Mapping[str, Any]]
+
+Kept = tuple[BankPlace, Bank, CheckpointInfo]
+"""A checkpoint, and the bank it lies in."""
 
 LANES = {"nova": 8, "cinder": 8, "glance": 2, "neutron": 8}
 """How many hooks may use a service at once."""
@@ -107,27 +110,30 @@ class Refloat:
         return Database(self.settings.database_url)
 
     @cached_property
+    def providers(self) -> Providers:
+        """The providers that are built in, and those of files. :raises InvalidInput: a file is wrong."""
+        return Providers(self.settings.providers, self.settings.key_file)
+
+    @cached_property
+    def banks(self) -> Banks:
+        """The open banks."""
+        return Banks(self._notify)
+
+    @property
     def bank(self) -> Bank:
-        """The bank; made, with a new key, when there is none."""
-        url, key_file = self.settings.bank_url, self.settings.key_file
-        if key_file.exists():
-            return Bank.open(url, load_key(key_file), create=True)
-        try:
-            # Any key will do to find out whether there is a bank: a wrong one is refused as such.
-            Bank.open(url, BankKey(secrets.token_bytes(32)))
-        except NotFound:
-            key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            key = create_key(key_file)
-        except BankError as exc:
-            raise InvalidInput(
-                f"the bank {url} cannot be read without its key",
-                reason=f"there is no file {key_file}",
-                advice="Put the copy of the key back, or name it with REFLOAT_BANK_KEY",
-            ) from exc
-        self._notify(
-            f"Made a new bank key, {key_file}. Keep a copy elsewhere: without it no checkpoint can be read."
-        )
-        return Bank.open(url, key, create=True)
+        """The bank of providers that have none of their own; made, with a new key, when there is none."""
+        return self.banks.at(self.settings.bank)
+
+    def bank_for(self, provider: str) -> Bank:
+        """The bank of a provider (name or id); made, with a new key, when there is none.
+
+        :raises NotFound: there is no such provider.
+        """
+        return self.banks.at(self.bank_place(self.providers.find(provider)))
+
+    def bank_place(self, provider: Provider) -> BankPlace:
+        """Where a provider's bank is."""
+        return provider.bank or self.settings.bank
 
     @cached_property
     def plans(self) -> Plans:
@@ -156,7 +162,7 @@ class Refloat:
     @cached_property
     def services(self) -> Services:
         """What operations work with."""
-        return Services(self.cloud, self.bank, self.database)
+        return Services(self.cloud, self.database, self.providers, self.bank_for)
 
     def close(self) -> None:
         """Close what was opened. Operations that run here are parked."""
@@ -203,12 +209,12 @@ class Refloat:
         :raises InvalidInput: nothing is named, a type is not protected, or a parameter is wrong.
         :raises NotFound: a resource or the provider does not exist.
         """
-        chosen = find_provider(provider)
+        chosen = self.providers.find(provider)
         entries = self._entries(chosen, resources)
         check_parameters(chosen.plugins(), "protect", parameters or {})
         if not name.strip():
             raise InvalidInput("a plan needs a name")
-        return self.plans.create(name, chosen.name, entries, self._by_id(parameters or {}), description)
+        return self.plans.create(name, chosen.reference, entries, self._by_id(parameters or {}), description)
 
     def update_plan(
         self,
@@ -221,7 +227,7 @@ class Refloat:
     ) -> Plan:
         """Change what is given, leave the rest."""
         plan = self.plans.find(name_or_id)
-        chosen = find_provider(plan.provider)
+        chosen = self.providers.find(plan.provider)
         changes: dict[str, Any] = {}
         if name is not None:
             changes["name"] = name
@@ -270,8 +276,14 @@ class Refloat:
     # --- checkpoints
 
     def checkpoints(self) -> list[CheckpointState]:
-        """The project's checkpoints, newest first, and those that are being made."""
-        found = {info.id: _state_of(info) for info in self.bank.checkpoints(self.cloud.project_id)}
+        """The project's checkpoints in all banks, newest first, and those that are being made.
+
+        Of a bank that cannot be read, other than the one of most providers, the user is told.
+        """
+        kept, unread = self._kept()
+        for error in unread:
+            self._notify(f"Its checkpoints are not listed: {error}")
+        found = {info.id: _state_of(info) for _place, _bank, info in reversed(kept)}
         for operation in self.operations.list():
             known = found.get(operation.checkpoint_id)
             if operation.kind == "protect" and known is None and operation.state in {"running", "parked"}:
@@ -306,21 +318,42 @@ class Refloat:
         :raises NotFound: there is none.
         :raises InvalidInput: several ids begin so.
         """
-        fits = [info for info in self.bank.checkpoints(self.cloud.project_id) if info.id.startswith(identity)]
-        exact = [info.id for info in fits if info.id == identity]
-        if exact:
-            return exact[0]
+        return self._found(identity)[2].id
+
+    def checkpoint(self, identity: str) -> Checkpoint:
+        """One checkpoint, from whichever bank has it, read and verified. :raises NotFound: there is none."""
+        _place, bank, info = self._found(identity)
+        return bank.checkpoint(info.id)
+
+    def _kept(self) -> tuple[list[Kept], list[BankError]]:
+        """The project's checkpoints in all banks that can be read, and why the others cannot."""
+        mine = self.settings.bank
+        kept = [(mine, self.bank, info) for info in self.bank.checkpoints(self.cloud.project_id)]
+        unread: list[BankError] = []
+        others = (self.bank_place(provider) for provider in self.providers)
+        for place, bank, reason in self.banks.existing(place for place in others if place != mine):
+            try:
+                if bank is None:
+                    raise BankError(f"the bank {place.url} cannot be read", reason=reason)
+                kept += [(place, bank, info) for info in bank.checkpoints(self.cloud.project_id)]
+            except BankError as exc:
+                unread.append(exc)
+        return kept, unread
+
+    def _found(self, identity: str) -> Kept:
+        kept, unread = self._kept()
+        fits = {found[2].id: found for found in reversed(kept) if found[2].id.startswith(identity)}
+        if identity in fits:
+            return fits[identity]
+        if not (fits and identity) and unread:  # it may be there
+            raise unread[0]
         if not fits or not identity:
             raise NotFound(f"there is no checkpoint '{identity}'", advice="See: refloat checkpoint list")
         if len(fits) > 1:
             raise InvalidInput(
                 f"{len(fits)} checkpoints begin with '{identity}'", advice="Give more of the id"
             )
-        return fits[0].id
-
-    def checkpoint(self, identity: str) -> Any:
-        """One checkpoint, read and verified. :raises NotFound: there is none."""
-        return self.bank.checkpoint(self.checkpoint_id(identity))
+        return next(iter(fits.values()))
 
     # --- operations
 
@@ -408,8 +441,9 @@ class Refloat:
     def _reading_payload(
         self, kind: OperationKind, identity: str, parameters: Parameters | None
     ) -> dict[str, Any]:
-        checkpoint = self.checkpoint(identity)
-        provider = find_provider(checkpoint.info.provider)
+        place, bank, info = self._found(identity)
+        checkpoint = bank.checkpoint(info.id)
+        provider = self.providers.find(checkpoint.info.provider)
         check_parameters(provider.plugins(), kind, parameters or {})
         plan = {
             "id": str(checkpoint.info.plan.get("id", "")),
@@ -417,14 +451,22 @@ class Refloat:
         }
         return {
             "plan": plan,
-            "provider": provider.name,
+            "provider": provider.reference,
+            **self._elsewhere(place, provider),
             "checkpoint_id": checkpoint.info.id,
             "parameters": self._by_id(parameters, Graph.from_json(checkpoint.graph)) if parameters else {},
         }
 
+    def _elsewhere(self, place: BankPlace, provider: Provider) -> dict[str, str]:
+        """Names the bank of a checkpoint that does not lie in its provider's: ``{"bank": PROVIDER}``."""
+        if self.bank_place(provider) == place:
+            return {}
+        return {"bank": next(other.reference for other in self.providers if self.bank_place(other) == place)}
+
     def _start(self, kind: OperationKind, payload: dict[str, Any], begin: bool) -> Operation:
         payload = {
             **payload,
+            "provider_name": self.providers.name(payload["provider"]),
             "project_id": self.cloud.project_id,
             "cloud": {"name": self.cloud.name or "", "auth_url": self.cloud.auth_url},
         }

@@ -40,7 +40,7 @@ class DeleteProgram(ReadingProgram):
     def finish(self, prepared: Json, run: StepRun) -> Json:
         """Remove the manifest, and all data that no other checkpoint needs."""
         try:
-            freed = self.services.bank.delete(self.checkpoint_id).freed
+            freed = self.bank.delete(self.checkpoint_id).freed
         except NotFound:  # repeated after a crash
             freed = 0
         return {"id": self.checkpoint_id, "status": "deleted", "freed_bytes": freed}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -19,7 +19,7 @@ from refloat.errors import RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.compile import compile_hooks, step_name, step_of
 from refloat.operations.data import BankData
-from refloat.operations.providers import Provider, find_provider, settings_for
+from refloat.operations.providers import Provider, Providers, settings_for
 from refloat.records.database import Database
 from refloat.records.operations import SqlJournal
 from refloat.resources.base import OperationKind, Planned, ProtectionPlugin, Section
@@ -31,14 +31,17 @@ class Services:
     """What operations work with."""
 
     cloud: Cloud
-    bank: Bank
     database: Database
+    providers: Providers
+    bank_for: Callable[[str], Bank]
+    """The open bank of a provider (name or id)."""
 
 
 class OperationProgram(ABC):
     """One operation: what it prepares, the hooks it runs, how it ends and how it is undone.
 
-    :param payload: JSON: ``provider``, ``checkpoint_id``, ``parameters`` and what the kind adds.
+    :param payload: JSON: ``provider``, ``checkpoint_id``, ``parameters`` and what the kind adds;
+        ``bank`` names the provider in whose bank the checkpoint lies, when that is another.
     """
 
     kind: ClassVar[OperationKind]
@@ -61,7 +64,12 @@ class OperationProgram(ABC):
     @cached_property
     def provider(self) -> Provider:
         """The provider whose plugins do the work."""
-        return find_provider(self.payload["provider"])
+        return self.services.providers.find(self.payload["provider"])
+
+    @cached_property
+    def bank(self) -> Bank:
+        """The bank that is written or read: the provider's, unless the checkpoint lies in another's."""
+        return self.services.bank_for(str(self.payload.get("bank") or self.payload["provider"]))
 
     @cached_property
     def plugins(self) -> Mapping[str, ProtectionPlugin]:
@@ -72,7 +80,7 @@ class OperationProgram(ABC):
     def data(self) -> BankData:
         """The bank's data, as hooks see it."""
         project_id = str(self.payload.get("project_id", ""))
-        return BankData(self.services.bank, self.checkpoint_id, project_id, writing=self.kind == "protect")
+        return BankData(self.bank, self.checkpoint_id, project_id, writing=self.kind == "protect")
 
     # What each kind of operation decides for itself
 

@@ -35,7 +35,7 @@ class ProtectProgram(OperationProgram):
         self.data.writer.commit(
             created_at=prepared["started_at"],
             plan=self.payload["plan"],
-            provider=self.provider.name,
+            provider=self.provider.reference,
             extra={"cloud": self.payload.get("cloud", {}), "operation_id": self.operation_id},
             graph=prepared["graph"],
             sections=sections,

@@ -1,16 +1,20 @@
-"""Providers: named choices of protection plugins and a bank."""
+"""Providers: named choices of protection plugins and a bank. Some are built in, files define others."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from refloat.errors import InvalidInput, NotFound
 from refloat.graph import Graph
+from refloat.operations.places import BankPlace
+from refloat.operations.providerfiles import ProviderFile, load_folder
 from refloat.resources.base import OperationKind, ProtectionPlugin
+from refloat.resources.noop.plugin import NoopPlugin, noop_plugin
 from refloat.resources.options import settle
-from refloat.resources.registry import plugins
+from refloat.resources.registry import plugins, protectables
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,10 @@ class Provider:
     :param id: fixed for ever, so that plans and checkpoints can name it.
     :param plugin_names: the plugins it chooses.
     :param others: for types of which it chooses none, it takes the plugin that is alone in protecting them.
+    :param everything: for types of which it still has none, it goes through the motions.
+    :param bank: its own bank; None: the one that all share.
+    :param file: what defines it; None: it is built in.
+    :param notes: what its file asks for and does not get, one sentence each.
     """
 
     id: str
@@ -27,6 +35,15 @@ class Provider:
     description: str
     plugin_names: tuple[str, ...]
     others: bool = True
+    everything: bool = False
+    bank: BankPlace | None = None
+    file: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """What plans and checkpoints call it: the name of one that is built in is as fixed as an id."""
+        return self.id if self.file else self.name
 
     def plugins(self) -> Mapping[str, ProtectionPlugin]:
         """The provider's plugins by resource type. :raises InvalidInput: one is not installed."""
@@ -42,6 +59,10 @@ class Provider:
             for plugin in installed.values():
                 if rivals[plugin.resource_type] == 1:
                     chosen.setdefault(plugin.resource_type, plugin())
+        if self.everything:
+            for resource_type in protectables():
+                if resource_type not in chosen:
+                    chosen[resource_type] = noop_plugin(resource_type)()
         return chosen
 
     def plugin(self, resource_type: str) -> ProtectionPlugin:
@@ -52,7 +73,7 @@ class Provider:
         return found
 
 
-PROVIDERS: tuple[Provider, ...] = (
+BUILT_IN: tuple[Provider, ...] = (
     Provider(
         "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b01",
         "default",
@@ -75,13 +96,71 @@ PROVIDERS: tuple[Provider, ...] = (
 )
 
 
-def find_provider(name_or_id: str) -> Provider:
-    """A provider by name or id. :raises NotFound: there is none."""
-    for provider in PROVIDERS:
-        if name_or_id in (provider.id, provider.name):
-            return provider
-    names = ", ".join(provider.name for provider in PROVIDERS)
-    raise NotFound(f"there is no provider '{name_or_id}'", advice=f"Providers: {names}")
+class Providers:
+    """All providers of an installation: those that are built in, and those that the files of a folder define.
+
+    A file whose id is that of a built-in provider takes its place.
+
+    :param folder: where the files are; it need not be there.
+    :param key_file: the key of their banks, where they name none.
+    :raises InvalidInput: a file is wrong, or two providers have one id or one name.
+    """
+
+    def __init__(self, folder: Path | None = None, key_file: Path | None = None) -> None:
+        self._by_id = {provider.id: provider for provider in BUILT_IN}
+        for found in load_folder(folder, plugins(), key_file or folder / "bank.key") if folder else ():
+            self._add(_defined(found))
+
+    def _add(self, provider: Provider) -> None:
+        known = self._by_id.get(provider.id)
+        if known is not None and known.file is not None:
+            raise InvalidInput(f"{known.file} and {provider.file} define providers of one id: {provider.id}")
+        for other in self._by_id.values():
+            if other.id != provider.id and other.name == provider.name:
+                raise InvalidInput(
+                    f"{provider.file}: the name '{provider.name}' is taken",
+                    reason=f"{other.file} has it too" if other.file else "a built-in provider has it",
+                    advice="Give it another name, or the other's id to take its place",
+                )
+        self._by_id[provider.id] = provider
+
+    def __iter__(self) -> Iterator[Provider]:
+        return iter(self._by_id.values())
+
+    def find(self, name_or_id: str) -> Provider:
+        """A provider by name or id. :raises NotFound: there is none."""
+        for provider in self:
+            if name_or_id in (provider.id, provider.name):
+                return provider
+        if name_or_id in _BUILT_IN_IDS:  # a file has taken its place, under another name
+            return self._by_id[_BUILT_IN_IDS[name_or_id]]
+        names = ", ".join(provider.name for provider in self)
+        raise NotFound(f"there is no provider '{name_or_id}'", advice=f"Providers: {names}")
+
+    def name(self, reference: str) -> str:
+        """How people call a provider that a plan or checkpoint refers to; itself when it is not known."""
+        try:
+            return self.find(reference).name
+        except NotFound:
+            return reference
+
+
+_BUILT_IN_IDS = {provider.name: provider.id for provider in BUILT_IN}
+
+
+def _defined(found: ProviderFile) -> Provider:
+    noop = NoopPlugin.name in found.plugin_names
+    return Provider(
+        found.id,
+        found.name,
+        found.description,
+        found.plugin_names,
+        others=not noop,
+        everything=noop,
+        bank=found.bank,
+        file=found.path,
+        notes=found.notes,
+    )
 
 
 def check_parameters(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import platformdirs
 
+from refloat.operations.places import BankPlace
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -17,11 +19,13 @@ class Settings:
     :param database_url: ``REFLOAT_DATABASE_URL``: SQLite (``sqlite:////path``) or PostgreSQL.
     :param bank_url: ``REFLOAT_BANK``: a folder or ``file://`` URL.
     :param key_file: ``REFLOAT_BANK_KEY``: the file with the bank's key. Without it the bank cannot be read.
+    :param providers: ``REFLOAT_PROVIDERS``: the folder of the files that define providers; None: no files.
     """
 
     database_url: str
     bank_url: str
     key_file: Path
+    providers: Path | None = None
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -32,7 +36,13 @@ class Settings:
             or f"sqlite:///{dirs.user_state_path}/refloat.sqlite",
             bank_url=environ.get("REFLOAT_BANK") or str(dirs.user_data_path / "bank"),
             key_file=Path(environ.get("REFLOAT_BANK_KEY") or dirs.user_config_path / "bank.key"),
+            providers=Path(environ.get("REFLOAT_PROVIDERS") or dirs.user_config_path / "providers.d"),
         )
+
+    @property
+    def bank(self) -> BankPlace:
+        """The bank of providers that have none of their own."""
+        return BankPlace(self.bank_url, self.key_file)
 
     @property
     def engine_url(self) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar
 
 from refloat.resources.attributes import Attribute, outcomes
 from refloat.resources.base import (
@@ -81,7 +82,7 @@ class NoopPlugin(ProtectionPlugin):
     options = OPTIONS
 
     protect = NoopProtect
-    restore = NoopRestore
+    restore: ClassVar[type[Hooks]] = NoopRestore
     verify = NoopVerify
     delete = NoopHooks
 
@@ -89,3 +90,23 @@ class NoopPlugin(ProtectionPlugin):
         """Always possible."""
         name = context.restored_name(str(context.section.get("name", context.resource.name)))
         return Planned("create", name=name, attributes=outcomes(ATTRIBUTES, context.section))
+
+
+class _NoopElsewhere(NoopPlugin):
+    """Goes through the motions for resources that are real: keeps nothing of them, restores nothing."""
+
+    restore = NoopHooks
+
+    def plan_restore(self, context: PlanContext) -> Planned:
+        """Whatever is there stays there."""
+        resource = context.resource
+        reason = "the no-op plugin keeps nothing and restores nothing"
+        return Planned("reuse", name=resource.name, new_id=resource.id, reason=reason)
+
+
+@cache
+def noop_plugin(resource_type: str) -> type[ProtectionPlugin]:
+    """A no-op plugin for any type of resource."""
+    if resource_type == TYPE:
+        return NoopPlugin
+    return type("NoopElsewhere", (_NoopElsewhere,), {"resource_type": resource_type})
