@@ -209,6 +209,7 @@ def test_types_and_providers_need_no_cloud(refloat: Command, monkeypatch: pytest
     assert [row["name"] for row in refloat("provider", "list", "-f", "json").json] == [
         "default",
         "snapshot",
+        "bank",
         "noop",
     ]
     shown = refloat("provider", "show", "noop", "-f", "json").json

@@ -66,6 +66,12 @@ PROVIDERS: tuple[Provider, ...] = (
         ("volume-cinder-snapshot",),
     ),
     Provider(
+        "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b04",
+        "bank",
+        "All data in the bank, that of volumes too: survives the loss of the cloud",
+        ("volume-bank",),
+    ),
+    Provider(
         "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b03",
         "noop",
         "Protects nothing; for trying out and measuring",
