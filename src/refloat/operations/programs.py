@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -19,7 +19,7 @@ from refloat.errors import RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.compile import compile_hooks, step_name, step_of
 from refloat.operations.data import BankData
-from refloat.operations.providers import Provider, find_provider, settings_for
+from refloat.operations.providers import Provider, find_provider, plugins_for, settings_for
 from refloat.records.database import Database
 from refloat.records.operations import SqlJournal
 from refloat.resources.base import OperationKind, Planned, ProtectionPlugin, Section
@@ -33,12 +33,15 @@ class Services:
     cloud: Cloud
     bank: Bank
     database: Database
+    bank_for: Callable[[str], Bank]
+    """The open bank of a provider (name or id)."""
 
 
 class OperationProgram(ABC):
     """One operation: what it prepares, the hooks it runs, how it ends and how it is undone.
 
-    :param payload: JSON: ``provider``, ``checkpoint_id``, ``parameters`` and what the kind adds.
+    :param payload: JSON: ``provider``, ``checkpoint_id``, ``parameters`` and what the kind adds;
+        ``plugins`` names those that made the checkpoint, by resource type.
     """
 
     kind: ClassVar[OperationKind]
@@ -64,15 +67,25 @@ class OperationProgram(ABC):
         return find_provider(self.payload["provider"])
 
     @cached_property
+    def bank(self) -> Bank:
+        """The bank that is written or read: the provider's, unless the checkpoint lies in another's."""
+        return self.services.bank_for(str(self.payload.get("bank") or self.payload["provider"]))
+
+    @cached_property
     def plugins(self) -> Mapping[str, ProtectionPlugin]:
-        """The provider's plugins by resource type."""
-        return self.provider.plugins()
+        """The plugins by resource type: the provider's, unless others made the checkpoint."""
+        return plugins_for(self.provider, self.payload.get("plugins") or {})
 
     @cached_property
     def data(self) -> BankData:
         """The bank's data, as hooks see it."""
         project_id = str(self.payload.get("project_id", ""))
-        return BankData(self.services.bank, self.checkpoint_id, project_id, writing=self.kind == "protect")
+        return BankData(self.bank, self.checkpoint_id, project_id, writing=self.kind == "protect")
+
+    @property
+    def target(self) -> BankData | None:
+        """The bank that is copied to, as hooks see it."""
+        return None
 
     # What each kind of operation decides for itself
 
@@ -96,7 +109,11 @@ class OperationProgram(ABC):
 
     def dag(self, prepared: Json) -> Dag:
         """The hooks of all resources in their order."""
-        return compile_hooks(self.graph(prepared), lambda node: self._hooks_of(node.type))
+        return compile_hooks(self.graph(prepared), lambda node: self.implemented(prepared, node))
+
+    def implemented(self, prepared: Json, node: Resource) -> Iterable[str]:
+        """The hooks that become steps for a resource."""
+        return self._hooks_of(node.type)
 
     def step(self, prepared: Json, run: StepRun) -> Json | Body:
         """Run one hook."""
@@ -189,6 +206,7 @@ class OperationProgram(ABC):
             planned=self.planned(prepared, resource.key),
             progress=run.progress,
             cancelled=run.cancelled,
+            target=self.target,
         )
 
     def _new_id(self, graph: Graph, run: StepRun, kind: str, source_id: str) -> str | None:

@@ -106,6 +106,20 @@ def check_parameters(
         settle(chosen[resource_type].options.get(operation, ()), given, f"{where} ({operation})")
 
 
+def plugins_for(provider: Provider, made_by: Mapping[str, str]) -> Mapping[str, ProtectionPlugin]:
+    """The plugins for a checkpoint: those that made it, which may not be what its provider has by now.
+
+    :param made_by: their names by resource type; those that are not known are not used.
+    """
+    installed = plugins()
+    first = {
+        kind: installed[name]()
+        for kind, name in made_by.items()
+        if name in installed and installed[name].resource_type == kind
+    }
+    return {**provider.plugins(), **first}
+
+
 def settings_for(
     plugin: ProtectionPlugin,
     operation: OperationKind,

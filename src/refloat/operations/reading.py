@@ -17,7 +17,7 @@ class ReadingProgram(OperationProgram):
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint, read from the bank and verified."""
-        return self.services.bank.checkpoint(self.checkpoint_id)
+        return self.bank.checkpoint(self.checkpoint_id)
 
     @cached_property
     def whole_graph(self) -> Graph:
