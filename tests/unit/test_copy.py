@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -353,6 +356,53 @@ def test_copy_that_was_interrupted_goes_on_and_copies_nothing_twice(site: Site) 
     assert not [name for name in site.left() if name.startswith("writers/")]
     site.away.delete(result["id"])
     assert site.left() == []
+
+
+def copy_and_hang(folder: str, checkpoint: str, operation_id: str) -> None:
+    """What the process that is killed does."""
+    site = Site(Path(folder))
+
+    def hang() -> None:
+        print("copied", flush=True)
+        threading.Event().wait(LONG)
+
+    plugin = DiskPlugin()
+    plugin.copy = failing_on("b", hang, [])  # type: ignore[misc]
+    site.plugins[DISK] = plugin
+    payload = {"provider": "default", "checkpoint_id": checkpoint, "to": "away", "parameters": {}}
+    site.engine.start(operation_id, "copy", payload)
+    site.engine.wait(operation_id, LONG)
+
+
+@pytest.mark.parametrize("then", ["resume", "cancel"])
+def test_killed_process_leaves_what_can_be_finished_or_removed(tmp_path: Path, then: str) -> None:
+    site = Site(tmp_path)
+    source, operation_id = site.protect(), str(uuid.uuid4())
+    site.engine.close(timeout=10)
+    code = f"import test_copy; test_copy.copy_and_hang({str(tmp_path)!r}, {source!r}, {operation_id!r})"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "copied\n"
+    finally:
+        child.kill()
+        child.communicate(timeout=LONG)
+    assert site.left()
+    with sqlite3.connect(tmp_path / "engine.sqlite") as database:
+        database.execute("UPDATE engine_operation SET expires = 0")  # as if it had been dead for long
+
+    site = Site(tmp_path)
+    getattr(site.engine, then)(operation_id)
+    ended = site.engine.wait(operation_id, LONG)
+    if then == "resume":
+        copy = succeeded(ended)["id"]
+        assert contents(site.away, copy) == CONTENT
+        site.away.verify(copy)
+        site.away.delete(copy)
+    assert (ended.undo_error, site.left()) == (None, [])
+    site.engine.close(timeout=10)
 
 
 def test_wrong_key_is_refused_and_nothing_is_touched(site: Site) -> None:
