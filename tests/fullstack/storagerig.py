@@ -79,9 +79,10 @@ class Operation:
         folder: Path,
         parameters: Mapping[str, Any] | None = None,
         sections: Sections | None = None,
+        data: Any = None,
     ) -> None:
         self.cloud, self.graph, self.plugins = cloud, graph, plugins
-        self.id, self.journal, self.data = str(uuid.uuid4()), MemoryJournal(), Files(folder)
+        self.id, self.journal, self.data = str(uuid.uuid4()), MemoryJournal(), data or Files(folder)
         self.parameters, self.sections = parameters or {}, sections or {}
         self.results: Sections = {}
         self.planned: dict[ResourceKey, Planned] = {}

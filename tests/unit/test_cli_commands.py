@@ -14,7 +14,9 @@ import pytest
 from cli_helpers import PROJECT, Command, Ran
 
 from refloat import __version__
+from refloat.bank import Bank, create_key
 from refloat.cli.main import RefloatApp
+from refloat.operations.app import Refloat
 
 
 def make_plan(refloat: Command, size: int = 12, *more: str) -> Ran:
@@ -209,11 +211,58 @@ def test_types_and_providers_need_no_cloud(refloat: Command, monkeypatch: pytest
     assert [row["name"] for row in refloat("provider", "list", "-f", "json").json] == [
         "default",
         "snapshot",
+        "bank",
         "noop",
     ]
     shown = refloat("provider", "show", "noop", "-f", "json").json
     assert shown["plugins"][0]["parameters"]["restore"][0]["name"] == "restore_name"
     assert "restore_name" in refloat("provider", "show", "noop").out
+
+
+# Copies
+
+
+@pytest.fixture
+def offsite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
+    """A bank with a key of its own, which is that of the provider snapshot."""
+    bank = Bank.open(str(tmp_path / "offsite"), create_key(tmp_path / "offsite.key"), create=True)
+    usual = Refloat.bank_for
+    monkeypatch.setattr(
+        Refloat, "bank_for", lambda self, name: bank if name == "snapshot" else usual(self, name)
+    )
+    return bank
+
+
+def test_checkpoint_is_copied_to_another_bank(refloat: Command, offsite: Bank) -> None:
+    make_plan(refloat)
+    checkpoint = protect(refloat)
+    planned = refloat("checkpoint", "copy", checkpoint, "--to", "snapshot", "--dry-run", "-f", "json")
+    assert (planned.status, planned.json["exists"], planned.json["complete"]) == (0, False, True)
+    assert offsite.checkpoints() == []
+
+    ran = refloat("checkpoint", "copy", checkpoint[:9], "--to", "snapshot", "-f", "json")
+    assert ran.status == 0, ran.err
+    copy = ran.json
+    assert (copy["status"], copy["existed"], copy["complete"]) == ("available", False, True)
+    assert (copy["id"], copy["copied_from"]) == (planned.json["id"], checkpoint)
+    assert (copy["plan"], copy["provider"], copy["size"], copy["stored"]) == ("app", "snapshot", 0, 0)
+    assert [line["status"] for line in copy["resources"]] == ["complete"] * 12
+    (info,) = offsite.checkpoints()
+    assert info.id == copy["id"]
+    operation = refloat("operation", "show", copy["operation_id"], "-f", "json").json
+    assert (operation["kind"], operation["state"]) == ("copy", "succeeded")
+
+    again = refloat("checkpoint", "copy", checkpoint, "--to", "snapshot")
+    assert again.status == 0
+    assert f"It was there already: {copy['id']}" in again.err
+
+
+def test_copy_into_the_same_bank_is_refused(refloat: Command) -> None:
+    make_plan(refloat)
+    ran = refloat("checkpoint", "copy", protect(refloat), "--to", "default")
+    assert (ran.status, ran.out) == (1, "")
+    assert "Name a provider with a bank of its own" in ran.err
+    assert "there is no provider 'x'" in refloat("checkpoint", "copy", protect(refloat), "--to", "x").err
 
 
 # Wrong input
@@ -231,6 +280,7 @@ def test_types_and_providers_need_no_cloud(refloat: Command, monkeypatch: pytest
         (("checkpoint", "delete", "x"), 1, "there is no checkpoint 'x'"),
         (("verify", "x"), 1, "there is no checkpoint 'x'"),
         (("restore", "x"), 1, "there is no checkpoint 'x'"),
+        (("checkpoint", "copy", "x", "--to", "bank"), 1, "there is no checkpoint 'x'"),
         (("restore", "x", "--only", "sever=web"), 2, "Did you mean server?"),
         (("operation", "show", "x"), 1, "there is no operation 'x'"),
         (("operation", "resume", "x"), 1, "there is no operation 'x'"),

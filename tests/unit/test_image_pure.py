@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import uuid
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,7 +19,7 @@ from refloat.resources.base import PROJECT, PlanContext, Planned
 from refloat.resources.context import HookContext
 from refloat.resources.image import ImagePlugin, ImageProtectable, disks
 from refloat.resources.image.attributes import ATTRIBUTES, OF_SNAPSHOTS, properties_of
-from refloat.resources.image.protectable import SERVER, TYPE, is_wanted_itself, servers_of
+from refloat.resources.image.protectable import SERVER, TYPE, is_wanted_itself, servers_of, temporary_name
 from refloat.resources.image.transfer import Body, Tally, download
 from refloat.resources.options import settle
 
@@ -305,3 +306,11 @@ def test_image_that_nova_gave_up_is_said_in_plain_words(found: Any, status: str)
 
 def test_every_lost_attribute_has_a_reason() -> None:
     assert all(a.how for a in ATTRIBUTES if a.fidelity != "exact")
+
+
+def test_images_on_their_way_are_no_part_of_a_project() -> None:
+    on_its_way = image("i1", status="saving", name=temporary_name(str(uuid.uuid4()), str(uuid.uuid4())))
+    alike = image("i2", name="refloat-temporary-but-mine")
+    kind, _listing = protectable([on_its_way, alike])
+    assert [node.id for node in kind.dependants(Resource(PROJECT, "p"))] == ["i2"]
+    assert [node.id for node in kind.list()] == ["i2"]

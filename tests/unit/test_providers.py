@@ -61,7 +61,7 @@ def write(folder: Path, text: str, name: str = "p.conf") -> None:
 
 def test_what_is_built_in_is_there_without_files(folder: Path) -> None:
     for providers in (Providers(), Providers(folder), Providers(folder / "nowhere")):
-        assert [provider.name for provider in providers] == ["default", "snapshot", "noop"]
+        assert [provider.name for provider in providers] == ["default", "snapshot", "bank", "noop"]
         assert all(provider.bank is None for provider in providers)
 
 
@@ -101,14 +101,14 @@ def test_a_bank_of_its_own(folder: Path) -> None:
 
 def test_a_provider_that_is_not_enabled_is_not_there(folder: Path) -> None:
     write(folder, INFRA.replace("enabled = True\n", ""))
-    assert len(list(Providers(folder))) == 3
+    assert len(list(Providers(folder))) == len(list(Providers()))
 
 
 def test_a_file_may_take_the_place_of_a_built_in_provider(folder: Path) -> None:
     default = Providers().find("default")
     write(folder, f"[provider]\nname=ours\nid={default.id}\nenabled=1\nplugin=volume-cinder-snapshot\n")
     providers = Providers(folder)
-    assert [provider.name for provider in providers] == ["ours", "snapshot", "noop"]
+    assert [provider.name for provider in providers] == ["ours", "snapshot", "bank", "noop"]
     # Plans and checkpoints of before refer to it by its name.
     assert providers.find("default") is providers.find("ours")
 

@@ -9,6 +9,7 @@ from refloat.bank.collect import Collected
 from refloat.bank.keys import BankKey, create_key, load_key
 from refloat.bank.manifest import Checkpoint, CheckpointInfo
 from refloat.bank.reader import DataReader
+from refloat.bank.references import data_references, with_references
 from refloat.bank.writer import Writer
 
 __all__ = [
@@ -21,5 +22,7 @@ __all__ = [
     "Verified",
     "Writer",
     "create_key",
+    "data_references",
     "load_key",
+    "with_references",
 ]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.base import Lister, ShowOne
-from refloat.cli.operations import Operating
-from refloat.cli.output import Items, Resources, Time
+from refloat.cli.operations import Operating, OperationCommand
+from refloat.cli.output import Bytes, Items, Resources, Time
 from refloat.errors import RefloatError
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ class ShowCheckpoint(ShowOne):
             if state.status in {"available", "deleting"}:
                 kept = refloat.checkpoint(state.id)
                 found["cloud"] = Items(dict(kept.info.extra.get("cloud", {})))
+                for name in ("copied_from", "incomplete"):
+                    if kept.info.extra.get(name):
+                        found[name] = Items(dict(kept.info.extra[name]))
                 found["resources"] = Resources(
                     [
                         {"type": node["type"], "id": node["id"], "name": node["name"]}
@@ -73,6 +76,63 @@ class ShowCheckpoint(ShowOne):
         if state.reason:
             found["reason"] = state.reason
         return found
+
+
+class CopyCheckpoint(OperationCommand):
+    """Copy a checkpoint to the bank of another provider.
+
+    Only data which that bank does not have is stored there, encrypted with that bank's key. The copy is a
+    checkpoint by itself, with an id of its own: always the same one, so copying again finds that it
+    is there. Prints it: id, status, copied_from, provider, existed, complete, size, stored, resources.
+
+    Data that stays in the cloud (Cinder backups and snapshots) is in no bank and cannot be copied. Such
+    a checkpoint is refused, unless --allow-incomplete is given; the copy then refers to what is in
+    the cloud, and restores it only as long as that is there.
+    """
+
+    examples = """
+        refloat checkpoint copy 5d0f1c6a-... --to offsite --dry-run
+        refloat checkpoint copy 5d0f --to offsite
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The checkpoint, and where to."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
+        parser.add_argument(
+            "--to", metavar="PROVIDER", required=True, help="the provider to whose bank it is copied"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="only say what would be copied")
+        parser.add_argument(
+            "--allow-incomplete", action="store_true", help="copy it although some data stays in the cloud"
+        )
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The copy, or what would be in it."""
+        if parsed_args.dry_run:
+            return self._plan(parsed_args)
+        found = self.perform(
+            parsed_args,
+            lambda refloat: refloat.copy(
+                parsed_args.checkpoint,
+                parsed_args.to,
+                allow_incomplete=parsed_args.allow_incomplete,
+                begin=False,
+            ),
+        )
+        if found.get("existed"):
+            self.say(f"It was there already: {found['id']}")
+        return found
+
+    def _plan(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        with self.open() as refloat:
+            plan = refloat.copy_plan(parsed_args.checkpoint, parsed_args.to)
+        data = plan.to_json()
+        if not (data["complete"] or data["exists"] or parsed_args.allow_incomplete):
+            self.exit_status = 1
+            self.app.stderr.write("refloat: the copy would not be complete: see --allow-incomplete\n")
+        return {**data, "size": Bytes(data["size"]), "resources": Resources(data["resources"])}
 
 
 class DeleteCheckpoint(Operating, Lister):

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from refloat.operations.app import OperationView, Refloat
     from refloat.records.operations import Operation
 
-_LIVE_WORDS = {"protect": "protecting", "restore": "restoring", "verify": "verifying", "delete": "deleting"}
+_LIVE_WORDS = {
+    "protect": "protecting",
+    "restore": "restoring",
+    "verify": "verifying",
+    "copy": "copying",
+    "delete": "deleting",
+}
 
 
 class Operating(Display):
@@ -93,6 +99,13 @@ def result_of(view: OperationView) -> dict[str, Any]:
         found["plan"] = str(operation.payload["plan"].get("name", ""))
         found["provider"] = str(operation.payload.get("provider_name") or operation.payload["provider"])
         found["resources"] = Resources(list(result.get("resources", ())))
+    if operation.kind == "copy":
+        found |= {"id": str(result.get("id") or operation.payload["copy_id"]), "copied_from": checkpoint_id}
+        found["provider"] = str(operation.payload["to"])
+        for name in ("existed", "complete"):
+            found[name] = bool(result.get(name, False))
+        for name in ("size", "stored"):
+            found[name] = Bytes(int(result.get(name, 0)))
     if operation.kind == "delete":
         del found["resources"]
         found["freed_bytes"] = Bytes(int(result.get("freed_bytes", 0)))

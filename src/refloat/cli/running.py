@@ -30,7 +30,13 @@ _WATCH_EVERY = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _OLD = 30 * 24 * 3600.0
 
-TITLES = {"protect": "Protecting", "restore": "Restoring", "verify": "Verifying", "delete": "Deleting"}
+TITLES = {
+    "protect": "Protecting",
+    "restore": "Restoring",
+    "verify": "Verifying",
+    "copy": "Copying",
+    "delete": "Deleting",
+}
 
 
 class Stopped(KeyboardInterrupt):

@@ -176,6 +176,7 @@ KINDS: dict[str, Kind] = {
             busy=(
                 "creating",
                 "downloading",
+                "uploading",
                 "restoring-backup",
                 "backing-up",
                 "attaching",

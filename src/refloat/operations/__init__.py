@@ -1,1 +1,1 @@
-"""Protect, restore, verify and delete: a graph and a provider become a DAG of hooks."""
+"""Protect, restore, verify, copy and delete: a graph and a provider become a DAG of hooks."""

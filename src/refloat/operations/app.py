@@ -18,7 +18,7 @@ from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
 from refloat.operations.places import BankPlace, Banks
 from refloat.operations.programs import OperationProgram, Services
-from refloat.operations.providers import Provider, Providers, check_parameters
+from refloat.operations.providers import Provider, Providers, check_parameters, plugins_for
 from refloat.operations.restoreplan import RestorePlan, chosen_part, named_in
 from refloat.operations.settings import Settings
 from refloat.records.database import Database
@@ -29,14 +29,16 @@ from refloat.resources.registry import protectables
 
 if TYPE_CHECKING:
     from refloat.engine.snapshot import Snapshot
+    from refloat.operations.copy import CopyProgram
+    from refloat.operations.copyplan import CopyPlan
 
 Parameters = Mapping[str, Mapping[str, Any]]
 
 Kept = tuple[BankPlace, Bank, CheckpointInfo]
 """A checkpoint, and the bank it lies in."""
 
-LANES = {"nova": 8, "cinder": 8, "glance": 2, "neutron": 8}
-"""How many hooks may use a service at once."""
+LANES = {"nova": 8, "cinder": 8, "glance": 2, "neutron": 8, "bank": 2}
+"""How many hooks may use a service, or copy from bank to bank, at once."""
 
 WORKERS = 16
 
@@ -147,7 +149,7 @@ class Refloat:
 
     @cached_property
     def engine(self) -> Any:
-        """The engine, with the four kinds of operations registered."""
+        """The engine, with the kinds of operations registered."""
         from refloat.engine.engine import Engine
         from refloat.operations.kinds import PROGRAMS
 
@@ -409,6 +411,48 @@ class Refloat:
         """Start to verify a checkpoint."""
         return self._start("verify", self._reading_payload("verify", checkpoint, parameters), begin)
 
+    def copy_plan(self, checkpoint: str, to: str) -> CopyPlan:
+        """What copying a checkpoint to the bank of another provider would do. Changes nothing.
+
+        :raises NotFound: there is no such checkpoint or provider.
+        :raises Conflict: the provider has its checkpoints in the same bank.
+        """
+        return self._copying(self._copy_payload(checkpoint, to)).plan()
+
+    def copy(
+        self, checkpoint: str, to: str, *, allow_incomplete: bool = False, begin: bool = True
+    ) -> Operation:
+        """Start to copy a checkpoint to the bank of another provider.
+
+        :param allow_incomplete: copy it although some of its data stays in the cloud.
+        :raises NotFound: there is no such checkpoint or provider.
+        :raises Conflict: it is being copied there; the copy would be incomplete; or it is the same bank.
+        """
+        payload = self._copy_payload(checkpoint, to)
+        program = self._copying(payload)
+        if not allow_incomplete:
+            program.plan().refuse_incomplete()
+        payload |= {"copy_id": program.copy_id, "allow_incomplete": allow_incomplete}
+        for operation in self.operations.list():
+            if operation.payload.get("copy_id") != program.copy_id:
+                continue
+            if operation.state in {"running", "parked"}:
+                operation = self._look(operation).operation
+            if operation.state in {"running", "parked"}:
+                raise Conflict(
+                    f"the checkpoint is being copied there by operation {operation.id}",
+                    advice=f"Follow it with: refloat operation watch {operation.id}",
+                )
+        return self._start("copy", payload, begin)
+
+    def _copy_payload(self, checkpoint: str, to: str) -> dict[str, Any]:
+        return {**self._reading_payload("copy", checkpoint, None), "to": self.providers.find(to).reference}
+
+    def _copying(self, payload: dict[str, Any]) -> CopyProgram:
+        from refloat.operations.copy import CopyProgram
+
+        return CopyProgram(str(uuid.uuid4()), payload, self.services)
+
     def delete_checkpoint(self, checkpoint: str, *, begin: bool = True) -> Operation:
         """Start to delete a checkpoint. :raises Conflict: it is being restored, verified or deleted."""
         payload = self._reading_payload("delete", checkpoint, None)
@@ -444,7 +488,8 @@ class Refloat:
         place, bank, info = self._found(identity)
         checkpoint = bank.checkpoint(info.id)
         provider = self.providers.find(checkpoint.info.provider)
-        check_parameters(provider.plugins(), kind, parameters or {})
+        made_by = dict(checkpoint.info.extra.get("plugins") or {})
+        check_parameters(plugins_for(provider, made_by), kind, parameters or {})
         plan = {
             "id": str(checkpoint.info.plan.get("id", "")),
             "name": str(checkpoint.info.plan.get("name", "")),
@@ -454,6 +499,7 @@ class Refloat:
             "provider": provider.reference,
             **self._elsewhere(place, provider),
             "checkpoint_id": checkpoint.info.id,
+            "plugins": made_by,
             "parameters": self._by_id(parameters, Graph.from_json(checkpoint.graph)) if parameters else {},
         }
 

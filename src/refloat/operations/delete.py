@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
 from refloat.engine.dag import Dag, Step
 from refloat.engine.program import Body, Json, Outcome, StepRun
 from refloat.errors import NotFound
+from refloat.graph import Resource
 from refloat.operations.compile import BEGIN, step_of
 from refloat.operations.reading import ReadingProgram
 from refloat.resources.base import OperationKind
@@ -22,8 +23,19 @@ class DeleteProgram(ReadingProgram):
     kind: ClassVar[OperationKind] = "delete"
 
     def prepare(self, run: StepRun) -> Json:
-        """Read what there is to delete."""
-        return {"graph": self.whole_graph.to_json()}
+        """Read what there is to delete. What a copy only refers to is the original's."""
+        copied = bool(self.checkpoint.info.extra.get("copied_from"))
+        foreign = [
+            str(node.key)
+            for node in self.whole_graph
+            if copied and node.type in self.plugins
+            if self.plugins[node.type].stays_in_cloud(self.section(node.key))
+        ]
+        return {"graph": self.whole_graph.to_json(), "foreign": foreign}
+
+    def implemented(self, prepared: Json, node: Resource) -> Iterable[str]:
+        """The hooks of what is the checkpoint's own."""
+        return () if str(node.key) in prepared.get("foreign", ()) else super().implemented(prepared, node)
 
     def dag(self, prepared: Json) -> Dag:
         """Every ``on_prepare_begin`` before anything else: what one of them refuses, nobody has begun."""

@@ -19,7 +19,7 @@ from refloat.errors import RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.compile import compile_hooks, step_name, step_of
 from refloat.operations.data import BankData
-from refloat.operations.providers import Provider, Providers, settings_for
+from refloat.operations.providers import Provider, Providers, plugins_for, settings_for
 from refloat.records.database import Database
 from refloat.records.operations import SqlJournal
 from refloat.resources.base import OperationKind, Planned, ProtectionPlugin, Section
@@ -41,7 +41,8 @@ class OperationProgram(ABC):
     """One operation: what it prepares, the hooks it runs, how it ends and how it is undone.
 
     :param payload: JSON: ``provider``, ``checkpoint_id``, ``parameters`` and what the kind adds;
-        ``bank`` names the provider in whose bank the checkpoint lies, when that is another.
+        ``bank`` names the provider in whose bank the checkpoint lies, when that is another;
+        ``plugins`` names those that made the checkpoint, by resource type.
     """
 
     kind: ClassVar[OperationKind]
@@ -73,14 +74,19 @@ class OperationProgram(ABC):
 
     @cached_property
     def plugins(self) -> Mapping[str, ProtectionPlugin]:
-        """The provider's plugins by resource type."""
-        return self.provider.plugins()
+        """The plugins by resource type: the provider's, unless others made the checkpoint."""
+        return plugins_for(self.provider, self.payload.get("plugins") or {})
 
     @cached_property
     def data(self) -> BankData:
         """The bank's data, as hooks see it."""
         project_id = str(self.payload.get("project_id", ""))
         return BankData(self.bank, self.checkpoint_id, project_id, writing=self.kind == "protect")
+
+    @property
+    def target(self) -> BankData | None:
+        """The bank that is copied to, as hooks see it."""
+        return None
 
     # What each kind of operation decides for itself
 
@@ -104,7 +110,11 @@ class OperationProgram(ABC):
 
     def dag(self, prepared: Json) -> Dag:
         """The hooks of all resources in their order."""
-        return compile_hooks(self.graph(prepared), lambda node: self._hooks_of(node.type))
+        return compile_hooks(self.graph(prepared), lambda node: self.implemented(prepared, node))
+
+    def implemented(self, prepared: Json, node: Resource) -> Iterable[str]:
+        """The hooks that become steps for a resource."""
+        return self._hooks_of(node.type)
 
     def step(self, prepared: Json, run: StepRun) -> Json | Body:
         """Run one hook."""
@@ -197,6 +207,7 @@ class OperationProgram(ABC):
             planned=self.planned(prepared, resource.key),
             progress=run.progress,
             cancelled=run.cancelled,
+            target=self.target,
         )
 
     def _new_id(self, graph: Graph, run: StepRun, kind: str, source_id: str) -> str | None:

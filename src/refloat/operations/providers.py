@@ -87,6 +87,12 @@ BUILT_IN: tuple[Provider, ...] = (
         ("volume-cinder-snapshot",),
     ),
     Provider(
+        "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b04",
+        "bank",
+        "All data in the bank, that of volumes too: survives the loss of the cloud",
+        ("volume-bank",),
+    ),
+    Provider(
         "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b03",
         "noop",
         "Protects nothing; for trying out and measuring",
@@ -177,6 +183,20 @@ def check_parameters(
                 advice=f"Types: {', '.join(sorted(chosen))}",
             )
         settle(chosen[resource_type].options.get(operation, ()), given, f"{where} ({operation})")
+
+
+def plugins_for(provider: Provider, made_by: Mapping[str, str]) -> Mapping[str, ProtectionPlugin]:
+    """The plugins for a checkpoint: those that made it, which may not be what its provider has by now.
+
+    :param made_by: their names by resource type; those that are not known are not used.
+    """
+    installed = plugins()
+    first = {
+        kind: installed[name]()
+        for kind, name in made_by.items()
+        if name in installed and installed[name].resource_type == kind
+    }
+    return {**provider.plugins(), **first}
 
 
 def settings_for(

@@ -1,4 +1,4 @@
-"""Operations: every run of protect, restore, verify and delete, and what it created."""
+"""Operations: every run of protect, restore, verify, copy and delete, and what it created."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The contract of a kind of resource: read this before writing a plugin.
 
 A *protectable* finds resources of one type and tells what depends on what. A *protection plugin*
-protects, restores, verifies and deletes resources of one type. Both come from a module named under
+protects, restores, verifies, copies and deletes resources of one type. Both come from a module named under
 the entry point group ``refloat.resources``, which has ``PROTECTABLE`` (a :class:`Protectable`
 subclass), ``PLUGINS`` (a tuple of :class:`ProtectionPlugin` subclasses) and, if it creates things that
 ``refloat.cloud.kinds`` does not know, ``KINDS`` (a tuple of :class:`refloat.cloud.kinds.Kind`).
@@ -14,8 +14,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
+from refloat.bank import data_references, with_references
 from refloat.cloud import Cloud, StatusWait
 from refloat.errors import InvalidInput, NotFound
 from refloat.graph import Graph, Resource, ResourceKey
@@ -30,7 +32,7 @@ PROJECT = "OS::Keystone::Project"
 HOOKS = ("on_prepare_begin", "on_prepare_finish", "on_main", "on_complete")
 """The hooks in the order in which a resource goes through them."""
 
-OperationKind: TypeAlias = Literal["protect", "restore", "verify", "delete"]
+OperationKind: TypeAlias = Literal["protect", "restore", "verify", "copy", "delete"]
 
 Section: TypeAlias = Mapping[str, Any]
 """A resource's part of a checkpoint: JSON, the merged results of its protect hooks."""
@@ -210,6 +212,7 @@ class Hooks:
       begins with ``_`` are not stored.
     * restore: ``{"restored": [Restored(...).to_json(), ...]}``; other items are for other hooks.
     * verify: ``{"ok": bool, "reason": str}``.
+    * copy: ``{"section": the section in the copy}``; :class:`CopyData` is right for most.
     * delete: nothing.
     """
 
@@ -219,6 +222,27 @@ class Hooks:
         return tuple(name for name in HOOKS if callable(getattr(cls, name, None)))
 
 
+class CopyData(Hooks):
+    """Copies all data of the bank that a section mentions; the rest of the section stays as it is."""
+
+    def on_main(self, context: HookContext) -> Mapping[str, Any]:
+        """The section with references to the data in the other bank; ``stored``: bytes this added there."""
+        refs = data_references(context.section)
+        total, before = sum(int(ref["size"]) for ref in refs), 0
+        new: dict[str, Mapping[str, Any]] = {}
+        for ref in refs:
+            new[ref["object"]] = context.copied(ref, partial(self._tell, context, before, total))
+            before += int(ref["size"])
+        return {
+            "section": with_references(context.section, new),
+            "stored": sum(int(ref["stored"]) for ref in new.values()),
+        }
+
+    @staticmethod
+    def _tell(context: HookContext, before: int, total: int, done: int) -> None:
+        context.progress(before + done, total)
+
+
 Hook: TypeAlias = "Callable[[HookContext], Mapping[str, Any] | HookBody | None]"
 
 
@@ -226,7 +250,7 @@ RESTORE_NAME = Option("restore_name", "Name of the restored resource; {name} sta
 
 
 class ProtectionPlugin(ABC):
-    """Protects, restores, verifies and deletes resources of one type, in one way."""
+    """Protects, restores, verifies, copies and deletes resources of one type, in one way."""
 
     name: ClassVar[str]
     """How providers name it: ``volume-cinder-backup``."""
@@ -238,6 +262,7 @@ class ProtectionPlugin(ABC):
     protect: ClassVar[type[Hooks]] = Hooks
     restore: ClassVar[type[Hooks]] = Hooks
     verify: ClassVar[type[Hooks]] = Hooks
+    copy: ClassVar[type[Hooks]] = CopyData
     delete: ClassVar[type[Hooks]] = Hooks
 
     def hooks(self, operation: OperationKind) -> Hooks:
@@ -246,9 +271,17 @@ class ProtectionPlugin(ABC):
             "protect": self.protect,
             "restore": self.restore,
             "verify": self.verify,
+            "copy": self.copy,
             "delete": self.delete,
         }
         return chosen[operation]()
+
+    def stays_in_cloud(self, section: Section) -> tuple[str, ...]:
+        """What of a resource's data is in the cloud and not in the bank: ``the Cinder backup ID``...
+
+        A copy of the checkpoint refers to these things, and does not have them: it is deleted without them.
+        """
+        return ()
 
     @abstractmethod
     def plan_restore(self, context: PlanContext) -> Planned:

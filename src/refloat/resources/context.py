@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from refloat.cloud import Cloud, Marker, StatusWait
 from refloat.cloud.removal import removal
 from refloat.cloud.trace import trace
-from refloat.errors import Cancelled
+from refloat.errors import BankError, Cancelled
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.resources.base import Planned, Section
 
@@ -108,6 +108,7 @@ class HookContext:
     :param mapping: the new id of (type, source id), over all that finished hooks have restored.
     :param section: what was protected (restore, verify, delete); empty when protecting.
     :param planned: what the restore plan decided for this resource (restore only).
+    :param target: the bank that is copied to (copy only).
     :param progress: tell how many bytes of how many are done (total 0: unknown).
     """
 
@@ -125,6 +126,7 @@ class HookContext:
     planned: Planned
     progress: Callable[[int, int], None]
     cancelled: Callable[[], bool]
+    target: DataStore | None = None
 
     def ensure(
         self,
@@ -189,6 +191,17 @@ class HookContext:
         ``on_complete`` runs; what it refers to, in ``on_complete``.
         """
         return self.mapping(type, source_id)
+
+    def copied(self, ref: Mapping[str, Any], told: Callable[[int], None]) -> dict[str, Any]:
+        """Copy data from the bank to the one that is copied to; returns its reference there.
+
+        :param told: called with the bytes done.
+        :raises BankDamaged: it is not what was written.
+        """
+        if self.target is None:
+            raise BankError("this operation copies nothing")
+        with self.data.open(ref) as reader:
+            return self.target.put(reader, int(ref["size"]), lambda done, _total: told(done), self.cancelled)
 
     def check_cancelled(self) -> None:
         """:raises Cancelled: the operation is being stopped."""

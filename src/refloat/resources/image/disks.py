@@ -13,6 +13,7 @@ from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError, Conflict, WaitFailed
 from refloat.graph import Resource
 from refloat.resources.context import HookContext
+from refloat.resources.image.protectable import temporary_name
 
 Waiting = Generator[StatusWait, Any, Any]
 
@@ -65,7 +66,7 @@ def start(context: HookContext, server: Resource) -> Waiting:
 
 
 def _name(context: HookContext, server: Resource) -> str:
-    return f"refloat-temporary-{context.operation_id}-{server.id}"
+    return temporary_name(context.operation_id, server.id)
 
 
 def _create(context: HookContext, server: Resource, marker: Marker) -> str:

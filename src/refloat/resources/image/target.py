@@ -30,7 +30,7 @@ def restore_disk(
     """Make the image of a server's disk; returns its id."""
     fields = {key: disk[key] for key in _FORMATS} | disk["properties"]
     fields["name"] = name
-    image_id = yield from _filled(context, f"disk-{server_id}", fields, disk["ref"], disk, tally)
+    image_id = yield from filled(context, f"disk-{server_id}", fields, disk["ref"], disk, tally)
     _patch(context, image_id, {"tags": []})
     return image_id
 
@@ -40,7 +40,7 @@ def restore_image(context: HookContext, tally: Tally) -> Waiting:
     image, decisions = context.section["image"], context.planned.decisions
     fields = {key: image[key] for key in (*_FORMATS, "os_hidden")} | image["properties"]
     fields["name"] = context.planned.name
-    image_id = yield from _filled(
+    image_id = yield from filled(
         context, IMAGE, fields, context.section["data"], image, tally, wanted_id=context.resource.id
     )
     _share(context, image_id, image["members"])
@@ -56,7 +56,7 @@ def restore_image(context: HookContext, tally: Tally) -> Waiting:
     return image_id
 
 
-def _filled(
+def filled(
     context: HookContext,
     role: str,
     fields: Mapping[str, Any],

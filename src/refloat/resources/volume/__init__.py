@@ -1,8 +1,9 @@
-"""Volumes: protected as Cinder backups or as Cinder snapshots; restored as new volumes like the old."""
+"""Volumes: protected as Cinder backups, as Cinder snapshots or in the bank; restored as new volumes."""
 
 from refloat.resources.volume.backup import VolumeBackupPlugin
+from refloat.resources.volume.bank import VolumeBankPlugin
 from refloat.resources.volume.protectable import VolumeProtectable
 from refloat.resources.volume.snapshot import VolumeSnapshotPlugin
 
 PROTECTABLE = VolumeProtectable
-PLUGINS = (VolumeBackupPlugin, VolumeSnapshotPlugin)
+PLUGINS = (VolumeBackupPlugin, VolumeSnapshotPlugin, VolumeBankPlugin)

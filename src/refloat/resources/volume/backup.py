@@ -29,6 +29,7 @@ from refloat.resources.base import (
     PlanContext,
     Planned,
     ProtectionPlugin,
+    Section,
 )
 from refloat.resources.context import HookContext
 from refloat.resources.options import Option
@@ -314,6 +315,10 @@ class VolumeBackupPlugin(ProtectionPlugin):
     restore = BackupRestore
     verify = BackupVerify
     delete = BackupDelete
+
+    def stays_in_cloud(self, section: Section) -> tuple[str, ...]:
+        """The backup."""
+        return (f"the Cinder backup {section['backup']['id']}",)
 
     def plan_restore(self, context: PlanContext) -> Planned:
         """A new volume; impossible when the backup is not there or not usable."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from refloat.cloud.marker import METADATA_KEY
 from refloat.cloud.watcher import status_of_thing
 from refloat.errors import Conflict, InvalidInput
 from refloat.graph import Resource
@@ -19,6 +20,15 @@ GOING = frozenset({"deleting", "deleted", "error_deleting"})
 
 STEADY = frozenset({"available", "in-use"})
 """The states in which Cinder makes a snapshot or a backup."""
+
+
+COPY = "temporary-volume"
+"""The role of a volume that an operation makes only to read another one."""
+
+
+def is_temporary(volume: Any) -> bool:
+    """Whether it is such a volume, of some operation of Refloat's that is running now."""
+    return str((volume.metadata or {}).get(METADATA_KEY, "")).endswith(f":{COPY}")
 
 
 def is_broken(status: str) -> bool:
@@ -65,7 +75,7 @@ class VolumeProtectable(Protectable):
     @cached_property
     def _volumes(self) -> Sequence[Any]:
         # Volumes that Cinder makes for itself while it works count for no quota.
-        return [v for v in self.cloud.list("volume") if v.consumes_quota is not False]
+        return [v for v in self.cloud.list("volume") if v.consumes_quota is not False and not is_temporary(v)]
 
     @cached_property
     def _by_server(self) -> Mapping[str, Sequence[Any]]:

@@ -19,6 +19,7 @@ from refloat.resources.base import (
     PlanContext,
     Planned,
     ProtectionPlugin,
+    Section,
 )
 from refloat.resources.context import HookContext
 from refloat.resources.options import Option
@@ -121,6 +122,10 @@ class VolumeSnapshotPlugin(ProtectionPlugin):
     restore = SnapshotRestore
     verify = SnapshotVerify
     delete = SnapshotDelete
+
+    def stays_in_cloud(self, section: Section) -> tuple[str, ...]:
+        """The snapshot."""
+        return (f"the Cinder snapshot {section['snapshot']['id']}",)
 
     def plan_restore(self, context: PlanContext) -> Planned:
         """A new volume; impossible when the snapshot is not there or not usable."""

@@ -90,7 +90,7 @@ def _is_available(zone: Any) -> bool:
 def create(context: HookContext, **source: Any) -> str:
     """Create the new volume once, however often this is run; returns its id.
 
-    :param source: where Cinder takes its data from (``snapshot_id``), if from anywhere.
+    :param source: where Cinder takes its data from (``snapshot_id``, ``image_id``), if from anywhere.
     """
     section, planned = context.section, context.planned
     decisions = planned.decisions
@@ -110,8 +110,10 @@ def create(context: HookContext, **source: Any) -> str:
     return context.ensure("volume", ROLE, make)
 
 
-def finish(context: HookContext, volume_id: str) -> Mapping[str, Any]:
+def finish(context: HookContext, volume_id: str, *, reason: str = "") -> Mapping[str, Any]:
     """Give the new volume all settings of the old one and check it; returns the hook's result.
+
+    :param reason: what is to be said about it.
 
     The mark that it is unfinished is in its metadata, so these are written last.
     """
@@ -135,7 +137,7 @@ def finish(context: HookContext, volume_id: str) -> Mapping[str, Any]:
             body = {"metadata": dict(section["metadata"])}
             response = cloud.block_storage.put(f"/volumes/{volume_id}/metadata", json=body)
             sdk_exceptions.raise_from_response(response)
-    restored = Restored(TYPE, context.resource.id, volume_id, planned.name)
+    restored = Restored(TYPE, context.resource.id, volume_id, planned.name, reason=reason)
     return {"restored": [restored.to_json()]}
 
 

@@ -1,0 +1,214 @@
+"""Protects a volume in the bank: its data leaves the cloud, and outlives it.
+
+A project's member can read a volume's bytes in one way only: as an image. So: snapshot, a temporary volume of
+that, a temporary image of that (:mod:`refloat.resources.volume.temporary`), which streams into the bank.
+Back the same way: the bank's data becomes a temporary image, and Cinder makes a new volume of it, of the
+original's type, zone and size.
+
+Section: the volume's settings, ``data``: the data reference, always of the volume's whole size, and ``hash``:
+Glance's own hash of these bytes, to be compared when Glance gets them back.
+
+Every protection reads the whole volume; into the bank go only chunks that it does not have, and no zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from refloat.cloud.errors import status_of
+from refloat.cloud.removal import REFUSALS
+from refloat.cloud.watcher import status_of_thing
+from refloat.errors import BankDamaged, CloudError, Conflict
+from refloat.resources.base import (
+    RESTORE_NAME,
+    HookBody,
+    Hooks,
+    OperationKind,
+    PlanContext,
+    Planned,
+    ProtectionPlugin,
+)
+from refloat.resources.context import HookContext
+from refloat.resources.image.protectable import temporary_name
+from refloat.resources.image.target import filled
+from refloat.resources.image.transfer import Tally, download
+from refloat.resources.options import Option
+from refloat.resources.volume import target
+from refloat.resources.volume.attributes import ATTRIBUTES, describe
+from refloat.resources.volume.backup import GIB, RESTORE_DESCRIPTION, TIMEOUT
+from refloat.resources.volume.capture import Waiting, steady
+from refloat.resources.volume.messages import told_about
+from refloat.resources.volume.protectable import TYPE
+from refloat.resources.volume.temporary import (
+    ATTEMPTS,
+    IMAGE,
+    LIMITS,
+    advised,
+    cut_snapshot,
+    image_of_volume,
+)
+
+OPTIONS: Mapping[OperationKind, tuple[Option, ...]] = {"restore": (RESTORE_NAME, RESTORE_DESCRIPTION)}
+
+_ZEROS = bytes(1 << 20)
+
+
+class BankProtect(Hooks):
+    """Cuts a snapshot and streams its content into the bank."""
+
+    def on_prepare_begin(self, context: HookContext) -> HookBody:
+        """Wait until Cinder is done with whatever it does to the volume; refuse what cannot be read."""
+        volume = yield from steady(context)
+        _refuse_encrypted(context, volume)
+        return None
+
+    def on_prepare_finish(self, context: HookContext) -> HookBody:
+        """Read the settings and cut the snapshot, close in time to the other volumes of the application."""
+        volume = yield from steady(context)
+        section = describe(context.cloud, volume)
+        snapshot = yield from cut_snapshot(context, volume)
+        # The snapshot's size is the volume's at the cut, should it have grown since it was read.
+        return {**section, "size": int(snapshot.size)}
+
+    def on_main(self, context: HookContext) -> HookBody:
+        """Read it through Glance; everything temporary is gone afterwards."""
+        size = int(context.results(context.resource.key)["size"]) * GIB
+        context.progress(0, size)
+        image = yield from image_of_volume(context)
+        if image["size"] > size:
+            raise Conflict(
+                "the volume was resized while it was being protected",
+                resource=str(context.resource),
+                reason=f"it has {image['size']} bytes instead of {size}",
+                advice="Protect it again",
+            )
+        stream = padded(download(context.cloud, image, context.resource), size)
+        data = context.data.put(stream, size, context.progress, context.cancelled)
+        yield from context.discard(IMAGE)
+        return {"data": data, "hash": _hash_of(image) if image["size"] == size else {}}
+
+
+def _refuse_encrypted(context: HookContext, volume: Any) -> None:
+    if volume.is_encrypted:
+        raise Conflict(
+            "an encrypted volume cannot be protected in the bank",
+            resource=str(context.resource),
+            reason="Cinder lets nobody read it but in encrypted form, with a key that stays in the cloud",
+            advice="Protect it with the provider default, as a Cinder backup, or leave it out",
+        )
+
+
+def padded(stream: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """A stream with zeros at its end, up to a size.
+
+    Storage on files may keep a volume without the zeros at its end.
+    """
+    left = size
+    for piece in stream:
+        left -= len(piece)
+        yield piece
+    while left > 0:
+        yield _ZEROS[: min(left, len(_ZEROS))]
+        left -= len(_ZEROS)
+
+
+def _hash_of(image: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: image.get(key) for key in ("os_hash_algo", "os_hash_value", "checksum")}
+
+
+class BankRestore(Hooks):
+    """Makes a temporary image of the bank's data, and a volume like the old one of that."""
+
+    def on_main(self, context: HookContext) -> HookBody:
+        """Send, create, check, set up; the image goes as soon as the volume is complete."""
+        size = int(context.section["data"]["size"])
+        context.progress(0, size)
+        volume_id = yield from _complete_volume(context)
+        context.progress(size, size)
+        said = yield from _drop_image(context)
+        return target.finish(context, volume_id, reason=said)
+
+
+def _complete_volume(context: HookContext) -> Waiting:
+    """A volume with the bank's data; returns its id. Cinder calls it available only when it is complete."""
+    told = ""
+    for _attempt in range(ATTEMPTS):
+        image_id = ""
+        if not context.created(target.ROLE):
+            image_id = yield from _image(context)
+        volume_id = target.create(context, image_id=image_id)
+        volume = yield context.cloud.wait(
+            "volume", volume_id, {"available", "error"}, failed=(), timeout=TIMEOUT
+        )
+        if status_of_thing(volume) == "available":
+            return volume_id
+        told = told_about(context.cloud, volume_id) or "its status became 'error'"
+        yield from context.discard(target.ROLE)
+    raise CloudError(
+        "Cinder could not make a volume of the data from the bank",
+        resource=str(context.resource),
+        reason=told,
+        advice="The log of cinder-volume tells why",
+    )
+
+
+def _image(context: HookContext) -> Waiting:
+    section = context.section
+    fields = {
+        "name": temporary_name(context.operation_id, context.resource.id),
+        "disk_format": "raw",
+        "container_format": "bare",
+        "min_disk": 0,
+        "min_ram": 0,
+    }
+    tally = Tally(context.progress, int(section["data"]["size"]))
+    with advised(LIMITS):
+        image_id = yield from filled(context, IMAGE, fields, section["data"], section["hash"], tally)
+    return image_id
+
+
+def _drop_image(context: HookContext) -> Waiting:
+    """Remove the image; returns what to say if that is refused.
+
+    Storage that makes volumes by reference (Ceph, of some releases) does not let go of it as long as the
+    volume lives: no reason to take the volume away again.
+    """
+    image_id = context.created(IMAGE)
+    try:
+        yield from context.discard(IMAGE)
+    except CloudError as exc:
+        if status_of(exc) not in REFUSALS:
+            raise
+        return f"the cloud refuses to delete the temporary image {image_id}: {exc.reason}"
+    return ""
+
+
+class BankVerify(Hooks):
+    """Reads everything back from the bank."""
+
+    def on_main(self, context: HookContext) -> Mapping[str, Any]:
+        """Whether every byte is what was stored."""
+        try:
+            context.data.verify(context.section["data"], context.progress, context.cancelled)
+        except BankDamaged as exc:
+            return {"ok": False, "reason": str(exc)}
+        return {"ok": True, "reason": ""}
+
+
+class VolumeBankPlugin(ProtectionPlugin):
+    """Volumes, in the bank."""
+
+    name = "volume-bank"
+    resource_type = TYPE
+    description = "Keeps the data in the bank: nothing of it stays in the cloud. Not for encrypted volumes"
+    attributes = ATTRIBUTES
+    options = OPTIONS
+
+    protect = BankProtect
+    restore = BankRestore
+    verify = BankVerify
+
+    def plan_restore(self, context: PlanContext) -> Planned:
+        """A new volume; nothing that the cloud may have lost is needed."""
+        return target.plan(context, "")
