@@ -421,7 +421,9 @@ class Refloat:
         return self._start("copy", payload, begin)
 
     def _copy_payload(self, checkpoint: str, to: str) -> dict[str, Any]:
-        return {**self._reading_payload("copy", checkpoint, None), "to": find_provider(to).name}
+        provider = find_provider(to)
+        payload = self._reading_payload("copy", checkpoint, None)
+        return {**payload, "to": provider.name, "to_name": provider.name}
 
     def _copying(self, payload: dict[str, Any]) -> CopyProgram:
         from refloat.operations.copy import CopyProgram

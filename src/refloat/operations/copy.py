@@ -24,7 +24,7 @@ LANE = "bank"
 
 
 class CopyProgram(ReadingProgram):
-    """Payload: ``checkpoint_id``, ``provider``, ``to`` (a provider), ``allow_incomplete``.
+    """Payload: ``checkpoint_id``, ``provider``, ``to`` (a provider), ``to_name``, ``allow_incomplete``.
 
     The copy keeps graph, sections, plan and time; its id is a new one, always the same for one checkpoint
     and one bank. What it is a copy of is in ``extra["copied_from"]``.
@@ -36,6 +36,11 @@ class CopyProgram(ReadingProgram):
     def target_bank(self) -> Bank:
         """The bank that is copied to."""
         return self.services.bank_for(str(self.payload["to"]))
+
+    @property
+    def target_name(self) -> str:
+        """How people call the provider whose bank that is."""
+        return str(self.payload.get("to_name") or self.payload["to"])
 
     @cached_property
     def origin(self) -> Mapping[str, str]:
@@ -60,7 +65,7 @@ class CopyProgram(ReadingProgram):
         """
         if self.bank.id == self.target_bank.id:
             raise Conflict(
-                f"provider {self.payload['to']} has its checkpoints in the bank that this one is in",
+                f"provider {self.target_name} has its checkpoints in the bank that this one is in",
                 reason=self.bank.url,
                 advice="Name a provider with a bank of its own",
             )
@@ -70,7 +75,7 @@ class CopyProgram(ReadingProgram):
         return CopyPlan(
             graph,
             self.checkpoint_id,
-            str(self.payload["to"]),
+            self.target_name,
             self.copy_id,
             found_in(self.target_bank, self.origin),
             {node.key: self.plugins[node.type].stays_in_cloud(self.section(node.key)) for node in graph},
@@ -114,7 +119,7 @@ class CopyProgram(ReadingProgram):
             "id": prepared["there"] or self.copy_id,
             "status": "available",
             "copied_from": self.checkpoint_id,
-            "provider": self.payload["to"],
+            "provider": self.target_name,
             "existed": bool(prepared["there"]),
             "complete": all(line["status"] == "complete" for line in prepared["resources"]),
             "size": sum(line["size"] for line in prepared["resources"]),
