@@ -39,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--prefix", default="", help="of every name")
     result.add_argument("--image", default="guest", help="the image that the servers boot (default: guest)")
     result.add_argument(
+        "--provider", default="default", help="how it is protected; bank: nothing stays in the cloud"
+    )
+    result.add_argument(
         "--keep", action="store_true", help="leave the restored application and the checkpoint"
     )
     return result
@@ -70,7 +73,8 @@ def run(cloud: openstack.connection.Connection, app: Application, options: argpa
     """The main job, shown."""
     home = Path(tempfile.mkdtemp(prefix="refloat-demo-"))
     command = Command(home, options.cloud, aloud=True)
-    job = MainJob(cloud, connect(options.manager), command, options.manager, app, say=_say)
+    manager = connect(options.manager)
+    job = MainJob(cloud, manager, command, options.manager, app, say=_say, provider=options.provider)
     try:
         rows = main_job(job)
         if not options.keep:

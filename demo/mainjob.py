@@ -15,8 +15,8 @@ from demo.describe import Describer, Description
 from demo.destroy import destroy
 from demo.inventory import Inventory, counts, difference, inventory
 
-BACKUPS = frozenset({"backups"})
-"""What a checkpoint keeps in the cloud."""
+KEPT = {"default": frozenset({"backups"})}
+"""What a checkpoint of each provider keeps in the cloud; of others, nothing."""
 
 
 class MainJob:
@@ -26,6 +26,7 @@ class MainJob:
     :param manager: a connection of the user who restores: one who may choose floating addresses.
     :param command: the ``refloat`` of the first user.
     :param say: tells the user what happens.
+    :param provider: how it is protected.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class MainJob:
         manager_cloud: str,
         app: Application,
         say: Callable[[str], None] = print,
+        provider: str = "default",
     ) -> None:
         self.cloud = cloud
         self.manager = manager
@@ -43,6 +45,7 @@ class MainJob:
         self.manager_command = command.as_user(manager_cloud)
         self.app = app
         self.say = say
+        self.provider = provider
         self.plan = app.name("shop")
         self.checkpoint = ""
         self.times: dict[str, float] = {}
@@ -79,7 +82,7 @@ class MainJob:
         with self.phase("protect"):
             chosen = [find_server(self.cloud, self.app.name(short)).id for short in SERVERS]
             named = [word for identity in chosen for word in ("--resource", f"OS::Nova::Server={identity}")]
-            self.command.json("plan", "create", self.plan, *named)
+            self.command.json("plan", "create", self.plan, *named, "--provider", self.provider)
             answer = self.command.json("protect", self.plan)
             self.checkpoint = str(answer["id"])
             self.say(f"checkpoint {self.checkpoint} is {answer['status']}")
@@ -143,7 +146,7 @@ class MainJob:
         lines = [
             line
             for line in difference(wanted, found)
-            if not any(line.startswith(f"new in {kind}:") for kind in BACKUPS)
+            if not any(line.startswith(f"new in {kind}:") for kind in KEPT.get(self.provider, ()))
         ]
         self.problems += [f"{when}: {line}" for line in lines]
 

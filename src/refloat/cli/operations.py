@@ -101,7 +101,7 @@ def result_of(view: OperationView) -> dict[str, Any]:
         found["resources"] = Resources(list(result.get("resources", ())))
     if operation.kind == "copy":
         found |= {"id": str(result.get("id") or operation.payload["copy_id"]), "copied_from": checkpoint_id}
-        found["provider"] = str(operation.payload["to"])
+        found["provider"] = str(operation.payload["to_name"])
         for name in ("existed", "complete"):
             found[name] = bool(result.get(name, False))
         for name in ("size", "stored"):
