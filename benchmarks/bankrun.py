@@ -20,15 +20,14 @@ def main(step: str, where: str, checkpoint: str = "", file: str = "") -> None:
         return
     with Bank.open(where, load_key(key)) as bank:
         if step == "backup":
-            with bank.writer(checkpoint, "benchmark") as writer, open(file, "rb", buffering=0) as source:
-                ref = writer.put_data(source)
+            with bank.writer(checkpoint, "benchmark") as writer:
+                ref = writer.put_file(file)
                 now = datetime.now(UTC).isoformat()
                 writer.commit(created_at=now, graph=[], sections={"disk": {"data": ref}})
         elif step == "restore":
             ref = bank.checkpoint(checkpoint).sections["disk"]["data"]
-            with bank.open_data(ref) as reader, open(file, "wb", buffering=0) as target:
-                for piece in reader:
-                    target.write(piece)
+            with bank.open_data(ref) as reader:
+                reader.restore_to(file, flush=False)
         elif step == "verify":
             bank.verify(checkpoint)
         else:
