@@ -217,12 +217,12 @@ def execute(tool: Tool, command: Sequence[str | Path]) -> Run:
     folder = None
     if isinstance(command[0], Path) and command[0].is_dir():
         folder, command = command[0], command[1:]
+    environment = {**os.environ, **tool.environment}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as installed, Python does not compile at every start
     os.sync()
     begin = time.perf_counter()
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **tool.environment}, stdout=said, stderr=said
-        )
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)

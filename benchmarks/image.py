@@ -26,7 +26,7 @@ STRETCH = 4 * MIB
 SHARES = {"zeros": 40, "text": 20, "noise": 25, "again": 15}
 CHANGED = 0.02
 _LETTERS = "eeeettaaooiinnsshhrrddlluucmfwygpbvkxqjz"
-_WORDS = 20_000
+_WORDS = 2_000
 
 
 class Noise:
@@ -41,7 +41,7 @@ class Noise:
 
 
 class Text:
-    """Words out of a list, frequent ones more often, as language has it."""
+    """Words out of a list, frequent ones more often, as language has it; ``zstd -1`` makes a third of it."""
 
     def __init__(self, seed: int) -> None:
         rng = random.Random(seed)

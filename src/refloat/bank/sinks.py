@@ -6,11 +6,14 @@ stream: :class:`refloat.bank.DataReader` itself.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import stat
 import struct
+import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -58,6 +61,7 @@ class FileSink:
     def __init__(self, path: str | Path) -> None:
         self._path = path
         self._made = False
+        self._turn: AbstractContextManager[object]
         flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK
         try:
             try:
@@ -69,6 +73,8 @@ class FileSink:
             raise self._failed(error) from error
         mode = os.fstat(self._fd).st_mode
         self._device = stat.S_ISBLK(mode)
+        # The system lets one thread at a time write to a file, and others spin: let them sleep.
+        self._turn = contextlib.nullcontext() if self._device else threading.Lock()
         if not (self._device or stat.S_ISREG(mode)):
             os.close(self._fd)
             raise InvalidInput(f"{path} is neither a file nor a block device")
@@ -87,9 +93,10 @@ class FileSink:
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write this part."""
         try:
-            done = os.pwrite(self._fd, data, offset)
-            while done < len(data):
-                done += os.pwrite(self._fd, memoryview(data)[done:], offset + done)
+            with self._turn:
+                done = os.pwrite(self._fd, data, offset)
+                while done < len(data):
+                    done += os.pwrite(self._fd, memoryview(data)[done:], offset + done)
         except OSError as error:
             raise self._failed(error) from error
 
