@@ -6,7 +6,8 @@ Every step is a process of its own and its whole wall time counts, the start of 
 round each tool backs up an image (see ``image.py``) into a new repository, backs it up again with 2 %
 changed, restores that, and reads everything back. The tools take turns step by step, so that a busy moment
 of the machine hits all of them alike, and begin in another order every round. What was written before is
-flushed to the disk before a step begins. Restored images are compared with the original, byte by byte.
+flushed to the disk before a step begins, and free memory is touched: on a virtual machine the first to use a
+page waits for the hypervisor. Restored images are compared with the original, byte by byte.
 
 Peers are taken if they are installed: on Debian, ``apt-get install restic borgbackup zstd``. All encrypt and
 compress: restic with its repository version 2 and its defaults; borg with ``repokey-blake2``, ``zstd,1``,
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import statistics
 import subprocess
@@ -31,6 +33,14 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 MIB = 1 << 20
+GIB = 1 << 30
+TOUCH = """
+import mmap, re, sys
+free = int(re.search(r"MemFree: *([0-9]+)", open("/proc/meminfo").read())[1]) << 10
+memory = mmap.mmap(-1, max(1 << 20, min(int(sys.argv[1]), free - (256 << 20))), mmap.MAP_PRIVATE)
+for _ in range(len(memory) >> 20):
+    memory.write(bytes([1]) * (1 << 20))
+"""
 STEPS = ("first", "second", "restore", "verify")
 SECRET = "benchmark"
 GOALS = {
@@ -157,9 +167,8 @@ def main() -> None:
         stored: dict[tuple[str, str], int] = {}
         for number in range(given.rounds):
             tell(f"round {number + 1} of {given.rounds}")
-            one_round(
-                folder, tools[number % len(tools) :] + tools[: number % len(tools)], images, runs, stored
-            )
+            order = random.Random(number).sample(tools, len(tools))
+            one_round(folder, order, images, runs, stored)
     if given.json:
         print(as_json(runs, stored))
     else:
@@ -220,6 +229,7 @@ def execute(tool: Tool, command: Sequence[str | Path]) -> Run:
     environment = {**os.environ, **tool.environment}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as installed, Python does not compile at every start
     os.sync()
+    subprocess.run([sys.executable, "-c", TOUCH, str(3 * GIB)], check=True)
     begin = time.perf_counter()
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said)

@@ -19,7 +19,7 @@ from refloat.bank.packs import LARGEST_REQUEST, ChunkReader, Pack, Place
 from refloat.bank.sealing import damaged
 from refloat.errors import Cancelled
 
-Handle = Callable[[int, bytes | memoryview], None]
+Handle = Callable[[int, memoryview], None]
 
 
 class Wanted(NamedTuple):
@@ -112,7 +112,7 @@ def _read(chunks: ChunkReader, index: DataIndex, span: Span, handle: Handle | No
     return done
 
 
-def read_span(chunks: ChunkReader, index: DataIndex, span: Span) -> Iterator[tuple[int, bytes | memoryview]]:
+def read_span(chunks: ChunkReader, index: DataIndex, span: Span) -> Iterator[tuple[int, memoryview]]:
     """Read and check: the numbers of chunks and their bytes, which change when the next is asked for.
 
     :raises BankDamaged: one is not what was written.

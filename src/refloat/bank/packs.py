@@ -19,7 +19,16 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import zstandard
 from blake3 import blake3
 
-from refloat.bank.sealing import HEADER, KIND_PACK, TAG_SIZE, Header, PackCipher, Sealer, damaged, decompress
+from refloat.bank.sealing import (
+    HEADER,
+    KIND_PACK,
+    TAG_SIZE,
+    Header,
+    PackCipher,
+    Sealer,
+    damaged,
+    decompress_into,
+)
 from refloat.bank.store import ObjectMissing, Store
 from refloat.errors import BankError
 
@@ -206,9 +215,9 @@ class ChunkReader:
         :raises BankDamaged: one is not what was written.
         """
         for data in self.look(pack, wanted):
-            yield data if isinstance(data, bytes) else bytes(data)
+            yield bytes(data)
 
-    def look(self, pack: Pack, wanted: Sequence[tuple[bytes, Place]]) -> Iterator[bytes | memoryview]:
+    def look(self, pack: Pack, wanted: Sequence[tuple[bytes, Place]]) -> Iterator[memoryview]:
         """Like :meth:`read`; what is given may change when the next chunk is asked for, in this thread."""
         first, last = wanted[0][1], wanted[-1][1]
         view = self._fetch(pack, first.offset, last.offset + last.length - first.offset)
@@ -244,18 +253,16 @@ class ChunkReader:
             found = self._ciphers[pack.name] = self._sealer.pack(pack.name, pack.salt)
         return found
 
-    def _open(
-        self, cipher: PackCipher, chunk_id: bytes, place: Place, blob: memoryview
-    ) -> bytes | memoryview:
+    def _open(self, cipher: PackCipher, chunk_id: bytes, place: Place, blob: memoryview) -> memoryview:
         size = place.length - TAG_SIZE
         if not 0 <= size <= CHUNK_SIZE:
             raise damaged(cipher.name, f"chunk {place.place} has no possible length")
-        decrypted = self._memory("decrypted", CHUNK_SIZE)[:size]
-        cipher.decrypt_into(place.encoding, place.place, blob, decrypted)
-        data: bytes | memoryview = decrypted
+        data = self._memory("decrypted", CHUNK_SIZE)[:size]
+        cipher.decrypt_into(place.encoding, place.place, blob, data)
         if place.encoding == ZSTD:
+            target = self._memory("decompressed", CHUNK_SIZE)
             try:
-                data = decompress(decrypted, CHUNK_SIZE)
+                data = target[: decompress_into(data, target)]
             except zstandard.ZstdError as error:
                 raise damaged(cipher.name, f"chunk {place.place} cannot be decompressed") from error
         if blake3(data, key=self._chunk_key).digest() != chunk_id:

@@ -43,7 +43,7 @@ _WORTH_IT = 0.98
 _SAMPLE, _SAMPLE_EVERY, _SAMPLED_FROM = 4 << 10, 64 << 10, 256 << 10
 _local = threading.local()
 
-Data: TypeAlias = bytes | bytearray | memoryview
+Data: TypeAlias = bytes | memoryview
 
 
 def compress(data: Data) -> bytes:
@@ -74,10 +74,29 @@ def decompress(data: Data, largest: int) -> bytes:
     """Decompressed, unless it would be larger than it may be."""
     if zstandard.frame_content_size(data) > largest:
         raise zstandard.ZstdError("larger than it may be")
-    decompressor: zstandard.ZstdDecompressor | None = getattr(_local, "decompressor", None)
-    if decompressor is None:
-        decompressor = _local.decompressor = zstandard.ZstdDecompressor()
-    return decompressor.decompress(data, max_output_size=largest)
+    return _decompressor().decompress(data, max_output_size=largest)
+
+
+def decompress_into(data: memoryview, target: memoryview) -> int:
+    """Decompressed into ``target``; how many bytes that was.
+
+    :raises zstandard.ZstdError: it is not compressed, or would be larger than ``target``.
+    """
+    size = zstandard.frame_content_size(data)
+    if not 0 <= size <= len(target):
+        raise zstandard.ZstdError("larger than it may be")
+    with _decompressor().stream_reader(data) as reader:
+        if reader.readinto(target[:size]) != size:
+            raise zstandard.ZstdError("smaller than it should be")
+    return size
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    """A decompressor per thread: they cannot be shared."""
+    found: zstandard.ZstdDecompressor | None = getattr(_local, "decompressor", None)
+    if found is None:
+        found = _local.decompressor = zstandard.ZstdDecompressor()
+    return found
 
 
 def derive(purpose: str, *material: bytes, length: int = 32) -> bytes:
