@@ -4,10 +4,10 @@ export UV_PYTHON_DOWNLOADS = never
 BIN := .venv/bin
 SOURCES := src demo devcloud/src tests benchmarks
 
-.PHONY: help demo test unit lint format lock clean
+.PHONY: help demo test unit lint format lock benchmark-bank clean
 
 help:  ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: .venv/.made  ## the main job on a real OpenStack on this machine (needs root)
 	$(BIN)/devcloud up
@@ -33,6 +33,9 @@ lock: .venv/.made  ## write constraints.txt anew, with the newest versions
 	uv=$$(command -v uv || echo $(BIN)/uv); $$uv pip compile -q --upgrade --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-index-url --group dev -o constraints.txt \
 	  pyproject.toml devcloud/pyproject.toml
+
+benchmark-bank: .venv/.made  ## the bank's speed beside restic and borg (apt-get install restic borgbackup zstd)
+	$(BIN)/python benchmarks/bank.py $(BENCHMARK_OPTIONS)
 
 clean:  ## remove what was made here
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -62,17 +62,20 @@ class Reader:
         plain = self.open("I", ref["object"])
         (length,) = struct.unpack_from(">I", plain)
         head = json.loads(plain[4 : 4 + length])
-        records = list(struct.iter_unpack(">32sIIII", plain[4 + length :]))
+        records = {n: r for n, *r in struct.iter_unpack(">I32sIIII", plain[4 + length :])}
+        assert list(records) == sorted(records)
+        count = -(-head["size"] // head["chunk_size"])
         key = kdf("chunk ids", self.secret + self.bank_id + head["project_id"].encode())
-        ids = b"".join(record[0] for record in records)
+        ids = b"".join(records[n][0] if n in records else bytes(32) for n in range(count))
         assert ref["digest"] == blake3(struct.pack(">Q", head["size"]) + ids, key=key).hexdigest()
         result, left = b"", head["size"]
-        for chunk_id, number, place, offset, stored in records:
+        for n in range(count):
             size = min(left, head["chunk_size"])
             left -= size
-            if chunk_id == bytes(32):
+            if n not in records:
                 result += bytes(size)
                 continue
+            chunk_id, number, place, offset, stored = records[n]
             name, pack_size, salt = head["packs"][number]
             pack = (self.root / name).read_bytes()
             assert len(pack) == pack_size

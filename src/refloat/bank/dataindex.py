@@ -1,15 +1,17 @@
 """The index of one piece of data: where each of its chunks is.
 
 Sealed, it is an object of its own. Inside: a 4-byte length, a JSON head of that length (``size``,
-``chunk_size``, ``project_id``, ``packs``: name, size and salt of each), then 48 bytes for each chunk in
-the order of the data: its id (32), the number of its pack in the head (4), its place (4), its offset (4),
-its stored length with the highest bit set if compressed (4). A chunk of zeros is not stored: its 48 bytes
-are zeros. Every chunk has ``chunk_size`` bytes but the last.
+``chunk_size``, ``project_id``, ``packs``: name, size and salt of each), then 52 bytes for each chunk that is
+not zeros, in the order of the data: its number in the data, counted from 0 (4), its id (32), the number of
+its pack in the head (4), its place (4), its offset (4), its stored length with the highest bit set if
+compressed (4). A chunk without a record is zeros: an index is as large as the data, not as the disk. Every
+chunk has ``chunk_size`` bytes but the last.
 """
 
 from __future__ import annotations
 
 import json
+import operator
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,10 +24,15 @@ from refloat.bank.sealing import KIND_INDEX, Sealer, damaged
 from refloat.bank.store import ObjectMissing, Store
 from refloat.errors import InvalidInput
 
-RECORD = struct.Struct(">32s I I I I")
+RECORD = struct.Struct(">I 32s I I I I")
 ZERO_ID = bytes(32)
-ZERO_RECORD = bytes(RECORD.size)
+LOCATION = struct.Struct(">I I I I")
+_ID_AND_LOCATION = struct.Struct(">4x 32s 16s")
+_NUMBER_AND_ID = struct.Struct(">I 32s 16x")
+_NUMBER = struct.Struct(">I 48x")
 _LENGTH = struct.Struct(">I")
+_ZERO_IDS = bytes(1 << 20)
+_NOWHERE = Place(0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +46,54 @@ class DataIndex:
 
     def digest(self, chunk_key: bytes) -> str:
         """A fingerprint of the data: the same for the same bytes of the same project and bank."""
-        ids = b"".join(record[0] for record in RECORD.iter_unpack(self.records))
-        return blake3(self.size.to_bytes(8, "big") + ids, key=chunk_key).hexdigest()
+        hasher = blake3(self.size.to_bytes(8, "big"), key=chunk_key)
+        together: list[bytes] = []
+        expected = 0
+        for number, chunk_id in _NUMBER_AND_ID.iter_unpack(self.records):
+            if number != expected:
+                hasher.update(b"".join(together))
+                together = []
+                _zero_ids(hasher, number - expected)
+            together.append(chunk_id)
+            expected = number + 1
+        hasher.update(b"".join(together))
+        _zero_ids(hasher, chunk_count(self.size) - expected)
+        return hasher.hexdigest()
 
     def chunks(self) -> Iterator[tuple[bytes, Pack | None, Place]]:
         """Id, pack (None: zeros) and place of every chunk, in order."""
-        for chunk_id, pack, place, offset, stored in RECORD.iter_unpack(self.records):
-            if chunk_id == ZERO_ID:
-                yield chunk_id, None, Place(0, 0, 0, 0)
-            else:
-                yield chunk_id, self.packs[pack], Place.of(place, offset, stored)
+        expected = 0
+        for number, chunk_id, pack, place in self.stored():
+            for _ in range(expected, number):
+                yield ZERO_ID, None, _NOWHERE
+            yield chunk_id, pack, place
+            expected = number + 1
+        for _ in range(expected, chunk_count(self.size)):
+            yield ZERO_ID, None, _NOWHERE
+
+    def stored(self) -> Iterator[tuple[int, bytes, Pack, Place]]:
+        """Number in the data, id, pack and place of every chunk that is not zeros, in order."""
+        packs = self.packs
+        for number, chunk_id, pack, place, offset, length in RECORD.iter_unpack(self.records):
+            yield number, chunk_id, packs[pack], Place.of(place, offset, length)
+
+    def locations(self) -> Iterator[tuple[bytes, bytes]]:
+        """Id and packed :data:`LOCATION` of every chunk that is not zeros: what is quick to load."""
+        return _ID_AND_LOCATION.iter_unpack(self.records)
+
+    def holes(self) -> Iterator[tuple[int, int]]:
+        """Offset and length of every run of chunks of zeros, in bytes."""
+        expected = 0
+        for (number,) in _NUMBER.iter_unpack(self.records):
+            if number != expected:
+                yield expected * CHUNK_SIZE, (number - expected) * CHUNK_SIZE
+            expected = number + 1
+        if expected * CHUNK_SIZE < self.size:
+            yield expected * CHUNK_SIZE, self.size - expected * CHUNK_SIZE
+
+    def chunk_size(self, number: int) -> int:
+        """How many bytes of the data this chunk has."""
+        return min(CHUNK_SIZE, self.size - number * CHUNK_SIZE)
 
     def encode(self) -> bytes:
         """What is sealed into the object."""
@@ -68,9 +113,21 @@ class DataIndex:
         head = json.loads(blob[_LENGTH.size : _LENGTH.size + length])
         packs = [Pack(n, s, bytes.fromhex(salt)) for n, s, salt in head["packs"]]
         index = DataIndex(head["project_id"], head["size"], packs, blob[_LENGTH.size + length :])
-        if head["chunk_size"] != CHUNK_SIZE or len(index.records) != RECORD.size * chunk_count(index.size):
-            raise damaged(name, "it does not have as many chunks as its size needs")
+        if head["chunk_size"] != CHUNK_SIZE or len(index.records) % RECORD.size:
+            raise damaged(name, "it is not an index of chunks of this size")
+        numbers = [number for (number,) in _NUMBER.iter_unpack(index.records)]
+        if numbers and numbers[-1] >= chunk_count(index.size):
+            raise damaged(name, "it has more chunks than its size needs")
+        if not all(map(operator.lt, numbers, numbers[1:])):
+            raise damaged(name, "its chunks are not in order")
         return index
+
+
+def _zero_ids(hasher: blake3, count: int) -> None:
+    left = count * len(ZERO_ID)
+    while left > 0:
+        hasher.update(_ZERO_IDS[:left])
+        left -= len(_ZERO_IDS)
 
 
 def chunk_count(size: int) -> int:

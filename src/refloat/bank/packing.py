@@ -2,31 +2,42 @@
 
 Several threads carry one chunk each through all of this. What they share is short and under one lock:
 the table of known chunks and the pack being filled. A chunk that is being stored by one thread is known
-to the others already; they wait for it only at the end, in :meth:`Packer.settle`. Whoever fills the last
-gap of a full pack writes it, while the others go on with the next one.
+to the others already; they wait for it only at the end, in :meth:`Packer.settle`. A full pack is written
+by one of a few other threads, so that nobody who could compute waits for a disk or a network.
+
+A writer has at most ``PACKS`` packs in memory, whatever it stores: who needs another waits until one is
+written.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
+from typing import NamedTuple
 
 from blake3 import blake3
 
-from refloat.bank.dataindex import ZERO_ID
+from refloat.bank.dataindex import LOCATION, DataIndex
 from refloat.bank.objects import Objects, Session
-from refloat.bank.packs import CHUNK_SIZE, RAW, ZSTD, OpenPack, Pack, Place
-from refloat.bank.sealing import compress
+from refloat.bank.packs import CHUNK_SIZE, RAW, ZSTD, OpenPack, Pack, Place, buffer_size
+from refloat.bank.sealing import Data, compress_if_worth_it
 from refloat.errors import BankError
 
 WORKERS = min((os.cpu_count() or 1) + 1, 8)
 """One thread more than cores: it computes while another waits for the disk."""
 
-_ZEROS = bytes(CHUNK_SIZE)
+UPLOADS = 3
+"""Packs that are being written at once."""
+
+PACKS = UPLOADS + 1
+
+_STEP = 64 << 10
+_ZEROS = bytes(_STEP)
 
 
 class Stored:
@@ -40,6 +51,31 @@ class Stored:
         self.failed = False
 
 
+class Learnt(NamedTuple):
+    """Where a chunk is by an index that was read: unpacked when somebody wants to know."""
+
+    packs: Sequence[Pack]
+    location: bytes
+
+    def where(self) -> Pack:
+        """The pack it is in."""
+        number: int = LOCATION.unpack(self.location)[0]
+        return self.packs[number]
+
+    def stored(self) -> Stored:
+        """The same, unpacked."""
+        number, place, offset, length = LOCATION.unpack(self.location)
+        return Stored(self.packs[number], Place.of(place, offset, length))
+
+
+class Found(NamedTuple):
+    """A chunk of some data that is not zeros: its number in the data, its id, and where it is."""
+
+    number: int
+    chunk_id: bytes
+    stored: Stored
+
+
 class Packer:
     """Stores chunks into packs of one session, each chunk once."""
 
@@ -48,8 +84,15 @@ class Packer:
         self._session = session
         self._chunk_key = chunk_key
         self._changed = threading.Condition()
-        self._known: dict[bytes, Stored] = {}
+        self._known: dict[bytes, Stored | Learnt] = {}
         self._open: OpenPack | None = None
+        self._free: list[memoryview] = []
+        self._unmade = PACKS
+        self._uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="bank-write")
+
+    def close(self) -> None:
+        """Wait for the packs that are being written."""
+        self._uploads.shutdown(wait=True)
 
     def learn(self, chunks: Iterable[tuple[bytes, Pack, Place]]) -> None:
         """Chunks that are in the bank already."""
@@ -57,19 +100,33 @@ class Packer:
             for chunk_id, pack, place in chunks:
                 self._known.setdefault(chunk_id, Stored(pack, place))
 
+    def learn_index(self, index: DataIndex) -> None:
+        """All chunks of an index."""
+        with self._changed:
+            known, packs = self._known, index.packs
+            known.update(
+                {
+                    chunk_id: Learnt(packs, location)
+                    for chunk_id, location in index.locations()
+                    if chunk_id not in known
+                }
+            )
+
     def keep(self, packs: Mapping[str, int]) -> None:
         """Forget the chunks that were learnt, but for those in packs of these names and sizes."""
         with self._changed:
             for chunk_id, stored in list(self._known.items()):
-                pack = stored.pack
+                pack = stored.where() if isinstance(stored, Learnt) else stored.pack
                 if isinstance(pack, Pack) and packs.get(pack.name) != pack.size:
                     del self._known[chunk_id]
 
-    def store(self, data: bytes) -> tuple[bytes, Stored, int]:
+    def store(self, data: Data) -> tuple[bytes, Stored, int]:
         """Store a chunk unless it is known. Its id, where it is, and the bytes this added."""
         chunk_id = blake3(data, key=self._chunk_key).digest()
         with self._changed:
             found = self._known.get(chunk_id)
+            if isinstance(found, Learnt):
+                found = self._known[chunk_id] = found.stored()
             if found is not None:
                 return chunk_id, found, 0
             mine = self._known[chunk_id] = Stored()
@@ -94,40 +151,55 @@ class Packer:
             last = self._open
             if last is not None and last in packs:
                 last.closed, self._open = True, None
-                write_it = last.complete
-            else:
-                write_it = False
-        if last is not None and write_it:
-            self._write(last)
+                self._changed.notify_all()
+                if last.complete:
+                    self._upload(last)
         for pack in packs:
             pack.written.wait()
             if pack.error is not None:
                 raise pack.error
 
-    def _store(self, chunk_id: bytes, mine: Stored, data: bytes) -> int:
-        packed = compress(data)
-        encoding, packed = (ZSTD, packed) if len(packed) < len(data) else (RAW, data)
+    def _store(self, chunk_id: bytes, mine: Stored, data: Data) -> int:
+        packed = compress_if_worth_it(data)
+        encoding, content = (RAW, data) if packed is None else (ZSTD, packed)
         with self._changed:
-            pack = self._open
-            if pack is None:
-                pack = OpenPack(self._objects.sealer.new_pack(self._session.new_name("pack")))
-            place = pack.reserve(chunk_id, len(packed), encoding)
+            self._changed.wait_for(lambda: self._open or self._free or self._unmade)
+            pack = self._open or self._new_pack()
+            place = pack.reserve(chunk_id, len(content), encoding)
             self._open = None if pack.closed else pack
             mine.pack, mine.place = pack, place
             self._changed.notify_all()
-        sealed = pack.cipher.encrypt(encoding, place.place, packed)
+        pack.cipher.encrypt_into(encoding, place.place, content, pack.room(place))
         with self._changed:
-            complete = pack.fill(place, sealed)
+            complete = pack.fill()
         if complete:
-            self._write(pack)
+            self._upload(pack)
         return place.length
+
+    def _new_pack(self) -> OpenPack:
+        """A pack to be filled. There is memory for it."""
+        cipher = self._objects.sealer.new_pack(self._session.new_name("pack"))
+        if self._free:
+            return OpenPack(cipher, self._free.pop())
+        self._unmade -= 1
+        return OpenPack(cipher, memoryview(mmap.mmap(-1, buffer_size())))
+
+    def _upload(self, pack: OpenPack) -> None:
+        try:
+            self._uploads.submit(self._write, pack)
+        except RuntimeError:
+            pack.fail(BankError("the writer was closed while data was being stored"))
+            self._forget(pack)
 
     def _write(self, pack: OpenPack) -> None:
         try:
             pack.write(self._objects.store)
-        except BaseException:
+        except BaseException:  # it is in the pack for those who wait for it, whatever it is
             self._forget(pack)
-            raise
+        else:
+            with self._changed:
+                self._free.append(pack.buffer)
+                self._changed.notify_all()
 
     def _give_up(self, chunk_id: bytes, mine: Stored, error: BaseException) -> None:
         """Let nobody wait for a chunk, or for a pack with a gap, that will never come."""
@@ -135,23 +207,27 @@ class Packer:
             mine.failed = mine.pack is None
             self._known.pop(chunk_id, None)
             pack = mine.pack
-            if isinstance(pack, OpenPack) and not pack.written.is_set():
+            forget = isinstance(pack, OpenPack) and not pack.written.is_set()
+            if isinstance(pack, OpenPack) and forget:
                 pack.fail(error)
                 if self._open is pack:
                     self._open = None
             self._changed.notify_all()
-        if isinstance(pack, OpenPack) and pack.error is not None:
+        if isinstance(pack, OpenPack) and forget:
             self._forget(pack)
 
     def _forget(self, pack: OpenPack) -> None:
+        """A pack has failed. Its memory is not used again: others may still be writing into it."""
         with self._changed:
-            lost = [chunk_id for chunk_id, stored in self._known.items() if stored.pack is pack]
+            lost = [i for i, s in self._known.items() if isinstance(s, Stored) and s.pack is pack]
             for chunk_id in lost:
                 del self._known[chunk_id]
+            self._unmade += 1
+            self._changed.notify_all()
 
 
 class Feed:
-    """The chunks of one stream on their way through the threads, in order and not too many at once.
+    """The chunks of one piece of data on their way through the threads, in order and not too many at once.
 
     Leaving it as a context manager, however that happens, waits for what is under way.
     """
@@ -159,31 +235,60 @@ class Feed:
     def __init__(self, pool: ThreadPoolExecutor, packer: Packer) -> None:
         self._pool = pool
         self._packer = packer
-        self._pending: deque[Future[tuple[bytes, Stored, int]] | None] = deque()
-        self._found: list[tuple[bytes, Stored | None]] = []
+        self._pending: deque[tuple[Future[tuple[list[Found], int]], int]] = deque()
+        self._found: list[Found] = []
+        self._unwritten: set[OpenPack] = set()
         self._added = 0
+        self.done = 0
 
-    def add(self, chunk: bytes) -> None:
-        """The next chunk. Raises what went wrong with an earlier one."""
-        zeros = chunk == (_ZEROS if len(chunk) == CHUNK_SIZE else bytes(len(chunk)))
-        self._pending.append(None if zeros else self._pool.submit(self._packer.store, chunk))
-        while self._pending and (self._pending[0] is None or len(self._pending) > 2 * WORKERS):
-            self._take()
+    def chunk(self, number: int, data: bytes) -> None:
+        """A chunk, which nobody changes any more. Raises what went wrong with an earlier one."""
+        self.run(lambda: [(number, data)])
 
-    def finish(self) -> tuple[list[tuple[bytes, Stored | None]], int]:
-        """Every chunk's id and where it is (None: zeros), and the bytes that were added."""
+    def run(self, read: Callable[[], Iterable[tuple[int, bytes | mmap.mmap]]], upto: int = 0) -> None:
+        """Some chunks, which ``read`` gives in a thread; each may change when the next is asked for.
+
+        :param upto: what ``done`` is when these have been stored.
+        """
+        self._pending.append((self._pool.submit(self._store, read), upto))
+        while len(self._pending) > 2 * WORKERS:
+            self.take()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is under way."""
+        return bool(self._pending)
+
+    def finish(self) -> tuple[list[Found], int]:
+        """Every chunk but those of zeros, in order and durable, and the bytes that were added."""
         while self._pending:
-            self._take()
+            self.take()
+        self._packer.settle(found.stored for found in self._found)
         return self._found, self._added
 
-    def _take(self) -> None:
-        first = self._pending.popleft()
-        if first is None:
-            self._found.append(_ZERO_CHUNK)
-            return
-        chunk_id, stored, added = first.result()
-        self._found.append((chunk_id, stored))
+    def _store(self, read: Callable[[], Iterable[tuple[int, bytes | mmap.mmap]]]) -> tuple[list[Found], int]:
+        done: list[Found] = []
+        total = 0
+        for number, data in read():
+            if is_zeros(data):
+                continue
+            chunk_id, stored, added = self._packer.store(memoryview(data))
+            done.append(Found(number, chunk_id, stored))
+            total += added
+        return done, total
+
+    def take(self) -> None:
+        """Wait for the earliest chunks that are under way."""
+        future, upto = self._pending.popleft()
+        found, added = future.result()
+        self.done = max(self.done, upto)
+        self._found += found
         self._added += added
+        self._unwritten.update(f.stored.pack for f in found if isinstance(f.stored.pack, OpenPack))
+        for pack in [pack for pack in self._unwritten if pack.written.is_set()]:
+            if pack.error is not None:
+                raise pack.error
+            self._unwritten.remove(pack)
 
     def __enter__(self) -> Feed:
         return self
@@ -191,8 +296,32 @@ class Feed:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for future in [f for f in self._pending if f is not None and not f.cancel()]:
+        for future in [f for f, _ in self._pending if not f.cancel()]:
             future.exception()
 
 
-_ZERO_CHUNK: tuple[bytes, Stored | None] = (ZERO_ID, None)
+def is_zeros(data: bytes | mmap.mmap) -> bool:
+    """Whether there is nothing but zeros in it."""
+    return all(
+        data[at : at + _STEP] == _ZEROS[: min(_STEP, len(data) - at)] for at in range(0, len(data), _STEP)
+    )
+
+
+def whole_chunks(
+    read_into: Callable[[int, memoryview], None], first: int, count: int, size: int
+) -> Iterator[tuple[int, bytes | mmap.mmap]]:
+    """Read chunks of data of ``size`` bytes one after the other into the memory of this thread.
+
+    That memory is aligned to a page: copying from the system to elsewhere takes twice as long.
+    """
+    memory: mmap.mmap | None = getattr(_local, "chunk", None)
+    if memory is None:
+        memory = _local.chunk = mmap.mmap(-1, CHUNK_SIZE)
+    for number in range(first, first + count):
+        length = min(CHUNK_SIZE, size - number * CHUNK_SIZE)
+        with memoryview(memory) as view, view[:length] as part:
+            read_into(number * CHUNK_SIZE, part)
+        yield number, memory if length == CHUNK_SIZE else memory[:length]
+
+
+_local = threading.local()

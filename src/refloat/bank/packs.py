@@ -9,21 +9,33 @@ for finding chunks without any index.
 
 from __future__ import annotations
 
+import mmap
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import zstandard
 from blake3 import blake3
 
-from refloat.bank.sealing import HEADER, KIND_PACK, TAG_SIZE, Header, PackCipher, Sealer, damaged, decompress
+from refloat.bank.sealing import (
+    HEADER,
+    KIND_PACK,
+    TAG_SIZE,
+    Header,
+    PackCipher,
+    Sealer,
+    damaged,
+    decompress_into,
+)
 from refloat.bank.store import ObjectMissing, Store
 from refloat.errors import BankError
 
 CHUNK_SIZE = 1 << 20
-PACK_SIZE = 32 << 20
+PACK_SIZE = 16 << 20
+LARGEST_REQUEST = 4 << 20
+"""What is read from a store with one request, at most."""
 
 RAW, ZSTD, FOOTER = 0, 1, 2
 
@@ -63,40 +75,46 @@ class Place(NamedTuple):
 class OpenPack:
     """A pack being filled by several threads at once.
 
-    ``reserve`` gives a chunk its place; whoever reserved it encrypts it and calls ``fill``. A pack
-    is *closed* when nothing more is reserved, and *complete* when all that was reserved is filled.
-    Not locked by itself: its owner calls it under the owner's lock, but for ``seal``.
+    ``reserve`` gives a chunk its place; whoever reserved it encrypts it into ``room`` and calls ``fill``.
+    A pack is *closed* when nothing more is reserved, and *complete* when all that was reserved is
+    filled. Not locked by itself: its owner calls it under the owner's lock, but for ``write``.
+
+    :param buffer: where the pack grows, ``buffer_size()`` bytes; it is the owner's again when the pack
+        was written.
     """
 
-    def __init__(self, cipher: PackCipher) -> None:
+    def __init__(self, cipher: PackCipher, buffer: memoryview) -> None:
         self.cipher = cipher
         self.name = cipher.name
+        self.buffer = buffer
         self.closed = False
         self.written = threading.Event()
         self.result: Pack | None = None
-        self.error: BankError | None = None
+        self.error: BaseException | None = None
         self.ids: list[bytes] = []
         self._places: list[Place] = []
-        self._parts: list[bytes | None] = []
         self._unfilled = 0
         self._end = HEADER.size
+        self._limit = len(buffer) - CHUNK_SIZE - TAG_SIZE
 
     def reserve(self, chunk_id: bytes, size: int, encoding: int) -> Place:
         """A place for ``size`` bytes (before encryption)."""
         place = Place(len(self._places), self._end, size + TAG_SIZE, encoding)
         self.ids.append(chunk_id)
         self._places.append(place)
-        self._parts.append(None)
         self._end += place.length
         self._unfilled += 1
-        self.closed = self._end >= PACK_SIZE
+        self.closed = self._end >= self._limit
         return place
 
-    def fill(self, place: Place, data: bytes) -> bool:
-        """Put an encrypted chunk in; True when this made the pack complete."""
+    def room(self, place: Place) -> memoryview:
+        """Where the encrypted chunk goes."""
+        return self.buffer[place.offset : place.offset + place.length]
+
+    def fill(self) -> bool:
+        """An encrypted chunk is in its room; True when this made the pack complete."""
         if self.error is not None:
             raise self.error
-        self._parts[place.place] = data
         self._unfilled -= 1
         return self.complete
 
@@ -114,27 +132,31 @@ class OpenPack:
             self.fail(error)
             raise
         self.result = Pack(self.name, sum(map(len, parts)), self.cipher.salt)
-        self._parts, self.ids = [], []
+        self.ids = []
         self.written.set()
 
     def fail(self, error: BaseException) -> None:
         """The pack will never be written: tell whoever waits for it."""
-        if isinstance(error, BankError):
+        if isinstance(error, BankError) or not isinstance(error, Exception):
             self.error = error
         else:
             self.error = BankError("the pack could not be written", resource=self.name, reason=repr(error))
-        self._parts, self.ids = [], []
+        self.ids = []
         self.closed = True
         self.written.set()
 
-    def _seal(self) -> list[bytes]:
+    def _seal(self) -> list[bytes | memoryview]:
         footer = b"".join(
             _RECORD.pack(i, p.offset, p.stored_field()) for i, p in zip(self.ids, self._places, strict=True)
         )
         sealed = self.cipher.encrypt(FOOTER, len(self._places), footer)
-        parts = [self.cipher.header, *(p for p in self._parts if p is not None), sealed]
-        parts.append(_TRAILER.pack(len(sealed), len(self._places), _END))
-        return parts
+        self.buffer[: HEADER.size] = self.cipher.header
+        return [self.buffer[: self._end], sealed + _TRAILER.pack(len(sealed), len(self._places), _END)]
+
+
+def buffer_size() -> int:
+    """How many bytes a pack may have before its footer: it is closed when it has ``PACK_SIZE``."""
+    return PACK_SIZE + CHUNK_SIZE + TAG_SIZE
 
 
 def read_footer(store: Store, sealer: Sealer, name: str, size: int) -> tuple[Pack, list[tuple[bytes, Place]]]:
@@ -164,33 +186,66 @@ def read_footer(store: Store, sealer: Sealer, name: str, size: int) -> tuple[Pac
     return Pack(name, size, header.salt), chunks
 
 
+@runtime_checkable
+class RangeInto(Protocol):
+    """What a store may offer besides :class:`Store`: reading into memory of the caller's."""
+
+    def get_range_into(self, name: str, offset: int, target: memoryview) -> int:
+        """Like ``get_range`` of ``len(target)`` bytes. How many it has read."""
+        ...
+
+
 class ChunkReader:
-    """Reads chunks out of packs and checks every one of them."""
+    """Reads chunks out of packs and checks every one of them. For many threads.
+
+    Each thread keeps a piece of memory for what is read and one for what is decrypted.
+    """
 
     def __init__(self, store: Store, sealer: Sealer, chunk_key: bytes) -> None:
         self._store = store
+        self._into = store if isinstance(store, RangeInto) else None
         self._sealer = sealer
         self._chunk_key = chunk_key
         self._ciphers: dict[str, PackCipher] = {}
+        self._local = threading.local()
 
-    def read(self, pack: Pack, wanted: list[tuple[bytes, Place]]) -> Iterator[bytes]:
+    def read(self, pack: Pack, wanted: Sequence[tuple[bytes, Place]]) -> Iterator[bytes]:
         """Chunks that lie one behind the other in a pack, with one request to the store.
 
         :raises BankDamaged: one is not what was written.
         """
+        for data in self.look(pack, wanted):
+            yield bytes(data)
+
+    def look(self, pack: Pack, wanted: Sequence[tuple[bytes, Place]]) -> Iterator[memoryview]:
+        """Like :meth:`read`; what is given may change when the next chunk is asked for, in this thread."""
         first, last = wanted[0][1], wanted[-1][1]
-        length = last.offset + last.length - first.offset
-        try:
-            blob = self._store.get_range(pack.name, first.offset, length)
-        except ObjectMissing as error:
-            raise damaged(pack.name, "it is missing") from error
-        if len(blob) != length:
-            raise damaged(pack.name, f"it is truncated: it ends {length - len(blob)} bytes too early")
+        view = self._fetch(pack, first.offset, last.offset + last.length - first.offset)
         cipher = self._cipher(pack)
-        view = memoryview(blob)
         for chunk_id, place in wanted:
             start = place.offset - first.offset
             yield self._open(cipher, chunk_id, place, view[start : start + place.length])
+
+    def _fetch(self, pack: Pack, offset: int, length: int) -> memoryview:
+        try:
+            if self._into is not None and length <= LARGEST_REQUEST:
+                view = self._memory("fetched", LARGEST_REQUEST)[:length]
+                found = self._into.get_range_into(pack.name, offset, view)
+            else:
+                view = memoryview(self._store.get_range(pack.name, offset, length))
+                found = len(view)
+        except ObjectMissing as error:
+            raise damaged(pack.name, "it is missing") from error
+        if found != length:
+            raise damaged(pack.name, f"it is truncated: it ends {length - found} bytes too early")
+        return view
+
+    def _memory(self, name: str, size: int) -> memoryview:
+        found: memoryview | None = getattr(self._local, name, None)
+        if found is None:
+            found = memoryview(mmap.mmap(-1, size))
+            setattr(self._local, name, found)
+        return found
 
     def _cipher(self, pack: Pack) -> PackCipher:
         found = self._ciphers.get(pack.name)
@@ -198,11 +253,16 @@ class ChunkReader:
             found = self._ciphers[pack.name] = self._sealer.pack(pack.name, pack.salt)
         return found
 
-    def _open(self, cipher: PackCipher, chunk_id: bytes, place: Place, blob: memoryview) -> bytes:
-        data = cipher.decrypt(place.encoding, place.place, blob)
+    def _open(self, cipher: PackCipher, chunk_id: bytes, place: Place, blob: memoryview) -> memoryview:
+        size = place.length - TAG_SIZE
+        if not 0 <= size <= CHUNK_SIZE:
+            raise damaged(cipher.name, f"chunk {place.place} has no possible length")
+        data = self._memory("decrypted", CHUNK_SIZE)[:size]
+        cipher.decrypt_into(place.encoding, place.place, blob, data)
         if place.encoding == ZSTD:
+            target = self._memory("decompressed", CHUNK_SIZE)
             try:
-                data = decompress(data, CHUNK_SIZE)
+                data = target[: decompress_into(data, target)]
             except zstandard.ZstdError as error:
                 raise damaged(cipher.name, f"chunk {place.place} cannot be decompressed") from error
         if blake3(data, key=self._chunk_key).digest() != chunk_id:

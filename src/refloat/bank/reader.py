@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any
 
-from refloat.bank.dataindex import DataIndex, check_ref, load_index
+from refloat.bank.dataindex import RECORD, DataIndex, check_ref, load_index
+from refloat.bank.fetch import Span, fetch, plan, read_span
 from refloat.bank.objects import Objects
 from refloat.bank.packing import WORKERS
 from refloat.bank.packs import CHUNK_SIZE, ChunkReader, Pack, Place, read_footer
 from refloat.bank.sealing import damaged
+from refloat.bank.sinks import FileSink, Sink
 from refloat.bank.store import ObjectMissing
 from refloat.errors import BankDamaged, BankError, Cancelled
 
 _ZEROS = bytes(CHUNK_SIZE)
-_LARGEST_REQUEST = 4 << 20
-
-Span: TypeAlias = tuple[Pack | None, list[tuple[bytes, Place]]]
-"""Chunks that are read together: neighbours in one pack, or one chunk of zeros."""
+_WINDOW = 8
+_WINDOWS_AHEAD = 3
 
 
 class DataReader:
     """A piece of data as a stream; made by :meth:`refloat.bank.Bank.open_data`. For one thread.
 
-    Iterating gives pieces of a mebibyte; ``read`` gives what is asked for. Both raise
-    :class:`BankDamaged` instead of ever giving a wrong byte.
+    Iterating gives pieces of a mebibyte; ``read`` gives what is asked for; ``restore_to`` writes all of
+    it to a file or a device, several times faster. All raise :class:`BankDamaged` instead of ever giving a
+    wrong byte.
     """
 
     def __init__(self, objects: Objects, ref: Any) -> None:
-        index = open_index(objects, ref)
-        self.size = index.size
-        self._left = index.size
-        self._chunks = ChunkReader(objects.store, objects.sealer, objects.sealer.chunk_key(index.project_id))
-        self._spans = _spans(index)
+        self._objects = objects
+        self._index = open_index(objects, ref)
+        self.size = self._index.size
+        self._chunks = ChunkReader(
+            objects.store, objects.sealer, objects.sealer.chunk_key(self._index.project_id)
+        )
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="bank-read")
-        self._ahead: deque[Future[list[bytes]]] = deque()
-        self._ready: deque[bytes] = deque()
+        self._ahead: deque[list[Future[dict[int, bytes]]]] = deque()
+        self._windows = _windows(self._index)
+        self._pieces = self._in_order()
         self._rest = b""
         self._error: BaseException | None = None
 
@@ -57,6 +60,48 @@ class DataReader:
             have += wanted
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def restore_to(
+        self,
+        target: str | Path | Sink,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        flush: bool = True,
+    ) -> None:
+        """Write all of the data to a file or a block device, wherever the stream is.
+
+        :param target: a path (see :class:`refloat.bank.sinks.FileSink`) or any sink.
+        :param progress: called in this thread with bytes done and bytes in all.
+        :param cancelled: asked in this thread now and then; when it says yes, :class:`Cancelled`.
+        :param flush: return only when it is on the disk.
+        :raises BankDamaged: the data is not what was written.
+        :raises BankError: the target cannot be written.
+        """
+        sink = target if isinstance(target, Sink) else FileSink(target)
+        done = 0
+
+        def add(more: int) -> None:
+            nonlocal done
+            done += more
+            if progress is not None:
+                progress(done, self.size)
+
+        try:
+            sink.begin(self.size)
+            for offset, length in self._index.holes():
+                sink.zeros(offset, length)
+            fetch(
+                self._objects,
+                self._index,
+                lambda number, data: sink.write(number * CHUNK_SIZE, data),
+                progress=add,
+                cancelled=cancelled,
+            )
+        except BaseException:
+            sink.abort()
+            raise
+        sink.finish(flush=flush)
+
     def __iter__(self) -> Iterator[bytes]:
         return self
 
@@ -64,25 +109,20 @@ class DataReader:
         if self._rest:
             piece, self._rest = self._rest, b""
             return piece
-        while not self._ready:
-            if self._error is not None:
-                raise self._error
-            self._fetch()
-            if not self._ahead:
-                self._pool.shutdown(wait=False)
-                raise StopIteration
-            try:
-                self._ready.extend(self._ahead.popleft().result())
-            except BaseException as error:
-                self._error = error  # going on behind the gap would give wrong bytes
-                raise
-        return self._ready.popleft()
+        if self._error is not None:
+            raise self._error
+        try:
+            return next(self._pieces)
+        except StopIteration:
+            self._pool.shutdown(wait=False)
+            raise
+        except BaseException as error:
+            self._error = error  # going on behind the gap would give wrong bytes
+            raise
 
     def close(self) -> None:
         """Stop reading ahead."""
-        for future in self._ahead:
-            future.cancel()
-        self._pool.shutdown(wait=True)
+        self._pool.shutdown(wait=True, cancel_futures=True)
         self._ahead.clear()
         if self._error is None:
             self._error = BankError("the data is closed")
@@ -95,11 +135,40 @@ class DataReader:
     ) -> None:
         self.close()
 
-    def _fetch(self) -> None:
-        while len(self._ahead) <= WORKERS and (span := next(self._spans, None)) is not None:
-            size = min(self._left, CHUNK_SIZE * len(span[1]))
-            self._left -= size
-            self._ahead.append(self._pool.submit(_read_span, self._chunks, span, size))
+    def _in_order(self) -> Iterator[bytes]:
+        """All chunks. Those of one window are read together where they are neighbours in a pack: the
+        threads that stored them have mixed them up a little."""
+        at = 0
+        while self._fetch_ahead():
+            found: dict[int, bytes] = {}
+            for future in self._ahead.popleft():
+                found.update(future.result())
+            for number in sorted(found):
+                while at < number:
+                    yield _ZEROS
+                    at += 1
+                yield found.pop(number)
+                at += 1
+        while (left := self.size - at * CHUNK_SIZE) > 0:
+            yield _ZEROS if left >= CHUNK_SIZE else bytes(left)
+            at += 1
+
+    def _fetch_ahead(self) -> bool:
+        """Keep requests under way; False when nothing is left."""
+        while len(self._ahead) < _WINDOWS_AHEAD and (window := next(self._windows, None)) is not None:
+            self._ahead.append([self._pool.submit(self._read, span) for span in window])
+        return bool(self._ahead)
+
+    def _read(self, span: Span) -> dict[int, bytes]:
+        return {number: bytes(data) for number, data in read_span(self._chunks, self._index, span)}
+
+
+def _windows(index: DataIndex) -> Iterator[list[Span]]:
+    """A few chunks of the data at a time, as what is to be read for them."""
+    step = _WINDOW * RECORD.size
+    for start in range(0, len(index.records), step):
+        part = DataIndex(index.project_id, index.size, index.packs, index.records[start : start + step])
+        yield list(plan(part))
 
 
 def open_index(objects: Objects, ref: Any) -> DataIndex:
@@ -127,42 +196,28 @@ def verify_index(
     :raises BankDamaged: something is not.
     """
     _verify_packs(objects, index, cancelled)
-    if not read_data:
+    if read_data:
+        fetch(objects, index, None, progress=progress, cancelled=cancelled)
+    else:
         progress(index.size)
-        return
-    chunks = ChunkReader(objects.store, objects.sealer, objects.sealer.chunk_key(index.project_id))
-    pending: deque[Future[int]] = deque()
-    left = index.size
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="bank-verify") as pool:
-        try:
-            for span in itertools.chain(_spans(index), [None]):
-                while pending and (span is None or len(pending) > 2 * WORKERS):
-                    progress(pending.popleft().result())
-                if cancelled is not None and cancelled():
-                    raise Cancelled("the verification was cancelled")
-                if span is not None:
-                    size = min(left, CHUNK_SIZE * len(span[1]))
-                    left -= size
-                    pending.append(pool.submit(_check_span, chunks, span, size))
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 def _verify_packs(objects: Objects, index: DataIndex, cancelled: Callable[[], bool] | None) -> None:
     """Look at every pack of an index; all damaged ones are named."""
     wanted: dict[str, dict[int, tuple[bytes, Place]]] = {pack.name: {} for pack in index.packs}
-    for chunk_id, pack, place in index.chunks():
-        if pack is not None:
-            wanted[pack.name][place.place] = (chunk_id, place)
+    for _, chunk_id, pack, place in index.stored():
+        wanted[pack.name][place.place] = (chunk_id, place)
     damages: list[BankDamaged] = []
-    for pack in index.packs:
-        if cancelled is not None and cancelled():
-            raise Cancelled("the verification was cancelled")
-        try:
-            _verify_pack(objects, pack, wanted[pack.name])
-        except BankDamaged as error:
-            damages.append(error)
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="bank-verify") as pool:
+        looks = [pool.submit(_verify_pack, objects, pack, wanted[pack.name]) for pack in index.packs]
+        for look in looks:
+            if cancelled is not None and cancelled():
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise Cancelled("the verification was cancelled")
+            try:
+                look.result()
+            except BankDamaged as error:
+                damages.append(error)
     if len(damages) > 1:
         raise BankDamaged(
             f"{len(damages)} of the bank's objects are damaged",
@@ -185,42 +240,3 @@ def _verify_pack(objects: Objects, pack: Pack, wanted: dict[int, tuple[bytes, Pl
     here = dict(enumerate(chunks))
     if found != pack or any(here.get(place) != chunk for place, chunk in wanted.items()):
         raise damaged(pack.name, "it does not hold what the index of the data says")
-
-
-def _read_span(chunks: ChunkReader, span: Span, size: int) -> list[bytes]:
-    """A span's chunks; together they have ``size`` bytes."""
-    pack, wanted = span
-    if pack is None:
-        return [_ZEROS if size == CHUNK_SIZE else bytes(size)]
-    found = list(chunks.read(pack, wanted))
-    sizes = [CHUNK_SIZE] * (len(found) - 1) + [size - CHUNK_SIZE * (len(found) - 1)]
-    if [len(chunk) for chunk in found] != sizes:
-        raise damaged(pack.name, "a chunk has another size than the index of the data says")
-    return found
-
-
-def _check_span(chunks: ChunkReader, span: Span, size: int) -> int:
-    _read_span(chunks, span, size)
-    return size
-
-
-def _spans(index: DataIndex) -> Iterator[Span]:
-    """Chunks in the order of the data, those together that one request can read."""
-    pack: Pack | None = None
-    together: list[tuple[bytes, Place]] = []
-    for chunk_id, where, place in index.chunks():
-        if together and not (where is pack and pack is not None and _follows(together, place)):
-            yield pack, together
-            together = []
-        pack = where
-        together.append((chunk_id, place))
-    if together:
-        yield pack, together
-
-
-def _follows(together: list[tuple[bytes, Place]], place: Place) -> bool:
-    first, last = together[0][1], together[-1][1]
-    return (
-        place.offset == last.offset + last.length
-        and place.offset + place.length - first.offset <= _LARGEST_REQUEST
-    )

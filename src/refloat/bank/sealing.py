@@ -13,6 +13,7 @@ import secrets
 import struct
 import threading
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import zstandard
 from blake3 import blake3
@@ -38,10 +39,14 @@ _ROOT_KEY_ID = bytes(16)
 _RAW, _ZSTD = 0, 1
 _LEVEL = 1
 _LARGEST_SEALED = 1 << 31
+_WORTH_IT = 0.98
+_SAMPLE, _SAMPLE_EVERY, _SAMPLED_FROM = 4 << 10, 64 << 10, 256 << 10
 _local = threading.local()
 
+Data: TypeAlias = bytes | memoryview
 
-def compress(data: bytes) -> bytes:
+
+def compress(data: Data) -> bytes:
     """Compressed as everything in the bank is. A compressor per thread: they cannot be shared."""
     compressor: zstandard.ZstdCompressor | None = getattr(_local, "compressor", None)
     if compressor is None:
@@ -49,14 +54,49 @@ def compress(data: bytes) -> bytes:
     return compressor.compress(data)
 
 
-def decompress(data: bytes, largest: int) -> bytes:
+def compress_if_worth_it(data: Data) -> bytes | None:
+    """Compressed; None when that would save less than a fiftieth.
+
+    What cannot be compressed comes in runs. In such a run, for this thread, a sample of a sixteenth
+    (4 KiB of every 64) is tried first, and decides.
+    """
+    if getattr(_local, "hopeless", False) and len(data) > _SAMPLED_FROM:
+        view = memoryview(data)
+        sample = b"".join([view[at : at + _SAMPLE] for at in range(0, len(view), _SAMPLE_EVERY)])
+        if len(compress(sample)) > len(sample) * _WORTH_IT:
+            return None
+    packed = compress(data)
+    _local.hopeless = len(packed) > len(data) * _WORTH_IT
+    return None if _local.hopeless else packed
+
+
+def decompress(data: Data, largest: int) -> bytes:
     """Decompressed, unless it would be larger than it may be."""
     if zstandard.frame_content_size(data) > largest:
         raise zstandard.ZstdError("larger than it may be")
-    decompressor: zstandard.ZstdDecompressor | None = getattr(_local, "decompressor", None)
-    if decompressor is None:
-        decompressor = _local.decompressor = zstandard.ZstdDecompressor()
-    return decompressor.decompress(data, max_output_size=largest)
+    return _decompressor().decompress(data, max_output_size=largest)
+
+
+def decompress_into(data: memoryview, target: memoryview) -> int:
+    """Decompressed into ``target``; how many bytes that was.
+
+    :raises zstandard.ZstdError: it is not compressed, or would be larger than ``target``.
+    """
+    size = zstandard.frame_content_size(data)
+    if not 0 <= size <= len(target):
+        raise zstandard.ZstdError("larger than it may be")
+    with _decompressor().stream_reader(data) as reader:
+        if reader.readinto(target[:size]) != size:
+            raise zstandard.ZstdError("smaller than it should be")
+    return size
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    """A decompressor per thread: they cannot be shared."""
+    found: zstandard.ZstdDecompressor | None = getattr(_local, "decompressor", None)
+    if found is None:
+        found = _local.decompressor = zstandard.ZstdDecompressor()
+    return found
 
 
 def derive(purpose: str, *material: bytes, length: int = 32) -> bytes:
@@ -179,7 +219,21 @@ class PackCipher:
         """One chunk, bound to its place in this pack. A place must never be used twice."""
         return self._aead.encrypt(_nonce(encoding, place), data, self._bound)
 
-    def decrypt(self, encoding: int, place: int, data: bytes | memoryview) -> bytes:
+    def encrypt_into(self, encoding: int, place: int, data: Data, target: memoryview) -> None:
+        """Like :meth:`encrypt`, into ``target``, which is as much longer than ``data`` as a tag is."""
+        self._aead.encrypt_into(_nonce(encoding, place), data, self._bound, target)
+
+    def decrypt_into(self, encoding: int, place: int, data: memoryview, target: memoryview) -> None:
+        """Like :meth:`decrypt`, into ``target``, which is as much shorter than ``data`` as a tag is.
+
+        :raises BankDamaged: it is not what was written there; there is nothing in ``target`` to be used.
+        """
+        try:
+            self._aead.decrypt_into(_nonce(encoding, place), data, self._bound, target)
+        except (InvalidTag, ValueError) as error:
+            raise damaged(self.name, f"chunk {place} does not match its authentication tag") from error
+
+    def decrypt(self, encoding: int, place: int, data: Data) -> bytes:
         """One chunk again.
 
         :raises BankDamaged: it is not what was written there.

@@ -17,9 +17,9 @@ from typing import Protocol, TypeAlias
 
 from refloat.errors import BankError, InvalidInput
 
-Parts: TypeAlias = bytes | Sequence[bytes]
+Parts: TypeAlias = bytes | Sequence[bytes | memoryview]
 """An object's content: in one piece, or in pieces to be joined. Never an iterator: a store may have
-to send it twice."""
+to send it twice. Views are of memory that the caller uses again as soon as ``put`` has returned."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 _LONGEST_NAME = 512
@@ -103,7 +103,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def parts_of(content: Parts) -> Sequence[bytes]:
+def parts_of(content: Parts) -> Sequence[bytes | memoryview]:
     """The content in pieces."""
     return (content,) if isinstance(content, bytes) else content
 

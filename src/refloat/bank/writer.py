@@ -15,12 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from refloat.bank.collect import abandon, being_abandoned, condemned
-from refloat.bank.dataindex import RECORD, ZERO_RECORD, DataIndex, load_index
+from refloat.bank.dataindex import RECORD, DataIndex, load_index
 from refloat.bank.manifest import (
     CheckpointInfo,
     Manifest,
@@ -32,9 +35,10 @@ from refloat.bank.manifest import (
     put_manifest,
 )
 from refloat.bank.objects import ABANDONED, Json, Objects, Session, canonical, check_checkpoint_id, indexes_in
-from refloat.bank.packing import WORKERS, Feed, Packer, Stored
+from refloat.bank.packing import WORKERS, Feed, Found, Packer, whole_chunks
 from refloat.bank.packs import CHUNK_SIZE, OpenPack, Pack, read_footer
 from refloat.bank.sealing import KIND_INDEX, KIND_MARKER
+from refloat.bank.sources import Extents, FileSource, runs
 from refloat.bank.store import AlreadyExists, ObjectMissing
 from refloat.bank.streams import Source, chunks_of
 from refloat.errors import BankDamaged, BankError, Cancelled, Conflict, InvalidInput, NotFound
@@ -43,6 +47,7 @@ _log = logging.getLogger(__name__)
 
 _PATIENCE = 30.0
 _PAUSE = 0.1
+_RUN = 4
 
 
 class Writer:
@@ -72,16 +77,17 @@ class Writer:
 
     def put_data(
         self,
-        stream: Source,
+        source: Source | Extents,
         *,
         size: int | None = None,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> dict[str, Any]:
-        """Store a stream; it is durable when this returns.
+        """Store data; it is durable when this returns.
 
-        :param stream: something with ``read(n)``, or an iterable of bytes.
-        :param size: how many bytes it has; a stream of another size is refused.
+        :param source: a stream, which is something with ``read(n)`` or an iterable of bytes; or
+            :class:`refloat.bank.sources.Extents`, which is read by many threads and skips holes.
+        :param size: how many bytes it has; a source of another size is refused.
         :param progress: called in this thread with the bytes done and ``size`` (0: not known).
         :param cancelled: asked in this thread now and then; when it says yes, :class:`Cancelled`.
         :returns: the reference for :meth:`refloat.bank.Bank.open_data`: JSON with ``object``,
@@ -91,21 +97,13 @@ class Writer:
         """
         self._check_open()
         self._load()
-        length = 0
+        watch = _Watch(size, progress, cancelled)
         with Feed(self._pool, self._packer) as feed:
-            for chunk in chunks_of(stream, CHUNK_SIZE):
-                if cancelled is not None and cancelled():
-                    raise Cancelled("storing the data was cancelled")
-                length += len(chunk)
-                if size is not None and length > size:
-                    raise BankError(f"the source of the data has more than the {size} bytes it should have")
-                feed.add(chunk)
-                if progress is not None:
-                    progress(length, size or 0)
+            if isinstance(source, Extents):
+                length = _feed_extents(feed, source, watch)
+            else:
+                length = _feed_stream(feed, source, watch)
             found, added = feed.finish()
-        if size is not None and length != size:
-            raise BankError(f"the source of the data ended after {length} of {size} bytes")
-        self._packer.settle(stored for _, stored in found if stored is not None)
         index = _index(self._project_id, length, found)
         name = self._session.new_name("index")
         blob = self._objects.sealer.seal(KIND_INDEX, name, index.encode())
@@ -113,6 +111,22 @@ class Writer:
         self._indexes[name] = index
         digest = index.digest(self._chunk_key)
         return {"object": name, "size": length, "digest": digest, "stored": added + len(blob)}
+
+    def put_file(
+        self,
+        path: str | Path,
+        *,
+        size: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> dict[str, Any]:
+        """Store a file or a block device, without reading its holes. Otherwise as :meth:`put_data`.
+
+        :raises NotFound: there is no such file.
+        :raises InvalidInput: it is neither a file nor a block device.
+        """
+        with FileSource(path) as source:
+            return self.put_data(source, size=size, progress=progress, cancelled=cancelled)
 
     def commit(
         self,
@@ -165,6 +179,7 @@ class Writer:
         """Stop the threads. What was stored and the marker stay."""
         self._closed = True
         self._pool.shutdown(wait=True)
+        self._packer.close()
 
     def __enter__(self) -> Writer:
         return self
@@ -208,18 +223,13 @@ class Writer:
                 continue
             try:
                 for name in get_checkpoint(self._objects, manifest).indexes:
-                    self._learn_index(load_index(store, self._objects.sealer, name))
+                    self._packer.learn_index(load_index(store, self._objects.sealer, name))
             except BankError as error:
                 _log.warning("Data of a checkpoint is stored anew: %s", error)
         undone = [f"data/{tag}/{session}/" for session in being_abandoned(self._objects, tag)]
         there = {e.name: e.size for e in store.list(f"data/{tag}/")}
         self._packer.keep(
             {n: s for n, s in there.items() if n not in doomed and not n.startswith(tuple(undone))}
-        )
-
-    def _learn_index(self, index: DataIndex) -> None:
-        self._packer.learn(
-            (chunk_id, pack, place) for chunk_id, pack, place in index.chunks() if pack is not None
         )
 
     # --- the end
@@ -356,22 +366,78 @@ def _announce(objects: Objects, checkpoint_id: str, tag: str) -> Session:
     return session
 
 
-def _index(project_id: str, size: int, found: list[tuple[bytes, Stored | None]]) -> DataIndex:
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Those who want to know how far it is, and how large it should be."""
+
+    size: int | None
+    progress: Callable[[int, int], None] | None
+    cancelled: Callable[[], bool] | None
+
+    def check(self) -> None:
+        """:raises Cancelled: somebody wants it to end."""
+        if self.cancelled is not None and self.cancelled():
+            raise Cancelled("storing the data was cancelled")
+
+    def tell(self, done: int, size: int | None) -> None:
+        """So many bytes are done."""
+        if self.progress is not None:
+            self.progress(done, size or 0)
+
+    def check_size(self, found: int, *, ended: bool) -> None:
+        """:raises BankError: that is too much or, at the end, too little."""
+        if self.size is not None and found > self.size:
+            raise BankError(f"the source of the data has more than the {self.size} bytes it should have")
+        if ended and self.size is not None and found != self.size:
+            raise BankError(f"the source of the data ended after {found} of {self.size} bytes")
+
+
+def _feed_stream(feed: Feed, source: Source, watch: _Watch) -> int:
+    """Store a stream. How long it was."""
+    length = 0
+    for number, chunk in enumerate(chunks_of(source, CHUNK_SIZE)):
+        watch.check()
+        length += len(chunk)
+        watch.check_size(length, ended=False)
+        feed.chunk(number, chunk)
+        watch.tell(length, watch.size)
+    watch.check_size(length, ended=True)
+    return length
+
+
+def _feed_extents(feed: Feed, source: Extents, watch: _Watch) -> int:
+    """Store what is not a hole. How large the whole is."""
+    size = source.size
+    watch.check_size(size, ended=True)
+    told = -1
+    for first, count in runs(source.extents(), CHUNK_SIZE, _RUN):
+        watch.check()
+        upto = min(size, (first + count) * CHUNK_SIZE)
+        feed.run(partial(whole_chunks, source.read_into, first, count, size), upto)
+        if feed.done != told:
+            told = feed.done
+            watch.tell(told, size)
+    while feed.busy:
+        watch.check()
+        feed.take()
+        watch.tell(feed.done, size)
+    watch.tell(size, size)
+    return size
+
+
+def _index(project_id: str, size: int, found: list[Found]) -> DataIndex:
     numbers: dict[str, int] = {}
     packs: list[Pack] = []
     records = bytearray()
-    for chunk_id, stored in found:
-        if stored is None:
-            records += ZERO_RECORD
-            continue
+    for number, chunk_id, stored in found:
         pack = stored.pack.result if isinstance(stored.pack, OpenPack) else stored.pack
         if pack is None or stored.place is None:
             raise BankError("a part of the data could not be stored", advice="Try again")
-        number = numbers.setdefault(pack.name, len(packs))
-        if number == len(packs):
+        pack_number = numbers.setdefault(pack.name, len(packs))
+        if pack_number == len(packs):
             packs.append(pack)
         place = stored.place
-        records += RECORD.pack(chunk_id, number, place.place, place.offset, place.stored_field())
+        records += RECORD.pack(number, chunk_id, pack_number, place.place, place.offset, place.stored_field())
     return DataIndex(project_id, size, packs, bytes(records))
 
 
