@@ -1,4 +1,4 @@
-"""A bank: checkpoints in a store, encrypted with one key.
+"""A bank: checkpoints in a store, encrypted.
 
 All of it is synchronous and safe to use from many threads; many processes may use one bank at once.
 """
@@ -13,15 +13,19 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
+from blake3 import blake3
+
 from refloat.bank import collect as collecting
 from refloat.bank.collect import Collected
 from refloat.bank.dataindex import load_index
-from refloat.bank.keys import BankKey
+from refloat.bank.keyring import Keyring, ProjectVersion, Slot, open_root, put_slot, remove_slot, slots
+from refloat.bank.keys import KeySource, ProjectKey
 from refloat.bank.manifest import Checkpoint, CheckpointInfo, find, get_checkpoint, get_manifest, listing
 from refloat.bank.objects import DESCRIPTOR, Objects, canonical, check_checkpoint_id
 from refloat.bank.packs import CHUNK_SIZE
 from refloat.bank.reader import DataReader, open_index, verify_index
-from refloat.bank.sealing import KIND_KEY, Sealer, damaged, key_sealer
+from refloat.bank.readonly import ReadOnly
+from refloat.bank.sealing import Sealer, damaged
 from refloat.bank.store import AlreadyExists, ObjectMissing, Store, open_store
 from refloat.bank.writer import Writer
 from refloat.errors import BankDamaged, BankError, InvalidInput, NotFound
@@ -44,35 +48,70 @@ class Bank:
     """An open bank.
 
     :param objects: its store and its sealer; :meth:`open` makes them.
+    :param keyring: its keys.
     :param bank_id: its id, hexadecimal.
+    :param descriptor: what its descriptor says.
+    :param only: the key of one project, if it was opened with that.
+    :param key_id: which of its keys it was opened with, hexadecimal; empty: a project's.
     """
 
-    def __init__(self, objects: Objects, bank_id: str) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        keyring: Keyring,
+        bank_id: str,
+        descriptor: dict[str, Any],
+        *,
+        only: ProjectKey | None = None,
+        key_id: str = "",
+    ) -> None:
         self._objects = objects
+        self._keyring = keyring
+        self._only = only
+        self._descriptor = descriptor
         self.id = bank_id
+        self.key_id = key_id
 
     @classmethod
-    def open(cls, url: str | Store, key: BankKey, *, create: bool = False) -> Bank:
+    def open(cls, url: str | Store, key: KeySource | ProjectKey, *, create: bool = False) -> Bank:
         """Open the bank at ``url`` (``file:///path`` or a plain path), or in a store.
 
+        :param key: a bank's key, where to get it, or the key of a project (for reading only).
         :param create: make one if there is none.
         :raises NotFound: there is no bank.
         :raises BankError: the key is of another bank, or the format is unknown.
         """
+        create = create and not isinstance(key, ProjectKey)
         store = open_store(url, create=create) if isinstance(url, str) else url
         descriptor = _descriptor(store)
         if descriptor is None:
-            if not create:
+            if not create or isinstance(key, ProjectKey):
                 raise NotFound(f"there is no bank in {store.url}")
             _create(store, key)
             descriptor = _descriptor(store)
             if descriptor is None:
                 raise BankError(f"the bank in {store.url} vanished as soon as it was made")
         bank_id = bytes.fromhex(descriptor["id"])
-        sealer = Sealer(_root_secret(store, key, bank_id), bank_id)
-        if descriptor.get("check") != _check(sealer, descriptor):
+        if isinstance(key, ProjectKey):
+            return cls._open_project(store, descriptor, bank_id, key)
+        root, used = open_root(store, bank_id, key)
+        keyring = Keyring(store, bank_id, root)
+        if descriptor.get("check") != _check(keyring, descriptor):
             raise damaged(DESCRIPTOR, "it is not what was written")
-        return cls(Objects(store, sealer), bank_id.hex())
+        objects = Objects(store, Sealer(keyring, bank_id))
+        return cls(objects, keyring, bank_id.hex(), descriptor, key_id=used.id.hex())
+
+    @classmethod
+    def _open_project(cls, store: Store, descriptor: dict[str, Any], bank_id: bytes, key: ProjectKey) -> Bank:
+        if key.bank_id != bank_id.hex():
+            raise BankError(
+                f"the key does not open the bank {store.url}", reason="it is a project's key of another bank"
+            )
+        if key.descriptor != blake3(canonical(descriptor)).hexdigest():
+            raise damaged(DESCRIPTOR, "it is not what was written")
+        keyring = Keyring(store, bank_id, None, key)
+        objects = Objects(ReadOnly(store), Sealer(keyring, bank_id))
+        return cls(objects, keyring, bank_id.hex(), descriptor, only=key)
 
     @property
     def url(self) -> str:
@@ -81,6 +120,8 @@ class Bank:
 
     def checkpoints(self, project_id: str | None = None) -> list[CheckpointInfo]:
         """All checkpoints, or a project's, newest first; damaged ones are listed as such."""
+        if project_id is None and self._only is not None:
+            project_id = self._only.project_id
         tag = None if project_id is None else self._objects.sealer.tag(project_id)
         return listing(self._objects, tag)
 
@@ -101,6 +142,8 @@ class Bank:
 
         Data is shared among the checkpoints of a project, never between projects.
         """
+        check_checkpoint_id(checkpoint_id)
+        self._keyring.ensure(project_id)
         return Writer(self._objects, checkpoint_id, project_id)
 
     def abandon(self, checkpoint_id: str) -> Collected:
@@ -191,6 +234,82 @@ class Bank:
             total += collecting.collect(self._objects, tag)
         return total
 
+    # --- keys
+
+    def keys(self) -> list[Slot]:
+        """The keys that open the bank, the oldest first."""
+        return slots(self._objects.store, bytes.fromhex(self.id))
+
+    def add_key(self, source: KeySource, label: str = "") -> Slot:
+        """Let one more key open the bank.
+
+        :raises Conflict: it opens it already.
+        """
+        bank_id = bytes.fromhex(self.id)
+        return put_slot(self._objects.store, bank_id, self._keyring.root, source, label)[0]
+
+    def remove_key(self, slot_id: str) -> Slot:
+        """Let a key no longer open the bank. Whoever had it may have kept the root secret.
+
+        :param slot_id: its id, or the beginning of it.
+        :raises Conflict: it is the last one.
+        :raises BankError: the store refuses to; the key still opens the bank.
+        """
+        bank_id = bytes.fromhex(self.id)
+        return remove_slot(self._objects.store, bank_id, slot_id, self._keyring.root)
+
+    def rotate_key(self, source: KeySource, label: str = "") -> tuple[Slot, str]:
+        """Replace the key that the bank was opened with. No data is written anew.
+
+        The new one opens the bank before the old one is removed: killed at any moment, at least one
+        of them does. Doing it again finishes it.
+
+        :returns: the new key's slot, and why the old one could not be removed (empty: it was).
+        """
+        bank_id = bytes.fromhex(self.id)
+        slot, _ = put_slot(self._objects.store, bank_id, self._keyring.root, source, label, again=True)
+        old, self.key_id = self.key_id, slot.id
+        if old == slot.id:
+            return slot, ""
+        try:
+            remove_slot(self._objects.store, bank_id, old, self._keyring.root)
+        except NotFound:
+            pass
+        except BankError as error:
+            return slot, str(error)
+        return slot, ""
+
+    def projects(self) -> list[ProjectVersion]:
+        """The keys of all projects, the newest of each last."""
+        return self._keyring.projects()
+
+    def rotate_project_key(self, project_id: str) -> int:
+        """Give a project a new key for all that is written from now on. The number of the key.
+
+        What is there stays readable, and unchanged data is still shared with it.
+
+        :raises NotFound: the project has nothing in this bank.
+        """
+        return self._keyring.rotate(project_id)
+
+    def export_project_key(self, project_id: str) -> ProjectKey:
+        """The key to all that a project has in this bank now, and to nothing else.
+
+        :raises NotFound: the project has nothing in this bank.
+        """
+        return self._keyring.export(project_id, canonical(self._descriptor))
+
+    def erase_project(self, project_id: str) -> Collected:
+        """Remove a project's keys, so that nobody can ever read its checkpoints, then all its objects.
+
+        Killed in the middle, it can be done again.
+
+        :raises BankError: the store refuses to remove something.
+        """
+        tag = self._objects.sealer.tag(project_id)
+        self._keyring.erase(tag)
+        return collecting.erase(self._objects, tag)
+
     def close(self) -> None:
         """Give the store's connections back."""
         self._objects.store.close()
@@ -242,13 +361,12 @@ def _descriptor(store: Store) -> dict[str, Any] | None:
     return dict(found)
 
 
-def _create(store: Store, key: BankKey) -> None:
+def _create(store: Store, source: KeySource) -> None:
     strangers = [e.name for e in store.list("") if not e.name.startswith("keys/")]
     if strangers and DESCRIPTOR not in strangers:
         raise InvalidInput(f"{store.url} is not empty and not a bank", reason=f"it contains {strangers[0]}")
     bank_id = secrets.token_bytes(16)
     root = secrets.token_bytes(32)
-    sealer = Sealer(root, bank_id)
     descriptor = {
         "format": FORMAT,
         "version": VERSION,
@@ -256,29 +374,14 @@ def _create(store: Store, key: BankKey) -> None:
         "chunk_size": CHUNK_SIZE,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    descriptor["check"] = _check(sealer, descriptor)
-    name = _key_name(bank_id, key)
-    store.put(name, key_sealer(key, bank_id).seal(KIND_KEY, name, root))
+    descriptor["check"] = _check(Keyring(store, bank_id, root), descriptor)
+    slot, _ = put_slot(store, bank_id, root, source)
     try:
         store.put(DESCRIPTOR, json.dumps(descriptor, indent=1).encode())
     except AlreadyExists:
-        store.delete(name)  # another process made the bank meanwhile; ours never was one
+        # Another process made the bank meanwhile; ours never was one.
+        store.delete(f"keys/{bank_id.hex()}.{slot.id}")
 
 
-def _root_secret(store: Store, key: BankKey, bank_id: bytes) -> bytes:
-    name = _key_name(bank_id, key)
-    try:
-        blob = store.get(name)
-    except ObjectMissing:
-        raise BankError(
-            f"the key does not open the bank {store.url}", advice="Give the key this bank was made with"
-        ) from None
-    return key_sealer(key, bank_id).open(KIND_KEY, name, blob)
-
-
-def _key_name(bank_id: bytes, key: BankKey) -> str:
-    return f"keys/{bank_id.hex()}.{key.id.hex()}"
-
-
-def _check(sealer: Sealer, descriptor: dict[str, Any]) -> str:
-    return sealer.check(canonical({k: v for k, v in descriptor.items() if k != "check"}))
+def _check(keyring: Keyring, descriptor: dict[str, Any]) -> str:
+    return keyring.check(canonical({k: v for k, v in descriptor.items() if k != "check"}))
