@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -17,23 +17,33 @@ from blake3 import blake3
 
 from refloat.bank import collect as collecting
 from refloat.bank.collect import Collected
-from refloat.bank.dataindex import load_index
+from refloat.bank.dataindex import check_ref
+from refloat.bank.info import Info, survey
 from refloat.bank.keyring import Keyring, ProjectVersion, Slot, open_root, put_slot, remove_slot, slots
 from refloat.bank.keys import KeySource, ProjectKey
-from refloat.bank.manifest import Checkpoint, CheckpointInfo, find, get_checkpoint, get_manifest, listing
+from refloat.bank.manifest import (
+    MANIFESTS,
+    Checkpoint,
+    CheckpointInfo,
+    find,
+    get_checkpoint,
+    get_manifest,
+    listing,
+)
+from refloat.bank.notes import NO_NOTES, Notes
 from refloat.bank.objects import DESCRIPTOR, Objects, canonical, check_checkpoint_id
 from refloat.bank.packs import CHUNK_SIZE
-from refloat.bank.reader import DataReader, open_index, verify_index
+from refloat.bank.reader import DataReader
 from refloat.bank.readonly import ReadOnly
+from refloat.bank.repair import Repair, repair
 from refloat.bank.sealing import Sealer, damaged
 from refloat.bank.store import AlreadyExists, ObjectMissing, Store, open_store
+from refloat.bank.verify import Depth, Report, Verification
 from refloat.bank.writer import Writer
-from refloat.errors import BankDamaged, BankError, InvalidInput, NotFound
+from refloat.errors import BankError, InvalidInput, NotFound
 
 FORMAT = "refloat-bank"
 VERSION = 1
-
-_MOST_DAMAGES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +183,12 @@ class Bank:
 
         :raises BankDamaged: it is not what was written.
         """
-        index = open_index(self._objects, ref)
-        count = _Count(index.size, progress)
-        verify_index(self._objects, index, read_data=read_data, progress=count.add, cancelled=cancelled)
-        return Verified(index.size, 1)
+        depth: Depth = "full" if read_data else "existence"
+        check = Verification(self._objects, depth, progress=progress, cancelled=cancelled)
+        name, size, digest = check_ref(ref)
+        report = check.data((name, size, digest))
+        report.raise_damages(f"the data {name}")
+        return Verified(size, 1)
 
     def verify(
         self,
@@ -189,31 +201,73 @@ class Bank:
         """Check a checkpoint and all its data. All of it is looked at, also after the first damage.
 
         :param progress: called in this thread with bytes done and bytes in all.
+        :raises NotFound: there is none.
         :raises BankDamaged: something is not what was written; the message names what.
         """
-        kept = self.checkpoint(checkpoint_id)
-        damages: list[str] = []
-        indexes = []
-        for name in kept.indexes:
-            try:
-                indexes.append(load_index(self._objects.store, self._objects.sealer, name))
-            except BankDamaged as error:
-                damages.append(f"{error.message} ({error.reason})")
-        count = _Count(sum(index.size for index in indexes), progress)
-        for index in indexes:
-            try:
-                verify_index(
-                    self._objects, index, read_data=read_data, progress=count.add, cancelled=cancelled
-                )
-            except BankDamaged as error:
-                damages.append(f"{error.message} ({error.reason})")
-        if damages:
-            more = len(damages) - _MOST_DAMAGES
-            raise BankDamaged(
-                f"the checkpoint {checkpoint_id} is damaged",
-                reason="; ".join(damages[:_MOST_DAMAGES]) + (f"; and {more} more" if more > 0 else ""),
-            )
-        return Verified(count.total, len(indexes))
+        report = self.verify_all(
+            "full" if read_data else "existence", [checkpoint_id], progress=progress, cancelled=cancelled
+        )
+        report.raise_damages(f"the checkpoint {checkpoint_id}")
+        return Verified(report.bytes, report.pieces)
+
+    def verify_all(
+        self,
+        depth: Depth = "full",
+        checkpoint_ids: Sequence[str] | None = None,
+        project_id: str | None = None,
+        *,
+        sample: float = 1.0,
+        seed: int = 0,
+        notes: Notes = NO_NOTES,
+        resume: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Report:
+        """Check some checkpoints, those of a project, or all. What they share is looked at once.
+
+        :param depth: ``manifests``, ``existence`` or ``full``.
+        :param sample: which part of the chunks to read back, chosen at random; 1.0: all.
+        :param seed: of that choice; 0: a new one, which the report names.
+        :param notes: where to keep what was done, so that it can be resumed.
+        :param resume: go on where an interrupted verification of the same kind was.
+        :param progress: called in this thread with bytes done and bytes in all.
+        :raises NotFound: a checkpoint is not there.
+        """
+        tag = None
+        if self._only is not None:
+            project_id = project_id or self._only.project_id
+        if project_id is not None:
+            tag = self._objects.sealer.tag(project_id)
+        if checkpoint_ids is not None:
+            names = [find(self._objects, each) for each in checkpoint_ids]
+        else:
+            names = [e.name for e in self._objects.store.list(MANIFESTS)]
+        check = Verification(
+            self._objects,
+            depth,
+            sample=sample,
+            seed=seed,
+            notes=notes,
+            resume=resume,
+            progress=progress,
+            cancelled=cancelled,
+        )
+        return check.checkpoints(sorted(n for n in names if tag is None or n.endswith(f".{tag}")))
+
+    def repair(self, report: Report, *, apply: bool = False, delete_damaged: bool = False) -> Repair:
+        """After a verification: say whom the damages hurt, and keep the rest.
+
+        :param apply: do it; else only look.
+        :param delete_damaged: also remove the checkpoints of which nothing can be restored.
+        """
+        return repair(self._objects, self._keyring, report, apply=apply, delete_damaged=delete_damaged)
+
+    def info(self, cancelled: Callable[[], bool] | None = None) -> Info:
+        """What is in the bank. Reads the manifests and bodies of all checkpoints, no data."""
+        self._keyring.root  # noqa: B018 - a project's key does not show the others
+        version, created_at = int(self._descriptor["version"]), str(self._descriptor["created_at"])
+        about = Info(self.id, self.url, version, created_at, self.keys())
+        return survey(self._objects, about, cancelled)
 
     def delete(self, checkpoint_id: str) -> Collected:
         """Remove a checkpoint and what only it needed. Other checkpoints are not touched.
@@ -233,6 +287,10 @@ class Bank:
         for tag in sorted(tags):
             total += collecting.collect(self._objects, tag)
         return total
+
+    def collect_project(self, project_id: str) -> Collected:
+        """The same for one project."""
+        return collecting.collect(self._objects, self._objects.sealer.tag(project_id))
 
     # --- keys
 
@@ -255,8 +313,8 @@ class Bank:
         :raises Conflict: it is the last one.
         :raises BankError: the store refuses to; the key still opens the bank.
         """
-        bank_id = bytes.fromhex(self.id)
-        return remove_slot(self._objects.store, bank_id, slot_id, self._keyring.root)
+        self._keyring.root  # noqa: B018 - whoever has no key of the bank may not change them
+        return remove_slot(self._objects.store, bytes.fromhex(self.id), slot_id)
 
     def rotate_key(self, source: KeySource, label: str = "") -> tuple[Slot, str]:
         """Replace the key that the bank was opened with. No data is written anew.
@@ -272,7 +330,7 @@ class Bank:
         if old == slot.id:
             return slot, ""
         try:
-            remove_slot(self._objects.store, bank_id, old, self._keyring.root)
+            remove_slot(self._objects.store, bank_id, old)
         except NotFound:
             pass
         except BankError as error:
@@ -321,20 +379,6 @@ class Bank:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class _Count:
-    """Adds up progress."""
-
-    def __init__(self, total: int, tell: Callable[[int, int], None] | None) -> None:
-        self.total = total
-        self._done = 0
-        self._tell = tell
-
-    def add(self, size: int) -> None:
-        self._done += size
-        if self._tell is not None:
-            self._tell(self._done, self.total)
 
 
 def _descriptor(store: Store) -> dict[str, Any] | None:

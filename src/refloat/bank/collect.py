@@ -289,14 +289,18 @@ def _is_committed(objects: Objects, session: Session, *, unsure: bool = False) -
         raise
 
 
-def _writers(objects: Objects, tag: str) -> list[tuple[Session, float]]:
+def unfinished(objects: Objects) -> list[tuple[Session, float]]:
     """The sessions that have a marker, and since when by the store's time."""
     found: dict[Session, float] = {}
     for entry in objects.store.list("writers/"):
         session = Session.of_marker(entry.name)
-        if session.tag == tag:
-            found[session] = min(found.get(session, entry.modified), entry.modified)
+        found[session] = min(found.get(session, entry.modified), entry.modified)
     return list(found.items())
+
+
+def _writers(objects: Objects, tag: str) -> list[tuple[Session, float]]:
+    """Those of one project."""
+    return [(session, since) for session, since in unfinished(objects) if session.tag == tag]
 
 
 def _needed(objects: Objects, tag: str) -> tuple[set[str] | None, set[str]]:

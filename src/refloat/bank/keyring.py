@@ -415,7 +415,7 @@ def put_slot(
     return slot, key
 
 
-def remove_slot(store: Store, bank_id: bytes, slot_id: str, root: bytes) -> Slot:
+def remove_slot(store: Store, bank_id: bytes, slot_id: str) -> Slot:
     """Let a key no longer open the bank.
 
     :param slot_id: its id, or the beginning of it.
@@ -433,13 +433,20 @@ def remove_slot(store: Store, bank_id: bytes, slot_id: str, root: bytes) -> Slot
         raise Conflict(
             "it is the last key that opens the bank", advice="Add another first: refloat bank keys add"
         )
+    name = f"keys/{bank_id.hex()}.{fits[0].id}"
     try:
-        store.delete(f"keys/{bank_id.hex()}.{fits[0].id}")
+        blob = store.get(name)
+        store.delete(name)
+        if not [slot for slot in slots(store, bank_id) if not slot.damaged]:
+            store.put(name, blob)  # somebody else has removed the others meanwhile
+            raise Conflict("it is the last key that opens the bank now", advice="Add another first")
+    except ObjectMissing:
+        pass
     except BankError as error:
         raise BankError(
             f"the key {fits[0].id[:8]} still opens the bank",
             reason=f"the store refuses to remove it ({error.reason or error.message})",
-            left_behind=f"keys/{bank_id.hex()}.{fits[0].id}",
+            left_behind=name,
             advice="Remove it again when the store allows it; until then treat the key as one in use",
         ) from error
     return fits[0]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -12,10 +11,9 @@ from typing import Any, TypeAlias
 from refloat.bank.dataindex import DataIndex, check_ref, load_index
 from refloat.bank.objects import Objects
 from refloat.bank.packing import WORKERS
-from refloat.bank.packs import CHUNK_SIZE, ChunkReader, Pack, Place, read_footer
+from refloat.bank.packs import CHUNK_SIZE, ChunkReader, Pack, Place
 from refloat.bank.sealing import damaged
-from refloat.bank.store import ObjectMissing
-from refloat.errors import BankDamaged, BankError, Cancelled
+from refloat.errors import BankError
 
 _ZEROS = bytes(CHUNK_SIZE)
 _LARGEST_REQUEST = 4 << 20
@@ -28,7 +26,7 @@ class DataReader:
     """A piece of data as a stream; made by :meth:`refloat.bank.Bank.open_data`. For one thread.
 
     Iterating gives pieces of a mebibyte; ``read`` gives what is asked for. Both raise
-    :class:`BankDamaged` instead of ever giving a wrong byte.
+    :class:`refloat.errors.BankDamaged` instead of ever giving a wrong byte.
     """
 
     def __init__(self, objects: Objects, ref: Any) -> None:
@@ -111,82 +109,6 @@ def open_index(objects: Objects, ref: Any) -> DataIndex:
     return index
 
 
-def verify_index(
-    objects: Objects,
-    index: DataIndex,
-    *,
-    read_data: bool,
-    progress: Callable[[int], None],
-    cancelled: Callable[[], bool] | None = None,
-) -> None:
-    """Check that all data of an index is there and is what was written.
-
-    :param read_data: read every chunk back; else only that the packs are there, whole, and hold
-        the chunks by their own account.
-    :param progress: called with the bytes done since the last call.
-    :raises BankDamaged: something is not.
-    """
-    _verify_packs(objects, index, cancelled)
-    if not read_data:
-        progress(index.size)
-        return
-    chunks = ChunkReader(objects.store, objects.sealer, objects.sealer.chunk_key(index.project_id))
-    pending: deque[Future[int]] = deque()
-    left = index.size
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="bank-verify") as pool:
-        try:
-            for span in itertools.chain(_spans(index), [None]):
-                while pending and (span is None or len(pending) > 2 * WORKERS):
-                    progress(pending.popleft().result())
-                if cancelled is not None and cancelled():
-                    raise Cancelled("the verification was cancelled")
-                if span is not None:
-                    size = min(left, CHUNK_SIZE * len(span[1]))
-                    left -= size
-                    pending.append(pool.submit(_check_span, chunks, span, size))
-        finally:
-            for future in pending:
-                future.cancel()
-
-
-def _verify_packs(objects: Objects, index: DataIndex, cancelled: Callable[[], bool] | None) -> None:
-    """Look at every pack of an index; all damaged ones are named."""
-    wanted: dict[str, dict[int, tuple[bytes, Place]]] = {pack.name: {} for pack in index.packs}
-    for chunk_id, pack, place in index.chunks():
-        if pack is not None:
-            wanted[pack.name][place.place] = (chunk_id, place)
-    damages: list[BankDamaged] = []
-    for pack in index.packs:
-        if cancelled is not None and cancelled():
-            raise Cancelled("the verification was cancelled")
-        try:
-            _verify_pack(objects, pack, wanted[pack.name])
-        except BankDamaged as error:
-            damages.append(error)
-    if len(damages) > 1:
-        raise BankDamaged(
-            f"{len(damages)} of the bank's objects are damaged",
-            reason="; ".join(f"{error.message} ({error.reason})" for error in damages),
-            advice=damages[0].advice,
-        )
-    if damages:
-        raise damages[0]
-
-
-def _verify_pack(objects: Objects, pack: Pack, wanted: dict[int, tuple[bytes, Place]]) -> None:
-    """A pack is there, whole, and holds by its own account what an index wants of it."""
-    try:
-        size = objects.store.stat(pack.name).size
-        if size != pack.size:
-            raise damaged(pack.name, f"it has {size} bytes instead of {pack.size}")
-        found, chunks = read_footer(objects.store, objects.sealer, pack.name, size)
-    except ObjectMissing as error:
-        raise damaged(pack.name, "it is missing") from error
-    here = dict(enumerate(chunks))
-    if found != pack or any(here.get(place) != chunk for place, chunk in wanted.items()):
-        raise damaged(pack.name, "it does not hold what the index of the data says")
-
-
 def _read_span(chunks: ChunkReader, span: Span, size: int) -> list[bytes]:
     """A span's chunks; together they have ``size`` bytes."""
     pack, wanted = span
@@ -197,11 +119,6 @@ def _read_span(chunks: ChunkReader, span: Span, size: int) -> list[bytes]:
     if [len(chunk) for chunk in found] != sizes:
         raise damaged(pack.name, "a chunk has another size than the index of the data says")
     return found
-
-
-def _check_span(chunks: ChunkReader, span: Span, size: int) -> int:
-    _read_span(chunks, span, size)
-    return size
 
 
 def _spans(index: DataIndex) -> Iterator[Span]:
