@@ -111,6 +111,19 @@ class Bank:
         objects = Objects(store, Sealer(keyring, bank_id))
         return cls(objects, keyring, bank_id.hex(), descriptor, key_id=used.id.hex())
 
+    @staticmethod
+    def look(url: str | Store) -> list[Slot] | None:
+        """The keys that open the bank at ``url``, without one; None: there is no bank.
+
+        :raises BankError: there is something else.
+        """
+        try:
+            store = open_store(url) if isinstance(url, str) else url
+        except NotFound:
+            return None
+        descriptor = _descriptor(store)
+        return None if descriptor is None else slots(store, bytes.fromhex(descriptor["id"]))
+
     @classmethod
     def _open_project(cls, store: Store, descriptor: dict[str, Any], bank_id: bytes, key: ProjectKey) -> Bank:
         if key.bank_id != bank_id.hex():
@@ -266,7 +279,7 @@ class Bank:
         """What is in the bank. Reads the manifests and bodies of all checkpoints, no data."""
         self._keyring.root  # noqa: B018 - a project's key does not show the others
         version, created_at = int(self._descriptor["version"]), str(self._descriptor["created_at"])
-        about = Info(self.id, self.url, version, created_at, self.keys())
+        about = Info(self.id, self.url, version, created_at, self.slots())
         return survey(self._objects, about, cancelled)
 
     def delete(self, checkpoint_id: str) -> Collected:
@@ -294,7 +307,7 @@ class Bank:
 
     # --- keys
 
-    def keys(self) -> list[Slot]:
+    def slots(self) -> list[Slot]:
         """The keys that open the bank, the oldest first."""
         return slots(self._objects.store, bytes.fromhex(self.id))
 

@@ -388,10 +388,9 @@ def references(value: Json) -> set[tuple[str, int, str]]:
     while pending:
         each = pending.pop()
         if isinstance(each, dict):
-            name, size, digest = each.get("object"), each.get("size"), each.get("digest")
-            typed = isinstance(name, str) and isinstance(size, int) and isinstance(digest, str)
-            if typed and INDEX_NAME.fullmatch(name):
-                found.add((name, size, digest))
+            match [each.get("object"), each.get("size"), each.get("digest")]:
+                case [str(name), int(size), str(digest)] if INDEX_NAME.fullmatch(name):
+                    found.add((name, size, digest))
             pending.extend(each.values())
         elif isinstance(each, list):
             pending.extend(each)

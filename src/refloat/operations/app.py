@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,11 +10,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from refloat.bank import Bank, BankKey, CheckpointInfo, create_key, load_key
+from refloat.bank import Bank, CheckpointInfo
 from refloat.cloud import Cloud
 from refloat.engine.program import Ended, Event
-from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
+from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
+from refloat.operations.banks import open_bank
 from refloat.operations.discovery import Discovery
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.providers import Provider, check_parameters, find_provider
@@ -109,25 +109,7 @@ class Refloat:
     @cached_property
     def bank(self) -> Bank:
         """The bank; made, with a new key, when there is none."""
-        url, key_file = self.settings.bank_url, self.settings.key_file
-        if key_file.exists():
-            return Bank.open(url, load_key(key_file), create=True)
-        try:
-            # Any key will do to find out whether there is a bank: a wrong one is refused as such.
-            Bank.open(url, BankKey(secrets.token_bytes(32)))
-        except NotFound:
-            key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            key = create_key(key_file)
-        except BankError as exc:
-            raise InvalidInput(
-                f"the bank {url} cannot be read without its key",
-                reason=f"there is no file {key_file}",
-                advice="Put the copy of the key back, or name it with REFLOAT_BANK_KEY",
-            ) from exc
-        self._notify(
-            f"Made a new bank key, {key_file}. Keep a copy elsewhere: without it no checkpoint can be read."
-        )
-        return Bank.open(url, key, create=True)
+        return open_bank(self.settings.bank_url, self.settings.key_file, notify=self._notify)
 
     @cached_property
     def plans(self) -> Plans:
