@@ -55,10 +55,11 @@ def restore(bank: Bank, checkpoint_id: str) -> dict[str, bytes]:
 
 
 def files(root: Path) -> dict[str, str]:
-    """Every file and folder, with a fingerprint of its content."""
+    """Every file and folder, with a fingerprint of its content; but for the keys of projects, which stay."""
     return {
         str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "folder"
         for p in root.rglob("*")
+        if ".project." not in p.name
     }
 
 

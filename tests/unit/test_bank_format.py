@@ -33,18 +33,41 @@ class Reader:
         assert (descriptor["format"], descriptor["version"]) == ("refloat-bank", 1)
         self.bank_id = bytes.fromhex(descriptor["id"])
         key_id = kdf("key id", key, 16)
-        self.secret = self.open("K", f"keys/{self.bank_id.hex()}.{key_id.hex()}", key, key_id)
+        name = f"keys/{self.bank_id.hex()}.{key_id.hex()}"
+        slot = json.loads((root / name).read_text())
+        inner = json.loads(self.decrypt("K", name, bytes.fromhex(slot.pop("sealed")), {key_id: key}))
+        assert inner["about"] == slot
+        assert slot["kind"] == "key file"
+        assert slot["kdf"] is None
+        self.secret = bytes.fromhex(inner["root"])
         check = descriptor.pop("check")
         text = json.dumps(descriptor, sort_keys=True, separators=(",", ":")).encode()
         assert check == blake3(text, key=kdf("descriptor", self.secret + self.bank_id)).hexdigest(length=16)
 
-    def open(self, kind: str, name: str, secret: bytes = b"", key_id: bytes = bytes(16)) -> bytes:
-        blob = (self.root / name).read_bytes()
+    def project_keys(self, tag: str) -> dict[bytes, bytes]:
+        found = {}
+        for path in (self.root / "keys").glob(f"{self.bank_id.hex()}.project.{tag}.*"):
+            name = f"keys/{path.name}"
+            about = json.loads(self.decrypt("K", name, path.read_bytes(), {bytes(16): self.secret}))
+            secret = bytes.fromhex(about["secret"])
+            assert path.name.removesuffix(".copy").endswith(f".{tag}.{about['number']}")
+            assert self.tag(about["project_id"]) == tag
+            found[kdf("key id", secret, 16)] = secret
+        return found
+
+    def tag(self, project_id: str) -> str:
+        return kdf("project tag", self.secret + self.bank_id + project_id.encode(), 8).hex()
+
+    def open(self, kind: str, name: str) -> bytes:
+        tag = name.split("/")[1] if name.startswith("data/") else name.split(".")[1]
+        return self.decrypt(kind, name, (self.root / name).read_bytes(), self.project_keys(tag))
+
+    def decrypt(self, kind: str, name: str, blob: bytes, secrets: dict[bytes, bytes]) -> bytes:
         header = blob[:48]
         assert header[:8] == b"REFLOAT1"
         assert header[8:9] == kind.encode()
-        assert header[10:32] == bytes(6) + key_id
-        cipher = AESGCM(kdf("object", (secret or self.secret) + header))
+        assert header[10:16] == bytes(6)
+        cipher = AESGCM(kdf("object", secrets[header[16:32]] + header))
         plain = cipher.decrypt(bytes(12), blob[48:], header + self.bank_id + name.encode())
         return zstandard.ZstdDecompressor().decompress(plain) if header[9] == 1 else plain
 
@@ -53,8 +76,7 @@ class Reader:
         for path in (self.root / "checkpoints").iterdir():
             manifest = json.loads(self.open("M", f"checkpoints/{path.name}"))
             assert path.name.split(".")[0] == manifest["id"]
-            tag = kdf("project tag", self.secret + self.bank_id + manifest["project_id"].encode(), 8)
-            assert path.name.split(".")[1] == tag.hex()
+            assert path.name.split(".")[1] == self.tag(manifest["project_id"])
             found[manifest["id"]] = (manifest, json.loads(self.open("B", manifest["body"])))
         return found
 
@@ -79,8 +101,9 @@ class Reader:
             name, pack_size, salt = head["packs"][number]
             pack = (self.root / name).read_bytes()
             assert len(pack) == pack_size
-            assert pack[:48] == b"REFLOAT1P\0" + bytes(6) + bytes(16) + bytes.fromhex(salt)
-            cipher = AESGCM(kdf("object", self.secret + pack[:48]))
+            assert pack[:48] == b"REFLOAT1P\0" + bytes(6) + bytes.fromhex(salt)
+            secret = self.project_keys(name.split("/")[1])[pack[16:32]]
+            cipher = AESGCM(kdf("object", secret + pack[:48]))
             bound = pack[:48] + self.bank_id + name.encode()
             is_zstd, length = stored >> 31, stored & 0x7FFFFFFF
             chunk = cipher.decrypt(struct.pack(">IQ", is_zstd, place), pack[offset : offset + length], bound)

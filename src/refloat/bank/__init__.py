@@ -6,23 +6,50 @@ what is stored is in ``docs/bank-format.md``.
 
 from refloat.bank.bank import Bank, Verified
 from refloat.bank.collect import Collected
-from refloat.bank.keys import BankKey, create_key, load_key
+from refloat.bank.info import Info
+from refloat.bank.keyring import Slot
+from refloat.bank.keys import (
+    BankKey,
+    KeySource,
+    Passphrase,
+    ProjectKey,
+    create_key,
+    load_any_key,
+    load_key,
+    load_passphrase,
+)
 from refloat.bank.manifest import Checkpoint, CheckpointInfo
+from refloat.bank.notes import Notes
 from refloat.bank.reader import DataReader
 from refloat.bank.references import data_references, with_references
+from refloat.bank.repair import Repair
+from refloat.bank.verify import DEPTHS, Damage, Depth, Report
 from refloat.bank.writer import Writer
 
 __all__ = [
+    "DEPTHS",
     "Bank",
     "BankKey",
     "Checkpoint",
     "CheckpointInfo",
     "Collected",
+    "Damage",
     "DataReader",
+    "Depth",
+    "Info",
+    "KeySource",
+    "Notes",
+    "Passphrase",
+    "ProjectKey",
+    "Repair",
+    "Report",
+    "Slot",
     "Verified",
     "Writer",
     "create_key",
     "data_references",
+    "load_any_key",
     "load_key",
+    "load_passphrase",
     "with_references",
 ]

@@ -1,4 +1,4 @@
-"""A bank: checkpoints in a store, encrypted with one key.
+"""A bank: checkpoints in a store, encrypted.
 
 All of it is synchronous and safe to use from many threads; many processes may use one bank at once.
 """
@@ -7,29 +7,43 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
+from blake3 import blake3
+
 from refloat.bank import collect as collecting
 from refloat.bank.collect import Collected
-from refloat.bank.dataindex import load_index
-from refloat.bank.keys import BankKey
-from refloat.bank.manifest import Checkpoint, CheckpointInfo, find, get_checkpoint, get_manifest, listing
+from refloat.bank.dataindex import check_ref
+from refloat.bank.info import Info, survey
+from refloat.bank.keyring import Keyring, ProjectVersion, Slot, open_root, put_slot, remove_slot, slots
+from refloat.bank.keys import KeySource, ProjectKey
+from refloat.bank.manifest import (
+    MANIFESTS,
+    Checkpoint,
+    CheckpointInfo,
+    find,
+    get_checkpoint,
+    get_manifest,
+    listing,
+)
+from refloat.bank.notes import NO_NOTES, Notes
 from refloat.bank.objects import DESCRIPTOR, Objects, canonical, check_checkpoint_id
 from refloat.bank.packs import CHUNK_SIZE
-from refloat.bank.reader import DataReader, open_index, verify_index
-from refloat.bank.sealing import KIND_KEY, Sealer, damaged, key_sealer
+from refloat.bank.reader import DataReader
+from refloat.bank.readonly import ReadOnly
+from refloat.bank.repair import Repair, repair
+from refloat.bank.sealing import Sealer, damaged
 from refloat.bank.store import AlreadyExists, ObjectMissing, Store, open_store
+from refloat.bank.verify import Depth, Report, Verification
 from refloat.bank.writer import Writer
-from refloat.errors import BankDamaged, BankError, InvalidInput, NotFound
+from refloat.errors import BankError, InvalidInput, NotFound
 
 FORMAT = "refloat-bank"
 VERSION = 1
-
-_MOST_DAMAGES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +58,83 @@ class Bank:
     """An open bank.
 
     :param objects: its store and its sealer; :meth:`open` makes them.
+    :param keyring: its keys.
     :param bank_id: its id, hexadecimal.
+    :param descriptor: what its descriptor says.
+    :param only: the key of one project, if it was opened with that.
+    :param key_id: which of its keys it was opened with, hexadecimal; empty: a project's.
     """
 
-    def __init__(self, objects: Objects, bank_id: str) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        keyring: Keyring,
+        bank_id: str,
+        descriptor: dict[str, Any],
+        *,
+        only: ProjectKey | None = None,
+        key_id: str = "",
+    ) -> None:
         self._objects = objects
+        self._keyring = keyring
+        self._only = only
+        self._descriptor = descriptor
         self.id = bank_id
+        self.key_id = key_id
 
     @classmethod
-    def open(cls, url: str | Store, key: BankKey, *, create: bool = False) -> Bank:
+    def open(cls, url: str | Store, key: KeySource | ProjectKey, *, create: bool = False) -> Bank:
         """Open the bank at ``url`` (``file:///path`` or a plain path), or in a store.
 
+        :param key: a bank's key, where to get it, or the key of a project (for reading only).
         :param create: make one if there is none.
         :raises NotFound: there is no bank.
         :raises BankError: the key is of another bank, or the format is unknown.
         """
+        create = create and not isinstance(key, ProjectKey)
         store = open_store(url, create=create) if isinstance(url, str) else url
         descriptor = _descriptor(store)
         if descriptor is None:
-            if not create:
+            if not create or isinstance(key, ProjectKey):
                 raise NotFound(f"there is no bank in {store.url}")
             _create(store, key)
             descriptor = _descriptor(store)
             if descriptor is None:
                 raise BankError(f"the bank in {store.url} vanished as soon as it was made")
         bank_id = bytes.fromhex(descriptor["id"])
-        sealer = Sealer(_root_secret(store, key, bank_id), bank_id)
-        if descriptor.get("check") != _check(sealer, descriptor):
+        if isinstance(key, ProjectKey):
+            return cls._open_project(store, descriptor, bank_id, key)
+        root, used = open_root(store, bank_id, key)
+        keyring = Keyring(store, bank_id, root)
+        if descriptor.get("check") != _check(keyring, descriptor):
             raise damaged(DESCRIPTOR, "it is not what was written")
-        return cls(Objects(store, sealer), bank_id.hex())
+        objects = Objects(store, Sealer(keyring, bank_id))
+        return cls(objects, keyring, bank_id.hex(), descriptor, key_id=used.id.hex())
+
+    @staticmethod
+    def look(url: str | Store) -> list[Slot] | None:
+        """The keys that open the bank at ``url``, without one; None: there is no bank.
+
+        :raises BankError: there is something else.
+        """
+        try:
+            store = open_store(url) if isinstance(url, str) else url
+        except NotFound:
+            return None
+        descriptor = _descriptor(store)
+        return None if descriptor is None else slots(store, bytes.fromhex(descriptor["id"]))
+
+    @classmethod
+    def _open_project(cls, store: Store, descriptor: dict[str, Any], bank_id: bytes, key: ProjectKey) -> Bank:
+        if key.bank_id != bank_id.hex():
+            raise BankError(
+                f"the key does not open the bank {store.url}", reason="it is a project's key of another bank"
+            )
+        if key.descriptor != blake3(canonical(descriptor)).hexdigest():
+            raise damaged(DESCRIPTOR, "it is not what was written")
+        keyring = Keyring(store, bank_id, None, key)
+        objects = Objects(ReadOnly(store), Sealer(keyring, bank_id))
+        return cls(objects, keyring, bank_id.hex(), descriptor, only=key)
 
     @property
     def url(self) -> str:
@@ -81,6 +143,8 @@ class Bank:
 
     def checkpoints(self, project_id: str | None = None) -> list[CheckpointInfo]:
         """All checkpoints, or a project's, newest first; damaged ones are listed as such."""
+        if project_id is None and self._only is not None:
+            project_id = self._only.project_id
         tag = None if project_id is None else self._objects.sealer.tag(project_id)
         return listing(self._objects, tag)
 
@@ -101,6 +165,8 @@ class Bank:
 
         Data is shared among the checkpoints of a project, never between projects.
         """
+        check_checkpoint_id(checkpoint_id)
+        self._keyring.ensure(project_id)
         return Writer(self._objects, checkpoint_id, project_id)
 
     def abandon(self, checkpoint_id: str) -> Collected:
@@ -130,10 +196,12 @@ class Bank:
 
         :raises BankDamaged: it is not what was written.
         """
-        index = open_index(self._objects, ref)
-        count = _Count(index.size, progress)
-        verify_index(self._objects, index, read_data=read_data, progress=count.add, cancelled=cancelled)
-        return Verified(index.size, 1)
+        depth: Depth = "full" if read_data else "existence"
+        check = Verification(self._objects, depth, progress=progress, cancelled=cancelled)
+        name, size, digest = check_ref(ref)
+        report = check.data((name, size, digest))
+        report.raise_damages(f"the data {name}")
+        return Verified(size, 1)
 
     def verify(
         self,
@@ -146,31 +214,73 @@ class Bank:
         """Check a checkpoint and all its data. All of it is looked at, also after the first damage.
 
         :param progress: called in this thread with bytes done and bytes in all.
+        :raises NotFound: there is none.
         :raises BankDamaged: something is not what was written; the message names what.
         """
-        kept = self.checkpoint(checkpoint_id)
-        damages: list[str] = []
-        indexes = []
-        for name in kept.indexes:
-            try:
-                indexes.append(load_index(self._objects.store, self._objects.sealer, name))
-            except BankDamaged as error:
-                damages.append(f"{error.message} ({error.reason})")
-        count = _Count(sum(index.size for index in indexes), progress)
-        for index in indexes:
-            try:
-                verify_index(
-                    self._objects, index, read_data=read_data, progress=count.add, cancelled=cancelled
-                )
-            except BankDamaged as error:
-                damages.append(f"{error.message} ({error.reason})")
-        if damages:
-            more = len(damages) - _MOST_DAMAGES
-            raise BankDamaged(
-                f"the checkpoint {checkpoint_id} is damaged",
-                reason="; ".join(damages[:_MOST_DAMAGES]) + (f"; and {more} more" if more > 0 else ""),
-            )
-        return Verified(count.total, len(indexes))
+        report = self.verify_all(
+            "full" if read_data else "existence", [checkpoint_id], progress=progress, cancelled=cancelled
+        )
+        report.raise_damages(f"the checkpoint {checkpoint_id}")
+        return Verified(report.bytes, report.pieces)
+
+    def verify_all(
+        self,
+        depth: Depth = "full",
+        checkpoint_ids: Sequence[str] | None = None,
+        project_id: str | None = None,
+        *,
+        sample: float = 1.0,
+        seed: int = 0,
+        notes: Notes = NO_NOTES,
+        resume: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Report:
+        """Check some checkpoints, those of a project, or all. What they share is looked at once.
+
+        :param depth: ``manifests``, ``existence`` or ``full``.
+        :param sample: which part of the chunks to read back, chosen at random; 1.0: all.
+        :param seed: of that choice; 0: a new one, which the report names.
+        :param notes: where to keep what was done, so that it can be resumed.
+        :param resume: go on where an interrupted verification of the same kind was.
+        :param progress: called in this thread with bytes done and bytes in all.
+        :raises NotFound: a checkpoint is not there.
+        """
+        tag = None
+        if self._only is not None:
+            project_id = project_id or self._only.project_id
+        if project_id is not None:
+            tag = self._objects.sealer.tag(project_id)
+        if checkpoint_ids is not None:
+            names = [find(self._objects, each) for each in checkpoint_ids]
+        else:
+            names = [e.name for e in self._objects.store.list(MANIFESTS)]
+        check = Verification(
+            self._objects,
+            depth,
+            sample=sample,
+            seed=seed,
+            notes=notes,
+            resume=resume,
+            progress=progress,
+            cancelled=cancelled,
+        )
+        return check.checkpoints(sorted(n for n in names if tag is None or n.endswith(f".{tag}")))
+
+    def repair(self, report: Report, *, apply: bool = False, delete_damaged: bool = False) -> Repair:
+        """After a verification: say whom the damages hurt, and keep the rest.
+
+        :param apply: do it; else only look.
+        :param delete_damaged: also remove the checkpoints of which nothing can be restored.
+        """
+        return repair(self._objects, self._keyring, report, apply=apply, delete_damaged=delete_damaged)
+
+    def info(self, cancelled: Callable[[], bool] | None = None) -> Info:
+        """What is in the bank. Reads the manifests and bodies of all checkpoints, no data."""
+        self._keyring.root  # noqa: B018 - a project's key does not show the others
+        version, created_at = int(self._descriptor["version"]), str(self._descriptor["created_at"])
+        about = Info(self.id, self.url, version, created_at, self.slots())
+        return survey(self._objects, about, cancelled)
 
     def delete(self, checkpoint_id: str) -> Collected:
         """Remove a checkpoint and what only it needed. Other checkpoints are not touched.
@@ -191,6 +301,86 @@ class Bank:
             total += collecting.collect(self._objects, tag)
         return total
 
+    def collect_project(self, project_id: str) -> Collected:
+        """The same for one project."""
+        return collecting.collect(self._objects, self._objects.sealer.tag(project_id))
+
+    # --- keys
+
+    def slots(self) -> list[Slot]:
+        """The keys that open the bank, the oldest first."""
+        return slots(self._objects.store, bytes.fromhex(self.id))
+
+    def add_key(self, source: KeySource, label: str = "") -> Slot:
+        """Let one more key open the bank.
+
+        :raises Conflict: it opens it already.
+        """
+        bank_id = bytes.fromhex(self.id)
+        return put_slot(self._objects.store, bank_id, self._keyring.root, source, label)[0]
+
+    def remove_key(self, slot_id: str) -> Slot:
+        """Let a key no longer open the bank. Whoever had it may have kept the root secret.
+
+        :param slot_id: its id, or the beginning of it.
+        :raises Conflict: it is the last one.
+        :raises BankError: the store refuses to; the key still opens the bank.
+        """
+        self._keyring.root  # noqa: B018 - whoever has no key of the bank may not change them
+        return remove_slot(self._objects.store, bytes.fromhex(self.id), slot_id)
+
+    def rotate_key(self, source: KeySource, label: str = "") -> tuple[Slot, str]:
+        """Replace the key that the bank was opened with. No data is written anew.
+
+        The new one opens the bank before the old one is removed: killed at any moment, at least one
+        of them does. Doing it again finishes it.
+
+        :returns: the new key's slot, and why the old one could not be removed (empty: it was).
+        """
+        bank_id = bytes.fromhex(self.id)
+        slot, _ = put_slot(self._objects.store, bank_id, self._keyring.root, source, label, again=True)
+        old, self.key_id = self.key_id, slot.id
+        if old == slot.id:
+            return slot, ""
+        try:
+            remove_slot(self._objects.store, bank_id, old)
+        except NotFound:
+            pass
+        except BankError as error:
+            return slot, str(error)
+        return slot, ""
+
+    def projects(self) -> list[ProjectVersion]:
+        """The keys of all projects, the newest of each last."""
+        return self._keyring.projects()
+
+    def rotate_project_key(self, project_id: str) -> int:
+        """Give a project a new key for all that is written from now on. The number of the key.
+
+        What is there stays readable, and unchanged data is still shared with it.
+
+        :raises NotFound: the project has nothing in this bank.
+        """
+        return self._keyring.rotate(project_id)
+
+    def export_project_key(self, project_id: str) -> ProjectKey:
+        """The key to all that a project has in this bank now, and to nothing else.
+
+        :raises NotFound: the project has nothing in this bank.
+        """
+        return self._keyring.export(project_id, canonical(self._descriptor))
+
+    def erase_project(self, project_id: str) -> Collected:
+        """Remove a project's keys, so that nobody can ever read its checkpoints, then all its objects.
+
+        Killed in the middle, it can be done again.
+
+        :raises BankError: the store refuses to remove something.
+        """
+        tag = self._objects.sealer.tag(project_id)
+        self._keyring.erase(tag)
+        return collecting.erase(self._objects, tag)
+
     def close(self) -> None:
         """Give the store's connections back."""
         self._objects.store.close()
@@ -202,20 +392,6 @@ class Bank:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class _Count:
-    """Adds up progress."""
-
-    def __init__(self, total: int, tell: Callable[[int, int], None] | None) -> None:
-        self.total = total
-        self._done = 0
-        self._tell = tell
-
-    def add(self, size: int) -> None:
-        self._done += size
-        if self._tell is not None:
-            self._tell(self._done, self.total)
 
 
 def _descriptor(store: Store) -> dict[str, Any] | None:
@@ -242,13 +418,12 @@ def _descriptor(store: Store) -> dict[str, Any] | None:
     return dict(found)
 
 
-def _create(store: Store, key: BankKey) -> None:
+def _create(store: Store, source: KeySource) -> None:
     strangers = [e.name for e in store.list("") if not e.name.startswith("keys/")]
     if strangers and DESCRIPTOR not in strangers:
         raise InvalidInput(f"{store.url} is not empty and not a bank", reason=f"it contains {strangers[0]}")
     bank_id = secrets.token_bytes(16)
     root = secrets.token_bytes(32)
-    sealer = Sealer(root, bank_id)
     descriptor = {
         "format": FORMAT,
         "version": VERSION,
@@ -256,29 +431,14 @@ def _create(store: Store, key: BankKey) -> None:
         "chunk_size": CHUNK_SIZE,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    descriptor["check"] = _check(sealer, descriptor)
-    name = _key_name(bank_id, key)
-    store.put(name, key_sealer(key, bank_id).seal(KIND_KEY, name, root))
+    descriptor["check"] = _check(Keyring(store, bank_id, root), descriptor)
+    slot, _ = put_slot(store, bank_id, root, source)
     try:
         store.put(DESCRIPTOR, json.dumps(descriptor, indent=1).encode())
     except AlreadyExists:
-        store.delete(name)  # another process made the bank meanwhile; ours never was one
+        # Another process made the bank meanwhile; ours never was one.
+        store.delete(f"keys/{bank_id.hex()}.{slot.id}")
 
 
-def _root_secret(store: Store, key: BankKey, bank_id: bytes) -> bytes:
-    name = _key_name(bank_id, key)
-    try:
-        blob = store.get(name)
-    except ObjectMissing:
-        raise BankError(
-            f"the key does not open the bank {store.url}", advice="Give the key this bank was made with"
-        ) from None
-    return key_sealer(key, bank_id).open(KIND_KEY, name, blob)
-
-
-def _key_name(bank_id: bytes, key: BankKey) -> str:
-    return f"keys/{bank_id.hex()}.{key.id.hex()}"
-
-
-def _check(sealer: Sealer, descriptor: dict[str, Any]) -> str:
-    return sealer.check(canonical({k: v for k, v in descriptor.items() if k != "check"}))
+def _check(keyring: Keyring, descriptor: dict[str, Any]) -> str:
+    return keyring.check(canonical({k: v for k, v in descriptor.items() if k != "check"}))

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 from refloat.bank.manifest import Manifest, find, get_checkpoint, get_manifest, manifests
 from refloat.bank.objects import ABANDONED, Objects, Session
-from refloat.bank.sealing import KIND_CONDEMNED
-from refloat.bank.store import AlreadyExists, ObjectMissing
+from refloat.bank.sealing import KIND_CONDEMNED, KIND_DAMAGED, tag_in
+from refloat.bank.store import AlreadyExists, ObjectMissing, Store
 from refloat.errors import BankDamaged, Conflict, NotFound
 
 WRITER_LIVES = 7 * 86400.0
 """A writer whose marker is older than this many seconds is taken for dead."""
 
-_COLLECTOR_LIVES = WRITER_LIVES
+WATCH = ".watch"
 _SIGN = b"This writing is being undone.\n"
 
 
@@ -85,35 +85,41 @@ def delete(objects: Objects, checkpoint_id: str) -> Collected:
 def collect(objects: Objects, tag: str) -> Collected:
     """Remove what none of a project's checkpoints needs.
 
-    Nothing while somebody writes for this project, or while a manifest cannot be read.
+    What a writing that has begun may rely on is only condemned, and removed by a later collection, when
+    that writing has ended. Nothing is removed while a manifest cannot be read.
     """
-    store = objects.store
-    _forget_old_notices(objects, tag)
-    expired = [s for s, age in _writers(objects, tag) if age >= WRITER_LIVES]
     total = Collected()
-    for session in expired:
-        try:
-            total += _abandon_session(objects, session)
-        except Conflict:
-            store.delete(session.marker)  # it had committed
-        except BankDamaged:
-            return total + _POSTPONED_DAMAGED
-    stored = {e.name for e in store.list(f"data/{tag}/")}
-    writers = _writers(objects, tag)
-    needed, sessions = _needed(objects, tag)
+    try:
+        total += _abandon_expired(objects, tag)
+        pending: set[str] = set()
+        for notice in _notices(objects, tag):
+            done, left = _execute(objects, tag, notice)
+            total += done
+            pending |= left
+    except BankDamaged:
+        return total + _POSTPONED_DAMAGED
+    stored = {e.name for e in objects.store.list(f"data/{tag}/")}
+    writers = [session for session, _ in _writers(objects, tag)]
+    needed, committed = _needed(objects, tag)
     if needed is None:
         return total + _POSTPONED_DAMAGED
-    candidates = stored - needed
-    if not candidates:
-        return total
-    if _live(writers, sessions):
-        return total + _POSTPONED_WRITERS
-    notice = f"condemned/{tag}.{secrets.token_hex(8)}"
-    objects.put_json(KIND_CONDEMNED, notice, sorted(candidates))
-    try:
-        return total + _execute(objects, tag, candidates)
-    finally:
-        store.delete(notice)
+    writing = tuple(session.folder for session in writers if session.id not in committed)
+    candidates = {n for n in stored - needed - pending if not n.startswith(writing)}
+    if candidates:
+        notice = f"condemned/{tag}.{secrets.token_hex(8)}"
+        objects.put_json(KIND_CONDEMNED, notice, sorted(candidates))
+        total += _execute(objects, tag, notice)[0]
+    elif writing and not total.postponed:
+        total += _POSTPONED_WRITERS
+    _forget_lost_packs(objects, tag, stored)
+    return total
+
+
+def erase(objects: Objects, tag: str) -> Collected:
+    """Remove everything of a project whose keys are gone."""
+    prefixes = (f"data/{tag}/", f"condemned/{tag}.", f"damaged/{tag}.", "checkpoints/", "writers/")
+    names = [e.name for prefix in prefixes for e in objects.store.list(prefix) if tag_in(e.name) == tag]
+    return _remove(objects, names)
 
 
 def condemned(objects: Objects, tag: str) -> set[str]:
@@ -122,12 +128,34 @@ def condemned(objects: Objects, tag: str) -> set[str]:
     :raises BankDamaged: a notice cannot be read.
     """
     names: set[str] = set()
-    for entry in list(objects.store.list(f"condemned/{tag}.")):
-        try:
-            names.update(objects.get_json(KIND_CONDEMNED, entry.name))
-        except ObjectMissing:
-            continue
+    for notice in _notices(objects, tag):
+        with contextlib.suppress(ObjectMissing):
+            names.update(objects.get_json(KIND_CONDEMNED, notice))
     return names
+
+
+def quarantined(objects: Objects, tag: str) -> set[str]:
+    """The packs that were found damaged: nobody may begin to rely on them.
+
+    :raises BankDamaged: a list of them cannot be read.
+    """
+    names: set[str] = set()
+    for entry in list(objects.store.list(f"damaged/{tag}.")):
+        with contextlib.suppress(ObjectMissing):
+            names.update(objects.get_json(KIND_DAMAGED, entry.name))
+    return names
+
+
+def quarantine(objects: Objects, tag: str, packs: Iterable[str]) -> None:
+    """Let nobody begin to rely on these packs."""
+    new = sorted(set(packs) - quarantined(objects, tag))
+    if new:
+        objects.put_json(KIND_DAMAGED, f"damaged/{tag}.{secrets.token_hex(8)}", new)
+
+
+def unreliable(objects: Objects, tag: str) -> set[str]:
+    """Condemned or quarantined."""
+    return condemned(objects, tag) | quarantined(objects, tag)
 
 
 def being_abandoned(objects: Objects, tag: str) -> set[str]:
@@ -144,15 +172,83 @@ _POSTPONED_DAMAGED = Collected(
 )
 
 
-def _execute(objects: Objects, tag: str, candidates: set[str]) -> Collected:
-    """The notice is up. Look once more who is there, and only then remove."""
-    writers = _writers(objects, tag)
-    needed, sessions = _needed(objects, tag)
+def _notices(objects: Objects, tag: str) -> list[str]:
+    names = [e.name for e in objects.store.list(f"condemned/{tag}.")]
+    return sorted(name for name in names if not name.endswith(WATCH))
+
+
+def _execute(objects: Objects, tag: str, notice: str) -> tuple[Collected, set[str]]:
+    """A notice is up. When nobody is left who may rely on what it names, remove that, then the notice.
+
+    :returns: what was removed, and what the notice still names.
+    """
+    store = objects.store
+    try:
+        candidates = set(objects.get_json(KIND_CONDEMNED, notice))
+    except ObjectMissing:
+        return Collected(), set()  # another collection has finished it
+    except BankDamaged:
+        _drop(store, notice)  # nobody can execute it; what it named is found again
+        return Collected(), set()
+    watched = _watched(objects, notice)
+    writers = {session.id for session, _ in _writers(objects, tag)}
+    needed, committed = _needed(objects, tag)
     if needed is None:
-        return _POSTPONED_DAMAGED
-    if _live(writers, sessions):
-        return _POSTPONED_WRITERS
-    return _remove(objects, candidates - needed)
+        return _POSTPONED_DAMAGED, candidates
+    alive = (writers if watched is None else writers & watched) - committed
+    if alive:
+        if watched is None:
+            with contextlib.suppress(AlreadyExists):
+                objects.put_json(KIND_CONDEMNED, notice + WATCH, sorted(alive))
+        return _POSTPONED_WRITERS, candidates
+    if notice not in {e.name for e in store.list(notice)}:
+        return Collected(), set()  # those who came since did not see it
+    removed = _remove(objects, candidates - needed)
+    _drop(store, notice)
+    return removed, set()
+
+
+def _watched(objects: Objects, notice: str) -> set[str] | None:
+    """The writings that a notice waits for; None: it is not known yet."""
+    try:
+        return set(objects.get_json(KIND_CONDEMNED, notice + WATCH))
+    except ObjectMissing:
+        return None
+
+
+def _drop(store: Store, notice: str) -> None:
+    store.delete(notice)
+    if any(True for _ in store.list(notice + WATCH)):
+        store.delete(notice + WATCH)
+
+
+def _abandon_expired(objects: Objects, tag: str) -> Collected:
+    """Undo the writings of those who are long dead, by the store's own clock."""
+    store = objects.store
+    found = _writers(objects, tag)
+    # The clock of this machine only says whether it is worth while to ask the store for its own.
+    if all(time.time() - since < WRITER_LIVES for _, since in found):
+        return Collected()
+    now = _store_time(objects, tag)
+    total = Collected()
+    for session, since in found:
+        if now - since < WRITER_LIVES:
+            continue
+        try:
+            total += _abandon_session(objects, session)
+        except Conflict:
+            store.delete(session.marker)  # it had committed
+    return total
+
+
+def _store_time(objects: Objects, tag: str) -> float:
+    """What time it is where objects get theirs: a notice of nothing is put up and looked at."""
+    name = f"condemned/{tag}.{secrets.token_hex(8)}"
+    objects.put_json(KIND_CONDEMNED, name, [])
+    try:
+        return objects.store.stat(name).modified
+    finally:
+        objects.store.delete(name)
 
 
 def _abandon_session(objects: Objects, session: Session) -> Collected:
@@ -193,20 +289,18 @@ def _is_committed(objects: Objects, session: Session, *, unsure: bool = False) -
         raise
 
 
-def _writers(objects: Objects, tag: str) -> list[tuple[Session, float]]:
-    """The sessions that have a marker, and its age in seconds."""
-    now = time.time()
+def unfinished(objects: Objects) -> list[tuple[Session, float]]:
+    """The sessions that have a marker, and since when by the store's time."""
     found: dict[Session, float] = {}
     for entry in objects.store.list("writers/"):
         session = Session.of_marker(entry.name)
-        if session.tag == tag:
-            found[session] = max(found.get(session, 0.0), now - entry.modified)
+        found[session] = min(found.get(session, entry.modified), entry.modified)
     return list(found.items())
 
 
-def _live(writers: list[tuple[Session, float]], committed: set[str]) -> bool:
-    """Whether one of the writers may still commit something."""
-    return any(session.id not in committed for session, _ in writers)
+def _writers(objects: Objects, tag: str) -> list[tuple[Session, float]]:
+    """Those of one project."""
+    return [(session, since) for session, since in unfinished(objects) if session.tag == tag]
 
 
 def _needed(objects: Objects, tag: str) -> tuple[set[str] | None, set[str]]:
@@ -250,8 +344,9 @@ def _remove(objects: Objects, names: Iterable[str]) -> Collected:
     return Collected(freed, count)
 
 
-def _forget_old_notices(objects: Objects, tag: str) -> None:
-    """Remove the notices of collections that died; they only made the bank larger."""
-    for entry in list(objects.store.list(f"condemned/{tag}.")):
-        if time.time() - entry.modified > _COLLECTOR_LIVES:
-            objects.store.delete(entry.name)
+def _forget_lost_packs(objects: Objects, tag: str, stored: set[str]) -> None:
+    """Remove the lists of damaged packs of which none is left."""
+    for entry in list(objects.store.list(f"damaged/{tag}.")):
+        with contextlib.suppress(ObjectMissing, BankDamaged):
+            if not stored & set(objects.get_json(KIND_DAMAGED, entry.name)):
+                objects.store.delete(entry.name)

@@ -3,6 +3,7 @@
 ================================================  ======================================================
 ``bank``                                          the descriptor
 ``keys/<bank id>.<key id>``                       the bank's root secret, under a bank key
+``keys/<bank id>.project.<project tag>.<n>``      a project's key, under the root; twice (``.copy``)
 ``checkpoints/<checkpoint>.<project tag>``        a manifest: the checkpoint exists when this does
 ``data/<project tag>/<session>/<random>.body``    graph and sections of a checkpoint, its lists of objects
 ``data/<project tag>/<session>/<random>.index``   the index of one piece of data
@@ -10,6 +11,8 @@
 ``writers/<checkpoint>.<project tag>.<session>``  somebody is writing this checkpoint
 ``writers/....abandoned``                         that writing is being undone
 ``condemned/<project tag>.<random>``              objects about to be removed
+``condemned/<project tag>.<random>.watch``        the writings whose end is waited for before that
+``damaged/<project tag>.<random>``                packs that nobody may rely on any more
 ================================================  ======================================================
 
 A session is one writing of one checkpoint: 32 random hexadecimal digits, never used again.

@@ -47,7 +47,10 @@ _IS_ZSTD = 1 << 31
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A pack that is in the store: what is needed to read from it."""
+    """A pack that is in the store: what is needed to read from it.
+
+    :param salt: the end of its header: the id of the secret it is under, and its salt.
+    """
 
     name: str
     size: int
@@ -165,9 +168,9 @@ def read_footer(store: Store, sealer: Sealer, name: str, size: int) -> tuple[Pac
     :raises BankDamaged: its header, footer or trailer is not what was written.
     """
     header = Header.parse(name, store.get_range(name, 0, HEADER.size), KIND_PACK)
-    cipher = sealer.pack(name, header.salt)
+    cipher = sealer.pack(name, header.end)
     if cipher.header != header.pack():
-        raise damaged(name, "it is encrypted with an unknown key")
+        raise damaged(name, "it does not begin as a pack does")
     tail = store.get_range(name, max(0, size - _TRAILER.size), _TRAILER.size)
     if len(tail) < _TRAILER.size:
         raise damaged(name, "it is truncated")
@@ -183,7 +186,7 @@ def read_footer(store: Store, sealer: Sealer, name: str, size: int) -> tuple[Pac
     end_of_chunks = chunks[-1][1].offset + chunks[-1][1].length if chunks else HEADER.size
     if end_of_chunks + length + _TRAILER.size != size:
         raise damaged(name, f"it has {size} bytes, which is not what its footer says")
-    return Pack(name, size, header.salt), chunks
+    return Pack(name, size, header.end), chunks
 
 
 @runtime_checkable

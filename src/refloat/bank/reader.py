@@ -13,11 +13,10 @@ from refloat.bank.dataindex import RECORD, DataIndex, check_ref, load_index
 from refloat.bank.fetch import Span, fetch, plan, read_span
 from refloat.bank.objects import Objects
 from refloat.bank.packing import WORKERS
-from refloat.bank.packs import CHUNK_SIZE, ChunkReader, Pack, Place, read_footer
+from refloat.bank.packs import CHUNK_SIZE, ChunkReader
 from refloat.bank.sealing import damaged
 from refloat.bank.sinks import FileSink, Sink
-from refloat.bank.store import ObjectMissing
-from refloat.errors import BankDamaged, BankError, Cancelled
+from refloat.errors import BankError
 
 _ZEROS = bytes(CHUNK_SIZE)
 _WINDOW = 8
@@ -28,8 +27,8 @@ class DataReader:
     """A piece of data as a stream; made by :meth:`refloat.bank.Bank.open_data`. For one thread.
 
     Iterating gives pieces of a mebibyte; ``read`` gives what is asked for; ``restore_to`` writes all of
-    it to a file or a device, several times faster. All raise :class:`BankDamaged` instead of ever giving a
-    wrong byte.
+    it to a file or a device, several times faster. All raise :class:`refloat.errors.BankDamaged` instead of
+    ever giving a wrong byte.
     """
 
     def __init__(self, objects: Objects, ref: Any) -> None:
@@ -178,65 +177,3 @@ def open_index(objects: Objects, ref: Any) -> DataIndex:
     if index.size != size or index.digest(objects.sealer.chunk_key(index.project_id)) != digest:
         raise damaged(name, "it is the index of other data than its checkpoint says")
     return index
-
-
-def verify_index(
-    objects: Objects,
-    index: DataIndex,
-    *,
-    read_data: bool,
-    progress: Callable[[int], None],
-    cancelled: Callable[[], bool] | None = None,
-) -> None:
-    """Check that all data of an index is there and is what was written.
-
-    :param read_data: read every chunk back; else only that the packs are there, whole, and hold
-        the chunks by their own account.
-    :param progress: called with the bytes done since the last call.
-    :raises BankDamaged: something is not.
-    """
-    _verify_packs(objects, index, cancelled)
-    if read_data:
-        fetch(objects, index, None, progress=progress, cancelled=cancelled)
-    else:
-        progress(index.size)
-
-
-def _verify_packs(objects: Objects, index: DataIndex, cancelled: Callable[[], bool] | None) -> None:
-    """Look at every pack of an index; all damaged ones are named."""
-    wanted: dict[str, dict[int, tuple[bytes, Place]]] = {pack.name: {} for pack in index.packs}
-    for _, chunk_id, pack, place in index.stored():
-        wanted[pack.name][place.place] = (chunk_id, place)
-    damages: list[BankDamaged] = []
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="bank-verify") as pool:
-        looks = [pool.submit(_verify_pack, objects, pack, wanted[pack.name]) for pack in index.packs]
-        for look in looks:
-            if cancelled is not None and cancelled():
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise Cancelled("the verification was cancelled")
-            try:
-                look.result()
-            except BankDamaged as error:
-                damages.append(error)
-    if len(damages) > 1:
-        raise BankDamaged(
-            f"{len(damages)} of the bank's objects are damaged",
-            reason="; ".join(f"{error.message} ({error.reason})" for error in damages),
-            advice=damages[0].advice,
-        )
-    if damages:
-        raise damages[0]
-
-
-def _verify_pack(objects: Objects, pack: Pack, wanted: dict[int, tuple[bytes, Place]]) -> None:
-    """A pack is there, whole, and holds by its own account what an index wants of it."""
-    try:
-        size = objects.store.stat(pack.name).size
-        if size != pack.size:
-            raise damaged(pack.name, f"it has {size} bytes instead of {pack.size}")
-        found, chunks = read_footer(objects.store, objects.sealer, pack.name, size)
-    except ObjectMissing as error:
-        raise damaged(pack.name, "it is missing") from error
-    here = dict(enumerate(chunks))
-    if found != pack or any(here.get(place) != chunk for place, chunk in wanted.items()):
-        raise damaged(pack.name, "it does not hold what the index of the data says")

@@ -1,26 +1,27 @@
 """Encryption and authentication of what is in a bank.
 
-Every object but the descriptor begins with a 48-byte header: ``REFLOAT1``, the kind (one letter),
-the encoding (0 as it is, 1 zstd), 6 zero bytes, the id of the key it is under (16 bytes; zeros: the
-bank's own root) and 16 random bytes, the salt. Its key is derived from the root and the salt, and
-what authenticates it covers the header, the bank's id and the object's *name*. So an object of
-another bank, of another name or of another kind is refused, and no key ever meets a nonce twice.
+A sealed object begins with a 48-byte header: ``REFLOAT1``, the kind (one letter), the encoding (0 as it
+is, 1 zstd), 6 zero bytes, the id of the secret it is under (16 bytes; zeros: the bank's root) and 16 random
+bytes, the salt. Its key is derived from that secret and the header, and what authenticates it covers the
+header, the bank's id and the object's *name*. So an object of another bank, of another name or of another
+kind is refused, and no key ever meets a nonce twice. Which secret it has to be follows from the name: that
+of the project whose tag is in it. So nobody who has one project's key can forge an object of another.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 import struct
 import threading
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import zstandard
 from blake3 import blake3
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from refloat.bank.keys import BankKey
 from refloat.errors import BankDamaged
 
 MAGIC = b"REFLOAT1"
@@ -34,13 +35,17 @@ KIND_BODY = b"B"
 KIND_INDEX = b"I"
 KIND_PACK = b"P"
 KIND_CONDEMNED = b"C"
+KIND_DAMAGED = b"D"
 
-_ROOT_KEY_ID = bytes(16)
+ROOT_ID = bytes(16)
 _RAW, _ZSTD = 0, 1
 _LEVEL = 1
 _LARGEST_SEALED = 1 << 31
 _WORTH_IT = 0.98
 _SAMPLE, _SAMPLE_EVERY, _SAMPLED_FROM = 4 << 10, 64 << 10, 256 << 10
+_TAG = re.compile(
+    r"(?:data/|condemned/|damaged/|checkpoints/[^./]+\.|writers/[^./]+\.)([0-9a-f]{16})(?:[./]|$)"
+)
 _local = threading.local()
 
 Data: TypeAlias = bytes | memoryview
@@ -113,6 +118,11 @@ class Header:
     key_id: bytes
     salt: bytes
 
+    @property
+    def end(self) -> bytes:
+        """Its last 32 bytes: the id of the secret, and the salt."""
+        return self.key_id + self.salt
+
     def pack(self) -> bytes:
         """The bytes."""
         return HEADER.pack(MAGIC, self.kind, self.encoding, self.key_id, self.salt)
@@ -129,25 +139,64 @@ class Header:
         return header
 
 
+def tag_in(name: str) -> str:
+    """The tag of the project that an object belongs to; empty for the bank's own."""
+    found = _TAG.match(name)
+    return found[1] if found else ""
+
+
+class Secret(NamedTuple):
+    """A secret that objects are sealed under, and its id."""
+
+    id: bytes
+    secret: bytes
+
+
+class Secrets(Protocol):
+    """Who knows the secrets of a bank: :class:`refloat.bank.keyring.Keyring`."""
+
+    def current(self, tag: str) -> Secret:
+        """The one that new objects of a project are under; of the bank's own objects if ``tag`` is empty.
+
+        :raises BankError: there is none.
+        """
+        ...
+
+    def find(self, tag: str, key_id: bytes) -> bytes | None:
+        """The secret of this id; None if it is not one of this project's."""
+        ...
+
+    def project_tag(self, project_id: str) -> str:
+        """How a project is called in object names."""
+        ...
+
+    def chunk_key(self, project_id: str) -> bytes:
+        """The key of a project's chunk ids."""
+        ...
+
+    def fingerprint(self, text: bytes) -> str:
+        """A keyed fingerprint."""
+        ...
+
+
 class Sealer:
     """Seals and opens the objects of one bank.
 
-    :param root: the bank's root secret, or (for the key object alone) the bank key's secret.
+    :param keys: who knows its secrets.
     :param bank_id: 16 bytes.
-    :param key_id: which secret ``root`` is; zeros for the bank's root.
     """
 
-    def __init__(self, root: bytes, bank_id: bytes, key_id: bytes = _ROOT_KEY_ID) -> None:
-        self._root = root
+    def __init__(self, keys: Secrets, bank_id: bytes) -> None:
+        self.keys = keys
         self._bank_id = bank_id
-        self._key_id = key_id
 
     def seal(self, kind: bytes, name: str, plain: bytes) -> bytes:
         """An object's content from what is to be in it."""
         packed = compress(plain)
         encoding, packed = (_ZSTD, packed) if len(packed) < len(plain) else (_RAW, plain)
-        header = Header(kind, encoding, self._key_id, secrets.token_bytes(16)).pack()
-        return header + self._cipher(header).encrypt(bytes(12), packed, self.bound(header, name))
+        key_id, secret = self.keys.current(tag_in(name))
+        header = Header(kind, encoding, key_id, secrets.token_bytes(16)).pack()
+        return header + _cipher(secret, header).encrypt(bytes(12), packed, self.bound(header, name))
 
     def open(self, kind: bytes, name: str, blob: bytes) -> bytes:
         """What is in an object.
@@ -155,11 +204,10 @@ class Sealer:
         :raises BankDamaged: it is not what was written under this name.
         """
         header = Header.parse(name, blob, kind)
-        if header.key_id != self._key_id:
-            raise damaged(name, "it is encrypted with an unknown key")
         raw = header.pack()
+        secret = self._secret(name, header.key_id)
         try:
-            plain = self._cipher(raw).decrypt(bytes(12), blob[HEADER.size :], self.bound(raw, name))
+            plain = _cipher(secret, raw).decrypt(bytes(12), blob[HEADER.size :], self.bound(raw, name))
             if header.encoding == _ZSTD:
                 plain = decompress(plain, _LARGEST_SEALED)
         except (InvalidTag, ValueError, zstandard.ZstdError) as error:
@@ -168,12 +216,18 @@ class Sealer:
 
     def new_pack(self, name: str) -> PackCipher:
         """The cipher of a new pack."""
-        return self.pack(name, secrets.token_bytes(16))
+        key_id, _ = self.keys.current(tag_in(name))
+        return self.pack(name, key_id + secrets.token_bytes(16))
 
     def pack(self, name: str, salt: bytes) -> PackCipher:
-        """The cipher of the pack that has this salt."""
-        header = Header(KIND_PACK, _RAW, self._key_id, salt).pack()
-        return PackCipher(name, header, self._cipher(header), self.bound(header, name))
+        """The cipher of a pack.
+
+        :param salt: the end of its header: the id of the secret it is under (16), its salt (16).
+        :raises BankDamaged: there is no such secret.
+        """
+        header = Header(KIND_PACK, _RAW, salt[:16], salt[16:]).pack()
+        cipher = _cipher(self._secret(name, salt[:16]), header)
+        return PackCipher(name, header, cipher, self.bound(header, name))
 
     def bound(self, header: bytes, name: str) -> bytes:
         """What ties a ciphertext to its place."""
@@ -181,24 +235,25 @@ class Sealer:
 
     def chunk_key(self, project_id: str) -> bytes:
         """The key of a project's chunk ids: equal chunks of two projects have different ids."""
-        return derive("chunk ids", self._root, self._bank_id, project_id.encode())
+        return self.keys.chunk_key(project_id)
 
     def tag(self, project_id: str) -> str:
         """How a project is called in object names: 16 hexadecimal digits that tell nothing."""
-        return derive("project tag", self._root, self._bank_id, project_id.encode(), length=8).hex()
-
-    def check(self, text: bytes) -> str:
-        """An authenticator for the descriptor, which is not encrypted."""
-        key = derive("descriptor", self._root, self._bank_id)
-        return blake3(text, key=key).hexdigest(length=16)
+        return self.keys.project_tag(project_id)
 
     def digest(self, text: bytes) -> str:
         """A keyed fingerprint, for comparing contents."""
-        key = derive("content", self._root, self._bank_id)
-        return blake3(text, key=key).hexdigest()
+        return self.keys.fingerprint(text)
 
-    def _cipher(self, header: bytes) -> AESGCM:
-        return AESGCM(derive("object", self._root, header))
+    def _secret(self, name: str, key_id: bytes) -> bytes:
+        found = self.keys.find(tag_in(name), key_id)
+        if found is None:
+            raise damaged(name, "it is encrypted with an unknown key")
+        return found
+
+
+def _cipher(secret: bytes, header: bytes) -> AESGCM:
+    return AESGCM(derive("object", secret, header))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +267,8 @@ class PackCipher:
 
     @property
     def salt(self) -> bytes:
-        """The pack's salt, which an index of its chunks has to keep."""
-        return self.header[-16:]
+        """The end of the header, which an index of its chunks has to keep: key id and salt."""
+        return self.header[-32:]
 
     def encrypt(self, encoding: int, place: int, data: bytes) -> bytes:
         """One chunk, bound to its place in this pack. A place must never be used twice."""
@@ -242,11 +297,6 @@ class PackCipher:
             return self._aead.decrypt(_nonce(encoding, place), data, self._bound)
         except (InvalidTag, ValueError) as error:
             raise damaged(self.name, f"chunk {place} does not match its authentication tag") from error
-
-
-def key_sealer(key: BankKey, bank_id: bytes) -> Sealer:
-    """The sealer of the object that holds a bank's root secret."""
-    return Sealer(key.secret, bank_id, key.id)
 
 
 def damaged(name: str, reason: str) -> BankDamaged:

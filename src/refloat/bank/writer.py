@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from refloat.bank.collect import abandon, being_abandoned, condemned
+from refloat.bank.collect import abandon, being_abandoned, condemned, unreliable
 from refloat.bank.dataindex import RECORD, DataIndex, load_index
 from refloat.bank.manifest import (
     CheckpointInfo,
@@ -206,7 +206,7 @@ class Writer:
         """The order is what makes it safe: notices, manifests, signs of abandonment, packs."""
         store, tag = self._objects.store, self._session.tag
         try:
-            doomed = condemned(self._objects, tag)
+            doomed = unreliable(self._objects, tag)
         except BankDamaged as error:
             _log.warning("Everything is stored anew: %s", error)
             return

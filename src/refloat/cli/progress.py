@@ -46,6 +46,8 @@ class Standing:
         steps = self.done / self.steps if self.steps else 0.0
         if not self.bytes_total:
             return steps
+        if not self.steps:
+            return self.bytes_done / self.bytes_total
         return (steps + self.bytes_done / self.bytes_total) / 2
 
     def sentence(self) -> str:
@@ -216,7 +218,8 @@ class Live:
 
         now = time.monotonic()
         head = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=1.0, completed=standing.part, width=30, pulse=not standing.steps)
+        unknown = not standing.steps and not standing.bytes_total
+        bar = ProgressBar(total=1.0, completed=standing.part, width=30, pulse=unknown)
         numbers = [f"{standing.done}/{standing.steps} steps"] if standing.steps else []
         if standing.failed:
             numbers.append(f"{standing.failed} failed")
@@ -236,7 +239,7 @@ class Live:
 
     def _left(self, standing: Standing, now: float) -> float | None:
         """Seconds to go, if what is left goes as what was done here."""
-        if not standing.steps:
+        if not standing.steps and not standing.bytes_total:
             return None
         if self._start is None:  # what was done before, or in another process, tells nothing about now
             self._start, self._since_part = standing.part, now

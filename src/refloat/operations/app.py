@@ -119,7 +119,7 @@ class Refloat:
     @cached_property
     def banks(self) -> Banks:
         """The open banks."""
-        return Banks(self._notify)
+        return Banks(self.settings.bank, self._notify)
 
     @property
     def bank(self) -> Bank:
@@ -446,7 +446,9 @@ class Refloat:
         return self._start("copy", payload, begin)
 
     def _copy_payload(self, checkpoint: str, to: str) -> dict[str, Any]:
-        return {**self._reading_payload("copy", checkpoint, None), "to": self.providers.find(to).reference}
+        provider = self.providers.find(to)
+        payload = self._reading_payload("copy", checkpoint, None)
+        return {**payload, "to": provider.reference, "to_name": provider.name}
 
     def _copying(self, payload: dict[str, Any]) -> CopyProgram:
         from refloat.operations.copy import CopyProgram

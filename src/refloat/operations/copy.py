@@ -39,8 +39,8 @@ class CopyProgram(ReadingProgram):
 
     @property
     def target_name(self) -> str:
-        """What people call the provider that it is copied to."""
-        return self.services.providers.name(str(self.payload["to"]))
+        """How people call the provider whose bank that is."""
+        return str(self.payload.get("to_name") or self.payload["to"])
 
     @cached_property
     def origin(self) -> Mapping[str, str]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from refloat.bank import Bank, BankKey, create_key, load_key
+from refloat.bank import Bank
 from refloat.errors import BankError, InvalidInput, NotFound
+from refloat.operations.banks import open_bank
 
 
 @dataclass(frozen=True, slots=True)
 class BankPlace:
-    """A bank's URL, and the file with the key that opens it."""
+    """A bank's URL, and where the key is that opens it: a file, or ``barbican:ID``."""
 
     url: str
     key_file: Path
@@ -23,12 +24,14 @@ class BankPlace:
 class Banks:
     """The banks of an installation.
 
+    :param shared: the bank of all that have none of their own.
     :param notify: told, in a sentence, when a new key was made.
 
     Safe to use from many threads.
     """
 
-    def __init__(self, notify: Callable[[str], None] | None = None) -> None:
+    def __init__(self, shared: BankPlace, notify: Callable[[str], None] | None = None) -> None:
+        self._shared = shared
         self._notify = notify or (lambda _sentence: None)
         self._lock = threading.RLock()
         self._open: dict[BankPlace, Bank] = {}
@@ -47,27 +50,9 @@ class Banks:
             return self._open[place]
 
     def _opened(self, place: BankPlace, *, create: bool) -> Bank:
-        if place.key_file.exists():
-            return Bank.open(place.url, load_key(place.key_file), create=create)
-        try:
-            # Any key will do to find out whether there is a bank: a wrong one is refused as such.
-            Bank.open(place.url, BankKey(secrets.token_bytes(32)))
-        except NotFound:
-            if not create:
-                raise
-            place.key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            key = create_key(place.key_file)
-        except BankError as exc:
-            raise InvalidInput(
-                f"the bank {place.url} cannot be read without its key",
-                reason=f"there is no file {place.key_file}",
-                advice="Put the copy of the key back, or name it with REFLOAT_BANK_KEY",
-            ) from exc
-        self._notify(
-            f"Made a new bank key, {place.key_file}. "
-            "Keep a copy elsewhere: without it no checkpoint can be read."
-        )
-        return Bank.open(place.url, key, create=True)
+        # The passphrase in the environment is that of the bank that all share.
+        environ = os.environ if place == self._shared else {}
+        return open_bank(place.url, place.key_file, create=create, notify=self._notify, environ=environ)
 
     def existing(self, places: Iterable[BankPlace]) -> list[tuple[BankPlace, Bank | None, str]]:
         """The banks that there are at some places, each once; None and why for one that cannot be read.

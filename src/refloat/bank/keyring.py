@@ -1,0 +1,483 @@
+"""The keys that are in the bank: its root secret under each bank key, and each project's keys under the root.
+
+A *slot* (``keys/<bank id>.<key id>``) holds the root secret, encrypted with one bank key. It is a JSON object
+whose clear part says what kind of key opens it (and, for a passphrase, how that becomes a key); the encrypted
+part repeats the clear part, so that it cannot be altered. Changing a bank's keys writes and removes slots;
+nothing else is rewritten.
+
+A *project key* (``keys/<bank id>.project.<tag>.<number>``) is a random secret, encrypted with the root. All
+objects of a project are sealed under its newest one. Each is kept twice, the second time under the name
+with ``.copy`` added: no single lost object makes a project unreadable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import secrets
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from blake3 import blake3
+
+from refloat.bank.keys import BankKey, KeySource, ProjectKey, key_id
+from refloat.bank.sealing import KIND_KEY, ROOT_ID, Sealer, Secret, damaged, derive
+from refloat.bank.store import AlreadyExists, ObjectMissing, Store
+from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NotFound
+
+_log = logging.getLogger(__name__)
+
+COPY = ".copy"
+_SLOT = re.compile(r"keys/([0-9a-f]{32})\.([0-9a-f]{32})")
+_PROJECT = re.compile(r"keys/([0-9a-f]{32})\.project\.([0-9a-f]{16})\.([1-9][0-9]*)(\.copy)?")
+_ABOUT = ("kind", "label", "created_at", "kdf")
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A key that opens the bank, as far as it can be told without it."""
+
+    id: str
+    kind: str = ""
+    label: str = ""
+    created_at: str = ""
+    kdf: Mapping[str, Any] | None = None
+    damaged: bool = False
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The clear part of the object."""
+        return {name: getattr(self, name) for name in _ABOUT}
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectVersion:
+    """One of a project's keys."""
+
+    tag: str
+    number: int
+    project_id: str
+    created_at: str
+    secret: bytes = field(repr=False)
+
+    def about(self) -> dict[str, Any]:
+        """What is in its object."""
+        return {
+            "project_id": self.project_id,
+            "number": self.number,
+            "created_at": self.created_at,
+            "secret": self.secret.hex(),
+        }
+
+
+class Keyring:
+    """The secrets of an open bank. Safe to use from many threads.
+
+    :param root: the root secret; None with a project's key, which opens that project only.
+    """
+
+    def __init__(
+        self, store: Store, bank_id: bytes, root: bytes | None, only: ProjectKey | None = None
+    ) -> None:
+        self._store = store
+        self._bank_id = bank_id
+        self._root = root
+        self._only = only
+        self._lock = threading.Lock()
+        self._known: dict[str, list[Secret]] = {}
+        if only is not None:
+            self._known[only.tag] = [Secret(key_id(each), each) for each in only.keys]
+
+    # --- what a sealer asks
+
+    def current(self, tag: str) -> Secret:
+        """See :class:`refloat.bank.sealing.Secrets`."""
+        if not tag and self._root is not None:
+            return Secret(ROOT_ID, self._root)
+        found = self._of(tag)
+        if not found:
+            raise BankError("this project has no key in the bank", reason="it was erased, or lost")
+        return found[-1]
+
+    def find(self, tag: str, wanted: bytes) -> bytes | None:
+        """See :class:`refloat.bank.sealing.Secrets`."""
+        if not tag:
+            return self._root if wanted == ROOT_ID else None
+        for fresh in (False, True):
+            for each in self._of(tag, fresh=fresh):
+                if each.id == wanted:
+                    return each.secret
+        return None
+
+    def project_tag(self, project_id: str) -> str:
+        """See :class:`refloat.bank.sealing.Secrets`."""
+        if self._root is None:
+            return self._the_one(project_id).tag
+        return derive("project tag", self._root, self._bank_id, project_id.encode(), length=8).hex()
+
+    def chunk_key(self, project_id: str) -> bytes:
+        """See :class:`refloat.bank.sealing.Secrets`."""
+        if self._root is None:
+            return self._the_one(project_id).chunk_key
+        return derive("chunk ids", self._root, self._bank_id, project_id.encode())
+
+    def fingerprint(self, text: bytes) -> str:
+        """See :class:`refloat.bank.sealing.Secrets`."""
+        key = derive("content", self.root, self._bank_id)
+        return blake3(text, key=key).hexdigest()
+
+    # --- the bank
+
+    @property
+    def root(self) -> bytes:
+        """The root secret.
+
+        :raises BankError: the bank was opened with a project's key.
+        """
+        if self._root is None:
+            raise BankError("the bank was opened with the key of one project", advice="Use the bank's key")
+        return self._root
+
+    def check(self, text: bytes) -> str:
+        """An authenticator for the descriptor, which is not encrypted."""
+        key = derive("descriptor", self.root, self._bank_id)
+        return blake3(text, key=key).hexdigest(length=16)
+
+    # --- projects
+
+    def ensure(self, project_id: str) -> None:
+        """Make sure that a project has a key; take notice of new ones."""
+        tag = self.project_tag(project_id)
+        if not self._of(tag, fresh=True):
+            self._make(project_id, tag, 1)
+
+    def rotate(self, project_id: str) -> int:
+        """Give a project a new key; what it has stays readable under the old ones. The new key's number.
+
+        :raises NotFound: the project has none.
+        """
+        tag = self.project_tag(project_id)
+        for _ in range(_ATTEMPTS):
+            numbers = self._numbers(tag)
+            if not numbers:
+                raise NotFound(f"the project {project_id} has nothing in this bank")
+            if self._make(project_id, tag, max(numbers) + 1):
+                return max(numbers) + 1
+        raise Conflict("the project's key is being changed by others", advice="Try again")
+
+    def projects(self) -> list[ProjectVersion]:
+        """All keys of all projects, the newest of each project last.
+
+        :raises BankDamaged: one cannot be read, and its copy neither.
+        """
+        names: dict[str, None] = {}
+        for entry in self._store.list(f"keys/{self._bank_id.hex()}.project."):
+            if _PROJECT.fullmatch(entry.name):
+                names.setdefault(entry.name.removesuffix(COPY))
+        found = [self._read(name) for name in names]
+        return sorted(found, key=lambda each: (each.project_id, each.number))
+
+    def export(self, project_id: str, descriptor: bytes) -> ProjectKey:
+        """The key to all that a project has in this bank now. What it gets under later keys, not.
+
+        :raises NotFound: the project has nothing in this bank.
+        """
+        tag = self.project_tag(project_id)
+        found = self._of(tag, fresh=True)
+        if not found:
+            raise NotFound(f"the project {project_id} has nothing in this bank")
+        return ProjectKey(
+            self._bank_id.hex(),
+            blake3(descriptor).hexdigest(),
+            project_id,
+            tag,
+            self.chunk_key(project_id),
+            tuple(each.secret for each in found),
+        )
+
+    def erase(self, tag: str) -> None:
+        """Remove a project's keys: nobody can ever read what it has in the bank."""
+        with self._lock:
+            self._known.pop(tag, None)
+        for entry in list(self._store.list(f"keys/{self._bank_id.hex()}.project.{tag}.")):
+            self._store.delete(entry.name)
+
+    def mend(self, *, apply: bool) -> list[str]:
+        """Project keys of which one of the two copies is lost or damaged; ``apply`` writes it anew."""
+        mended = []
+        for name, blobs in self._copies().items():
+            good = [self._open(each, blob) for each, blob in blobs.items()]
+            whole = next((each for each in good if each is not None), None)
+            if whole is None:
+                continue
+            for each in (name, name + COPY):
+                if each not in blobs or self._open(each, blobs[each]) is None:
+                    mended.append(each)
+                    if apply:
+                        self._store.delete(each)
+                        self._store.put(each, self._seal(each, whole))
+        return sorted(mended)
+
+    def _copies(self) -> dict[str, dict[str, bytes]]:
+        found: dict[str, dict[str, bytes]] = {}
+        for entry in list(self._store.list(f"keys/{self._bank_id.hex()}.project.")):
+            try:
+                blob = self._store.get(entry.name)
+            except ObjectMissing:
+                continue
+            found.setdefault(entry.name.removesuffix(COPY), {})[entry.name] = blob
+        return found
+
+    def _of(self, tag: str, *, fresh: bool = False) -> list[Secret]:
+        """A project's secrets, the newest last."""
+        with self._lock:
+            known = self._known.get(tag)
+            if self._root is None or (known and not fresh):
+                return known or []
+            numbers = self._numbers(tag)
+            if not known or len(numbers) != len(known):
+                secrets_ = [self._read(self._name(tag, number)).secret for number in numbers]
+                self._known[tag] = known = [Secret(key_id(each), each) for each in secrets_]
+            return known
+
+    def _numbers(self, tag: str) -> list[int]:
+        found = set()
+        for entry in self._store.list(f"keys/{self._bank_id.hex()}.project.{tag}."):
+            if match := _PROJECT.fullmatch(entry.name):
+                found.add(int(match[3]))
+        return sorted(found)
+
+    def _make(self, project_id: str, tag: str, number: int) -> bool:
+        """Write a key of this number; False if another process has been faster."""
+        name = self._name(tag, number)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        new = ProjectVersion(tag, number, project_id, now, secrets.token_bytes(32))
+        name = self._name(tag, number)
+        # The copy first. It alone is a key already; whoever finds another's copy finishes that one.
+        try:
+            self._store.put(name + COPY, self._seal(name + COPY, new.about()))
+            made = True
+        except AlreadyExists:
+            new = self._read(name)
+            made = False
+        with contextlib.suppress(AlreadyExists):
+            self._store.put(name, self._seal(name, new.about()))
+        with self._lock:
+            self._known.pop(tag, None)
+        return made
+
+    def _read(self, name: str) -> ProjectVersion:
+        problem: BankError | None = None
+        for each in (name, name + COPY):
+            try:
+                blob = self._store.get(each)
+            except ObjectMissing:
+                continue
+            about = self._open(each, blob)
+            if about is not None:
+                match = _PROJECT.fullmatch(name)
+                if match is None or self.project_tag(about["project_id"]) != match[2]:
+                    raise damaged(each, "it is the key of another project")
+                if problem is not None:
+                    _log.warning("%s; its copy is used. Mend it with: refloat bank repair", problem.message)
+                return ProjectVersion(
+                    match[2],
+                    int(match[3]),
+                    about["project_id"],
+                    about["created_at"],
+                    bytes.fromhex(about["secret"]),
+                )
+            problem = damaged(each, "its content does not match its authentication tag")
+        raise problem or damaged(name, "it is missing")
+
+    def _open(self, name: str, blob: bytes) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = json.loads(Sealer(self, self._bank_id).open(KIND_KEY, name, blob))
+        except BankDamaged:
+            return None
+        return found
+
+    def _seal(self, name: str, about: Mapping[str, Any]) -> bytes:
+        return Sealer(self, self._bank_id).seal(KIND_KEY, name, json.dumps(about).encode())
+
+    def _name(self, tag: str, number: int) -> str:
+        return f"keys/{self._bank_id.hex()}.project.{tag}.{number}"
+
+    def _the_one(self, project_id: str) -> ProjectKey:
+        if self._only is None or project_id != self._only.project_id:
+            raise BankError(
+                "the key opens another project's checkpoints",
+                reason=f"it is of the project {self._only.project_id}" if self._only else "",
+            )
+        return self._only
+
+
+class _OneSecret(Keyring):
+    """The secret of a bank key, for the slot it opens."""
+
+    def __init__(self, key: BankKey) -> None:
+        self._key = key
+
+    def current(self, tag: str) -> Secret:
+        """The bank key."""
+        return Secret(self._key.id, self._key.secret)
+
+    def find(self, tag: str, wanted: bytes) -> bytes | None:
+        """The bank key."""
+        return self._key.secret if wanted == self._key.id else None
+
+
+def slots(store: Store, bank_id: bytes) -> list[Slot]:
+    """The keys that open a bank, as far as it can be told without them, the oldest first."""
+    found = []
+    for entry in list(store.list(f"keys/{bank_id.hex()}.")):
+        match = _SLOT.fullmatch(entry.name)
+        if match is None:
+            continue
+        try:
+            found.append(_parse_slot(entry.name, store.get(entry.name))[0])
+        except ObjectMissing:
+            continue
+        except BankDamaged:
+            found.append(Slot(match[2], damaged=True))
+    return sorted(found, key=lambda slot: (slot.created_at, slot.id))
+
+
+def open_root(store: Store, bank_id: bytes, source: KeySource) -> tuple[bytes, BankKey]:
+    """The root secret, and the key that opened it.
+
+    :raises BankError: no key of this source opens the bank.
+    :raises BankDamaged: the slot is not what was written.
+    """
+    found = slots(store, bank_id)
+    ids = {slot.id for slot in found}
+    for key in source.candidates([slot.about for slot in found if not slot.damaged]):
+        if key.id.hex() in ids:
+            return _root_in(store, bank_id, key), key
+    if not found:
+        raise BankDamaged(
+            f"the bank {store.url} has lost the objects that its keys open",
+            reason=f"there is nothing at keys/{bank_id.hex()}",
+            advice="Bring the folder keys back from a copy of the bank: nothing can be read without it",
+        )
+    there = ", ".join(sorted({slot.kind or "damaged" for slot in found}))
+    if source.kind == "passphrase":
+        raise BankError(
+            f"the passphrase does not open the bank {store.url}",
+            reason="" if any(slot.kdf for slot in found) else f"it has no passphrase, only: {there}",
+            advice="Check for a wrong keyboard layout, or use another key of the bank",
+        )
+    raise BankError(
+        f"the key does not open the bank {store.url}",
+        reason=f"it is opened by {len(found)} other key{'s' if len(found) > 1 else ''} ({there})",
+        advice="Give the key this bank was made with",
+    )
+
+
+def put_slot(
+    store: Store,
+    bank_id: bytes,
+    root: bytes,
+    source: KeySource,
+    label: str = "",
+    *,
+    again: bool = False,
+) -> tuple[Slot, BankKey]:
+    """Let one more key open the bank.
+
+    :param again: it may open it already.
+    :raises Conflict: it does.
+    """
+    found = slots(store, bank_id)
+    for key in source.candidates([slot.about for slot in found if not slot.damaged]):
+        for slot in found:
+            if slot.id == key.id.hex() and not slot.damaged:
+                if again:
+                    return slot, key
+                raise Conflict(f"the {source.kind} opens the bank already", reason=f"as {slot.id[:8]}")
+    key, kdf = source.new()
+    slot = Slot(key.id.hex(), source.kind, label, datetime.now(UTC).isoformat(timespec="seconds"), kdf)
+    name = f"keys/{bank_id.hex()}.{slot.id}"
+    inner = json.dumps({"root": root.hex(), "about": slot.about}).encode()
+    sealed = Sealer(_OneSecret(key), bank_id).seal(KIND_KEY, name, inner)
+    try:
+        store.put(name, _slot_text(slot, sealed))
+    except AlreadyExists:
+        raise Conflict("this key opens the bank already") from None
+    if _root_in(store, bank_id, key) != root:
+        raise BankError("the new key was written but does not open the bank", resource=name)
+    return slot, key
+
+
+def remove_slot(store: Store, bank_id: bytes, slot_id: str) -> Slot:
+    """Let a key no longer open the bank.
+
+    :param slot_id: its id, or the beginning of it.
+    :raises NotFound: there is no such key.
+    :raises Conflict: it is the last one.
+    :raises BankError: the store refuses; the key still opens the bank.
+    """
+    found = slots(store, bank_id)
+    fits = [slot for slot in found if slot_id and slot.id.startswith(slot_id)]
+    if len(fits) != 1:
+        if fits:
+            raise InvalidInput(f"{len(fits)} keys begin with '{slot_id}'", advice="Give more of the id")
+        raise NotFound(f"no key of the bank has the id '{slot_id}'", advice="See: refloat bank keys list")
+    if not [slot for slot in found if slot.id != fits[0].id and not slot.damaged]:
+        raise Conflict(
+            "it is the last key that opens the bank", advice="Add another first: refloat bank keys add"
+        )
+    name = f"keys/{bank_id.hex()}.{fits[0].id}"
+    try:
+        blob = store.get(name)
+        store.delete(name)
+        if not [slot for slot in slots(store, bank_id) if not slot.damaged]:
+            store.put(name, blob)  # somebody else has removed the others meanwhile
+            raise Conflict("it is the last key that opens the bank now", advice="Add another first")
+    except ObjectMissing:
+        pass
+    except BankError as error:
+        raise BankError(
+            f"the key {fits[0].id[:8]} still opens the bank",
+            reason=f"the store refuses to remove it ({error.reason or error.message})",
+            left_behind=name,
+            advice="Remove it again when the store allows it; until then treat the key as one in use",
+        ) from error
+    return fits[0]
+
+
+def _root_in(store: Store, bank_id: bytes, key: BankKey) -> bytes:
+    name = f"keys/{bank_id.hex()}.{key.id.hex()}"
+    try:
+        blob = store.get(name)
+    except ObjectMissing as error:
+        raise damaged(name, "it is missing") from error
+    slot, sealed = _parse_slot(name, blob)
+    inner = json.loads(Sealer(_OneSecret(key), bank_id).open(KIND_KEY, name, sealed))
+    if inner["about"] != slot.about:
+        raise damaged(name, "what it says of itself was altered")
+    return bytes.fromhex(inner["root"])
+
+
+def _slot_text(slot: Slot, sealed: bytes) -> bytes:
+    return json.dumps({**slot.about, "sealed": sealed.hex()}, indent=1).encode("ascii")
+
+
+def _parse_slot(name: str, blob: bytes) -> tuple[Slot, bytes]:
+    match = _SLOT.fullmatch(name)
+    try:
+        data = json.loads(blob)
+        slot = Slot(match[2] if match else "", *(data[key] for key in _ABOUT))
+        sealed = bytes.fromhex(data["sealed"])
+        same = _slot_text(slot, sealed) == blob
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(name, "it does not look like a key of a bank") from error
+    if not same:
+        raise damaged(name, "it does not look like a key of a bank")
+    return slot, sealed

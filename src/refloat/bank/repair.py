@@ -1,0 +1,119 @@
+"""Repair: after objects were lost or damaged, say whom it hurts, and keep the rest.
+
+Nothing that is lost comes back by this, but nothing more is lost: packs that lost something are listed, so
+that the next protection stores anew what they held; the second copy of a project's key is written again;
+checkpoints of which nothing can be restored can be removed, so that garbage is collected again. Checkpoints
+that are partly hurt stay: what of them is whole can be restored by itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from refloat.bank import collect as collecting
+from refloat.bank.keyring import Keyring
+from refloat.bank.manifest import find, get_checkpoint, get_manifest
+from refloat.bank.objects import Objects
+from refloat.bank.sealing import KIND_DAMAGED, tag_in
+from refloat.bank.store import ObjectMissing
+from refloat.bank.verify import Report
+from refloat.errors import BankDamaged, NotFound
+
+
+@dataclass(slots=True)
+class Repair:
+    """What a repair found and did, or would do.
+
+    :param hopeless: checkpoints of which nothing can be restored, and why.
+    :param hurt: of the others, the sections that cannot be restored, and why.
+    :param packs: packs that nobody shall rely on any more.
+    :param keys: copies of projects' keys that are written anew.
+    :param deleted: the hopeless checkpoints that were removed.
+    :param freed: bytes.
+    :param applied: False: it was only looked.
+    """
+
+    report: Report
+    hopeless: dict[str, str] = field(default_factory=dict)
+    hurt: dict[str, dict[str, str]] = field(default_factory=dict)
+    packs: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    freed: int = 0
+    postponed: str = ""
+    applied: bool = False
+
+    @property
+    def needed(self) -> bool:
+        """Whether there is anything to be repaired."""
+        return bool(self.hopeless or self.hurt or self.packs or self.keys)
+
+
+def repair(
+    objects: Objects, keyring: Keyring, report: Report, *, apply: bool, delete_damaged: bool
+) -> Repair:
+    """Repair what a verification has found.
+
+    :param apply: do it; else only look.
+    :param delete_damaged: also remove the checkpoints of which nothing can be restored.
+    """
+    found = Repair(report, applied=apply)
+    _sort_out(objects, report, found)
+    found.packs = sorted(report.lost_packs)
+    found.keys = keyring.mend(apply=apply)
+    if not apply:
+        return found
+    by_tag: dict[str, list[str]] = defaultdict(list)
+    for name in found.packs:
+        by_tag[tag_in(name)].append(name)
+    for tag, packs in by_tag.items():
+        _forget_unreadable_lists(objects, tag)
+        collecting.quarantine(objects, tag, packs)
+    if delete_damaged:
+        for checkpoint_id in found.hopeless:
+            try:
+                done = collecting.delete(objects, checkpoint_id)
+            except NotFound:
+                continue
+            found.deleted.append(checkpoint_id)
+            found.freed += done.freed
+            found.postponed = done.postponed
+    return found
+
+
+def _sort_out(objects: Objects, report: Report, found: Repair) -> None:
+    hurt: dict[str, dict[str, str]] = defaultdict(dict)
+    for damage in report.damages:
+        if damage.readable:
+            continue
+        text = f"{damage.object}: {damage.reason}"
+        if damage.section:
+            hurt[damage.checkpoint_id].setdefault(damage.section, text)
+        else:
+            found.hopeless.setdefault(damage.checkpoint_id, text)
+    for checkpoint_id, sections in hurt.items():
+        if checkpoint_id in found.hopeless:
+            continue
+        if _sections(objects, checkpoint_id) <= sections.keys():
+            found.hopeless[checkpoint_id] = next(iter(sections.values()))
+        else:
+            found.hurt[checkpoint_id] = sections
+
+
+def _sections(objects: Objects, checkpoint_id: str) -> set[str]:
+    try:
+        return set(get_checkpoint(objects, get_manifest(objects, find(objects, checkpoint_id))).sections)
+    except (NotFound, ObjectMissing):
+        return set()
+
+
+def _forget_unreadable_lists(objects: Objects, tag: str) -> None:
+    """Remove lists of damaged packs that are damaged themselves: they would make writers store all anew."""
+    for entry in list(objects.store.list(f"damaged/{tag}.")):
+        try:
+            objects.get_json(KIND_DAMAGED, entry.name)
+        except ObjectMissing:
+            continue
+        except BankDamaged:
+            objects.store.delete(entry.name)

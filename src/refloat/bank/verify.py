@@ -1,0 +1,447 @@
+"""Verification: is everything that checkpoints need there, and is it what was written.
+
+Three depths: *manifests* reads what describes the checkpoints; *existence* reads the indexes too, and sees
+that every pack is there, whole, and holds by its own account what the indexes want of it; *full* reads every
+chunk back, or a random sample of them. What many checkpoints share is looked at once. All damages are
+collected, and each is named: the checkpoint, the section, the object, and why.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from blake3 import blake3
+
+from refloat.bank.dataindex import DataIndex, load_index
+from refloat.bank.manifest import Checkpoint, Manifest, get_checkpoint, get_manifest, id_in
+from refloat.bank.notes import NO_NOTES, Notes
+from refloat.bank.objects import INDEX_NAME, Json, Objects
+from refloat.bank.packing import WORKERS
+from refloat.bank.packs import LARGEST_REQUEST, ChunkReader, Pack, Place, read_footer
+from refloat.bank.sealing import damaged, tag_in
+from refloat.bank.store import ObjectMissing
+from refloat.errors import BankDamaged, BankError, Cancelled
+
+Depth: TypeAlias = Literal["manifests", "existence", "full"]
+DEPTHS: tuple[Depth, ...] = ("manifests", "existence", "full")
+
+GRAPH = "graph"
+"""Stands for a section where the checkpoint's graph itself is meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that a checkpoint needs and that is not what was written.
+
+    :param section: ``TYPE#id`` of the resource that is hurt; empty: the checkpoint cannot be read at all.
+    :param readable: the object is damaged, but all that this section needs of it could be read.
+    """
+
+    checkpoint_id: str
+    section: str
+    object: str
+    reason: str
+    readable: bool = False
+
+    def __str__(self) -> str:
+        where = f"{self.checkpoint_id} {self.section}".strip()
+        return f"{where}: the bank's object {self.object} is damaged ({self.reason})"
+
+
+@dataclass(slots=True)
+class Report:
+    """What a verification found.
+
+    :param bytes: of data, before compression, that were verified; what is shared counts once.
+    :param lost_packs: packs of which something is lost; nobody should rely on them any more.
+    :param resumed: packs that an earlier, interrupted verification had read.
+    """
+
+    depth: Depth
+    sample: float = 1.0
+    seed: int = 0
+    checkpoints: int = 0
+    pieces: int = 0
+    packs: int = 0
+    chunks: int = 0
+    bytes: int = 0
+    resumed: int = 0
+    damages: list[Damage] = field(default_factory=list)
+    lost_packs: set[str] = field(default_factory=set)
+
+    def raise_damages(self, what: str, most: int = 5) -> None:
+        """:raises BankDamaged: there are damages; the message names ``what``, and them."""
+        if self.damages:
+            texts = list(dict.fromkeys(f"{each.object} ({each.reason})" for each in self.damages))
+            more = f"; and {len(texts) - most} more" if len(texts) > most else ""
+            raise BankDamaged(f"{what} is damaged", reason="; ".join(texts[:most]) + more)
+
+
+class _Wanted(NamedTuple):
+    """A chunk that indexes want: its size, and how many bytes of data it stands for."""
+
+    chunk_id: bytes
+    place: Place
+    size: int
+    uses: int
+
+
+class _Found(NamedTuple):
+    """What came of looking at a part of a pack."""
+
+    pack: str
+    uses: int
+    chunks: int
+    bad: dict[int, str]
+    whole: str
+
+
+@dataclass(slots=True)
+class _PackUse:
+    """A pack, what is wanted of it, and which indexes want it."""
+
+    pack: Pack
+    chunk_key: bytes
+    wanted: dict[int, _Wanted] = field(default_factory=dict)
+    indexes: set[str] = field(default_factory=set)
+    bad: dict[int, str] = field(default_factory=dict)
+    whole: str = ""
+    pending: int = 0
+
+    def mark(self) -> str:
+        """A fingerprint of what is wanted."""
+        places = b"".join(place.to_bytes(4, "big") for place in sorted(self.wanted))
+        return blake3(places).hexdigest(length=8)
+
+
+class Verification:
+    """One verification.
+
+    :param sample: which part of the chunks to read back; 1.0: all of them.
+    :param seed: of the choice; 0: a random one.
+    :param notes: where to keep what was done.
+    :param resume: leave out what the notes say was done.
+    :param progress: called in this thread with bytes of data done and in all.
+    :param cancelled: asked now and then; when it says yes, :class:`Cancelled`.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        depth: Depth = "full",
+        *,
+        sample: float = 1.0,
+        seed: int = 0,
+        notes: Notes = NO_NOTES,
+        resume: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        self._objects = objects
+        self._depth = depth
+        self._notes = notes
+        self._resume = resume
+        self._progress = progress
+        self._cancelled = cancelled
+        self._done = self._total = 0
+        self._users: dict[str, set[tuple[str, str]]] = {}
+        self._references: dict[str, set[tuple[int, str]]] = {}
+        self._broken: dict[str, str] = {}
+        self._packs: dict[str, _PackUse] = {}
+        self.report = Report(depth, sample, seed or secrets.randbelow(1 << 31) + 1)
+
+    def checkpoints(self, names: Iterable[str]) -> Report:
+        """Verify the checkpoints that have these manifests."""
+        for name in names:
+            self._check_cancelled()
+            kept = self._read(name)
+            if kept is not None:
+                self.report.checkpoints += 1
+                self._note(kept)
+        return self._run()
+
+    def data(self, ref: tuple[str, int, str]) -> Report:
+        """Verify one piece of data: its index's name, its size and its digest."""
+        name, size, digest = ref
+        self._users[name] = {("", "")}
+        self._references[name] = {(size, digest)}
+        return self._run()
+
+    # --- what there is to look at
+
+    def _read(self, name: str) -> Checkpoint | None:
+        at = name
+        try:
+            manifest: Manifest = get_manifest(self._objects, name)
+            at = manifest.body
+            return get_checkpoint(self._objects, manifest)
+        except ObjectMissing:
+            return None  # it was deleted since it was listed
+        except BankDamaged as error:
+            if at != name and self._gone(name):
+                return None
+            self._add(id_in(name), "", at, error.reason)
+            return None
+
+    def _gone(self, name: str) -> bool:
+        return name not in {entry.name for entry in self._objects.store.list(name)}
+
+    def _note(self, kept: Checkpoint) -> None:
+        for section, value in [(GRAPH, kept.graph), *kept.sections.items()]:
+            for name, size, digest in references(value):
+                self._users.setdefault(name, set()).add((kept.info.id, section))
+                self._references.setdefault(name, set()).add((size, digest))
+        for name in kept.indexes:  # a reference that is none by its looks
+            if name not in self._users:
+                self._users[name] = {(kept.info.id, GRAPH)}
+
+    def _run(self) -> Report:
+        if self._depth != "manifests":
+            self._load_indexes()
+            self._look_at_packs()
+        self._attribute()
+        self._notes.end()
+        return self.report
+
+    def _load_indexes(self) -> None:
+        for name in sorted(self._users):
+            self._check_cancelled()
+            try:
+                index = load_index(self._objects.store, self._objects.sealer, name)
+                chunk_key = self._objects.sealer.chunk_key(index.project_id)
+                self._check_references(name, index, chunk_key)
+                self._want(name, index, chunk_key)
+            except BankDamaged as error:
+                self._broken[name] = error.reason
+                continue
+            self.report.pieces += 1
+            self._total += index.size
+
+    def _check_references(self, name: str, index: DataIndex, chunk_key: bytes) -> None:
+        found = self._references.get(name)
+        if found and found != {(index.size, index.digest(chunk_key))}:
+            raise damaged(name, "it is the index of other data than its checkpoint says")
+
+    def _want(self, name: str, index: DataIndex, chunk_key: bytes) -> None:
+        tag = tag_in(name)
+        self._done += sum(length for _, length in index.holes())
+        for number, chunk_id, pack, place in index.stored():
+            size = index.chunk_size(number)
+            use = self._packs.get(pack.name)
+            if use is None:
+                use = self._packs[pack.name] = _PackUse(pack, chunk_key)
+            use.indexes.add(name)
+            before = use.wanted.get(place.place)
+            wanted = _Wanted(chunk_id, place, size, size + (before.uses if before else 0))
+            if use.pack != pack or tag_in(pack.name) != tag or (before and before[:3] != wanted[:3]):
+                raise damaged(name, f"it says of {pack.name} what another index, or the name, denies")
+            use.wanted[place.place] = wanted
+
+    # --- looking
+
+    def _look_at_packs(self) -> None:
+        report = self.report
+        about = {"depth": self._depth, "sample": report.sample}
+        before = self._notes.begin(about, resume=self._resume)
+        if self._resume and before is not None and report.sample < 1:
+            report.seed = before.seed
+        self._notes.seed(report.seed)
+        chooser = random.Random(report.seed)  # noqa: S311
+        self._tell()
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="bank-verify") as pool:
+            pending: deque[Future[_Found]] = deque()
+            try:
+                for use in [self._packs[name] for name in sorted(self._packs)]:
+                    chosen = self._chosen(use, chooser)
+                    known = before.packs.get(use.pack.name) if before else None
+                    if known is not None and known.mark == use.mark():
+                        self._take_over(use, known.bad, known.whole)
+                        continue
+                    for task in self._tasks(use, chosen):
+                        pending.append(pool.submit(task))
+                        use.pending += 1
+                        while len(pending) > 3 * WORKERS:
+                            self._settle(pending.popleft().result())
+                        self._check_cancelled()
+                while pending:
+                    self._check_cancelled()
+                    self._settle(pending.popleft().result())
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def _chosen(self, use: _PackUse, chooser: random.Random) -> list[_Wanted]:
+        found = sorted(use.wanted.values(), key=lambda each: each.place.offset)
+        if self._depth != "full":
+            return []
+        if self.report.sample >= 1:
+            return found
+        return [each for each in found if chooser.random() < self.report.sample]
+
+    def _tasks(self, use: _PackUse, chosen: list[_Wanted]) -> Iterator[Callable[[], _Found]]:
+        """First the pack as a whole, then its chunks; the bytes of chunks that are not chosen count too."""
+        rest = sum(each.uses for each in use.wanted.values()) - sum(each.uses for each in chosen)
+        yield partial(self._check_pack, use, rest)
+        if chosen:
+            reader = ChunkReader(self._objects.store, self._objects.sealer, use.chunk_key)
+            for span in _spans(chosen):
+                yield partial(_check_span, reader, use.pack, span)
+
+    def _check_pack(self, use: _PackUse, uses: int) -> _Found:
+        """A pack is there, whole, and holds by its own account what the indexes want of it."""
+        name = use.pack.name
+        bad: dict[int, str] = {}
+        try:
+            size = self._objects.store.stat(name).size
+            if size != use.pack.size:
+                bad = {w.place.place: "" for w in use.wanted.values() if _end(w.place) > size}
+                raise damaged(name, f"it has {size} bytes instead of {use.pack.size}")
+            found, chunks = read_footer(self._objects.store, self._objects.sealer, name, size)
+            here = dict(enumerate(chunks))
+            if found != use.pack or any(here.get(p) != w[:2] for p, w in use.wanted.items()):
+                raise damaged(name, "it does not hold what the index of the data says")
+        except ObjectMissing:
+            return _Found(name, uses, 0, dict.fromkeys(use.wanted, "it is missing"), "it is missing")
+        except BankDamaged as error:
+            return _Found(name, uses, 0, dict.fromkeys(bad, error.reason), error.reason)
+        return _Found(name, uses, 0, {}, "")
+
+    def _settle(self, found: _Found) -> None:
+        use = self._packs[found.pack]
+        use.pending -= 1
+        use.bad.update(found.bad)
+        use.whole = use.whole or found.whole
+        self._done += found.uses
+        self.report.chunks += found.chunks
+        if not use.pending:
+            self.report.packs += 1
+            self._notes.add(use.pack.name, use.mark(), use.bad, use.whole)
+        self._tell()
+
+    def _take_over(self, use: _PackUse, bad: Mapping[int, str], whole: str) -> None:
+        use.bad, use.whole = dict(bad), whole
+        self._done += sum(each.uses for each in use.wanted.values())
+        self.report.resumed += 1
+        self.report.packs += 1
+        self._tell()
+
+    # --- whom it hurts
+
+    def _attribute(self) -> None:
+        for name, reason in self._broken.items():
+            for checkpoint_id, section in sorted(self._users[name]):
+                self._add(checkpoint_id, section, name, reason)
+        for use in self._packs.values():
+            if use.bad or use.whole:
+                self._attribute_pack(use)
+        self.report.damages.sort(key=lambda each: (each.checkpoint_id, each.section, each.object))
+        self.report.bytes = self._done
+
+    def _attribute_pack(self, use: _PackUse) -> None:
+        full = self._depth == "full" and self.report.sample >= 1
+        if use.bad or not full:
+            self.report.lost_packs.add(use.pack.name)
+        for name in sorted(use.indexes - self._broken.keys()):
+            index = load_index(self._objects.store, self._objects.sealer, name)
+            hurt = {
+                place.place: use.bad[place.place]
+                for _, _, pack, place in index.stored()
+                if pack.name == use.pack.name and place.place in use.bad
+            }
+            if not hurt and not use.whole:
+                continue
+            reason = use.whole or next(iter(hurt.values()))
+            if hurt and not use.whole and len(hurt) > 1:
+                reason += f"; {len(hurt)} chunks in all"
+            for checkpoint_id, section in sorted(self._users[name]):
+                self._add(checkpoint_id, section, use.pack.name, reason, readable=full and not hurt)
+
+    def _add(
+        self, checkpoint_id: str, section: str, name: str, reason: str, *, readable: bool = False
+    ) -> None:
+        self.report.damages.append(Damage(checkpoint_id, section, name, reason, readable))
+
+    def _tell(self) -> None:
+        if self._progress is not None and self._total:
+            self._progress(min(self._done, self._total), self._total)
+
+    def _check_cancelled(self) -> None:
+        if self._cancelled is not None and self._cancelled():
+            raise Cancelled("the verification was cancelled")
+
+
+def references(value: Json) -> set[tuple[str, int, str]]:
+    """Index, size and digest of all data that a JSON value refers to, wherever."""
+    found: set[tuple[str, int, str]] = set()
+    pending: list[Any] = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, dict):
+            match [each.get("object"), each.get("size"), each.get("digest")]:
+                case [str(name), int(size), str(digest)] if INDEX_NAME.fullmatch(name):
+                    found.add((name, size, digest))
+            pending.extend(each.values())
+        elif isinstance(each, list):
+            pending.extend(each)
+    return found
+
+
+def _spans(chosen: list[_Wanted]) -> Iterator[list[_Wanted]]:
+    """Chunks that lie one behind the other, as many together as one request should read."""
+    together: list[_Wanted] = []
+    for each in chosen:
+        if together:
+            start, end = together[0].place.offset, _end(together[-1].place)
+            if each.place.offset != end or _end(each.place) - start > LARGEST_REQUEST:
+                yield together
+                together = []
+        together.append(each)
+    if together:
+        yield together
+
+
+def _check_span(reader: ChunkReader, pack: Pack, span: list[_Wanted]) -> _Found:
+    """Read chunks back; if that fails, one by one, to know which are bad."""
+    try:
+        _read_back(reader, pack, span)
+        bad: dict[int, str] = {}
+    except BankDamaged:
+        bad = {}
+        for each in span:
+            try:
+                _read_back(reader, pack, [each])
+            except BankDamaged as error:
+                bad[each.place.place] = error.reason
+    return _Found(pack.name, sum(each.uses for each in span), len(span), bad, "")
+
+
+def _read_back(reader: ChunkReader, pack: Pack, span: list[_Wanted]) -> None:
+    sizes = [len(data) for data in reader.look(pack, [(each.chunk_id, each.place) for each in span])]
+    if sizes != [each.size for each in span]:
+        raise damaged(pack.name, "a chunk has another size than the index of the data says")
+
+
+def _end(place: Place) -> int:
+    return place.offset + place.length
+
+
+def check_options(depth: str, sample: float) -> Depth:
+    """Return the depth; refuse what is none.
+
+    :raises BankError: the options contradict each other.
+    """
+    for known in DEPTHS:
+        if depth == known:
+            if not 0 < sample <= 1:
+                raise BankError("a sample is more than 0 % and at most 100 %")
+            if sample < 1 and known != "full":
+                raise BankError("a sample is of the data, which only the depth 'full' reads")
+            return known
+    raise BankError(f"'{depth}' is not a depth of verification", advice=f"Depths: {', '.join(DEPTHS)}")

@@ -1,0 +1,396 @@
+"""``refloat bank``: what keeps the checkpoints, and how well."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from refloat.cli.base import Base, ShowOne
+from refloat.cli.output import Bytes, Items, Time
+from refloat.cli.progress import Standing, display
+from refloat.cli.running import Interrupts
+from refloat.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from refloat.bank import Bank, Notes, Repair, Report
+
+_DEPTHS = ("manifests", "existence", "full")
+_TICK = 0.2
+
+
+class BankCommand(Base):
+    """A command that works on a bank, without any cloud."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Which bank."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--bank", metavar="URL", help="the bank (default: REFLOAT_BANK, or your own)")
+        parser.add_argument(
+            "--key",
+            metavar="FILE",
+            help="its key: a file, or barbican:ID (default: REFLOAT_BANK_KEY, or your own)",
+        )
+        return parser
+
+    @contextlib.contextmanager
+    def bank(self, parsed_args: argparse.Namespace) -> Iterator[Bank]:
+        """The bank; it is never made by looking at it."""
+        from refloat.operations.banks import open_bank
+        from refloat.operations.settings import Settings
+
+        settings = Settings.load()
+        with open_bank(
+            parsed_args.bank or settings.bank_url, parsed_args.key or settings.key_file, create=False
+        ) as bank:
+            yield bank
+
+    def notes(self, bank: Bank) -> Notes:
+        """What verifications of this bank remember on this machine."""
+        import platformdirs
+
+        from refloat.bank import Notes
+
+        return Notes(platformdirs.user_state_path("refloat") / "verify", bank.id)
+
+    def watched(
+        self, title: str, work: Callable[[Callable[[int, int], None], Callable[[], bool]], Any]
+    ) -> Any:
+        """Do something long with a display; Ctrl-C cancels it.
+
+        :param work: is given what to tell its progress to, and what tells whether it is cancelled.
+        """
+        at = [Standing()]
+        result: list[Any] = []
+        error: list[BaseException] = []
+        ended = threading.Event()
+
+        def tell(done: int, total: int) -> None:
+            at[0] = Standing(bytes_done=done, bytes_total=total)
+
+        with Interrupts(lambda: "Left at once.") as interrupts:
+
+            def run() -> None:
+                try:
+                    result.append(work(tell, interrupts.asked.is_set))
+                except BaseException as exc:
+                    error.append(exc)
+                finally:
+                    ended.set()
+
+            shown = display(self.app.stderr, title, quiet=not self.app.options.verbose_level)
+            thread = threading.Thread(target=run, name="bank", daemon=True)
+            thread.start()
+            try:
+                while not ended.wait(_TICK):
+                    shown.update(at[0])
+            finally:
+                shown.close()
+        if error:
+            raise error[0]
+        return result[0]
+
+
+class InfoBank(BankCommand, ShowOne):
+    """Show what is in the bank: its keys, how many checkpoints, what they take, what is left over.
+
+    Reads what describes the checkpoints, not their data.
+    """
+
+    examples = """
+        refloat bank info
+        refloat bank info --bank /srv/bank --key /root/bank.key -f json
+    """
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """What is in it."""
+        with self.bank(parsed_args) as bank:
+            info = self.watched("Looking", lambda _tell, cancelled: bank.info(cancelled))
+            last = self.notes(bank).last()
+        return {
+            "id": info.id,
+            "url": info.url,
+            "format_version": info.version,
+            "created_at": Time(info.created_at),
+            "keys": len(info.keys),
+            "projects": info.projects,
+            "checkpoints": info.checkpoints,
+            "damaged_checkpoints": info.damaged,
+            "objects": info.objects,
+            "stored_bytes": Bytes(info.stored),
+            "data_bytes": Bytes(info.data),
+            "ratio": round(info.ratio, 2),
+            "garbage_bytes": None if info.garbage is None else Bytes(info.garbage),
+            "quarantined_packs": info.quarantined,
+            "unfinished": Items(
+                [
+                    {
+                        "checkpoint_id": each.checkpoint_id,
+                        "since": datetime.fromtimestamp(each.since, UTC).isoformat(timespec="seconds"),
+                    }
+                    for each in info.unfinished
+                ]
+            ),
+            "last_verification": Items(last),
+        }
+
+
+class VerifyBank(BankCommand, ShowOne):
+    """Verify the bank, or some of its checkpoints: is all that they need there and unharmed.
+
+    Three depths: 'manifests' reads what describes the checkpoints; 'existence' reads the indexes too, and
+    sees that every pack is there and whole; 'full' reads everything back, or a random sample of it. What
+    checkpoints share is read once. Looks at the bank only: 'refloat verify' asks the cloud too.
+    The exit status is 0 only if all is good. Ctrl-C stops it; --resume goes on.
+    """
+
+    examples = """
+        refloat bank verify --depth existence
+        refloat bank verify --sample 5%
+        refloat bank verify 5d0f1c6a-...
+        refloat bank verify --resume
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """What, and how deep."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("checkpoint", metavar="CHECKPOINT", nargs="*", help="id; default: all")
+        parser.add_argument("--project", metavar="ID", help="only the checkpoints of this project")
+        _add_depth(parser)
+        parser.add_argument(
+            "--resume", action="store_true", help="go on with a verification that was interrupted"
+        )
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """How it is."""
+        sample = _share(parsed_args.sample)
+        with self.bank(parsed_args) as bank:
+            report = _verify(self, bank, parsed_args, sample, resume=parsed_args.resume)
+        if report.damages:
+            self.exit_status = 1
+        return _shown(report)
+
+    def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
+        """A sentence, and the damages."""
+        return [_sentence(data), *_damage_lines(data["damages"].machine_readable())]
+
+
+class CollectBank(BankCommand, ShowOne):
+    """Remove from the bank what no checkpoint needs.
+
+    Safe while others protect, restore and delete. What a protection that runs may rely on is only marked, and
+    goes with a later collection. What a dead process left is undone after a week.
+    """
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """What was freed."""
+        with self.bank(parsed_args) as bank:
+            done = self.watched("Collecting", lambda _tell, _cancelled: bank.collect())
+        return {"freed_bytes": Bytes(done.freed), "objects": done.objects, "postponed": done.postponed}
+
+
+class RepairBank(BankCommand, ShowOne):
+    """After objects of the bank were lost or damaged: say whom it hurts, and keep the rest.
+
+    Verifies the bank, and tells which checkpoints and which resources in them are hurt. With --apply,
+    packs that lost something are not relied on any more, so that the next protection stores anew what they
+    held, and lost copies of projects' keys are written again. Checkpoints that are partly hurt stay; restore
+    what is whole with 'refloat restore CHECKPOINT --only TYPE=NAME'. Those of which nothing can be restored
+    go with --delete-damaged. Without --apply nothing is changed.
+    """
+
+    examples = """
+        refloat bank repair
+        refloat bank repair --apply --delete-damaged
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Whether to do it."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--apply", action="store_true", help="do it; without this, only look")
+        parser.add_argument(
+            "--delete-damaged",
+            action="store_true",
+            help="with --apply: remove the checkpoints of which nothing can be restored",
+        )
+        _add_depth(parser)
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """What is hurt, and what was done."""
+        if parsed_args.delete_damaged and not parsed_args.apply:
+            self.say("Nothing is deleted without --apply.")
+        parsed_args.checkpoint, parsed_args.project = [], None
+        sample = _share(parsed_args.sample)
+        with self.bank(parsed_args) as bank:
+            report = _verify(self, bank, parsed_args, sample)
+            found = bank.repair(report, apply=parsed_args.apply, delete_damaged=parsed_args.delete_damaged)
+        if found.needed and not found.applied:
+            self.exit_status = 1
+        return _repaired(found)
+
+    def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
+        """What is hurt, in words."""
+        return list(_repair_lines(data))
+
+
+def _add_depth(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--depth", choices=_DEPTHS, default="full", help="default: full")
+    parser.add_argument(
+        "--sample", metavar="PERCENT", default="100%", help="read back only so much of the data, as in 5%%"
+    )
+    parser.add_argument(
+        "--seed", metavar="NUMBER", type=int, default=0, help="of the sample (default: a random one, printed)"
+    )
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text.rstrip("%")) / 100
+    except ValueError:
+        raise InvalidInput(f"'{text}' is not a percentage", advice="As in --sample 5%") from None
+    if not 0 < share <= 1:
+        raise InvalidInput("a sample is more than 0 % and at most 100 %")
+    return share
+
+
+def _verify(
+    command: BankCommand,
+    bank: Bank,
+    parsed_args: argparse.Namespace,
+    sample: float,
+    *,
+    resume: bool = False,
+) -> Report:
+    from refloat.errors import Cancelled
+
+    if sample < 1 and parsed_args.depth != "full":
+        raise InvalidInput("a sample is of the data, which only --depth full reads")
+    notes = command.notes(bank)
+    if resume and not notes.interrupted:
+        command.say("There is no interrupted verification of this bank; beginning a new one.")
+    wanted = [_whole(bank, each) for each in parsed_args.checkpoint] or None
+    try:
+        report: Report = command.watched(
+            "Verifying",
+            lambda tell, cancelled: bank.verify_all(
+                parsed_args.depth,
+                wanted,
+                parsed_args.project,
+                sample=sample,
+                seed=parsed_args.seed,
+                notes=notes,
+                resume=resume,
+                progress=tell,
+                cancelled=cancelled,
+            ),
+        )
+    except Cancelled as exc:
+        raise Cancelled(exc.message, advice="Go on with --resume") from exc
+    if wanted is None and parsed_args.project is None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        notes.keep(
+            {"at": now, "depth": report.depth, "sample": report.sample, "damages": len(report.damages)}
+        )
+    return report
+
+
+def _whole(bank: Bank, identity: str) -> str:
+    fits = [info.id for info in bank.checkpoints() if identity and info.id.startswith(identity)]
+    return fits[0] if len(fits) == 1 else identity  # what is wrong with it, the bank says
+
+
+def _damages(report: Report) -> list[dict[str, Any]]:
+    return [
+        {
+            "checkpoint_id": each.checkpoint_id,
+            "section": each.section,
+            "object": each.object,
+            "reason": each.reason,
+            "readable": each.readable,
+        }
+        for each in report.damages
+    ]
+
+
+def _shown(report: Report) -> dict[str, Any]:
+    return {
+        "status": "bad" if report.damages else "good",
+        "depth": report.depth,
+        "sample": report.sample,
+        "seed": report.seed,
+        "checkpoints": report.checkpoints,
+        "packs": report.packs,
+        "resumed_packs": report.resumed,
+        "data_bytes": Bytes(report.bytes),
+        "damages": Items(_damages(report)),
+    }
+
+
+def _sentence(data: Mapping[str, Any]) -> str:
+    what = {
+        "manifests": "read what describes them",
+        "existence": f"looked at {data['packs']} packs",
+        "full": f"read {data['packs']} packs, {data['data_bytes'].human_readable()} of data",
+    }[data["depth"]]
+    if data["sample"] < 1:
+        what += f", a sample of {100 * data['sample']:g} % (seed {data['seed']})"
+    if data["resumed_packs"]:
+        what += f", {data['resumed_packs']} packs of it before the interruption"
+    return f"{data['checkpoints']} checkpoints are {data['status']}: {what}"
+
+
+def _damage_lines(damages: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for each in damages:
+        where = f"{each['checkpoint_id']} {each['section'] or '(all of it)'}"
+        readable = "; what it needs can be read" if each["readable"] else ""
+        yield f"  {where}: {each['object']}: {each['reason']}{readable}"
+
+
+def _repaired(found: Repair) -> dict[str, Any]:
+    return {
+        "applied": found.applied,
+        "verified": Items(_shown(found.report) | {"damages": _damages(found.report)}),
+        "hopeless": Items([{"checkpoint_id": i, "reason": why} for i, why in found.hopeless.items()]),
+        "hurt": Items(
+            [
+                {"checkpoint_id": i, "section": section, "reason": why}
+                for i, sections in found.hurt.items()
+                for section, why in sections.items()
+            ]
+        ),
+        "quarantined_packs": Items(found.packs),
+        "keys": Items(found.keys),
+        "deleted": Items(found.deleted),
+        "freed_bytes": Bytes(found.freed),
+        "postponed": found.postponed,
+    }
+
+
+def _repair_lines(data: Mapping[str, Any]) -> Iterator[str]:
+    lists = {name: data[name].machine_readable() for name in ("hopeless", "hurt", "keys", "deleted")}
+    packs = data["quarantined_packs"].machine_readable()
+    would = "" if data["applied"] else "would be "
+    if not any([*lists.values(), packs]):
+        yield "Nothing is damaged."
+        return
+    for each in lists["hopeless"]:
+        yield f"checkpoint {each['checkpoint_id']}: nothing can be restored: {each['reason']}"
+    for each in lists["hurt"]:
+        yield f"checkpoint {each['checkpoint_id']}: {each['section']} cannot be restored: {each['reason']}"
+    if lists["hurt"]:
+        yield "All other resources of these checkpoints can be: refloat restore CHECKPOINT --only TYPE=NAME"
+    if packs:
+        yield f"{len(packs)} packs {would}quarantined: the next protection stores their content anew"
+    for name in lists["keys"]:
+        yield f"{name} {would}written anew"
+    for each in lists["deleted"]:
+        yield f"checkpoint {each} deleted"
+    if data["postponed"]:
+        yield f"Not all was freed yet: {data['postponed']}"
+    if not data["applied"]:
+        yield "Nothing was changed. Do it with --apply."

@@ -1,0 +1,221 @@
+"""``refloat bank keys``: who can open the bank."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from refloat.cli.bank import BankCommand
+from refloat.cli.base import Lister, ShowOne
+from refloat.cli.output import Bytes, Time
+from refloat.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from refloat.bank import Bank, KeySource, Slot
+
+
+class ListKeys(BankCommand, Lister):
+    """List the keys that open the bank, the oldest first.
+
+    What a key is for cannot be told from the bank but by its label.
+    """
+
+    columns = ("id", "kind", "label", "created_at", "in_use")
+
+    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        """The keys."""
+        with self.bank(parsed_args) as bank:
+            return [_shown(bank, slot) for slot in bank.slots()]
+
+
+class NewKey(BankCommand, ShowOne):
+    """A command that takes a new key."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Which new key."""
+        parser = super().get_parser(prog_name)
+        new = parser.add_mutually_exclusive_group()
+        new.add_argument("--new-key", metavar="FILE", help="a key file; made if it is not there")
+        new.add_argument("--passphrase", action="store_true", help="a passphrase, which is asked for")
+        new.add_argument("--passphrase-file", metavar="FILE", help="a passphrase, read from this file")
+        new.add_argument(
+            "--barbican",
+            metavar="ID",
+            nargs="?",
+            const="",
+            help="a secret in Barbican; one is made if no id is given",
+        )
+        parser.add_argument("--label", metavar="TEXT", default="", help="what the key is for; not secret")
+        return parser
+
+    def new_key(self, parsed_args: argparse.Namespace) -> KeySource:
+        """The new key."""
+        from refloat.bank import create_key, load_key, load_passphrase
+        from refloat.operations.banks import ask_passphrase
+
+        if parsed_args.passphrase:
+            return ask_passphrase("New passphrase: ", twice=True)
+        if parsed_args.passphrase_file:
+            return load_passphrase(parsed_args.passphrase_file)
+        if parsed_args.barbican is not None:
+            from refloat.cloud import Cloud
+            from refloat.cloud.barbican import KeyManager
+            from refloat.operations.banks import BarbicanKey
+
+            return BarbicanKey(parsed_args.barbican, KeyManager(Cloud(self.app.options.os_cloud)))
+        if not parsed_args.new_key:
+            raise InvalidInput(
+                "no new key is named", advice="Give --new-key, --passphrase, --passphrase-file or --barbican"
+            )
+        if Path(parsed_args.new_key).exists():
+            return load_key(parsed_args.new_key)
+        key = create_key(parsed_args.new_key)
+        self.say(f"Made the key file {parsed_args.new_key}. Keep a copy of it elsewhere.")
+        return key
+
+    def tell_where(self, source: KeySource) -> None:
+        """What to do to use a key that is not in a file."""
+        if source.kind == "barbican":
+            self.say(f"Use it with: REFLOAT_BANK_KEY=barbican:{getattr(source, 'secret_id', '')}")
+
+
+class AddKey(NewKey):
+    """Let one more key open the bank: a key file, a passphrase, or a secret in Barbican.
+
+    No data is rewritten.
+    """
+
+    examples = """
+        refloat bank keys add --new-key /media/safe/bank.key --label safe
+        refloat bank keys add --passphrase
+    """
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The key."""
+        with self.bank(parsed_args) as bank:
+            source = self.new_key(parsed_args)
+            slot = bank.add_key(source, parsed_args.label)
+            self.tell_where(source)
+            return _shown(bank, slot)
+
+
+class RemoveKey(BankCommand, ShowOne):
+    """Let a key no longer open the bank. The last one is never removed.
+
+    Whoever had the key may have copied what it opens: if it was stolen, copy the checkpoints to a new bank.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Which."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("id", metavar="ID", help="of the key, or its beginning")
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The key that was removed."""
+        with self.bank(parsed_args) as bank:
+            return _shown(bank, bank.remove_key(parsed_args.id))
+
+
+class RotateKeys(NewKey):
+    """Replace the key with which the bank is opened, or the key of a project. No data is rewritten.
+
+    Of the bank: the new key opens it before the old one is removed; killed at any moment, at least one of
+    them does, and the command can be given again. Of a project (--project): what is protected from now on
+    is under the new key; what is there stays readable, and unchanged data is still shared with it.
+    """
+
+    examples = """
+        refloat bank keys rotate --new-key ~/.config/refloat/bank-2.key
+        refloat bank keys rotate --project 5a1f7c3e...
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Of whom."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--project", metavar="ID", help="the key of this project")
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The new key."""
+        with self.bank(parsed_args) as bank:
+            if parsed_args.project:
+                number = bank.rotate_project_key(parsed_args.project)
+                return {"project_id": parsed_args.project, "number": number}
+            source = self.new_key(parsed_args)
+            slot, refused = bank.rotate_key(source, parsed_args.label)
+            self.tell_where(source)
+            if refused:
+                self.exit_status = 1
+                self.app.stderr.write(f"refloat: the new key opens the bank, but {refused}\n")
+            return _shown(bank, slot)
+
+
+class ExportKey(BankCommand, ShowOne):
+    """Write the key of one project to a file.
+
+    It opens that project's checkpoints, for reading, and nothing else: those that are there now. After the
+    project's key was rotated, later checkpoints need a new export.
+    """
+
+    examples = """
+        refloat bank keys export 5a1f7c3e... shop.key
+        refloat bank verify --key shop.key
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Of whom, and where to."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("project", metavar="PROJECT", help="the project's id")
+        parser.add_argument("file", metavar="FILE", help="a new file")
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """What was written."""
+        with self.bank(parsed_args) as bank:
+            key = bank.export_project_key(parsed_args.project)
+        key.save(parsed_args.file)
+        return {"project_id": key.project_id, "file": parsed_args.file, "versions": len(key.keys)}
+
+
+class EraseKeys(BankCommand, ShowOne):
+    """Remove the keys of a project, so that nobody can ever read its checkpoints, then all its data.
+
+    This cannot be undone, and it does not ask: it needs --yes.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Of whom."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("project", metavar="PROJECT", help="the project's id")
+        parser.add_argument("--yes", action="store_true", help="really")
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """What was removed."""
+        with self.bank(parsed_args) as bank:
+            count = len(bank.checkpoints(parsed_args.project))
+            if not parsed_args.yes:
+                raise InvalidInput(
+                    f"this would destroy {count} checkpoints of the project {parsed_args.project}",
+                    advice="Give --yes if that is meant",
+                )
+            done = bank.erase_project(parsed_args.project)
+        return {
+            "project_id": parsed_args.project,
+            "checkpoints": count,
+            "freed_bytes": Bytes(done.freed),
+            "objects": done.objects,
+        }
+
+
+def _shown(bank: Bank, slot: Slot) -> dict[str, Any]:
+    return {
+        "id": slot.id,
+        "kind": slot.kind if not slot.damaged else "damaged",
+        "label": slot.label,
+        "created_at": Time(slot.created_at),
+        "in_use": slot.id == bank.key_id,
+    }
