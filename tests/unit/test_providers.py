@@ -170,7 +170,7 @@ def test_a_file_that_is_no_text(folder: Path) -> None:
 
 def test_banks_are_opened_once_and_made_when_they_are_written_to(tmp_path: Path) -> None:
     told: list[str] = []
-    banks = Banks(told.append)
+    banks = Banks(BankPlace(str(tmp_path / "shared"), tmp_path / "shared.key"), told.append)
     place = BankPlace(str(tmp_path / "bank"), tmp_path / "bank.key")
     assert banks.existing([place]) == []
     with pytest.raises(NotFound):
