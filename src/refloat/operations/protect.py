@@ -36,7 +36,11 @@ class ProtectProgram(OperationProgram):
             created_at=prepared["started_at"],
             plan=self.payload["plan"],
             provider=self.provider.reference,
-            extra={"cloud": self.payload.get("cloud", {}), "operation_id": self.operation_id},
+            extra={
+                "cloud": self.payload.get("cloud", {}),
+                "operation_id": self.operation_id,
+                **({"extra_info": self.payload["extra_info"]} if "extra_info" in self.payload else {}),
+            },
             graph=prepared["graph"],
             sections=sections,
         )
