@@ -70,7 +70,8 @@ def _falcon(site: Site) -> Wsgi:
     app = falcon.App()
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.keep_blank_qs_values = True
-    app.add_error_handler(Exception, _tell)
+    for kind in (Exception, falcon.HTTPError):  # the most special handler counts, and Falcon has its own
+        app.add_error_handler(kind, _tell)
     by_path: dict[str, list[Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, []).append(route)
