@@ -32,4 +32,4 @@ else
   [ -x .venv/bin/uv ] || .venv/bin/python -m pip install -q --disable-pip-version-check uv
   uv=.venv/bin/uv
 fi
-"$uv" pip install -q -p .venv/bin/python -c constraints.txt -e . -e ./devcloud --group dev
+"$uv" pip install -q -p .venv/bin/python -c constraints.txt -e '.[service]' -e ./devcloud --group dev

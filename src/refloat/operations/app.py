@@ -16,6 +16,7 @@ from refloat.engine.program import Ended, Event
 from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
+from refloat.operations.lanes import LANES
 from refloat.operations.places import BankPlace, Banks
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.providers import Provider, Providers, check_parameters, plugins_for
@@ -36,9 +37,6 @@ Parameters = Mapping[str, Mapping[str, Any]]
 
 Kept = tuple[BankPlace, Bank, CheckpointInfo]
 """A checkpoint, and the bank it lies in."""
-
-LANES = {"nova": 8, "cinder": 8, "glance": 2, "neutron": 8, "bank": 2}
-"""How many hooks may use a service, or copy from bank to bank, at once."""
 
 WORKERS = 16
 

@@ -40,6 +40,7 @@ class ProtectProgram(OperationProgram):
                 "cloud": self.payload.get("cloud", {}),
                 "operation_id": self.operation_id,
                 "plugins": {kind: self.plugins[kind].name for kind in sorted({node.type for node in graph})},
+                **({"extra_info": self.payload["extra_info"]} if "extra_info" in self.payload else {}),
             },
             graph=prepared["graph"],
             sections=sections,

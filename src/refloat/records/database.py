@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from refloat.errors import RefloatError
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration. Compared before Alembic is loaded, which takes longer than most commands."""
 
 
@@ -45,6 +45,19 @@ class Database:
     def session(self) -> Iterator[Session]:
         """A session whose changes are committed at the end, or none of them."""
         with self._sessions.begin() as session:
+            yield session
+
+    @contextmanager
+    def one_at_a_time(self, what: str) -> Iterator[Session]:
+        """A session in which one caller at a time, of all processes, works on something: to count, then add.
+
+        :param what: SQLite knows just one such thing.
+        """
+        with self.session() as session:
+            if self.engine.dialect.name == "sqlite":
+                session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:what))"), {"what": what})
             yield session
 
     def close(self) -> None:

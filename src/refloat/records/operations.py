@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy.orm import Session
 
 from refloat.errors import InvalidInput, NotFound
 from refloat.records.database import Database
+from refloat.records.paging import Page, fetch
 from refloat.records.tables import JournalRow, OperationRow
 
 
@@ -29,6 +31,8 @@ class Operation:
     error: Mapping[str, str] | None
     created_at: str
     ended_at: str = ""
+    runner: str = "command"
+    authority: Mapping[str, Any] | None = None
 
 
 def _operation(row: OperationRow) -> Operation:
@@ -99,6 +103,119 @@ class Operations:
         if not found:
             raise NotFound(f"there is no operation '{identity}'", advice="See: refloat operation list")
         return (exact or found)[0]
+
+
+SERVICE = "service"
+"""The runner of operations that any worker may take up."""
+
+SORTABLE = ("id", "state", "created_at")
+
+
+class ServiceOperations:
+    """The operations of all projects, as the service and its workers see them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
+        self,
+        session: Session,
+        identity: str,
+        kind: str,
+        project_id: str,
+        payload: Mapping[str, Any],
+        authority: Mapping[str, Any] | None,
+    ) -> Operation:
+        """Write down, in a session of the caller's, an operation for the workers."""
+        row = OperationRow(
+            id=identity,
+            kind=kind,
+            project_id=project_id,
+            plan_id=str(payload.get("plan", {}).get("id", "")),
+            checkpoint_id=str(payload.get("checkpoint_id", "")),
+            state="running",
+            payload=dict(payload),
+            created_at=datetime.now(UTC).replace(tzinfo=None),
+            runner=SERVICE,
+            authority=dict(authority) if authority is not None else None,
+        )
+        session.add(row)
+        session.flush()
+        return _operation(row)
+
+    def unfinished(self) -> Sequence[Operation]:
+        """Those that the workers have to do something about, oldest first."""
+        query = (
+            select(OperationRow)
+            .where(
+                OperationRow.runner == SERVICE,
+                or_(OperationRow.state.in_(("running", "parked")), OperationRow.authority.is_not(None)),
+            )
+            .order_by(OperationRow.created_at, OperationRow.id)
+        )
+        with self._database.session() as session:
+            return [_operation(row) for row in session.scalars(query)]
+
+    def gave_back(self, identity: str) -> None:
+        """Write down that what an operation acted with is given back."""
+        statement = update(OperationRow).where(OperationRow.id == identity).values(authority=None)
+        with self._database.session() as session:
+            session.execute(statement)
+
+    def get(self, identity: str, project_id: str | None, kinds: Sequence[str] = ()) -> Operation:
+        """One operation by its whole id.
+
+        :param project_id: of this project only; None: of any.
+        :param kinds: of these kinds only, when there are any.
+        :raises NotFound: there is none.
+        """
+        query = select(OperationRow).where(OperationRow.id == identity, *_which(project_id, kinds))
+        with self._database.session() as session:
+            row = session.scalars(query).one_or_none()
+            if row is None:
+                raise NotFound(f"there is no operation {identity}")
+            return _operation(row)
+
+    def page(
+        self,
+        page: Page,
+        project_id: str | None,
+        kinds: Sequence[str],
+        *,
+        states: Sequence[str] | None = None,
+        checkpoint_id: str | None = None,
+        plan_id: str | None = None,
+        identity: str | None = None,
+    ) -> Sequence[Operation]:
+        """A page of the operations of some kinds."""
+        conditions = _which(project_id, kinds)
+        if states is not None:
+            conditions.append(OperationRow.state.in_(states))
+        for column, wanted in (
+            (OperationRow.checkpoint_id, checkpoint_id),
+            (OperationRow.plan_id, plan_id),
+            (OperationRow.id, identity),
+        ):
+            if wanted is not None:
+                conditions.append(column == wanted)
+        with self._database.session() as session:
+            return [_operation(row) for row in fetch(session, OperationRow, conditions, page, SORTABLE)]
+
+    def users_of(self, session: Session, checkpoint_id: str) -> Sequence[Operation]:
+        """The operations that use a checkpoint and have not ended."""
+        query = select(OperationRow).where(
+            OperationRow.checkpoint_id == checkpoint_id, OperationRow.state.in_(("running", "parked"))
+        )
+        return [_operation(row) for row in session.scalars(query)]
+
+
+def _which(project_id: str | None, kinds: Sequence[str]) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if project_id is not None:
+        conditions.append(OperationRow.project_id == project_id)
+    if kinds:
+        conditions.append(OperationRow.kind.in_(kinds))
+    return conditions
 
 
 @dataclass(frozen=True, slots=True)

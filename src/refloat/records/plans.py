@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, CursorResult, select, update
+from sqlalchemy.orm import Session
 
 from refloat.errors import InvalidInput, NotFound
 from refloat.records.database import Database
+from refloat.records.paging import Page, fetch
 from refloat.records.tables import PlanRow
 
 
@@ -29,6 +31,7 @@ class Plan:
     parameters: Mapping[str, Mapping[str, Any]]
     created_at: str
     updated_at: str = ""
+    status: str = "suspended"
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -42,10 +45,16 @@ def _plan(row: PlanRow) -> Plan:
     return Plan(**fields)
 
 
-class Plans:
-    """The plans of one project."""
+SORTABLE = ("id", "name", "status", "created_at")
 
-    def __init__(self, database: Database, project_id: str) -> None:
+
+class Plans:
+    """The plans of one project.
+
+    :param project_id: None: those of all projects; then nothing can be created.
+    """
+
+    def __init__(self, database: Database, project_id: str | None) -> None:
         self._database = database
         self._project_id = project_id
 
@@ -56,8 +65,13 @@ class Plans:
         resources: Sequence[Mapping[str, Any]],
         parameters: Mapping[str, Mapping[str, Any]],
         description: str = "",
+        *,
+        check: Callable[[Session], None] | None = None,
     ) -> Plan:
-        """Remember a new plan."""
+        """Remember a new plan.
+
+        :param check: raises when the project may not have one more.
+        """
         row = PlanRow(
             id=str(uuid.uuid4()),
             project_id=self._project_id,
@@ -66,19 +80,74 @@ class Plans:
             provider=provider,
             resources=[dict(resource) for resource in resources],
             parameters={key: dict(value) for key, value in parameters.items()},
+            status="suspended",
             created_at=_now(),
         )
-        with self._database.session() as session:
-            session.add(row)
+        if check is None:
+            with self._database.session() as session:
+                session.add(row)
+        else:
+            with self._database.one_at_a_time(f"plans {self._project_id}") as session:
+                check(session)
+                session.add(row)
         return _plan(row)
+
+    def page(
+        self,
+        page: Page,
+        *,
+        status: str | None = None,
+        name: str | None = None,
+        description: str | None = None,
+    ) -> Sequence[Plan]:
+        """A page of the plans.
+
+        :param status: exactly this one.
+        :param name: contains this.
+        :param description: contains this.
+        """
+        conditions = self._scope()
+        if status is not None:
+            conditions.append(PlanRow.status == status)
+        if name is not None:
+            conditions.append(PlanRow.name.contains(name, autoescape=True))
+        if description is not None:
+            conditions.append(PlanRow.description.contains(description, autoescape=True))
+        with self._database.session() as session:
+            return [_plan(row) for row in fetch(session, PlanRow, conditions, page, SORTABLE)]
+
+    def get(self, plan_id: str) -> Plan:
+        """One plan by id. :raises NotFound: there is none."""
+        with self._database.session() as session:
+            row = session.scalars(select(PlanRow).where(PlanRow.id == plan_id, *self._scope())).one_or_none()
+            if row is None:
+                raise NotFound(f"Plan {plan_id} could not be found")
+            return _plan(row)
+
+    def change_suspended(self, plan_id: str, **changes: Any) -> Plan:
+        """Change fields of a plan that is suspended; of two that start it at once, one is refused.
+
+        :raises NotFound: there is none.
+        :raises InvalidInput: it is not suspended.
+        """
+        statement = (
+            update(PlanRow)
+            .where(PlanRow.id == plan_id, PlanRow.status == "suspended", *self._scope())
+            .values(**changes, updated_at=_now())
+        )
+        with self._database.session() as session:
+            changed = cast("CursorResult[Any]", session.execute(statement)).rowcount
+        plan = self.get(plan_id)
+        if not changed:
+            raise InvalidInput(f"the plan can only be changed while it is suspended; it is {plan.status}")
+        return plan
+
+    def _scope(self) -> list[ColumnElement[bool]]:
+        return [] if self._project_id is None else [PlanRow.project_id == self._project_id]
 
     def list(self) -> list[Plan]:
         """All plans of the project, oldest first."""
-        query = (
-            select(PlanRow)
-            .where(PlanRow.project_id == self._project_id)
-            .order_by(PlanRow.created_at, PlanRow.id)
-        )
+        query = select(PlanRow).where(*self._scope()).order_by(PlanRow.created_at, PlanRow.id)
         with self._database.session() as session:
             return [_plan(row) for row in session.scalars(query)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import JSON, DateTime, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -27,6 +27,8 @@ class PlanRow(Base):
     """``[{"type", "id", "name"}]``, or ``{"type", "select"}`` for all that carry a tag or metadata item."""
     parameters: Mapped[dict[str, dict[str, Any]]] = mapped_column(JSON)
     """Settings by ``TYPE`` or ``TYPE#ID``."""
+    status: Mapped[str] = mapped_column(String(255), default="suspended")
+    """``suspended``, or what the service's users set; only a suspended plan can be changed there."""
     created_at: Mapped[datetime] = mapped_column(DateTime)
     updated_at: Mapped[datetime | None] = mapped_column(DateTime, default=None)
 
@@ -35,6 +37,7 @@ class OperationRow(Base):
     """One run of protect, restore, verify or delete. Its progress is the engine's to know."""
 
     __tablename__ = "operations"
+    __table_args__ = (Index("operations_by_runner", "runner", "state"),)
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
@@ -48,6 +51,64 @@ class OperationRow(Base):
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     created_at: Mapped[datetime] = mapped_column(DateTime)
     ended_at: Mapped[datetime | None] = mapped_column(DateTime, default=None)
+    runner: Mapped[str] = mapped_column(String(16), default="command")
+    """Who is to run it: ``command`` (whoever typed it) or ``service`` (any worker)."""
+    authority: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """What a worker may act with, and gives back at the end; no secrets."""
+
+
+class CheckpointRow(Base):
+    """A checkpoint as the service knows it: what can be listed quickly. The bank has the last word."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (Index("checkpoints_by_provider", "project_id", "provider_id", "created_at"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    project_id: Mapped[str] = mapped_column(String(64))
+    provider_id: Mapped[str] = mapped_column(String(255))
+    plan_id: Mapped[str] = mapped_column(String(36), index=True)
+    plan: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """``{"id", "name", "resources"}``."""
+    status: Mapped[str] = mapped_column(String(32), index=True)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    """Why it is in ``error``."""
+    extra_info: Mapped[dict[str, Any]] = mapped_column(JSON)
+    graph: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    created_at: Mapped[datetime] = mapped_column(DateTime)
+
+
+class QuotaRow(Base):
+    """A limit that an administrator has set for a project."""
+
+    __tablename__ = "quotas"
+
+    project_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    limit: Mapped[int] = mapped_column()
+
+
+class QuotaClassRow(Base):
+    """A limit that an administrator has set for a class; ``default`` is that of all projects."""
+
+    __tablename__ = "quota_classes"
+
+    class_name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    limit: Mapped[int] = mapped_column()
+
+
+class ServiceRow(Base):
+    """A worker, and its last sign of life."""
+
+    __tablename__ = "services"
+    __table_args__ = (UniqueConstraint("binary", "host"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    binary: Mapped[str] = mapped_column(String(255))
+    host: Mapped[str] = mapped_column(String(255))
+    updated_at: Mapped[datetime] = mapped_column(DateTime)
+    disabled: Mapped[bool] = mapped_column(default=False)
+    disabled_reason: Mapped[str | None] = mapped_column(String(255), default=None)
 
 
 class JournalRow(Base):

@@ -1,0 +1,1 @@
+"""The REST service: Karbor's API v1 (WSGI). Routes, schemas, policies, views."""

@@ -1,0 +1,182 @@
+"""The WSGI application: middlewares of OpenStack's libraries, then Falcon, then the table of routes."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import falcon
+import webob.exc
+from oslo_middleware import cors, healthcheck, http_proxy_to_wsgi, request_id, sizelimit
+from oslo_policy import policy
+
+from refloat.api import validation
+from refloat.api.call import Call
+from refloat.api.faults import Fault, Faults, fault_of
+from refloat.api.noauth import NoAuth
+from refloat.api.routes import ROUTES, Route
+from refloat.api.site import Site
+from refloat.cloud.authority import Caller
+
+_LOG = logging.getLogger(__name__)
+
+Wsgi = Callable[..., Any]
+
+JSON = "application/json"
+
+
+class RequestId(request_id.RequestId):
+    """Gives every request an id; tells it in Karbor's header too, where clients look for it."""
+
+    compat_headers = ["X-Compute-Request-Id"]  # noqa: RUF012
+
+
+def make_application(site: Site, authenticate: Callable[[Wsgi], Wsgi] | None = None) -> Wsgi:
+    """The whole application.
+
+    :param authenticate: puts the middleware in front that tells who calls; None: as the configuration says.
+    """
+    conf = site.conf
+    application: Wsgi = _falcon(site)
+    application = (authenticate or (lambda inner: _authenticated(inner, conf)))(application)
+    application = sizelimit.RequestBodySizeLimiter(application, conf)
+    application = RequestId(application)
+    application = cors.CORS(application, conf)
+    application = http_proxy_to_wsgi.HTTPProxyToWSGI(application, conf)
+    inner = Faults(application)
+    healthy = healthcheck.Healthcheck(None, conf)
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        chosen = healthy if environ.get("PATH_INFO") == "/healthcheck" else inner
+        return chosen(environ, start_response)
+
+    return answer
+
+
+def _authenticated(application: Wsgi, conf: Any) -> Wsgi:
+    if conf.api.auth_strategy == "noauth":
+        return NoAuth(application)
+    from keystonemiddleware import auth_token
+
+    # The routes decide who needs a token: the versions are for everybody.
+    options = {"oslo_config_config": conf, "delay_auth_decision": True}
+    made: Wsgi = auth_token.AuthProtocol(application, options)
+    return made
+
+
+def _falcon(site: Site) -> Wsgi:
+    app = falcon.App()
+    app.req_options.strip_url_path_trailing_slash = True
+    app.req_options.keep_blank_qs_values = True
+    for kind in (Exception, falcon.HTTPError):  # the most special handler counts, and Falcon has its own
+        app.add_error_handler(kind, _tell)
+    by_path: dict[str, list[Route]] = {}
+    for route in ROUTES:
+        by_path.setdefault(route.path, []).append(route)
+    for path, routes in by_path.items():
+        methods = {f"on_{route.method.lower()}": _responder(site, route) for route in routes}
+        app.add_route(path, type("Resource", (), {n: staticmethod(f) for n, f in methods.items()})())
+    return app
+
+
+def _responder(site: Site, route: Route) -> Callable[..., None]:
+    def respond(request: falcon.Request, response: falcon.Response, **path: str) -> None:
+        answer = route.handler(_call(site, route, request, path))
+        response.status = route.status
+        response.content_type = JSON
+        if route.reply is not None:
+            response.data = json.dumps(answer).encode()
+
+    return respond
+
+
+def _call(site: Site, route: Route, request: falcon.Request, path: dict[str, str]) -> Call:
+    """What a handler needs to know; refuses what is not allowed, then what is not of the right form."""
+    caller, is_admin = Caller("", ""), False
+    if route.policy:
+        caller = _caller(request)
+        if path.pop("project_id") != caller.project_id:
+            raise Fault(400, "Malformed request url")
+        credentials = {
+            "user_id": caller.user_id,
+            "project_id": caller.project_id,
+            "roles": sorted(caller.roles),
+        }
+        target = {"project_id": caller.project_id, "user_id": caller.user_id}
+        if not _allowed(site, route.policy, target, credentials):
+            raise Fault(403, f"Policy doesn't allow {route.policy} to be performed.")
+        is_admin = _allowed(site, "context_is_admin", target, credentials)
+    validation.check_path(path)
+    query = validation.read_query(request.params, route.query or {})
+    body = validation.read_body(_body(request), route.body) if route.body is not None else {}
+    return Call(
+        site,
+        caller,
+        is_admin,
+        {name: _same_form(name, value) for name, value in path.items()},
+        query,
+        body,
+        f"{request.prefix}{request.path}",
+        {name: value[-1] if isinstance(value, list) else value for name, value in request.params.items()},
+    )
+
+
+def _same_form(name: str, value: str) -> str:
+    """Ids are kept as UUIDs with dashes; that of a project as Keystone writes it."""
+    if name in validation.UUIDS and name != "target_id":
+        plain = value.replace("-", "").lower()
+        return f"{plain[:8]}-{plain[8:12]}-{plain[12:16]}-{plain[16:20]}-{plain[20:]}"
+    return value
+
+
+def _allowed(site: Site, rule: str, target: dict[str, Any], credentials: dict[str, Any]) -> bool:
+    try:
+        return bool(site.enforcer.authorize(rule, target, credentials))
+    except policy.InvalidScope:
+        return False
+
+
+def _caller(request: falcon.Request) -> Caller:
+    """Who calls, as the middleware in front has found out.
+
+    :raises Fault: that is not known, or it is nobody in a project.
+    """
+    environ = request.env
+    if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
+        raise Fault(401, "The request you have made requires authentication.")
+    project_id = environ.get("HTTP_X_PROJECT_ID") or ""
+    if not project_id:
+        raise Fault(403, "the token must be for a project")
+    roles = frozenset(role.strip() for role in environ.get("HTTP_X_ROLES", "").split(",") if role.strip())
+    plugin = environ.get("keystone.token_auth")
+    return Caller(environ.get("HTTP_X_USER_ID") or "", project_id, roles, plugin)
+
+
+def _body(request: falcon.Request) -> bytes:
+    media = (request.content_type or "").partition(";")[0].strip().lower()
+    if media != JSON:
+        raise Fault(415, f"the body must be {JSON}")
+    try:
+        return bytes(request.bounded_stream.read())
+    except webob.exc.HTTPRequestEntityTooLarge:
+        raise Fault(413, "the body is too large") from None
+
+
+def _tell(
+    _request: falcon.Request, response: falcon.Response, error: Exception, _params: dict[str, Any]
+) -> None:
+    if isinstance(error, falcon.HTTPError):
+        status = falcon.http_status_to_code(error.status)
+        words = {404: "The resource could not be found.", 405: "The method is not allowed here."}
+        fault = Fault(status, words.get(status, error.description or error.title or "error"))
+        for name, value in (error.headers or {}).items() if isinstance(error.headers, dict) else ():
+            fault.headers[name] = value
+    else:
+        fault = fault_of(error)
+    response.status = fault.status
+    response.content_type = JSON
+    response.data = json.dumps(fault.body()).encode()
+    for name, value in fault.headers.items():
+        response.set_header(name, value)

@@ -1,0 +1,85 @@
+"""One request, as handlers see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from refloat.cloud.authority import Caller
+from refloat.errors import InvalidInput
+from refloat.records.paging import Page
+
+if TYPE_CHECKING:
+    from refloat.api.site import Site
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request that is authenticated, allowed and of the right form.
+
+    :param path: the parameters of the path.
+    :param query: what the route's schema knows of the query, in the types of the schema.
+    :param url: the request's URL without the query.
+    """
+
+    site: Site
+    caller: Caller
+    is_admin: bool
+    path: Mapping[str, str]
+    query: Mapping[str, Any]
+    body: Mapping[str, Any]
+    url: str
+    raw_query: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def project_id(self) -> str:
+        """The caller's project."""
+        return self.caller.project_id
+
+    @property
+    def scope(self) -> str | None:
+        """The project in which things are found by their id: the caller's; None, for administrators: all."""
+        return None if self.is_admin else self.caller.project_id
+
+    @property
+    def listed(self) -> str | None:
+        """The project whose things are listed; None: those of all projects.
+
+        Only administrators may look further than their own project; from others, wishing so changes nothing.
+        """
+        if not (self.is_admin and self.query.get("all_tenants")):
+            return self.caller.project_id
+        wanted = self.query.get("project_id")
+        return str(wanted) if wanted else None
+
+    def page(self) -> Page:
+        """Which part of a list is wanted.
+
+        :raises InvalidInput: it is said in a way that cannot be.
+        """
+        limit = min(self.query.get("limit", self.site.max_limit), self.site.max_limit)
+        return Page(limit, self.query.get("marker", ""), self.query.get("offset", 0), self._sort())
+
+    def _sort(self) -> list[tuple[str, str]]:
+        query = self.query
+        if "sort" in query:
+            if "sort_key" in query or "sort_dir" in query:
+                raise InvalidInput("sort goes without sort_key and sort_dir")
+            pairs = [part.partition(":")[::2] for part in query["sort"].split(",")]
+            keys = [(key.strip(), way.strip() or "desc") for key, way in pairs]
+        else:
+            keys = [(query.get("sort_key", "created_at"), query.get("sort_dir", "desc"))]
+        for _key, way in keys:
+            if way not in ("asc", "desc"):
+                raise InvalidInput(f"cannot sort in the direction '{way}'")
+        return keys
+
+    def listing(self, name: str, items: list[Any], last_id: str | None) -> dict[str, Any]:
+        """A page as clients expect it, with a link to the next when it is full."""
+        found: dict[str, Any] = {name: items}
+        if last_id is not None and len(items) >= self.page().limit:
+            query = urlencode({**self.raw_query, "marker": last_id})
+            found[f"{name}_links"] = [{"rel": "next", "href": f"{self.url}?{query}"}]
+        return found

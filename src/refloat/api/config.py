@@ -1,0 +1,113 @@
+"""What an operator can set: the options of the service, their defaults and their meaning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+
+from refloat.cloud import authority
+from refloat.operations.settings import Settings
+
+DATABASE = cfg.OptGroup("database", "Where plans, checkpoints and operations are remembered.")
+BANK = cfg.OptGroup("bank", "The bank of providers that have none of their own.")
+PROVIDERS = cfg.OptGroup("providers", "Providers that files define.")
+API = cfg.OptGroup("api", "The REST API.")
+OPERATIONS = cfg.OptGroup("operations", "What the workers do.")
+QUOTA = cfg.OptGroup("quota", "How much a project may have, when nothing else is set for it.")
+
+OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
+    DATABASE: [
+        cfg.StrOpt(
+            "connection",
+            secret=True,
+            help="SQLAlchemy URL: sqlite:////path or postgresql://user:password@host/name. "
+            "Default: REFLOAT_DATABASE_URL, else a file in the user's state folder.",
+        ),
+    ],
+    BANK: [
+        cfg.StrOpt("url", help="A folder or URL. Default: REFLOAT_BANK, else in the user's data folder."),
+        cfg.StrOpt("key_file", help="The file with the key. Default: REFLOAT_BANK_KEY."),
+    ],
+    PROVIDERS: [
+        cfg.StrOpt("folder", help="The folder of provider files (*.conf). Default: REFLOAT_PROVIDERS."),
+    ],
+    API: [
+        cfg.StrOpt(
+            "auth_strategy",
+            default="keystone",
+            choices=[
+                ("keystone", "tokens are validated by keystonemiddleware: see [keystone_authtoken]"),
+                ("noauth", "the token USER:PROJECT is believed, as an administrator's: only for trying out"),
+            ],
+            help="How callers are known.",
+        ),
+        cfg.HostAddressOpt("host", default="127.0.0.1", help="Where refloat api and serve listen."),
+        cfg.PortOpt("port", default=8799, help="The port they listen on."),
+        cfg.IntOpt("threads", default=8, min=1, help="So many requests are answered at once."),
+        cfg.IntOpt("max_limit", default=1000, min=1, help="The most items in one page of a list."),
+        cfg.IntOpt("service_down_time", default=60, min=1, help="A worker is down after so many seconds."),
+    ],
+    OPERATIONS: [
+        cfg.StrOpt(
+            "authority",
+            default="trust",
+            choices=[
+                ("trust", "a Keystone trust from the caller to the user of [trustee]"),
+                ("cloud", "one entry of clouds.yaml: for places with one project"),
+            ],
+            help="What operations act with in the cloud.",
+        ),
+        cfg.ListOpt(
+            "trust_roles",
+            default=["member", "manager"],
+            help="A trust passes on those of these roles that the caller has; all of the caller's if none.",
+        ),
+        cfg.StrOpt("cloud", help="The entry of clouds.yaml of the authority 'cloud'. Default: OS_CLOUD."),
+        cfg.StrOpt("region", help="The region to work in, where there are several."),
+        cfg.IntOpt("at_once", default=8, min=1, help="So many operations run in one worker at once."),
+    ],
+    QUOTA: [
+        cfg.IntOpt("plans", default=50, min=-1, help="Plans; -1: no limit."),
+        cfg.IntOpt("checkpoints", default=-1, min=-1, help="Checkpoints; -1: no limit."),
+    ],
+}
+
+
+def load(files: Iterable[str | Path] | None = None, overrides: Sequence[tuple[str, str, Any]] = ()) -> Any:
+    """The configuration.
+
+    :param files: None: the file ``REFLOAT_CONFIG``, else those of ``~/.refloat``, ``/etc/refloat``.
+    :param overrides: group, option and value, before all files.
+    """
+    conf = cfg.ConfigOpts()
+    for group, options in OPTIONS.items():
+        conf.register_group(group)
+        conf.register_opts(options, group=group)
+    authority.register_options(conf)
+    chosen = [str(file) for file in files] if files is not None else None
+    if chosen is None and os.environ.get("REFLOAT_CONFIG"):
+        chosen = [os.environ["REFLOAT_CONFIG"]]
+    conf([], project="refloat", default_config_files=chosen)
+    for group_name, option, value in overrides:
+        conf.set_override(option, value, group=group_name)
+    return conf
+
+
+def settings(conf: Any) -> Settings:
+    """Where things are kept."""
+    fallback = Settings.load()
+    return Settings(
+        conf.database.connection or fallback.database_url,
+        conf.bank.url or fallback.bank_url,
+        Path(conf.bank.key_file) if conf.bank.key_file else fallback.key_file,
+        Path(conf.providers.folder) if conf.providers.folder else fallback.providers,
+    )
+
+
+def list_opts() -> list[tuple[Any, list[Any]]]:
+    """All options, for ``oslo-config-generator --namespace refloat``."""
+    return [*OPTIONS.items(), (authority.TRUSTEE, authority.list_options())]

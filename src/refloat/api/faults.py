@@ -1,0 +1,127 @@
+"""Errors as clients know them: ``{"itemNotFound": {"code": 404, "message": "..."}}``."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from refloat.errors import AuthFailed, BankError, CloudError, Conflict, InvalidInput, NotFound, RefloatError
+from refloat.records.quotas import OverQuota
+
+_LOG = logging.getLogger(__name__)
+
+NAMES = {
+    400: "badRequest",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "itemNotFound",
+    405: "badMethod",
+    409: "conflictingRequest",
+    413: "overLimit",
+    415: "badMediaType",
+    501: "notImplemented",
+    503: "serviceUnavailable",
+}
+OTHER = "computeFault"
+
+RETRY_AFTER = 30
+"""Seconds after which to try again when something that the service needs is away."""
+
+_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
+    (OverQuota, 413),
+    (InvalidInput, 400),
+    (NotFound, 404),
+    (Conflict, 409),
+    (AuthFailed, 503),
+    (CloudError, 503),
+    (BankError, 503),
+    (OperationalError, 503),
+    (RefloatError, 400),
+)
+
+
+class Fault(Exception):
+    """An answer that is an error.
+
+    :param status: the HTTP status.
+    """
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = dict(headers or {})
+        if status == 503:
+            self.headers.setdefault("Retry-After", str(RETRY_AFTER))
+
+    def body(self) -> dict[str, Any]:
+        """As JSON."""
+        told: dict[str, Any] = {"code": self.status, "message": self.message}
+        if self.status == 413:
+            told["retryAfter"] = "0"
+        return {NAMES.get(self.status, OTHER): told}
+
+
+def fault_of(error: BaseException) -> Fault:
+    """The answer for an error. What nobody foresaw is logged, and the client told nothing of it."""
+    if isinstance(error, Fault):
+        return error
+    for kind, status in _STATUSES:
+        if isinstance(error, kind):
+            if isinstance(error, RefloatError):
+                return Fault(status, _words(error))
+            _LOG.error("the database does not answer", exc_info=error)
+            return Fault(status, "the database does not answer")
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return Fault(503, "the database does not answer")
+    _LOG.error("a request failed", exc_info=error)
+    return Fault(500, "The server could not do it; its log, at this request's id, tells why")
+
+
+def _words(error: RefloatError) -> str:
+    """What went wrong, without advice for people at a command line."""
+    plain = RefloatError(
+        error.message, resource=error.resource, reason=error.reason, request_id=error.request_id
+    )
+    return str(plain)
+
+
+class Faults:
+    """WSGI middleware: gives errors of the middlewares below, which are text or HTML, the form of ours."""
+
+    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+        self._application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request."""
+        begun: list[Any] = []
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            begun[:] = [status, headers]
+            kinds = [value for name, value in headers if name.lower() == "content-type"]
+            if int(status[:3]) < 400 or any(kind.startswith("application/json") for kind in kinds):
+                return start_response(status, headers, exc_info)
+            return lambda _data: None
+
+        body = self._application(environ, start)
+        status, headers = begun[0], begun[1]
+        types = [value for name, value in headers if name.lower() == "content-type"]
+        if int(status[:3]) < 400 or any(kind.startswith("application/json") for kind in types):
+            return body
+        closing = getattr(body, "close", None)
+        if closing is not None:
+            closing()
+        fault = Fault(int(status[:3]), status[4:] or "error")
+        data = json.dumps(fault.body()).encode()
+        kept = [
+            (name, value)
+            for name, value in headers
+            if name.lower() not in {"content-type", "content-length", *(key.lower() for key in fault.headers)}
+        ]
+        sent = [*kept, *fault.headers.items(), ("Content-Type", "application/json")]
+        start_response(status, [*sent, ("Content-Length", str(len(data)))])
+        return [data]

@@ -1,0 +1,118 @@
+"""Checkpoints of a provider."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from refloat.api.call import Call
+from refloat.api.handlers import plans, providers
+from refloat.errors import InvalidInput
+from refloat.graph import Graph
+from refloat.records.checkpoints import CheckpointRecord
+
+NO_GRAPH = "[{}, []]"
+
+
+def listing(call: Call) -> dict[str, Any]:
+    """A page of the checkpoints, without those that are deleted."""
+    provider = providers.find(call)
+    query = call.query
+    start = _day(query.get("start_date"))
+    found = call.site.checkpoints.page(
+        call.page(),
+        call.listed,
+        provider.id,
+        plan_id=query.get("plan_id"),
+        start=start,
+        end=_day(query.get("end_date")),
+    )
+    return call.listing("checkpoints", [view(item) for item in found], found[-1].id if found else None)
+
+
+def create(call: Call) -> dict[str, Any]:
+    """Start to protect a plan; the checkpoint is there at once, in status ``protecting``."""
+    provider = providers.find(call)
+    wanted = call.body["checkpoint"]
+    plan = plans.find(call, wanted["plan_id"])
+    extra = wanted.get("extra-info") or wanted.get("extra_info")
+    record = call.site.desk.protect(call.caller, plan, provider.id, extra)
+    call.site.wake()
+    return {"checkpoint": view(record)}
+
+
+def show(call: Call) -> dict[str, Any]:
+    """One checkpoint, also one that was deleted."""
+    return {"checkpoint": view(find(call))}
+
+
+def delete(call: Call) -> dict[str, Any]:
+    """Start to delete a checkpoint."""
+    call.site.desk.delete(call.caller, find(call))
+    call.site.wake()
+    return {}
+
+
+def reset(call: Call) -> dict[str, Any]:
+    """Set a checkpoint's status by hand."""
+    call.site.desk.reset(find(call), call.body["os-resetState"]["state"])
+    return {}
+
+
+def find(call: Call) -> CheckpointRecord:
+    """The checkpoint of the path, if the caller may see it. :raises NotFound: there is none."""
+    provider = providers.find(call)
+    return call.site.checkpoints.get(call.path["checkpoint_id"], call.scope, provider.id)
+
+
+def view(record: CheckpointRecord) -> dict[str, Any]:
+    """A checkpoint as clients know it: with JSON in strings."""
+    return {
+        "id": record.id,
+        "project_id": record.project_id,
+        "status": record.status,
+        "protection_plan": {
+            "id": str(record.plan.get("id", "")),
+            "name": str(record.plan.get("name", "")),
+            "provider_id": record.provider_id,
+            "resources": [_resource(resource) for resource in record.plan.get("resources", ())],
+        },
+        "resource_graph": graph_text(record.graph),
+        "created_at": f"{record.created_at:%Y-%m-%d}",
+        "extra_info": json.dumps(dict(record.extra_info)),
+        "error_info": record.reason or None,
+    }
+
+
+def graph_text(data: Mapping[str, Any] | None) -> str:
+    """A graph as ``[nodes, adjacency]``: children before their parents, four elements to a node."""
+    if data is None:
+        return NO_GRAPH
+    graph = Graph.from_json(data)
+    order = graph.bottom_up()
+    short = {node.key: f"{number:#x}" for number, node in enumerate(order)}
+    nodes = {short[node.key]: [node.type, node.id, node.name, dict(node.extra) or None] for node in order}
+    adjacency = [
+        [short[node.key], [short[child.key] for child in children]]
+        for node in order
+        if (children := graph.children(node.key))
+    ]
+    return json.dumps([nodes, adjacency])
+
+
+def _resource(resource: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(resource)
+    if isinstance(found.get("extra_info"), dict):
+        found["extra_info"] = json.dumps(found["extra_info"])
+    return found
+
+
+def _day(text: str | None) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"'{text}' is not a date") from None

@@ -1,0 +1,218 @@
+"""Restores, verifications and operation logs: three views of the same operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from refloat.api.call import Call
+from refloat.errors import InvalidInput, NotFound, RefloatError
+from refloat.records.operations import Operation
+
+_STATUSES = {"running": "in_progress", "parked": "in_progress", "succeeded": "success"}
+_STATES = {
+    "in_progress": ("running", "parked"),
+    "success": ("succeeded",),
+    "fail": ("failed", "cancelled"),
+}
+_OF_CHECKPOINT = {
+    "protect": {"running": "protecting", "parked": "protecting", "succeeded": "available"},
+    "delete": {"running": "deleting", "parked": "deleting", "succeeded": "deleted"},
+}
+_FAILED_CHECKPOINT = {"protect": "error", "delete": "error-deleting"}
+
+
+# Restores
+
+
+def list_restores(call: Call) -> dict[str, Any]:
+    """A page of the restores."""
+    return _listing(call, "restores", "restore")
+
+
+def create_restore(call: Call) -> dict[str, Any]:
+    """Start to restore a checkpoint."""
+    wanted = call.body["restore"]
+    if wanted.get("restore_target"):
+        raise InvalidInput(
+            "restoring into another cloud is not offered by this service: leave restore_target out"
+        )
+    operation = call.site.desk.restore(call.caller, _checkpoint(call, wanted), _parameters(wanted))
+    call.site.wake()
+    return {"restore": _restore(call, operation)}
+
+
+def show_restore(call: Call) -> dict[str, Any]:
+    """One restore."""
+    return {"restore": _restore(call, _find(call, call.path["restore_id"], "Restore", "restore"))}
+
+
+# Verifications
+
+
+def list_verifications(call: Call) -> dict[str, Any]:
+    """A page of the verifications."""
+    return _listing(call, "verifications", "verify")
+
+
+def create_verification(call: Call) -> dict[str, Any]:
+    """Start to verify a checkpoint."""
+    wanted = call.body["verification"]
+    operation = call.site.desk.verify(call.caller, _checkpoint(call, wanted), _parameters(wanted))
+    call.site.wake()
+    return {"verification": _verification(call, operation)}
+
+
+def show_verification(call: Call) -> dict[str, Any]:
+    """One verification."""
+    operation = _find(call, call.path["verification_id"], "Verification", "verify")
+    return {"verification": _verification(call, operation)}
+
+
+# Operation logs
+
+
+def list_logs(call: Call) -> dict[str, Any]:
+    """A page of the operation logs."""
+    query = call.query
+    found = call.site.operations.page(
+        call.page(),
+        call.listed,
+        (),
+        states=_log_states(query.get("status")),
+        checkpoint_id=query.get("checkpoint_id"),
+        plan_id=query.get("plan_id"),
+        identity=query.get("restore_id"),
+    )
+    if "status" in query:  # one state has different words for different kinds
+        found = [operation for operation in found if _log_status(operation) == query["status"]]
+    items = [_log(call, operation) for operation in found]
+    return call.listing("operation_logs", items, found[-1].id if found else None)
+
+
+def show_log(call: Call) -> dict[str, Any]:
+    """One operation log."""
+    return {"operation_log": _log(call, _find(call, call.path["operation_log_id"], "Operation log", ""))}
+
+
+# What they share
+
+
+def _listing(call: Call, name: str, kind: str) -> dict[str, Any]:
+    status = call.query.get("status")
+    found = call.site.operations.page(
+        call.page(), call.listed, (kind,), states=None if status is None else _STATES.get(status, ())
+    )
+    view = _restore if kind == "restore" else _verification
+    return call.listing(name, [view(call, item) for item in found], found[-1].id if found else None)
+
+
+def _find(call: Call, identity: str, title: str, kind: str) -> Operation:
+    try:
+        return call.site.operations.get(identity, call.scope, (kind,) if kind else ())
+    except NotFound:
+        raise NotFound(f"{title} {identity} could not be found") from None
+
+
+def _checkpoint(call: Call, wanted: Mapping[str, Any]) -> Any:
+    return call.site.checkpoints.get(wanted["checkpoint_id"], call.scope, wanted["provider_id"])
+
+
+def _parameters(wanted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {where: dict(given or {}) for where, given in wanted.get("parameters", {}).items()}
+
+
+def _run(call: Call, operation: Operation) -> dict[str, Any]:
+    return {
+        "id": operation.id,
+        "project_id": operation.project_id,
+        "provider_id": _provider_id(call, operation),
+        "checkpoint_id": operation.checkpoint_id,
+        "parameters": operation.payload.get("parameters", {}),
+        "status": _STATUSES.get(operation.state, "fail"),
+        "resources_status": {},
+        "resources_reason": {},
+        "error_info": _error(operation),
+    }
+
+
+def _restore(call: Call, operation: Operation) -> dict[str, Any]:
+    lines = _lines(operation)
+    return {
+        **_run(call, operation),
+        "restore_target": None,
+        "resources_status": {f"{line['type']}#{line['new_id']}": "available" for line in lines},
+        "resources_reason": {
+            f"{line['type']}#{line['new_id']}": line["reason"] for line in lines if line.get("reason")
+        },
+    }
+
+
+def _verification(call: Call, operation: Operation) -> dict[str, Any]:
+    lines = _lines(operation)
+    bad = [line for line in lines if line["status"] != "good"]
+    found = {
+        **_run(call, operation),
+        "resources_status": {
+            f"{line['type']}#{line['id']}": "available" if line["status"] == "good" else "error"
+            for line in lines
+        },
+        "resources_reason": {f"{line['type']}#{line['id']}": line["reason"] for line in bad},
+    }
+    if bad:
+        found["status"] = "fail"
+    return found
+
+
+def _lines(operation: Operation) -> list[Mapping[str, Any]]:
+    return list((operation.result or {}).get("resources", ()))
+
+
+def _log(call: Call, operation: Operation) -> dict[str, Any]:
+    kind = operation.kind
+    return {
+        "id": operation.id,
+        "project_id": operation.project_id,
+        "operation_type": kind,
+        "checkpoint_id": operation.checkpoint_id or None,
+        "plan_id": operation.plan_id or None,
+        "provider_id": _provider_id(call, operation),
+        "restore_id": operation.id if kind == "restore" else None,
+        "verification_id": operation.id if kind == "verify" else None,
+        "scheduled_operation_id": None,
+        "status": _log_status(operation),
+        "started_at": operation.created_at or None,
+        "ended_at": operation.ended_at or None,
+        "error_info": _error(operation),
+        "extra_info": None,
+    }
+
+
+def _log_status(operation: Operation) -> str:
+    if operation.kind in _OF_CHECKPOINT:
+        return _OF_CHECKPOINT[operation.kind].get(operation.state, _FAILED_CHECKPOINT[operation.kind])
+    return _STATUSES.get(operation.state, "fail")
+
+
+def _log_states(status: str | None) -> tuple[str, ...] | None:
+    if status is None:
+        return None
+    if status in _STATES:
+        return _STATES[status]
+    if status in _FAILED_CHECKPOINT.values():
+        return _STATES["fail"]
+    return tuple(
+        {state for words in _OF_CHECKPOINT.values() for state, word in words.items() if word == status}
+    )
+
+
+def _provider_id(call: Call, operation: Operation) -> str:
+    reference = str(operation.payload.get("provider", ""))
+    try:
+        return call.site.providers.find(reference).id
+    except NotFound:
+        return reference
+
+
+def _error(operation: Operation) -> str | None:
+    return str(RefloatError.from_json(dict(operation.error))) if operation.error else None

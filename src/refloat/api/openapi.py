@@ -1,0 +1,77 @@
+"""The OpenAPI 3.1 document, made of the table of routes."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from refloat import __version__
+from refloat.api import schemas
+from refloat.api.routes import ROUTES, Route
+
+FAULTS = {
+    "400": "what was sent is wrong",
+    "401": "there is no valid token",
+    "403": "the caller may not do it",
+    "404": "there is no such thing, or not for the caller",
+    "409": "the state of things does not allow it",
+    "413": "the body is too large, or the quota is used up",
+    "415": "the body is not JSON",
+    "503": "something that the service needs is away; Retry-After says when to try again",
+}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Refloat",
+            "version": __version__,
+            "description": "Protects whole OpenStack applications and brings them back. Karbor's API v1.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}},
+            "schemas": {"Fault": schemas.FAULT},
+        },
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
+    parameters += [
+        {"name": name, "in": "query", "schema": schema}
+        for name, schema in (route.query or {}).get("properties", {}).items()
+    ]
+    fault = {"application/json": {"schema": {"$ref": "#/components/schemas/Fault"}}}
+    done: dict[str, Any] = {"description": "done"}
+    if route.reply is not None:
+        done["content"] = {"application/json": {"schema": route.reply}}
+    module = route.handler.__module__.rpartition(".")[2]
+    found: dict[str, Any] = {
+        "operationId": f"{module}.{route.handler.__name__}",
+        "summary": (route.handler.__doc__ or "").partition("\n")[0],
+        "tags": [module],
+        "parameters": parameters,
+        "responses": {
+            str(route.status): done,
+            **{code: {"description": words, "content": fault} for code, words in FAULTS.items()},
+        },
+        "security": [{"token": []}] if route.policy else [],
+    }
+    if route.policy:
+        found["x-policy"] = route.policy
+    if route.body is not None:
+        content = {"application/json": {"schema": route.body}}
+        found["requestBody"] = {"required": True, "content": content}
+    return found

@@ -1,0 +1,71 @@
+"""Runs the API, a worker, or both, in this process, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import waitress
+
+from refloat.api.app import make_application
+from refloat.api.site import Site
+from refloat.operations.worker import Worker
+
+_LOG = logging.getLogger(__name__)
+
+
+def run(conf: Any, *, api: bool, worker: bool, say: Callable[[str], None]) -> None:
+    """Run until SIGTERM or Ctrl-C; what the worker runs is then parked, for the next worker to go on with.
+
+    :param say: told, in a sentence, what is running.
+    """
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stopped.set())
+    site = Site(conf)
+    works = make_worker(site) if worker else None
+    server = None
+    try:
+        if works is not None:
+            site.wake = works.wake
+            works.start()
+            say("The worker is running.")
+        if api:
+            server = _listen(site)
+            say(f"The API listens on http://{server.effective_host}:{server.effective_port}/v1.")
+        # In short pieces, so that Ctrl-C is heard everywhere.
+        while not stopped.wait(1.0):
+            continue
+        say("Stopping: what runs comes to its end.")
+    finally:
+        if server is not None:
+            server.close()
+        if works is not None:
+            works.close()
+        site.close()
+
+
+def make_worker(site: Site) -> Worker:
+    """A worker for a site."""
+    return Worker(
+        site.settings, site.database, site.providers, site.authority, at_once=site.conf.operations.at_once
+    )
+
+
+def _listen(site: Site) -> Any:
+    conf = site.conf
+    server = waitress.create_server(
+        make_application(site),
+        host=conf.api.host,
+        port=conf.api.port,
+        threads=conf.api.threads,
+        ident="refloat",
+        # The size limit of oslo.middleware answers; this is for what comes in pieces of untold size.
+        max_request_body_size=4 * conf.oslo_middleware.max_request_body_size,
+        clear_untrusted_proxy_headers=False,
+    )
+    threading.Thread(target=server.run, name="api", daemon=True).start()
+    return server

@@ -1,0 +1,59 @@
+"""What requests are answered with: records, providers, quotas, policies; shared by a whole process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from refloat.api import config, policies
+from refloat.cloud.authority import Authority, NamedCloud, Trusts
+from refloat.operations.desk import Desk
+from refloat.operations.providers import Providers
+from refloat.records.checkpoints import CheckpointRecords
+from refloat.records.database import Database
+from refloat.records.operations import ServiceOperations
+from refloat.records.plans import Plans
+from refloat.records.quotas import Quotas
+from refloat.records.services import ServiceRecords
+
+
+class Site:
+    """One installation of the service.
+
+    :param conf: of :func:`refloat.api.config.load`.
+    :param authority: how callers and operations act in the cloud; None: as the configuration says.
+    :param wake: called when there is something for a worker in this process to do.
+    """
+
+    def __init__(
+        self, conf: Any, authority: Authority | None = None, wake: Callable[[], None] = lambda: None
+    ) -> None:
+        self.conf = conf
+        self.settings = config.settings(conf)
+        self.database = Database(self.settings.database_url)
+        self.providers = Providers(self.settings.providers, self.settings.key_file)
+        self.authority = authority or _authority(conf)
+        self.enforcer = policies.make_enforcer(conf)
+        self.quotas = Quotas(
+            self.database, {"plans": conf.quota.plans, "checkpoints": conf.quota.checkpoints}
+        )
+        self.desk = Desk(self.database, self.providers, self.authority, self.quotas)
+        self.operations = ServiceOperations(self.database)
+        self.checkpoints = CheckpointRecords(self.database)
+        self.services = ServiceRecords(self.database)
+        self.max_limit: int = conf.api.max_limit
+        self.wake = wake
+
+    def plans(self, project_id: str | None) -> Plans:
+        """The plans of a project; None: of all."""
+        return Plans(self.database, project_id)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+
+def _authority(conf: Any) -> Authority:
+    if conf.operations.authority == "cloud":
+        return NamedCloud(conf.operations.cloud)
+    return Trusts(conf, conf.operations.trust_roles, conf.operations.region)

@@ -1,0 +1,205 @@
+"""With whose rights things are done in the cloud: during a request, and long after it is answered.
+
+During a request, as the caller, with the caller's token. An operation goes on when that token has expired,
+and so acts under an *authority* of its own: granted while the caller's token is at hand, given back when the
+operation has ended. What is kept of it is JSON and no secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+from keystoneauth1 import loading, session
+from openstack.config import cloud_region
+from openstack.connection import Connection
+
+from refloat import __version__
+from refloat.cloud.connection import Cloud
+from refloat.cloud.errors import explained
+from refloat.errors import AuthFailed, InvalidInput, NotFound
+
+Granted = Mapping[str, Any]
+
+TRUSTEE = "trustee"
+"""The configuration's group with the credentials of the service's own user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a request is from.
+
+    :param plugin: what requests to the cloud are authenticated with (a keystoneauth plugin); None: nothing.
+    """
+
+    user_id: str
+    project_id: str
+    roles: frozenset[str] = frozenset()
+    plugin: Any = field(default=None, repr=False, compare=False)
+
+
+class Authority(Protocol):
+    """How callers and operations act in the cloud."""
+
+    def caller(self, caller: Caller) -> Cloud:
+        """The cloud as the caller, for the time of a request."""
+        ...
+
+    def grant(self, caller: Caller) -> dict[str, Any]:
+        """What an operation will act with: JSON, no secrets.
+
+        :raises CloudError: the identity service refuses.
+        """
+        ...
+
+    def cloud(self, granted: Granted) -> Cloud:
+        """The cloud for an operation. Sends nothing before it is used."""
+        ...
+
+    def revoke(self, granted: Granted) -> None:
+        """Give it back; fine when it is gone already."""
+        ...
+
+
+class SessionCloud(Cloud):
+    """A cloud whose session and place are given, rather than found in ``clouds.yaml``."""
+
+    def __init__(self, auth: Any, project_id: str, *, region: str | None = None, auth_url: str = "") -> None:
+        super().__init__()
+        self._session = session.Session(auth=auth, app_name="refloat", app_version=__version__)
+        self._region = region
+        self._auth_url = auth_url
+        self.__dict__["project_id"] = project_id
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The openstacksdk connection, made on first use."""
+        with self._lock:
+            config = cloud_region.from_session(self._session, region_name=self._region)
+            return Connection(config=config)
+
+    @property
+    def auth_url(self) -> str:
+        """Where this cloud's identity service is."""
+        return self._auth_url
+
+
+class NamedCloud:
+    """Everything is done as one entry of ``clouds.yaml``, which should hold an application credential.
+
+    For places with one project: callers of other projects are refused.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        self._name = name
+        self._cloud = Cloud(name)
+
+    def caller(self, caller: Caller) -> Cloud:
+        """The one cloud."""
+        self._check(caller)
+        return self._cloud
+
+    def grant(self, caller: Caller) -> dict[str, Any]:
+        """Names the entry."""
+        self._check(caller)
+        return {"kind": "cloud", "name": self._name or ""}
+
+    def cloud(self, granted: Granted) -> Cloud:
+        """A connection of the operation's own."""
+        return Cloud(str(granted["name"]) or None)
+
+    def revoke(self, granted: Granted) -> None:
+        """There is nothing to give back."""
+
+    def _check(self, caller: Caller) -> None:
+        if caller.project_id != self._cloud.project_id:
+            raise InvalidInput("this service only acts in one project, and it is not this one")
+
+
+class Trusts:
+    """Operations act with Keystone trusts from their callers to the service's own user.
+
+    :param conf: the configuration (oslo.config) with the group :data:`TRUSTEE`.
+    :param roles: a trust passes on those of these that the caller has; all of the caller's when that is none.
+    :param region: where to work; None: the only one there is.
+    """
+
+    def __init__(self, conf: Any, roles: Collection[str], region: str | None = None) -> None:
+        self._conf = conf
+        self._roles = frozenset(role.lower() for role in roles)
+        self._region = region
+
+    def caller(self, caller: Caller) -> Cloud:
+        """With the caller's own token."""
+        if caller.plugin is None:
+            raise AuthFailed("the request carries no token to act with")
+        return SessionCloud(caller.plugin, caller.project_id, region=self._region, auth_url=self._auth_url)
+
+    def grant(self, caller: Caller) -> dict[str, Any]:
+        """Make a trust."""
+        trustor = self._session(caller.plugin)
+        wanted = {role for role in caller.roles if role.lower() in self._roles} or caller.roles
+        with explained("make a trust for the operation"):
+            body = {
+                "trustor_user_id": caller.user_id,
+                "trustee_user_id": self._trustee_id,
+                "project_id": caller.project_id,
+                "impersonation": True,
+                "roles": [{"name": role} for role in sorted(wanted)],
+            }
+            answer = trustor.post("/OS-TRUST/trusts", json={"trust": body}, endpoint_filter=self._identity)
+            trust_id = str(answer.json()["trust"]["id"])
+        return {"kind": "trust", "trust_id": trust_id, "project_id": caller.project_id}
+
+    def cloud(self, granted: Granted) -> Cloud:
+        """With the trust. It renews its tokens by itself."""
+        auth = loading.load_auth_from_conf_options(self._conf, TRUSTEE, trust_id=granted["trust_id"])
+        return SessionCloud(auth, granted["project_id"], region=self._region, auth_url=self._auth_url)
+
+    def revoke(self, granted: Granted) -> None:
+        """Delete the trust."""
+        auth = loading.load_auth_from_conf_options(self._conf, TRUSTEE, trust_id=granted["trust_id"])
+        try:
+            with explained("delete the trust of an operation that has ended"):
+                self._session(auth).delete(
+                    f"/OS-TRUST/trusts/{granted['trust_id']}", endpoint_filter=self._identity
+                )
+        except (NotFound, AuthFailed):
+            # Whoever may not log in with it any more has nothing left to give back.
+            return
+
+    @cached_property
+    def _trustee_id(self) -> str:
+        auth = loading.load_auth_from_conf_options(self._conf, TRUSTEE)
+        return str(self._session(auth).get_user_id())
+
+    @cached_property
+    def _auth_url(self) -> str:
+        return str(getattr(loading.load_auth_from_conf_options(self._conf, TRUSTEE), "auth_url", "") or "")
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "service_type": "identity",
+            "interface": "public",
+            "region_name": self._region,
+            "version": (3, 0),
+        }
+
+    def _session(self, auth: Any) -> session.Session:
+        return session.Session(auth=auth, app_name="refloat", app_version=__version__)
+
+
+def register_options(conf: Any) -> None:
+    """Register the options of the group :data:`TRUSTEE`."""
+    loading.register_auth_conf_options(conf, TRUSTEE)
+
+
+def list_options() -> list[Any]:
+    """The same, for samples."""
+    return [
+        *loading.get_auth_common_conf_options(),
+        *loading.get_auth_plugin_conf_options("v3password"),
+    ]

@@ -1,0 +1,245 @@
+"""The service's worker: takes up operations that were asked for, and those whose worker has died.
+
+It looks at the records once a second. What has not begun, it begins; what nobody runs any more, it resumes;
+what has ended, it writes down, and gives back what the operation acted with. Any number of workers may do
+this at once, on one database: an operation has one owner (see :mod:`refloat.engine.lease`), and writing down
+twice is harmless.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from refloat.cloud import Cloud
+from refloat.cloud.authority import Authority
+from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
+from refloat.operations.desk import Ledger
+from refloat.operations.lanes import LANES
+from refloat.operations.places import BankPlace, Banks
+from refloat.operations.programs import OperationProgram, Services
+from refloat.operations.providers import Providers
+from refloat.operations.settings import Settings
+from refloat.records.checkpoints import AVAILABLE, CheckpointRecords
+from refloat.records.database import Database
+from refloat.records.operations import Operation, ServiceOperations
+from refloat.records.services import ServiceRecords
+
+if TYPE_CHECKING:
+    from refloat.engine.snapshot import Snapshot
+
+_LOG = logging.getLogger(__name__)
+
+BINARY = "refloat-worker"
+THREADS = 16
+_TICK = 1.0
+_HEARTBEAT = 10.0
+_LOOK_INTO_BANKS = 300.0
+
+
+class Worker:
+    """One worker.
+
+    :param at_once: so many operations run here at once.
+    :param tick: seconds between two looks at the records.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        providers: Providers,
+        authority: Authority,
+        *,
+        at_once: int = 8,
+        tick: float = _TICK,
+        host: str = "",
+    ) -> None:
+        from refloat.engine.engine import Engine
+        from refloat.operations.kinds import PROGRAMS
+
+        self._settings = settings
+        self._database = database
+        self._providers = providers
+        self._authority = authority
+        self._at_once = at_once
+        self._tick = tick
+        self._host = host or socket.gethostname()
+        self._banks = Banks(settings.bank, _LOG.warning)
+        self._operations = ServiceOperations(database)
+        self._checkpoints = CheckpointRecords(database)
+        self._ledger = Ledger(database)
+        self._records = ServiceRecords(database)
+        self._clouds: dict[str, Cloud] = {}
+        self._mine: set[str] = set()
+        self._asked = threading.Event()
+        self._closing = False
+        self._alive_at = self._looked_at = float("-inf")
+        self._disabled = False
+        self._engine = Engine(settings.engine_url, workers=THREADS, lanes=LANES)
+        for kind, program in PROGRAMS.items():
+            self._engine.register(kind, self._factory(program))
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work, in a thread of its own."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look at the records now."""
+        self._asked.set()
+
+    def close(self) -> None:
+        """Park what runs here, for another worker (or this one, when it is started again), and end."""
+        self._closing = True
+        self._asked.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._engine.close()
+        for cloud in self._clouds.values():
+            cloud.close()
+
+    def _run(self) -> None:
+        while not self._closing:
+            try:
+                self.work()
+            except Exception:
+                # The database or the identity service may be away for a while; the worker must outlive that.
+                _LOG.exception("the worker could not do its round")
+            self._asked.wait(self._tick)
+            self._asked.clear()
+
+    def work(self) -> None:
+        """One round."""
+        if time.monotonic() - self._alive_at > _HEARTBEAT:
+            self._disabled = self._records.alive(BINARY, self._host).disabled
+            self._alive_at = time.monotonic()
+        if time.monotonic() - self._looked_at > _LOOK_INTO_BANKS:
+            self._looked_at = time.monotonic()
+            self.look_into_banks()
+        unfinished = self._operations.unfinished()
+        self._mine &= {operation.id for operation in unfinished}
+        for operation in unfinished:
+            if self._closing:
+                return
+            try:
+                self._attend(operation)
+            except Conflict:
+                continue  # another worker was quicker
+            except RefloatError as exc:
+                _LOG.warning("operation %s: %s", operation.id, exc)
+
+    def _attend(self, operation: Operation) -> None:
+        if operation.state not in ("running", "parked"):
+            self._give_back(operation)
+            return
+        try:
+            snapshot: Snapshot = self._engine.state(operation.id, outcomes=False)
+        except NotFound:
+            if self._room():
+                self._begin(operation)
+            return
+        ended = snapshot.ended
+        if snapshot.interrupted or (ended is not None and ended.state == "parked"):
+            if self._room():
+                self._engine.resume(operation.id)
+                self._mine.add(operation.id)
+        elif ended is not None:
+            self._write_down(operation, ended.state, ended.result, _error(ended.error, ended.undo_error))
+
+    def _room(self) -> bool:
+        return not self._disabled and len(self._mine) < self._at_once
+
+    def _begin(self, operation: Operation) -> None:
+        try:
+            self._engine.start(operation.id, operation.kind, operation.payload)
+        except (InvalidInput, NotFound) as exc:
+            self._write_down(operation, "failed", None, exc.to_json())
+        else:
+            self._mine.add(operation.id)
+
+    def _write_down(
+        self,
+        operation: Operation,
+        state: str,
+        result: Mapping[str, Any] | None,
+        error: Mapping[str, str] | None,
+    ) -> None:
+        graph = self._graph_of(operation) if operation.kind in ("protect", "delete") else None
+        self._ledger.ended(operation, state, result, error, graph)
+        self._mine.discard(operation.id)
+        self._give_back(operation)
+
+    def _graph_of(self, operation: Operation) -> Mapping[str, Any] | None:
+        """That of a checkpoint; None when it is not in the bank."""
+        try:
+            bank = self._bank_for(str(operation.payload["provider"]))
+            graph: Mapping[str, Any] = bank.checkpoint(operation.checkpoint_id).graph
+        except NotFound:
+            return None
+        return graph
+
+    def _give_back(self, operation: Operation) -> None:
+        cloud = self._clouds.pop(operation.id, None)
+        if cloud is not None:
+            cloud.close()
+        if operation.authority is not None:
+            self._authority.revoke(operation.authority)
+            self._operations.gave_back(operation.id)
+
+    def _factory(self, program: type[OperationProgram]) -> Any:
+        def make(operation_id: str, payload: Any) -> OperationProgram:
+            if operation_id not in self._clouds:
+                self._clouds[operation_id] = self._authority.cloud(payload["authority"])
+            cloud = self._clouds[operation_id]
+            return program(
+                operation_id, payload, Services(cloud, self._database, self._providers, self._bank_for)
+            )
+
+        return make
+
+    def _bank_for(self, provider: str) -> Any:
+        return self._banks.at(self._providers.find(provider).bank or self._settings.bank)
+
+    def look_into_banks(self) -> None:
+        """Learn of checkpoints that came or went without the service."""
+        known = self._checkpoints.known()
+        places = {provider.id: provider.bank or self._settings.bank for provider in self._providers}
+        read: set[BankPlace] = set()
+        seen: set[str] = set()
+        for place, bank, reason in self._banks.existing(places.values()):
+            try:
+                if bank is None:
+                    raise BankError("the bank cannot be read", reason=reason)
+                infos = bank.checkpoints()
+                for info in infos:
+                    if info.id not in known and not info.damaged:
+                        self._ledger.found(self._id_of(info.provider), info, bank.checkpoint(info.id).graph)
+            except NotFound:
+                continue  # deleted just now
+            except BankError as exc:
+                _LOG.warning("could not look into a bank: %s", exc)
+                continue
+            read.add(place)
+            seen |= {info.id for info in infos}
+        for identity, (status, provider_id) in known.items():
+            # A bank that is not there now, such as a file system that is not mounted, proves nothing.
+            if status == AVAILABLE and identity not in seen and places.get(provider_id) in read:
+                self._ledger.vanished(identity)
+
+    def _id_of(self, reference: str) -> str:
+        try:
+            return self._providers.find(reference).id
+        except NotFound:
+            return reference
+
+
+def _error(error: Mapping[str, str] | None, undo_error: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    if undo_error is None:
+        return error
+    left = {name: str(undo_error.get(name, "")) for name in ("left_behind", "advice")}
+    return {**(error or undo_error), **left}

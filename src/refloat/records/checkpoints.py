@@ -1,0 +1,129 @@
+"""Checkpoints as the service knows them: in the banks, being made, failed, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, CursorResult, select, update
+from sqlalchemy.orm import Session
+
+from refloat.errors import NotFound
+from refloat.records.database import Database
+from refloat.records.paging import Page, fetch
+from refloat.records.tables import CheckpointRow
+
+SORTABLE = ("id", "status", "created_at")
+
+PROTECTING, AVAILABLE, ERROR = "protecting", "available", "error"
+DELETING, DELETED, ERROR_DELETING = "deleting", "deleted", "error-deleting"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRecord:
+    """One checkpoint.
+
+    :param provider_id: the provider's id; its name when no such provider is known any more.
+    :param plan: ``{"id", "name", "resources"}``.
+    :param reason: why it is in error.
+    :param graph: ``Graph.to_json()``; None until it is known.
+    :param created_at: UTC.
+    """
+
+    id: str
+    project_id: str
+    provider_id: str
+    plan_id: str
+    plan: Mapping[str, Any]
+    status: str
+    reason: str
+    extra_info: Mapping[str, Any]
+    graph: Mapping[str, Any] | None
+    created_at: datetime
+
+
+class CheckpointRecords:
+    """The checkpoints of all projects."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, session: Session, record: CheckpointRecord) -> None:
+        """Remember a checkpoint, in a session of the caller's."""
+        session.add(CheckpointRow(**{name: getattr(record, name) for name in CheckpointRecord.__slots__}))
+        session.flush()
+
+    def get(self, identity: str, project_id: str | None, provider_id: str | None = None) -> CheckpointRecord:
+        """One checkpoint, also one that is deleted.
+
+        :param project_id: of this project only; None: of any.
+        :param provider_id: of this provider only; None: of any.
+        :raises NotFound: there is none.
+        """
+        conditions = [CheckpointRow.id == identity, *_scope(project_id, provider_id)]
+        with self._database.session() as session:
+            row = session.scalars(select(CheckpointRow).where(*conditions)).one_or_none()
+            if row is None:
+                raise NotFound(f"Checkpoint {identity} could not be found")
+            return _record(row)
+
+    def page(
+        self,
+        page: Page,
+        project_id: str | None,
+        provider_id: str,
+        *,
+        plan_id: str | None = None,
+        start: date | None = None,
+        end: date | None = None,
+    ) -> Sequence[CheckpointRecord]:
+        """A page of a provider's checkpoints without those that are deleted.
+
+        :param start: made on this day (UTC) or later; then ``end`` is the last day.
+        """
+        conditions = [CheckpointRow.status != DELETED, *_scope(project_id, provider_id)]
+        if plan_id is not None:
+            conditions.append(CheckpointRow.plan_id == plan_id)
+        if start is not None:
+            conditions.append(CheckpointRow.created_at >= datetime.combine(start, time()))
+            if end is not None:
+                conditions.append(
+                    CheckpointRow.created_at < datetime.combine(end, time()) + timedelta(days=1)
+                )
+        with self._database.session() as session:
+            return [_record(row) for row in fetch(session, CheckpointRow, conditions, page, SORTABLE)]
+
+    def known(self) -> Mapping[str, tuple[str, str]]:
+        """The status and the provider of every checkpoint by id."""
+        query = select(CheckpointRow.id, CheckpointRow.status, CheckpointRow.provider_id)
+        with self._database.session() as session:
+            return {row[0]: (row[1], row[2]) for row in session.execute(query)}
+
+    def move(self, session: Session, identity: str, before: Sequence[str], **values: Any) -> bool:
+        """Change a checkpoint, if its status still is one of some; whether it was."""
+        statement = (
+            update(CheckpointRow)
+            .where(CheckpointRow.id == identity, CheckpointRow.status.in_(before))
+            .values(**values)
+        )
+        return bool(cast("CursorResult[Any]", session.execute(statement)).rowcount)
+
+
+def _scope(project_id: str | None, provider_id: str | None) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if project_id is not None:
+        conditions.append(CheckpointRow.project_id == project_id)
+    if provider_id is not None:
+        conditions.append(CheckpointRow.provider_id == provider_id)
+    return conditions
+
+
+def _record(row: CheckpointRow) -> CheckpointRecord:
+    return CheckpointRecord(**{name: getattr(row, name) for name in CheckpointRecord.__slots__})
+
+
+def now() -> datetime:
+    """The time as it is kept: UTC, without saying so."""
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,0 +1,116 @@
+"""Quotas: how many plans and checkpoints a project may have. What is in use is counted, never kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from refloat.errors import RefloatError
+from refloat.records.database import Database
+from refloat.records.tables import CheckpointRow, PlanRow, QuotaClassRow, QuotaRow
+
+UNLIMITED = -1
+DEFAULT_CLASS = "default"
+
+NOT_COUNTED = ("deleted",)
+"""Checkpoints of these statuses take no room."""
+
+
+class OverQuota(RefloatError):
+    """The project has as many as it may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A limit, and how much of it is used."""
+
+    limit: int
+    in_use: int
+
+
+class Quotas:
+    """The limits of all projects.
+
+    :param defaults: the limits of the configuration; they name all quotas that there are.
+    """
+
+    def __init__(self, database: Database, defaults: Mapping[str, int]) -> None:
+        self._database = database
+        self.names = tuple(defaults)
+        self._defaults = dict(defaults)
+
+    def of_class(self, class_name: str = DEFAULT_CLASS) -> dict[str, int]:
+        """The limits of a class."""
+        with self._database.session() as session:
+            return self._of_class(session, class_name)
+
+    def of_project(self, project_id: str) -> dict[str, int]:
+        """The limits of a project."""
+        with self._database.session() as session:
+            return self._of_project(session, project_id)
+
+    def usage(self, project_id: str) -> dict[str, Usage]:
+        """The limits of a project, and what it uses."""
+        with self._database.session() as session:
+            limits = self._of_project(session, project_id)
+            return {name: Usage(limit, _in_use(session, name, project_id)) for name, limit in limits.items()}
+
+    def check(self, session: Session, name: str, project_id: str) -> None:
+        """Make sure that there may be one more, which the caller adds in the same session.
+
+        :param session: of ``Database.one_at_a_time``.
+        :raises OverQuota: there may not.
+        """
+        limit = self._of_project(session, project_id)[name]
+        if limit != UNLIMITED and _in_use(session, name, project_id) >= limit:
+            raise OverQuota(f"Maximum number of {name} allowed ({limit}) exceeded")
+
+    def set_project(self, project_id: str, limits: Mapping[str, int]) -> dict[str, int]:
+        """Set some of a project's limits; all of them afterwards."""
+        with self._database.session() as session:
+            for name, limit in limits.items():
+                session.merge(QuotaRow(project_id=project_id, name=name, limit=limit))
+            session.flush()
+            return self._of_project(session, project_id)
+
+    def reset_project(self, project_id: str) -> None:
+        """Go back to the limits that all projects have."""
+        with self._database.session() as session:
+            session.execute(delete(QuotaRow).where(QuotaRow.project_id == project_id))
+
+    def set_class(self, class_name: str, limits: Mapping[str, int]) -> dict[str, int]:
+        """Set some of a class's limits; all of them afterwards."""
+        with self._database.session() as session:
+            for name, limit in limits.items():
+                session.merge(QuotaClassRow(class_name=class_name, name=name, limit=limit))
+            session.flush()
+            return self._of_class(session, class_name)
+
+    def _of_class(self, session: Session, class_name: str) -> dict[str, int]:
+        query = select(QuotaClassRow).where(QuotaClassRow.class_name == class_name)
+        set_here = {row.name: row.limit for row in session.scalars(query)}
+        return {name: set_here.get(name, limit) for name, limit in self._defaults.items()}
+
+    def _of_project(self, session: Session, project_id: str) -> dict[str, int]:
+        query = select(QuotaRow).where(QuotaRow.project_id == project_id)
+        set_here = {row.name: row.limit for row in session.scalars(query)}
+        return {
+            name: set_here.get(name, limit) for name, limit in self._of_class(session, DEFAULT_CLASS).items()
+        }
+
+
+def _in_use(session: Session, name: str, project_id: str) -> int:
+    query: Any
+    if name == "plans":
+        query = select(func.count()).select_from(PlanRow).where(PlanRow.project_id == project_id)
+    else:
+        query = (
+            select(func.count())
+            .select_from(CheckpointRow)
+            .where(CheckpointRow.project_id == project_id, CheckpointRow.status.not_in(NOT_COUNTED))
+        )
+    return int(session.scalar(query) or 0)

@@ -1,0 +1,81 @@
+"""Workers: who there is, and whether they live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from refloat.errors import NotFound
+from refloat.records.database import Database
+from refloat.records.tables import ServiceRow
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRecord:
+    """A worker.
+
+    :param updated_at: its last sign of life, UTC.
+    """
+
+    id: int
+    binary: str
+    host: str
+    updated_at: datetime
+    disabled: bool
+    disabled_reason: str | None
+
+
+class ServiceRecords:
+    """All workers there have been."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def alive(self, binary: str, host: str) -> ServiceRecord:
+        """A worker's sign of life; what is known of it."""
+        for _attempt in range(2):
+            try:
+                with self._database.session() as session:
+                    query = select(ServiceRow).where(ServiceRow.binary == binary, ServiceRow.host == host)
+                    row = session.scalars(query).one_or_none()
+                    if row is None:
+                        row = ServiceRow(binary=binary, host=host)
+                        session.add(row)
+                    row.updated_at = _now()
+                    session.flush()
+                    return _record(row)
+            except IntegrityError:  # another of the same name came first
+                continue
+        raise RuntimeError(f"cannot register {binary} on {host}")
+
+    def list(self, host: str = "", binary: str = "") -> Sequence[ServiceRecord]:
+        """All workers, or those of a host or a binary."""
+        query = select(ServiceRow).order_by(ServiceRow.id)
+        if host:
+            query = query.where(ServiceRow.host == host)
+        if binary:
+            query = query.where(ServiceRow.binary == binary)
+        with self._database.session() as session:
+            return [_record(row) for row in session.scalars(query)]
+
+    def set_disabled(self, identity: int, disabled: bool, reason: str | None) -> ServiceRecord:
+        """Have a worker take no new operations, or take them again. :raises NotFound: it is not known."""
+        with self._database.session() as session:
+            row = session.get(ServiceRow, identity)
+            if row is None:
+                raise NotFound(f"there is no service {identity}")
+            row.disabled, row.disabled_reason = disabled, reason
+            session.flush()
+            return _record(row)
+
+
+def _record(row: ServiceRow) -> ServiceRecord:
+    return ServiceRecord(**{name: getattr(row, name) for name in ServiceRecord.__slots__})
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
