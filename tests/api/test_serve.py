@@ -68,7 +68,7 @@ class Served:
 def test_serve_stops_and_goes_on(identity_port: int, tmp_path: Path) -> None:
     command = new_user(tmp_path, identity_port)
     served = Served(command)
-    resources = [{"type": "Refloat::Noop", "id": "tree-300", "name": "x"}]
+    resources = [{"type": "Refloat::Noop", "id": "tree-60", "name": "x"}]
     plan = {"name": "x", "provider_id": NOOP, "resources": resources, "parameters": {}}
     made = served("POST", "plans", {"plan": plan})["plan"]
     checkpoint = served("POST", f"providers/{NOOP}/checkpoints", {"checkpoint": {"plan_id": made["id"]}})
