@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from api_helpers import DEMO, NOOP, OTHER, Running, User
 
 from refloat.api.policies import DEFAULTS
 from refloat.api.routes import ROUTES, Route
-from tests.api.conftest import DEMO, NOOP, OTHER, Running, User
 
 ROLES = {"nobody": "", "none": "stranger", "reader": "reader", "member": "member,reader"} | {
     "manager": "manager,member,reader",

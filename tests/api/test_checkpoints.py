@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from api_helpers import DEFAULT, NOOP, OTHER, Running, User
 
 from refloat.resources.noop.plugin import NoopHooks, NoopProtect, NoopVerify
-from tests.api.conftest import DEFAULT, NOOP, OTHER, Running, User
 
 PATH = f"providers/{NOOP}/checkpoints"
 

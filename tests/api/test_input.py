@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from api_helpers import DEMO, NOOP, OTHER, Running, User, overrides
 from jsonschema import Draft202012Validator
 
 from refloat.api.routes import ROUTES
-from tests.api.conftest import DEMO, NOOP, OTHER, Running, User, overrides
 
 ADMIN = "admin,manager,member,reader"
 
@@ -264,12 +264,12 @@ def test_a_worker_that_is_disabled_takes_nothing_new(service: Running) -> None:
 
 
 def test_noauth_believes_everything(tmp_path: Path) -> None:
+    from api_helpers import Notes
     from falcon import testing
 
     from refloat.api import config
     from refloat.api.app import make_application
     from refloat.api.site import Site
-    from tests.api.conftest import Notes
 
     site = Site(config.load([], overrides(tmp_path, api__auth_strategy="noauth")), Notes())
     client = testing.TestClient(make_application(site))
@@ -284,12 +284,12 @@ def test_noauth_believes_everything(tmp_path: Path) -> None:
 
 
 def test_keystone_does_not_believe_headers(tmp_path: Path) -> None:
+    from api_helpers import Notes
     from falcon import testing
 
     from refloat.api import config
     from refloat.api.app import make_application
     from refloat.api.site import Site
-    from tests.api.conftest import Notes
 
     conf = config.load([], overrides(tmp_path))
     site = Site(conf, Notes())

@@ -7,8 +7,7 @@ import uuid
 from typing import Any
 
 import pytest
-
-from tests.api.conftest import DEFAULT, DEMO, NOOP, OTHER, Running, User
+from api_helpers import DEFAULT, DEMO, NOOP, OTHER, Running, User
 
 BODY: dict[str, Any] = {
     "plan": {

@@ -115,20 +115,15 @@ def _call(site: Site, route: Route, request: falcon.Request, path: dict[str, str
         site,
         caller,
         is_admin,
-        {name: _same_form(name, value) for name, value in path.items()},
+        {
+            name: validation.same_form(value) if name in validation.UUIDS - {"target_id"} else value
+            for name, value in path.items()
+        },
         query,
         body,
         f"{request.prefix}{request.path}",
         {name: value[-1] if isinstance(value, list) else value for name, value in request.params.items()},
     )
-
-
-def _same_form(name: str, value: str) -> str:
-    """Ids are kept as UUIDs with dashes; that of a project as Keystone writes it."""
-    if name in validation.UUIDS and name != "target_id":
-        plain = value.replace("-", "").lower()
-        return f"{plain[:8]}-{plain[8:12]}-{plain[12:16]}-{plain[16:20]}-{plain[20:]}"
-    return value
 
 
 def _allowed(site: Site, rule: str, target: dict[str, Any], credentials: dict[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from refloat.cloud.errors import status_of
 from refloat.errors import AuthFailed, BankError, CloudError, Conflict, InvalidInput, NotFound, RefloatError
 from refloat.records.quotas import OverQuota
 
@@ -36,9 +37,10 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (InvalidInput, 400),
     (NotFound, 404),
     (Conflict, 409),
-    (AuthFailed, 503),
-    (CloudError, 503),
-    (BankError, 503),
+    (AuthFailed, 401),
+    # Without Retry-After: the cloud has answered. Some clients cannot read errors that have that header.
+    (CloudError, 502),
+    (BankError, 502),
     (OperationalError, 503),
     (RefloatError, 400),
 )
@@ -72,6 +74,8 @@ def fault_of(error: BaseException) -> Fault:
         return error
     for kind, status in _STATUSES:
         if isinstance(error, kind):
+            if isinstance(error, CloudError) and status == 502 and status_of(error) is None:
+                status = 503  # it has not answered
             if isinstance(error, RefloatError):
                 return Fault(status, _words(error))
             _LOG.error("the database does not answer", exc_info=error)

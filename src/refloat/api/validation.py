@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -103,6 +104,11 @@ UUIDS = frozenset(
     }
 )
 """The parameters of paths that are UUIDs."""
+
+
+def same_form(identity: str) -> str:
+    """A UUID as it is kept: with dashes, in small letters."""
+    return str(uuid.UUID(identity))
 
 
 def storable(text: str) -> bool:

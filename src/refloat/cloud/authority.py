@@ -13,13 +13,14 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from keystoneauth1 import loading, session
+from keystoneauth1.exceptions import ClientException
 from openstack.config import cloud_region
 from openstack.connection import Connection
 
 from refloat import __version__
 from refloat.cloud.connection import Cloud
-from refloat.cloud.errors import explained
-from refloat.errors import AuthFailed, InvalidInput, NotFound
+from refloat.cloud.errors import explained, status_of
+from refloat.errors import AuthFailed, CloudError, InvalidInput, NotFound
 
 Granted = Mapping[str, Any]
 
@@ -141,16 +142,28 @@ class Trusts:
         """Make a trust."""
         trustor = self._session(caller.plugin)
         wanted = {role for role in caller.roles if role.lower() in self._roles} or caller.roles
-        with explained("make a trust for the operation"):
-            body = {
-                "trustor_user_id": caller.user_id,
-                "trustee_user_id": self._trustee_id,
-                "project_id": caller.project_id,
-                "impersonation": True,
-                "roles": [{"name": role} for role in sorted(wanted)],
-            }
-            answer = trustor.post("/OS-TRUST/trusts", json={"trust": body}, endpoint_filter=self._identity)
-            trust_id = str(answer.json()["trust"]["id"])
+        body = {
+            "trustor_user_id": caller.user_id,
+            "trustee_user_id": self._trustee_id,
+            "project_id": caller.project_id,
+            "impersonation": True,
+            "roles": [{"name": role} for role in sorted(wanted)],
+        }
+        try:
+            with explained("make a trust for the operation"):
+                answer = trustor.post(
+                    "/OS-TRUST/trusts", json={"trust": body}, endpoint_filter=self._identity
+                )
+                trust_id = str(answer.json()["trust"]["id"])
+        except CloudError as exc:
+            if status_of(exc) != 403:
+                raise
+            raise InvalidInput(
+                "the identity service does not let the caller delegate",
+                reason=exc.reason,
+                request_id=exc.request_id,
+                advice="Use a password, or an application credential that is unrestricted",
+            ) from exc
         return {"kind": "trust", "trust_id": trust_id, "project_id": caller.project_id}
 
     def cloud(self, granted: Granted) -> Cloud:
@@ -172,8 +185,13 @@ class Trusts:
 
     @cached_property
     def _trustee_id(self) -> str:
-        auth = loading.load_auth_from_conf_options(self._conf, TRUSTEE)
-        return str(self._session(auth).get_user_id())
+        try:
+            auth = loading.load_auth_from_conf_options(self._conf, TRUSTEE)
+            if auth is None:
+                raise CloudError("the service has no user of its own", reason="[trustee] says nothing")
+            return str(self._session(auth).get_user_id())
+        except ClientException as exc:
+            raise CloudError("the service's own user cannot log in", reason=str(exc)) from exc
 
     @cached_property
     def _auth_url(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from refloat.api.call import Call
 from refloat.api.handlers import plans, providers
+from refloat.api.validation import same_form
 from refloat.errors import InvalidInput
 from refloat.graph import Graph
 from refloat.records.checkpoints import CheckpointRecord
@@ -36,7 +37,7 @@ def create(call: Call) -> dict[str, Any]:
     """Start to protect a plan; the checkpoint is there at once, in status ``protecting``."""
     provider = providers.find(call)
     wanted = call.body["checkpoint"]
-    plan = plans.find(call, wanted["plan_id"])
+    plan = plans.find(call, same_form(wanted["plan_id"]))
     extra = wanted.get("extra-info") or wanted.get("extra_info")
     record = call.site.desk.protect(call.caller, plan, provider.id, extra)
     call.site.wake()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from refloat.api.call import Call
+from refloat.api.validation import same_form
 from refloat.errors import InvalidInput, NotFound
 from refloat.operations.desk import check_plan_parameters
 from refloat.operations.providers import Provider
 from refloat.records.plans import Plan
 from refloat.resources.registry import protectable
-
-EMPTY: dict[str, Any] = {}
 
 
 def listing(call: Call) -> dict[str, Any]:
@@ -76,7 +75,7 @@ def find(call: Call, plan_id: str) -> Plan:
 
 def _provider(call: Call, provider_id: str) -> Provider:
     try:
-        return call.site.providers.find(provider_id)
+        return call.site.providers.find(same_form(provider_id))
     except NotFound:
         raise InvalidInput("The provider could not be found.") from None
 

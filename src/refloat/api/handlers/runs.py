@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from refloat.api.call import Call
+from refloat.api.validation import same_form
 from refloat.errors import InvalidInput, NotFound, RefloatError
 from refloat.records.operations import Operation
 
@@ -115,7 +116,9 @@ def _find(call: Call, identity: str, title: str, kind: str) -> Operation:
 
 
 def _checkpoint(call: Call, wanted: Mapping[str, Any]) -> Any:
-    return call.site.checkpoints.get(wanted["checkpoint_id"], call.scope, wanted["provider_id"])
+    return call.site.checkpoints.get(
+        same_form(wanted["checkpoint_id"]), call.scope, same_form(wanted["provider_id"])
+    )
 
 
 def _parameters(wanted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -181,11 +184,16 @@ def _log(call: Call, operation: Operation) -> dict[str, Any]:
         "verification_id": operation.id if kind == "verify" else None,
         "scheduled_operation_id": None,
         "status": _log_status(operation),
-        "started_at": operation.created_at or None,
-        "ended_at": operation.ended_at or None,
+        "started_at": _time(operation.created_at),
+        "ended_at": _time(operation.ended_at),
         "error_info": _error(operation),
         "extra_info": None,
     }
+
+
+def _time(text: str) -> str | None:
+    """As Karbor wrote times: with microseconds, UTC without saying so."""
+    return f"{text.removesuffix('Z')}.000000" if text else None
 
 
 def _log_status(operation: Operation) -> str:

@@ -1,0 +1,216 @@
+"""The service in this process: real but for the identity service and the cloud."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from falcon import testing
+
+from refloat.api import config
+from refloat.api.app import make_application
+from refloat.api.openapi import document
+from refloat.api.routes import ROUTES
+from refloat.api.server import make_worker
+from refloat.api.site import Site
+from refloat.api.validation import check
+from refloat.cloud import Cloud
+from refloat.cloud.authority import Caller, SessionCloud
+from refloat.operations.worker import Worker
+
+DEMO = "5a1f7c3e5a1f7c3e5a1f7c3e5a1f7c3e"
+OTHER = "0123456789abcdef0123456789abcdef"
+NOOP = "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b03"
+DEFAULT = "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b01"
+DEADLINE = 60.0
+
+
+class Notes:
+    """An authority that notes what is granted and given back; its clouds are nowhere."""
+
+    def __init__(self) -> None:
+        self.granted: list[str] = []
+        self.revoked: list[str] = []
+
+    def caller(self, caller: Caller) -> Cloud:
+        return SessionCloud(None, caller.project_id)
+
+    def grant(self, caller: Caller) -> dict[str, Any]:
+        self.granted.append(f"{caller.user_id} {len(self.granted)}")
+        return {"id": self.granted[-1], "project_id": caller.project_id}
+
+    def cloud(self, granted: Any) -> Cloud:
+        return SessionCloud(None, granted["project_id"])
+
+    def revoke(self, granted: Any) -> None:
+        self.revoked.append(granted["id"])
+
+
+def believe(application: Any) -> Any:
+    """WSGI middleware in the place of keystonemiddleware: believes the headers."""
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        if "HTTP_X_ROLES" in environ:
+            environ["HTTP_X_IDENTITY_STATUS"] = "Confirmed"
+        return application(environ, start_response)
+
+    return answer
+
+
+@dataclass
+class Answer:
+    """What came back, checked against the schema of the route."""
+
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+    @property
+    def message(self) -> str:
+        (fault,) = self.body.values()
+        return str(fault["message"])
+
+
+def _schema(method: str, path: str, status: int) -> Any:
+    parts = path.strip("/").split("/")
+    for route in ROUTES:
+        wanted = route.path.strip("/").split("/")
+        fits = len(parts) == len(wanted) and all(
+            w.startswith("{") or w == p for w, p in zip(wanted, parts, strict=True)
+        )
+        if route.method == method and fits and route.status == status:
+            return route.reply
+    return None
+
+
+@dataclass
+class User:
+    """A caller with a token."""
+
+    application: Any
+    project: str = DEMO
+    roles: str = "member,reader"
+    name: str = "tester"
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
+        """Send a request; ``path`` is below the project unless it begins with a slash."""
+        whole = path if path.startswith("/") else f"/v1/{self.project}/{path}"
+        headers = {"X-Project-Id": self.project, "X-User-Id": self.name} | self.headers
+        if self.roles:
+            headers["X-Roles"] = self.roles
+        if body is not None:
+            more["body"] = body if isinstance(body, bytes) else json.dumps(body)
+            headers["Content-Type"] = "application/json"
+        headers |= more.pop("headers", {})
+
+        result = testing.simulate_request(
+            self.application,
+            method,
+            whole.partition("?")[0],
+            query_string=whole.partition("?")[2],
+            headers=headers,
+            **more,
+        )
+        found = result.json if result.content else None
+        if result.status_code < 400:
+            schema = _schema(method, whole.partition("?")[0], result.status_code)
+            if schema is not None:
+                check(schema, found, "the reply")
+        else:
+            check(document()["components"]["schemas"]["Fault"], found, "the fault")
+            assert next(iter(found.values()))["code"] == result.status_code
+        assert "x-openstack-request-id" in result.headers
+        return Answer(result.status_code, found, dict(result.headers))
+
+    def plan(self, name: str = "app", size: int = 5, provider: str = NOOP, **more: Any) -> Any:
+        """A new plan of a made-up application."""
+        resources = [{"type": "Refloat::Noop", "id": f"tree-{size}", "name": f"tree:{size}"}]
+        plan = {"name": name, "provider_id": provider, "resources": resources, "parameters": {}} | more
+        answer = self("POST", "plans", {"plan": plan})
+        assert answer.status == 200, answer.body
+        return answer.body["plan"]
+
+    def protect(self, plan: Any, extra: Any = None) -> Any:
+        """Begin to protect a plan."""
+        body = {"checkpoint": {"plan_id": plan["id"], "extra-info": extra}}
+        answer = self("POST", f"providers/{plan['provider_id']}/checkpoints", body)
+        assert answer.status == 200, answer.body
+        return answer.body["checkpoint"]
+
+    def until(self, path: str, wanted: Callable[[Any], bool]) -> Any:
+        """Ask until the answer is as wanted."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            answer = self("GET", path)
+            (found,) = answer.body.values()
+            if answer.status == 200 and wanted(found):
+                return found
+            assert time.monotonic() < deadline, answer.body
+            time.sleep(0.05)
+
+    def protected(self, plan: Any | None = None) -> Any:
+        """A finished checkpoint."""
+        made = self.protect(plan or self.plan())
+        path = f"providers/{NOOP}/checkpoints/{made['id']}"
+        return self.until(path, lambda checkpoint: checkpoint["status"] == "available")
+
+
+@dataclass
+class Running:
+    """The service, without a worker until one is started."""
+
+    site: Site
+    application: Any
+    authority: Notes
+    workers: list[Worker] = field(default_factory=list)
+
+    def work(self) -> Worker:
+        """Start a worker."""
+        worker = make_worker(self.site)
+        worker._tick = 0.05
+        self.workers.append(worker)
+        self.site.wake = worker.wake
+        worker.start()
+        return worker
+
+    def all_given_back(self) -> bool:
+        """Whether, in a while, nothing is granted any more."""
+        deadline = time.monotonic() + DEADLINE
+        while sorted(self.authority.granted) != sorted(self.authority.revoked):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def close(self) -> None:
+        """End the workers, then the rest."""
+        for worker in self.workers:
+            worker.close()
+        self.site.close()
+
+    def user(self, **more: Any) -> User:
+        """A caller."""
+        return User(self.application, **more)
+
+
+def run_service(folder: Path, **more: Any) -> Running:
+    """The service, with everything in one folder."""
+    authority = Notes()
+    site = Site(config.load([], overrides(folder, **more)), authority)
+    return Running(site, make_application(site, believe), authority)
+
+
+def overrides(folder: Path, **more: Any) -> list[tuple[str, str, Any]]:
+    """Everything in one folder."""
+    return [
+        ("database", "connection", f"sqlite:///{folder}/refloat.sqlite"),
+        ("bank", "url", str(folder / "bank")),
+        ("bank", "key_file", str(folder / "bank.key")),
+        ("providers", "folder", str(folder / "providers.d")),
+        *((*name.split("__"), value) for name, value in more.items()),
+    ]
