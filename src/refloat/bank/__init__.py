@@ -9,6 +9,8 @@ from refloat.bank.collect import Collected
 from refloat.bank.keys import BankKey, create_key, load_key
 from refloat.bank.manifest import Checkpoint, CheckpointInfo
 from refloat.bank.reader import DataReader
+from refloat.bank.sinks import FileSink, Sink
+from refloat.bank.sources import Extents, FileSource
 from refloat.bank.writer import Writer
 
 __all__ = [
@@ -18,6 +20,10 @@ __all__ = [
     "CheckpointInfo",
     "Collected",
     "DataReader",
+    "Extents",
+    "FileSink",
+    "FileSource",
+    "Sink",
     "Verified",
     "Writer",
     "create_key",
