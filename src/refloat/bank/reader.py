@@ -22,6 +22,7 @@ from refloat.errors import BankDamaged, BankError, Cancelled
 _ZEROS = bytes(CHUNK_SIZE)
 _WINDOW = 8
 _WINDOWS_AHEAD = 3
+_LARGEST_HOLE = 1 << 30
 
 
 class DataReader:
@@ -88,8 +89,11 @@ class DataReader:
 
         try:
             sink.begin(self.size)
-            for offset, length in self._index.holes():
+            for offset, length in _pieces(self._index.holes()):
+                if cancelled is not None and cancelled():
+                    raise Cancelled("restoring the data was cancelled")
                 sink.zeros(offset, length)
+                add(length)
             fetch(
                 self._objects,
                 self._index,
@@ -163,6 +167,13 @@ class DataReader:
         return {number: bytes(data) for number, data in read_span(self._chunks, self._index, span)}
 
 
+def _pieces(holes: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Holes in pieces: a device may take its time to make zeros."""
+    for offset, length in holes:
+        for at in range(offset, offset + length, _LARGEST_HOLE):
+            yield at, min(_LARGEST_HOLE, offset + length - at)
+
+
 def _windows(index: DataIndex) -> Iterator[list[Span]]:
     """A few chunks of the data at a time, as what is to be read for them."""
     step = _WINDOW * RECORD.size
@@ -197,6 +208,7 @@ def verify_index(
     """
     _verify_packs(objects, index, cancelled)
     if read_data:
+        progress(sum(length for _, length in index.holes()))
         fetch(objects, index, None, progress=progress, cancelled=cancelled)
     else:
         progress(index.size)
