@@ -27,6 +27,7 @@ SHARES = {"zeros": 40, "text": 20, "noise": 25, "again": 15}
 CHANGED = 0.02
 _LETTERS = "eeeettaaooiinnsshhrrddlluucmfwygpbvkxqjz"
 _WORDS = 2_000
+_PARAGRAPH, _PARAGRAPHS = 64 << 10, 1024
 
 
 class Noise:
@@ -41,19 +42,24 @@ class Noise:
 
 
 class Text:
-    """Words out of a list, frequent ones more often, as language has it; ``zstd -1`` makes a third of it."""
+    """Words out of a list, frequent ones more often, as language has it; ``zstd -1`` makes a third of it.
+
+    Paragraphs of 64 KiB, put together anew all the time: it is made quickly, and no 256 KiB of it are the
+    same twice.
+    """
 
     def __init__(self, seed: int) -> None:
-        rng = random.Random(seed)
-        words = ["".join(rng.choices(_LETTERS, k=rng.randint(2, 11))).encode() for _ in range(_WORDS)]
+        self._rng = random.Random(seed)
+        words = ["".join(self._rng.choices(_LETTERS, k=self._rng.randint(2, 11))) for _ in range(_WORDS)]
         weights = [1 / (rank + 3) for rank in range(_WORDS)]
-        self._table = rng.choices(words, weights, k=1 << 16)
-        self._noise = Noise(seed + 1)
+        table = [word.encode() for word in self._rng.choices(words, weights, k=1 << 16)]
+        noise = Noise(seed + 1)
+        numbers = (memoryview(noise.take(_PARAGRAPH)).cast("H") for _ in range(_PARAGRAPHS))
+        self._paragraphs = [b" ".join(map(table.__getitem__, each))[:_PARAGRAPH] for each in numbers]
 
     def take(self, size: int) -> bytes:
-        """The next ``size`` bytes."""
-        numbers = memoryview(self._noise.take(size // 2)).cast("H")
-        return b" ".join(map(self._table.__getitem__, numbers))[:size].ljust(size, b"\n")
+        """The next ``size`` bytes: whole paragraphs."""
+        return b"".join(self._rng.choices(self._paragraphs, k=size // _PARAGRAPH))
 
 
 def stretches(size: int, seed: int) -> Iterator[bytes]:

@@ -23,6 +23,8 @@ from refloat.bank.notes import Notes
 from refloat.bank.reader import DataReader
 from refloat.bank.references import data_references, with_references
 from refloat.bank.repair import Repair
+from refloat.bank.sinks import FileSink, Sink
+from refloat.bank.sources import Extents, FileSource
 from refloat.bank.verify import DEPTHS, Damage, Depth, Report
 from refloat.bank.writer import Writer
 
@@ -36,6 +38,9 @@ __all__ = [
     "Damage",
     "DataReader",
     "Depth",
+    "Extents",
+    "FileSink",
+    "FileSource",
     "Info",
     "KeySource",
     "Notes",
@@ -43,6 +48,7 @@ __all__ = [
     "ProjectKey",
     "Repair",
     "Report",
+    "Sink",
     "Slot",
     "Verified",
     "Writer",

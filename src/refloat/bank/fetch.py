@@ -65,13 +65,13 @@ def fetch(
 
     :param handle: called in a thread with a chunk's number in the data and its bytes, which change
         afterwards; not for chunks of zeros.
-    :param progress: called in this thread with the bytes done since the last call, zeros included.
+    :param progress: called in this thread with the bytes done since the last call; holes are the
+        caller's.
     :raises BankDamaged: one is not what was written.
     :raises Cancelled: somebody wants it to end.
     """
     chunks = ChunkReader(objects.store, objects.sealer, objects.sealer.chunk_key(index.project_id))
     pending: deque[Future[int]] = deque()
-    progress(sum(length for _, length in index.holes()))
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="bank-fetch") as pool:
         try:
             for span in plan(index):

@@ -31,7 +31,7 @@ from refloat.errors import BankError
 WORKERS = min((os.cpu_count() or 1) + 1, 8)
 """One thread more than cores: it computes while another waits for the disk."""
 
-UPLOADS = 3
+UPLOADS = 4
 """Packs that are being written at once."""
 
 PACKS = UPLOADS + 1

@@ -33,7 +33,7 @@ from refloat.bank.store import ObjectMissing, Store
 from refloat.errors import BankError
 
 CHUNK_SIZE = 1 << 20
-PACK_SIZE = 16 << 20
+PACK_SIZE = 12 << 20
 LARGEST_REQUEST = 4 << 20
 """What is read from a store with one request, at most."""
 

@@ -21,6 +21,7 @@ from refloat.errors import BankError
 _ZEROS = bytes(CHUNK_SIZE)
 _WINDOW = 8
 _WINDOWS_AHEAD = 3
+_LARGEST_HOLE = 1 << 30
 
 
 class DataReader:
@@ -87,8 +88,11 @@ class DataReader:
 
         try:
             sink.begin(self.size)
-            for offset, length in self._index.holes():
+            for offset, length in _pieces(self._index.holes()):
+                if cancelled is not None and cancelled():
+                    raise Cancelled("restoring the data was cancelled")
                 sink.zeros(offset, length)
+                add(length)
             fetch(
                 self._objects,
                 self._index,
@@ -160,6 +164,13 @@ class DataReader:
 
     def _read(self, span: Span) -> dict[int, bytes]:
         return {number: bytes(data) for number, data in read_span(self._chunks, self._index, span)}
+
+
+def _pieces(holes: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Holes in pieces: a device may take its time to make zeros."""
+    for offset, length in holes:
+        for at in range(offset, offset + length, _LARGEST_HOLE):
+            yield at, min(_LARGEST_HOLE, offset + length - at)
 
 
 def _windows(index: DataIndex) -> Iterator[list[Span]]:

@@ -55,7 +55,8 @@ class Sink(Protocol):
 class FileSink:
     """A file, made if it is not there, or a block device. In a file, zeros are holes.
 
-    What an existing file had is lost. After a failure a file that was made here is removed again.
+    What an existing file had is lost. After a failure a file that was made here is removed again; an
+    existing file or a device then holds a part of the new data and must not be used.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -126,7 +127,8 @@ class FileSink:
         """Close; remove the file if it was made here."""
         os.close(self._fd)
         if self._made:
-            os.unlink(self._path)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
 
     def _failed(self, error: OSError) -> BankError:
         return BankError(f"{self._path} cannot be written", reason=str(error.strerror))

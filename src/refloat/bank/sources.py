@@ -92,10 +92,6 @@ class FileSource:
                 raise BankError(f"{self._path} became shorter while it was read")
             done += got
 
-    def soon(self, offset: int, length: int) -> None:
-        """Let the system read this ahead."""
-        os.posix_fadvise(self._fd, offset, length, os.POSIX_FADV_WILLNEED)
-
     def close(self) -> None:
         """Close the file."""
         if self._fd >= 0:

@@ -217,20 +217,26 @@ class Writer:
                 _log.warning("A pack of an earlier attempt is not used: %s", error)
             else:
                 self._packer.learn((chunk_id, pack, place) for chunk_id, place in chunks)
-        for _, manifest in manifests(self._objects, tag):
-            if isinstance(manifest, BankDamaged):
-                _log.warning("Data of a damaged checkpoint is stored anew: %s", manifest)
-                continue
-            try:
-                for name in get_checkpoint(self._objects, manifest).indexes:
-                    self._packer.learn_index(load_index(store, self._objects.sealer, name))
-            except BankError as error:
-                _log.warning("Data of a checkpoint is stored anew: %s", error)
+        for _ in self._pool.map(
+            self._learn_checkpoint, (found for _, found in manifests(self._objects, tag))
+        ):
+            pass
         undone = [f"data/{tag}/{session}/" for session in being_abandoned(self._objects, tag)]
         there = {e.name: e.size for e in store.list(f"data/{tag}/")}
         self._packer.keep(
             {n: s for n, s in there.items() if n not in doomed and not n.startswith(tuple(undone))}
         )
+
+    def _learn_checkpoint(self, manifest: Manifest | BankDamaged) -> None:
+        """Learn the chunks of one checkpoint. What cannot be read is stored anew."""
+        if isinstance(manifest, BankDamaged):
+            _log.warning("Data of a damaged checkpoint is stored anew: %s", manifest)
+            return
+        try:
+            for name in get_checkpoint(self._objects, manifest).indexes:
+                self._packer.learn_index(load_index(self._objects.store, self._objects.sealer, name))
+        except BankError as error:
+            _log.warning("Data of a checkpoint is stored anew: %s", error)
 
     # --- the end
 
