@@ -18,7 +18,7 @@ from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatE
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
 from refloat.operations.programs import OperationProgram, Services
-from refloat.operations.providers import Provider, check_parameters, find_provider, plugins_for
+from refloat.operations.providers import Provider, check_parameters, find_provider, plugins_for, stand_in
 from refloat.operations.restoreplan import RestorePlan, chosen_part, named_in
 from refloat.operations.settings import Settings
 from refloat.records.database import Database
@@ -463,8 +463,15 @@ class Refloat:
         self, kind: OperationKind, identity: str, parameters: Parameters | None
     ) -> dict[str, Any]:
         checkpoint = self.checkpoint(identity)
-        provider = find_provider(checkpoint.info.provider)
         made_by = dict(checkpoint.info.extra.get("plugins") or {})
+        bank: dict[str, str] = {}
+        try:
+            provider = find_provider(checkpoint.info.provider)
+        except NotFound:  # it was made, or copied, where other providers are defined
+            if not made_by:
+                raise
+            provider = stand_in(checkpoint.info.provider, made_by)
+            bank = {"bank": "default"}
         check_parameters(plugins_for(provider, made_by), kind, parameters or {})
         plan = {
             "id": str(checkpoint.info.plan.get("id", "")),
@@ -473,6 +480,7 @@ class Refloat:
         return {
             "plan": plan,
             "provider": provider.name,
+            **bank,
             "checkpoint_id": checkpoint.info.id,
             "plugins": made_by,
             "parameters": self._by_id(parameters, Graph.from_json(checkpoint.graph)) if parameters else {},
