@@ -257,6 +257,28 @@ def test_checkpoint_is_copied_to_another_bank(refloat: Command, offsite: Bank) -
     assert f"It was there already: {copy['id']}" in again.err
 
 
+def test_checkpoint_of_a_provider_that_is_not_known_here(refloat: Command) -> None:
+    make_plan(refloat)
+    checkpoint = refloat("protect", "app", "-f", "json").json["id"]
+    with Refloat() as here:
+        kept = here.bank.checkpoint(checkpoint)
+        with here.bank.writer("from-elsewhere", PROJECT) as writer:
+            info = kept.info
+            writer.commit(
+                created_at=info.created_at,
+                provider="0d0c3f0e-0000-0000-0000-00000000dead",
+                plan=info.plan,
+                extra=info.extra,
+                graph=kept.graph,
+                sections=kept.sections,
+            )
+    assert refloat("verify", "from-elsewhere", "-f", "json").json["status"] == "good"
+    assert refloat("restore", "from-elsewhere", "--dry-run", "-f", "json").json["possible"] is True
+    restored = refloat("restore", "from-elsewhere", "-f", "json")
+    assert (restored.status, restored.json["status"]) == (0, "succeeded")
+    assert refloat("checkpoint", "delete", "from-elsewhere").status == 0
+
+
 def test_copy_into_the_same_bank_is_refused(refloat: Command) -> None:
     make_plan(refloat)
     ran = refloat("checkpoint", "copy", protect(refloat), "--to", "default")

@@ -23,7 +23,7 @@ from refloat.graph import Graph, Resource
 from refloat.operations.copy import CopyProgram
 from refloat.operations.delete import DeleteProgram
 from refloat.operations.programs import Services
-from refloat.operations.providers import Providers, plugins_for
+from refloat.operations.providers import Providers, plugins_for, stand_in
 from refloat.records.database import Database
 from refloat.resources.base import CopyData, Hooks, PlanContext, Planned, ProtectionPlugin, Section
 from refloat.resources.context import HookContext
@@ -448,6 +448,14 @@ def test_checkpoints_are_read_by_the_plugins_that_made_them() -> None:
     assert plugins_for(default, {})[kind].name == "volume-cinder-backup"
     assert plugins_for(default, {kind: "volume-bank"})[kind].name == "volume-bank"
     assert plugins_for(default, {kind: "image-bank", "x": "unknown"})[kind].name == "volume-cinder-backup"
+
+
+def test_unknown_provider_is_stood_in_for() -> None:
+    made_by = {"Refloat::Noop": "noop", "OS::Cinder::Volume": "volume-bank", "x": "unknown"}
+    provider = stand_in("elsewhere", made_by)
+    assert provider.name == "elsewhere"
+    assert provider.plugin("OS::Cinder::Volume").name == "volume-bank"
+    assert provider.plugin("OS::Nova::Server").name == "server"
 
 
 def test_hooks_of_other_operations_copy_nothing() -> None:

@@ -16,7 +16,7 @@ from refloat.bank.packing import WORKERS
 from refloat.bank.packs import CHUNK_SIZE, ChunkReader
 from refloat.bank.sealing import damaged
 from refloat.bank.sinks import FileSink, Sink
-from refloat.errors import BankError
+from refloat.errors import BankError, Cancelled
 
 _ZEROS = bytes(CHUNK_SIZE)
 _WINDOW = 8

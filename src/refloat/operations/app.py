@@ -19,7 +19,7 @@ from refloat.operations.discovery import Discovery
 from refloat.operations.lanes import LANES
 from refloat.operations.places import BankPlace, Banks
 from refloat.operations.programs import OperationProgram, Services
-from refloat.operations.providers import Provider, Providers, check_parameters, plugins_for
+from refloat.operations.providers import Provider, Providers, check_parameters, plugins_for, stand_in
 from refloat.operations.restoreplan import RestorePlan, chosen_part, named_in
 from refloat.operations.settings import Settings
 from refloat.records.database import Database
@@ -487,8 +487,15 @@ class Refloat:
     ) -> dict[str, Any]:
         place, bank, info = self._found(identity)
         checkpoint = bank.checkpoint(info.id)
-        provider = self.providers.find(checkpoint.info.provider)
         made_by = dict(checkpoint.info.extra.get("plugins") or {})
+        try:
+            provider = self.providers.find(checkpoint.info.provider)
+            elsewhere = self._elsewhere(place, provider)
+        except NotFound:  # it was made, or copied, where other providers are defined
+            if not made_by:
+                raise
+            provider = stand_in(checkpoint.info.provider, made_by)
+            elsewhere = self._elsewhere(place)
         check_parameters(plugins_for(provider, made_by), kind, parameters or {})
         plan = {
             "id": str(checkpoint.info.plan.get("id", "")),
@@ -497,15 +504,15 @@ class Refloat:
         return {
             "plan": plan,
             "provider": provider.reference,
-            **self._elsewhere(place, provider),
+            **elsewhere,
             "checkpoint_id": checkpoint.info.id,
             "plugins": made_by,
             "parameters": self._by_id(parameters, Graph.from_json(checkpoint.graph)) if parameters else {},
         }
 
-    def _elsewhere(self, place: BankPlace, provider: Provider) -> dict[str, str]:
+    def _elsewhere(self, place: BankPlace, provider: Provider | None = None) -> dict[str, str]:
         """Names the bank of a checkpoint that does not lie in its provider's: ``{"bank": PROVIDER}``."""
-        if self.bank_place(provider) == place:
+        if provider is not None and self.bank_place(provider) == place:
             return {}
         return {"bank": next(other.reference for other in self.providers if self.bank_place(other) == place)}
 

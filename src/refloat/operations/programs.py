@@ -19,7 +19,7 @@ from refloat.errors import RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.compile import compile_hooks, step_name, step_of
 from refloat.operations.data import BankData
-from refloat.operations.providers import Provider, Providers, plugins_for, settings_for
+from refloat.operations.providers import Provider, Providers, settings_for
 from refloat.records.database import Database
 from refloat.records.operations import SqlJournal
 from refloat.resources.base import OperationKind, Planned, ProtectionPlugin, Section
@@ -41,8 +41,7 @@ class OperationProgram(ABC):
     """One operation: what it prepares, the hooks it runs, how it ends and how it is undone.
 
     :param payload: JSON: ``provider``, ``checkpoint_id``, ``parameters`` and what the kind adds;
-        ``bank`` names the provider in whose bank the checkpoint lies, when that is another;
-        ``plugins`` names those that made the checkpoint, by resource type.
+        ``bank`` names the provider in whose bank the checkpoint lies, when that is another.
     """
 
     kind: ClassVar[OperationKind]
@@ -74,8 +73,8 @@ class OperationProgram(ABC):
 
     @cached_property
     def plugins(self) -> Mapping[str, ProtectionPlugin]:
-        """The plugins by resource type: the provider's, unless others made the checkpoint."""
-        return plugins_for(self.provider, self.payload.get("plugins") or {})
+        """The provider's plugins by resource type."""
+        return self.provider.plugins()
 
     @cached_property
     def data(self) -> BankData:

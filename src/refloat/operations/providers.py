@@ -199,6 +199,16 @@ def plugins_for(provider: Provider, made_by: Mapping[str, str]) -> Mapping[str, 
     return {**provider.plugins(), **first}
 
 
+def stand_in(reference: str, made_by: Mapping[str, str]) -> Provider:
+    """What takes the place of a provider that is not known here: it restores what is in the bank.
+
+    :param made_by: the names of the plugins that made a checkpoint.
+    """
+    installed = plugins()
+    names = dict.fromkeys(name for name in made_by.values() if name in installed)
+    return Provider(reference, reference, "Not known here; known by its checkpoints", tuple(names))
+
+
 def settings_for(
     plugin: ProtectionPlugin,
     operation: OperationKind,

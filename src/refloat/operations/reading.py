@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 from refloat.bank import Checkpoint
-from refloat.errors import BankDamaged
+from refloat.errors import BankDamaged, NotFound
 from refloat.graph import Graph, ResourceKey
 from refloat.operations.programs import OperationProgram
-from refloat.resources.base import Section
+from refloat.operations.providers import Provider, plugins_for, stand_in
+from refloat.resources.base import ProtectionPlugin, Section
 
 
 class ReadingProgram(OperationProgram):
-    """An operation on a checkpoint that exists."""
+    """An operation on a checkpoint that exists.
+
+    Payload: ``plugins`` may name those that made the checkpoint, by resource type; else it is asked itself.
+    """
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint, read from the bank and verified."""
         return self.bank.checkpoint(self.checkpoint_id)
+
+    @cached_property
+    def provider(self) -> Provider:
+        """The checkpoint's provider; one made up of the plugins that made it, when that is not known here."""
+        try:
+            return super().provider
+        except NotFound:
+            if not self._made_by:
+                raise
+            return stand_in(str(self.payload["provider"]), self._made_by)
+
+    @cached_property
+    def plugins(self) -> Mapping[str, ProtectionPlugin]:
+        """The plugins that made the checkpoint, whatever the provider's are by now; by resource type."""
+        return plugins_for(self.provider, self._made_by)
+
+    @cached_property
+    def _made_by(self) -> Mapping[str, str]:
+        known = self.payload.get("plugins")
+        if known is None:
+            try:
+                known = self.checkpoint.info.extra.get("plugins")
+            except NotFound:  # an attempt before this one has deleted it
+                known = None
+        return dict(known or {})
 
     @cached_property
     def whole_graph(self) -> Graph:
