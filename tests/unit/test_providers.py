@@ -221,6 +221,26 @@ def test_protect_into_the_bank_of_a_provider_and_back(refloat: Command, tmp_path
     assert refloat("checkpoint", "list", "-f", "json").json == []
 
 
+def test_copy_to_the_bank_of_a_provider_lives_by_itself(refloat: Command, tmp_path: Path) -> None:
+    noop_provider(refloat, tmp_path)
+    refloat("plan", "create", "here", "--resource", "noop=tree:3", "--provider", "noop")
+    here = refloat("protect", "here", "-f", "json").json["id"]
+    copy = refloat("checkpoint", "copy", here, "--to", "Noop Provider", "-f", "json").json
+    assert (copy["copied_from"], copy["provider"]) == (here, "Noop Provider")
+    rows = {row["id"]: row["provider"] for row in refloat("checkpoint", "list", "-f", "json").json}
+    assert rows == {here: "noop", copy["id"]: "Noop Provider"}
+    shown = refloat("checkpoint", "show", copy["id"], "-f", "json").json
+    assert shown["copied_from"]["checkpoint_id"] == here
+
+    back = refloat("checkpoint", "copy", copy["id"], "--to", "noop", "-f", "json").json
+    assert (back["id"], back["existed"]) == (here, True)
+    (tmp_path / "data").rename(tmp_path / "away")
+    assert refloat("verify", copy["id"], "-f", "json").json["status"] == "good"
+    assert refloat("restore", copy["id"], "-f", "json").json["status"] == "succeeded"
+    assert refloat("checkpoint", "delete", copy["id"]).status == 0
+    assert refloat("checkpoint", "list", "-f", "json").json == []
+
+
 def test_a_bank_that_cannot_be_read_is_told_of(refloat: Command, tmp_path: Path) -> None:
     noop_provider(refloat, tmp_path)
     refloat("plan", "create", "there", "--resource", "noop=tree:3", "--provider", "Noop Provider")

@@ -20,6 +20,7 @@ from refloat.operations.places import BankPlace
 KARBOR_PLUGINS: Mapping[str, tuple[str, ...]] = {
     "karbor-volume-protection-plugin": ("volume-cinder-backup",),
     "karbor-volume-snapshot-plugin": ("volume-cinder-snapshot",),
+    "karbor-volume-glance-plugin": ("volume-bank",),
     "karbor-image-protection-plugin": ("image-bank",),
     "karbor-server-protection-plugin": ("server", "keypair", "server-group"),
     "karbor-network-protection-plugin": ("network", "router", "security-group", "floating-ip"),
@@ -28,7 +29,6 @@ KARBOR_PLUGINS: Mapping[str, tuple[str, ...]] = {
 """What does the work of each of Karbor's plugins here."""
 
 KARBOR_ONLY: Mapping[str, str] = {
-    "karbor-volume-glance-plugin": "volumes through Glance",
     "karbor-volume-freezer-plugin": "volumes through Freezer",
     "karbor-share-protection-plugin": "OS::Manila::Share",
     "karbor-database-protection-plugin": "OS::Trove::Instance",
