@@ -130,10 +130,11 @@ class Bank:
             raise BankError(
                 f"the key does not open the bank {store.url}", reason="it is a project's key of another bank"
             )
-        if key.descriptor != blake3(canonical(descriptor)).hexdigest():
+        if key.descriptor != blake3(store.get(DESCRIPTOR)).hexdigest():
             raise damaged(DESCRIPTOR, "it is not what was written")
-        keyring = Keyring(store, bank_id, None, key)
-        objects = Objects(ReadOnly(store), Sealer(keyring, bank_id))
+        looked_at = ReadOnly(store)
+        keyring = Keyring(looked_at, bank_id, None, key)
+        objects = Objects(looked_at, Sealer(keyring, bank_id))
         return cls(objects, keyring, bank_id.hex(), descriptor, only=key)
 
     @property
@@ -368,7 +369,7 @@ class Bank:
 
         :raises NotFound: the project has nothing in this bank.
         """
-        return self._keyring.export(project_id, canonical(self._descriptor))
+        return self._keyring.export(project_id, self._objects.store.get(DESCRIPTOR))
 
     def erase_project(self, project_id: str) -> Collected:
         """Remove a project's keys, so that nobody can ever read its checkpoints, then all its objects.

@@ -352,9 +352,12 @@ def _damage_lines(damages: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _repaired(found: Repair) -> dict[str, Any]:
+    shown = _shown(found.report)
     return {
         "applied": found.applied,
-        "verified": Items(_shown(found.report) | {"damages": _damages(found.report)}),
+        "verified": Items(
+            {name: getattr(value, "machine_readable", lambda v=value: v)() for name, value in shown.items()}
+        ),
         "hopeless": Items([{"checkpoint_id": i, "reason": why} for i, why in found.hopeless.items()]),
         "hurt": Items(
             [
