@@ -11,7 +11,7 @@ from bank_helpers import CHUNK, KEY, NOW, hasty, noise, objects, open_bank, prot
 from refloat.bank import Bank, Notes, packs
 from refloat.bank import verify as verifying
 from refloat.bank.filesystem import FileSystemStore
-from refloat.bank.wrappers import Hooked
+from refloat.bank.wrappers import Crash, CrashAfter, Hooked
 from refloat.errors import BankDamaged, Cancelled, NotFound
 
 __all__ = ["hasty"]
@@ -242,7 +242,7 @@ def test_repair_says_whom_it_hurts_and_keeps_the_rest(root: Path) -> None:
     lost, *_ = packs_of(bank, "c1", "a")
     flip(root / lost, 48 + 100)
     (manifest,) = (root / "checkpoints").glob("c3.*")
-    flip(manifest, 70)
+    flip(root / bank._objects.get_json(b"M", f"checkpoints/{manifest.name}")["body"], 70)
     before = {p: p.read_bytes() for p in objects(root)}
     looked = bank.repair(bank.verify_all())
     assert {p: p.read_bytes() for p in objects(root)} == before
@@ -293,6 +293,69 @@ def test_a_checkpoint_of_which_everything_is_lost_is_hopeless(root: Path) -> Non
     assert bank.repair(bank.verify_all(), apply=True, delete_damaged=True).deleted == ["c3"]
     with pytest.raises(NotFound):
         bank.checkpoint("c3")
+
+
+@pytest.mark.parametrize("how", ["lost", "damaged"])
+def test_a_manifest_comes_back(root: Path, how: str) -> None:
+    """A deletion looks different: it says so before it begins."""
+    bank = open_bank(root)
+    (manifest,) = (root / "checkpoints").glob("c1.*")
+    good = bank.checkpoint("c1")
+    protect(bank, "gone", {"a": noise(5)})
+    bank.delete("gone")
+    if how == "lost":
+        manifest.unlink()
+        assert bank.collect().freed == 0
+        assert "the manifest of the checkpoint c1 is lost" in bank.collect().postponed
+        assert {c.id for c in bank.checkpoints()} == {"c2", "c3"}
+    else:
+        flip(manifest, 70)
+        assert "damaged" in bank.collect().postponed
+    report = bank.verify_all("manifests")
+    assert [(each.checkpoint_id, each.object) for each in report.damages] == [
+        ("c1", f"checkpoints/{manifest.name}")
+    ]
+    looked = bank.repair(report)
+    assert (looked.manifests, looked.hopeless) == ([f"checkpoints/{manifest.name}"], {})
+    bank.repair(report, apply=True)
+    assert bank.checkpoint("c1") == good
+    assert bank.verify_all().damages == []
+    assert restore(bank, "c1")["a"] == COMMON
+    for checkpoint_id in ("c1", "c2", "c3"):
+        bank.delete(checkpoint_id)
+    assert {p.parent.name for p in objects(root)} == {"bank", "keys"}
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before the write", "after the write"])
+def test_a_deletion_that_was_interrupted_is_no_loss(root: Path, done: bool) -> None:
+    for writes in range(30):
+        bank = open_bank(root)
+        protect(bank, "c9", {"a": COMMON, "b": noise(CHUNK, "c9")})
+        try:
+            Bank.open(CrashAfter(FileSystemStore(root), writes, done=done), KEY).delete("c9")
+            finished = True
+        except Crash:
+            finished = False
+        assert bank.verify_all("existence").damages == []
+        if "c9" in {c.id for c in bank.checkpoints()}:
+            assert restore(bank, "c9")["b"] == noise(CHUNK, "c9")
+            bank.delete("c9")
+        assert not bank.collect().postponed
+        assert bank.info().garbage == 0
+        if finished:
+            break
+    assert finished
+    assert writes > 4
+
+
+def test_a_damaged_checkpoint_that_is_deleted_does_not_come_back(root: Path) -> None:
+    bank = open_bank(root)
+    (manifest,) = (root / "checkpoints").glob("c1.*")
+    flip(manifest, 70)
+    bank.delete("c1")
+    assert bank.verify_all().damages == []
+    assert not bank.collect().postponed
+    assert bank.info().garbage == 0
 
 
 def test_repair_writes_lost_copies_of_keys_again(root: Path) -> None:
