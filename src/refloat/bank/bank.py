@@ -36,7 +36,7 @@ from refloat.bank.packs import CHUNK_SIZE
 from refloat.bank.reader import DataReader
 from refloat.bank.readonly import ReadOnly
 from refloat.bank.repair import Repair, repair
-from refloat.bank.sealing import Sealer, damaged
+from refloat.bank.sealing import Sealer, damaged, tag_in
 from refloat.bank.store import AlreadyExists, ObjectMissing, Store, open_store
 from refloat.bank.verify import Depth, Report, Verification
 from refloat.bank.writer import Writer
@@ -130,10 +130,11 @@ class Bank:
             raise BankError(
                 f"the key does not open the bank {store.url}", reason="it is a project's key of another bank"
             )
-        if key.descriptor != blake3(canonical(descriptor)).hexdigest():
+        if key.descriptor != blake3(store.get(DESCRIPTOR)).hexdigest():
             raise damaged(DESCRIPTOR, "it is not what was written")
-        keyring = Keyring(store, bank_id, None, key)
-        objects = Objects(ReadOnly(store), Sealer(keyring, bank_id))
+        looked_at = ReadOnly(store)
+        keyring = Keyring(looked_at, bank_id, None, key)
+        objects = Objects(looked_at, Sealer(keyring, bank_id))
         return cls(objects, keyring, bank_id.hex(), descriptor, only=key)
 
     @property
@@ -265,7 +266,13 @@ class Bank:
             progress=progress,
             cancelled=cancelled,
         )
-        return check.checkpoints(sorted(n for n in names if tag is None or n.endswith(f".{tag}")))
+        chosen = sorted(n for n in names if tag is None or n.endswith(f".{tag}"))
+        return check.checkpoints(chosen, self._tags(tag) if checkpoint_ids is None else ())
+
+    def _tags(self, tag: str | None) -> set[str]:
+        if tag is not None:
+            return {tag}
+        return {tag_in(entry.name) for entry in self._objects.store.list("data/")}
 
     def repair(self, report: Report, *, apply: bool = False, delete_damaged: bool = False) -> Repair:
         """After a verification: say whom the damages hurt, and keep the rest.
@@ -294,10 +301,10 @@ class Bank:
 
     def collect(self) -> Collected:
         """Remove what no checkpoint needs."""
-        names = [e.name for prefix in ("data/", "writers/") for e in self._objects.store.list(prefix)]
-        tags = {n.split("/")[1] if n.startswith("data/") else n.split(".")[1] for n in names}
+        prefixes = ("data/", "writers/", "condemned/", "damaged/")
+        names = [entry.name for prefix in prefixes for entry in self._objects.store.list(prefix)]
         total = Collected()
-        for tag in sorted(tags):
+        for tag in sorted(set(map(tag_in, names))):
             total += collecting.collect(self._objects, tag)
         return total
 
@@ -368,7 +375,7 @@ class Bank:
 
         :raises NotFound: the project has nothing in this bank.
         """
-        return self._keyring.export(project_id, canonical(self._descriptor))
+        return self._keyring.export(project_id, self._objects.store.get(DESCRIPTOR))
 
     def erase_project(self, project_id: str) -> Collected:
         """Remove a project's keys, so that nobody can ever read its checkpoints, then all its objects.

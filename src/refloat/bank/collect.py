@@ -7,21 +7,21 @@ of the steps is what keeps them safe; ``docs/bank-format.md`` has the argument, 
 from __future__ import annotations
 
 import contextlib
-import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from refloat.bank.manifest import Manifest, find, get_checkpoint, get_manifest, manifests
+from refloat.bank.lost import lost
+from refloat.bank.manifest import Checkpoint, Manifest, find, get_checkpoint, get_manifest, manifests
+from refloat.bank.notices import WATCH, drop_notice, forget_lost_packs, notices, put_notice
 from refloat.bank.objects import ABANDONED, Objects, Session
-from refloat.bank.sealing import KIND_CONDEMNED, KIND_DAMAGED, tag_in
-from refloat.bank.store import AlreadyExists, ObjectMissing, Store
+from refloat.bank.sealing import KIND_CONDEMNED, tag_in
+from refloat.bank.store import AlreadyExists, ObjectMissing
 from refloat.errors import BankDamaged, Conflict, NotFound
 
 WRITER_LIVES = 7 * 86400.0
 """A writer whose marker is older than this many seconds is taken for dead."""
 
-WATCH = ".watch"
 _SIGN = b"This writing is being undone.\n"
 
 
@@ -63,14 +63,12 @@ def delete(objects: Objects, checkpoint_id: str) -> Collected:
     """
     name = find(objects, checkpoint_id)
     tag = name.rpartition(".")[2]
-    own: set[str] = set()
     try:
-        manifest = get_manifest(objects, name)
-        own = {manifest.body, *get_checkpoint(objects, manifest).indexes}
+        own = _own(objects, tag, checkpoint_id, name)
     except ObjectMissing:
         raise NotFound(f"the checkpoint {checkpoint_id} was deleted just now") from None
-    except BankDamaged:
-        pass  # a damaged checkpoint can be deleted too; the collection finds what it left
+    # The notice tells a deletion from the loss of a manifest.
+    notice = put_notice(objects, tag, own)
     # The marker first: a marker without its manifest allows to abandon, and others may by now share
     # what this checkpoint's writer stored.
     for marker in list(objects.store.list(f"writers/{checkpoint_id}.{tag}.")):
@@ -79,7 +77,23 @@ def delete(objects: Objects, checkpoint_id: str) -> Collected:
         ):
             objects.store.delete(marker.name)
     objects.store.delete(name)
-    return _remove(objects, own) + collect(objects, tag)
+    removed = _remove(objects, own)
+    drop_notice(objects, notice)
+    return removed + collect(objects, tag)
+
+
+def _own(objects: Objects, tag: str, checkpoint_id: str, name: str) -> set[str]:
+    """What belongs to a checkpoint alone: the bodies and indexes of its session.
+
+    Of one whose manifest is damaged: the body, if there is one that says so.
+    """
+    try:
+        session = Session(checkpoint_id, tag, get_manifest(objects, name).session)
+    except BankDamaged:
+        found = find_lost(objects, tag)
+        return {body for body, (manifest, _) in found.items() if manifest.info.id == checkpoint_id}
+    entries = objects.store.list(session.folder)
+    return {entry.name for entry in entries if not entry.name.endswith(".pack")}
 
 
 def collect(objects: Objects, tag: str) -> Collected:
@@ -92,7 +106,7 @@ def collect(objects: Objects, tag: str) -> Collected:
     try:
         total += _abandon_expired(objects, tag)
         pending: set[str] = set()
-        for notice in _notices(objects, tag):
+        for notice in notices(objects, tag):
             done, left = _execute(objects, tag, notice)
             total += done
             pending |= left
@@ -103,16 +117,29 @@ def collect(objects: Objects, tag: str) -> Collected:
     needed, committed = _needed(objects, tag)
     if needed is None:
         return total + _POSTPONED_DAMAGED
+    for body, (manifest, kept) in lost(objects, tag, stored, needed, committed | _ids(writers)).items():
+        needed.update((body, *kept.indexes, *kept.packs))
+        total += Collected(postponed=f"the manifest of the checkpoint {manifest.info.id} is lost; repair it")
     writing = tuple(session.folder for session in writers if session.id not in committed)
     candidates = {n for n in stored - needed - pending if not n.startswith(writing)}
     if candidates:
-        notice = f"condemned/{tag}.{secrets.token_hex(8)}"
-        objects.put_json(KIND_CONDEMNED, notice, sorted(candidates))
-        total += _execute(objects, tag, notice)[0]
+        total += _execute(objects, tag, put_notice(objects, tag, candidates))[0]
     elif writing and not total.postponed:
         total += _POSTPONED_WRITERS
-    _forget_lost_packs(objects, tag, stored)
+    forget_lost_packs(objects, tag, stored)
     return total
+
+
+def find_lost(objects: Objects, tag: str) -> dict[str, tuple[Manifest, Checkpoint]]:
+    """The checkpoints of a project whose manifests are lost or damaged, by the names of their bodies."""
+    stored = {e.name for e in objects.store.list(f"data/{tag}/")}
+    known = {session.id for session, _ in _writers(objects, tag)}
+    needed: set[str] = set()
+    for _, manifest in manifests(objects, tag):
+        if isinstance(manifest, Manifest):
+            needed.add(manifest.body)
+            known.add(manifest.session)
+    return lost(objects, tag, stored, needed, known)
 
 
 def erase(objects: Objects, tag: str) -> Collected:
@@ -120,42 +147,6 @@ def erase(objects: Objects, tag: str) -> Collected:
     prefixes = (f"data/{tag}/", f"condemned/{tag}.", f"damaged/{tag}.", "checkpoints/", "writers/")
     names = [e.name for prefix in prefixes for e in objects.store.list(prefix) if tag_in(e.name) == tag]
     return _remove(objects, names)
-
-
-def condemned(objects: Objects, tag: str) -> set[str]:
-    """What a collection may be about to remove: nobody may begin to rely on it.
-
-    :raises BankDamaged: a notice cannot be read.
-    """
-    names: set[str] = set()
-    for notice in _notices(objects, tag):
-        with contextlib.suppress(ObjectMissing):
-            names.update(objects.get_json(KIND_CONDEMNED, notice))
-    return names
-
-
-def quarantined(objects: Objects, tag: str) -> set[str]:
-    """The packs that were found damaged: nobody may begin to rely on them.
-
-    :raises BankDamaged: a list of them cannot be read.
-    """
-    names: set[str] = set()
-    for entry in list(objects.store.list(f"damaged/{tag}.")):
-        with contextlib.suppress(ObjectMissing):
-            names.update(objects.get_json(KIND_DAMAGED, entry.name))
-    return names
-
-
-def quarantine(objects: Objects, tag: str, packs: Iterable[str]) -> None:
-    """Let nobody begin to rely on these packs."""
-    new = sorted(set(packs) - quarantined(objects, tag))
-    if new:
-        objects.put_json(KIND_DAMAGED, f"damaged/{tag}.{secrets.token_hex(8)}", new)
-
-
-def unreliable(objects: Objects, tag: str) -> set[str]:
-    """Condemned or quarantined."""
-    return condemned(objects, tag) | quarantined(objects, tag)
 
 
 def being_abandoned(objects: Objects, tag: str) -> set[str]:
@@ -172,11 +163,6 @@ _POSTPONED_DAMAGED = Collected(
 )
 
 
-def _notices(objects: Objects, tag: str) -> list[str]:
-    names = [e.name for e in objects.store.list(f"condemned/{tag}.")]
-    return sorted(name for name in names if not name.endswith(WATCH))
-
-
 def _execute(objects: Objects, tag: str, notice: str) -> tuple[Collected, set[str]]:
     """A notice is up. When nobody is left who may rely on what it names, remove that, then the notice.
 
@@ -188,7 +174,7 @@ def _execute(objects: Objects, tag: str, notice: str) -> tuple[Collected, set[st
     except ObjectMissing:
         return Collected(), set()  # another collection has finished it
     except BankDamaged:
-        _drop(store, notice)  # nobody can execute it; what it named is found again
+        drop_notice(objects, notice)  # nobody can execute it; what it named is found again
         return Collected(), set()
     watched = _watched(objects, notice)
     writers = {session.id for session, _ in _writers(objects, tag)}
@@ -204,8 +190,12 @@ def _execute(objects: Objects, tag: str, notice: str) -> tuple[Collected, set[st
     if notice not in {e.name for e in store.list(notice)}:
         return Collected(), set()  # those who came since did not see it
     removed = _remove(objects, candidates - needed)
-    _drop(store, notice)
+    drop_notice(objects, notice)
     return removed, set()
+
+
+def _ids(sessions: Iterable[Session]) -> set[str]:
+    return {session.id for session in sessions}
 
 
 def _watched(objects: Objects, notice: str) -> set[str] | None:
@@ -214,12 +204,6 @@ def _watched(objects: Objects, notice: str) -> set[str] | None:
         return set(objects.get_json(KIND_CONDEMNED, notice + WATCH))
     except ObjectMissing:
         return None
-
-
-def _drop(store: Store, notice: str) -> None:
-    store.delete(notice)
-    if any(True for _ in store.list(notice + WATCH)):
-        store.delete(notice + WATCH)
 
 
 def _abandon_expired(objects: Objects, tag: str) -> Collected:
@@ -243,8 +227,7 @@ def _abandon_expired(objects: Objects, tag: str) -> Collected:
 
 def _store_time(objects: Objects, tag: str) -> float:
     """What time it is where objects get theirs: a notice of nothing is put up and looked at."""
-    name = f"condemned/{tag}.{secrets.token_hex(8)}"
-    objects.put_json(KIND_CONDEMNED, name, [])
+    name = put_notice(objects, tag, [])
     try:
         return objects.store.stat(name).modified
     finally:
@@ -272,6 +255,7 @@ def _abandon_session(objects: Objects, session: Session) -> Collected:
     removed = _remove(objects, [e.name for e in store.list(session.folder)])
     if _is_committed(objects, session):
         store.delete(session.manifest)  # it came too late: what it needs is gone
+    removed += _remove(objects, [e.name for e in store.list(session.folder)])  # and what came with it
     store.delete(session.marker)
     store.delete(sign)
     return removed
@@ -342,11 +326,3 @@ def _remove(objects: Objects, names: Iterable[str]) -> Collected:
         freed += size
         count += 1
     return Collected(freed, count)
-
-
-def _forget_lost_packs(objects: Objects, tag: str, stored: set[str]) -> None:
-    """Remove the lists of damaged packs of which none is left."""
-    for entry in list(objects.store.list(f"damaged/{tag}.")):
-        with contextlib.suppress(ObjectMissing, BankDamaged):
-            if not stored & set(objects.get_json(KIND_DAMAGED, entry.name)):
-                objects.store.delete(entry.name)

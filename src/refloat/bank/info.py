@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from refloat.bank.collect import quarantined, unfinished
+from refloat.bank.collect import unfinished
 from refloat.bank.keyring import Slot
 from refloat.bank.manifest import Manifest, get_checkpoint, manifests
+from refloat.bank.notices import quarantined
 from refloat.bank.objects import Objects
 from refloat.bank.store import ObjectMissing
 from refloat.bank.verify import references

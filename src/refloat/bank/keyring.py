@@ -188,7 +188,7 @@ class Keyring:
 
         :raises NotFound: the project has nothing in this bank.
         """
-        tag = self.project_tag(project_id)
+        tag = derive("project tag", self.root, self._bank_id, project_id.encode(), length=8).hex()
         found = self._of(tag, fresh=True)
         if not found:
             raise NotFound(f"the project {project_id} has nothing in this bank")

@@ -57,22 +57,29 @@ class Manifest:
 
 def put_manifest(objects: Objects, name: str, manifest: Manifest) -> None:
     """Write it: from here on the checkpoint exists."""
+    objects.put_json(KIND_MANIFEST, name, _to_json(manifest))
+
+
+def _to_json(manifest: Manifest) -> Json:
     info = manifest.info
-    objects.put_json(
-        KIND_MANIFEST,
-        name,
-        {
-            "id": info.id,
-            "project_id": info.project_id,
-            "created_at": info.created_at,
-            "provider": info.provider,
-            "plan": info.plan,
-            "extra": info.extra,
-            "session": manifest.session,
-            "body": manifest.body,
-            "content": manifest.content,
-        },
+    return {
+        "id": info.id,
+        "project_id": info.project_id,
+        "created_at": info.created_at,
+        "provider": info.provider,
+        "plan": info.plan,
+        "extra": info.extra,
+        "session": manifest.session,
+        "body": manifest.body,
+        "content": manifest.content,
+    }
+
+
+def _of_json(data: Json) -> Manifest:
+    info = CheckpointInfo(
+        data["id"], data["project_id"], data["created_at"], data["provider"], data["plan"], data["extra"]
     )
+    return Manifest(info, data["session"], data["body"], data["content"])
 
 
 def get_manifest(objects: Objects, name: str) -> Manifest:
@@ -81,20 +88,34 @@ def get_manifest(objects: Objects, name: str) -> Manifest:
     :raises ObjectMissing: it is gone.
     :raises BankDamaged: it is not what was written.
     """
-    data = objects.get_json(KIND_MANIFEST, name)
-    info = CheckpointInfo(
-        data["id"], data["project_id"], data["created_at"], data["provider"], data["plan"], data["extra"]
-    )
-    if info.id != id_in(name):
+    manifest = _of_json(objects.get_json(KIND_MANIFEST, name))
+    if manifest.info.id != id_in(name):
         raise damaged(name, "it is the manifest of another checkpoint")
-    return Manifest(info, data["session"], data["body"], data["content"])
+    return manifest
 
 
 def put_body(
-    objects: Objects, name: str, graph: Json, sections: Mapping[str, Json], lists: dict[str, list[str]]
+    objects: Objects,
+    manifest: Manifest,
+    graph: Json,
+    sections: Mapping[str, Json],
+    lists: dict[str, list[str]],
 ) -> None:
-    """Write graph, sections, and the names of the objects the checkpoint needs."""
-    objects.put_json(KIND_BODY, name, {"graph": graph, "sections": dict(sections), **lists})
+    """Write graph, sections, the names of the objects the checkpoint needs, and the manifest once more."""
+    body = {"graph": graph, "sections": dict(sections), **lists, "manifest": _to_json(manifest)}
+    objects.put_json(KIND_BODY, manifest.body, body)
+
+
+def of_body(objects: Objects, name: str) -> Manifest:
+    """The manifest that a body repeats.
+
+    :raises ObjectMissing: the body is gone.
+    :raises BankDamaged: it is not what was written.
+    """
+    manifest = _of_json(objects.get_json(KIND_BODY, name)["manifest"])
+    if manifest.body != name:
+        raise damaged(name, "it repeats the manifest of another checkpoint")
+    return manifest
 
 
 def get_checkpoint(objects: Objects, manifest: Manifest) -> Checkpoint:

@@ -1,9 +1,9 @@
 """Repair: after objects were lost or damaged, say whom it hurts, and keep the rest.
 
-Nothing that is lost comes back by this, but nothing more is lost: packs that lost something are listed, so
-that the next protection stores anew what they held; the second copy of a project's key is written again;
-checkpoints of which nothing can be restored can be removed, so that garbage is collected again. Checkpoints
-that are partly hurt stay: what of them is whole can be restored by itself.
+Nothing that is lost comes back by this but manifests, of which the bodies hold a second copy, and projects'
+keys, which are kept twice. But nothing more is lost: packs that lost something are listed, so that the next
+protection stores anew what they held; checkpoints of which nothing can be restored can be removed, so that
+garbage is collected again. Checkpoints that are partly hurt stay: what of them is whole can be restored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from refloat.bank import collect as collecting
 from refloat.bank.keyring import Keyring
-from refloat.bank.manifest import find, get_checkpoint, get_manifest
+from refloat.bank.manifest import MANIFESTS, Manifest, find, get_checkpoint, get_manifest, put_manifest
+from refloat.bank.notices import quarantine
 from refloat.bank.objects import Objects
 from refloat.bank.sealing import KIND_DAMAGED, tag_in
 from refloat.bank.store import ObjectMissing
@@ -27,6 +28,7 @@ class Repair:
 
     :param hopeless: checkpoints of which nothing can be restored, and why.
     :param hurt: of the others, the sections that cannot be restored, and why.
+    :param manifests: lost or damaged ones that are written anew, from what their bodies repeat.
     :param packs: packs that nobody shall rely on any more.
     :param keys: copies of projects' keys that are written anew.
     :param deleted: the hopeless checkpoints that were removed.
@@ -37,6 +39,7 @@ class Repair:
     report: Report
     hopeless: dict[str, str] = field(default_factory=dict)
     hurt: dict[str, dict[str, str]] = field(default_factory=dict)
+    manifests: list[str] = field(default_factory=list)
     packs: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
@@ -47,7 +50,7 @@ class Repair:
     @property
     def needed(self) -> bool:
         """Whether there is anything to be repaired."""
-        return bool(self.hopeless or self.hurt or self.packs or self.keys)
+        return bool(self.hopeless or self.hurt or self.manifests or self.packs or self.keys)
 
 
 def repair(
@@ -59,17 +62,22 @@ def repair(
     :param delete_damaged: also remove the checkpoints of which nothing can be restored.
     """
     found = Repair(report, applied=apply)
+    whole = _lost_manifests(objects, report)
+    found.manifests = sorted(whole)
     _sort_out(objects, report, found)
     found.packs = sorted(report.lost_packs)
     found.keys = keyring.mend(apply=apply)
     if not apply:
         return found
+    for name, manifest in whole.items():
+        objects.store.delete(name)
+        put_manifest(objects, name, manifest)
     by_tag: dict[str, list[str]] = defaultdict(list)
     for name in found.packs:
         by_tag[tag_in(name)].append(name)
     for tag, packs in by_tag.items():
         _forget_unreadable_lists(objects, tag)
-        collecting.quarantine(objects, tag, packs)
+        quarantine(objects, tag, packs)
     if delete_damaged:
         for checkpoint_id in found.hopeless:
             try:
@@ -88,6 +96,8 @@ def _sort_out(objects: Objects, report: Report, found: Repair) -> None:
         if damage.readable:
             continue
         text = f"{damage.object}: {damage.reason}"
+        if damage.object in found.manifests:
+            continue
         if damage.section:
             hurt[damage.checkpoint_id].setdefault(damage.section, text)
         else:
@@ -99,6 +109,18 @@ def _sort_out(objects: Objects, report: Report, found: Repair) -> None:
             found.hopeless[checkpoint_id] = next(iter(sections.values()))
         else:
             found.hurt[checkpoint_id] = sections
+
+
+def _lost_manifests(objects: Objects, report: Report) -> dict[str, Manifest]:
+    """The manifests that are lost or damaged and can be written anew, by name."""
+    names = {each.object for each in report.damages if each.object.startswith(MANIFESTS)}
+    found: dict[str, Manifest] = {}
+    for tag in {tag_in(name) for name in names}:
+        for manifest, _ in collecting.find_lost(objects, tag).values():
+            name = f"{MANIFESTS}{manifest.info.id}.{tag}"
+            if name in names:
+                found[name] = manifest
+    return found
 
 
 def _sections(objects: Objects, checkpoint_id: str) -> set[str]:

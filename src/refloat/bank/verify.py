@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,8 +19,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from blake3 import blake3
 
+from refloat.bank.collect import find_lost
 from refloat.bank.dataindex import DataIndex, load_index
-from refloat.bank.manifest import Checkpoint, Manifest, get_checkpoint, get_manifest, id_in
+from refloat.bank.manifest import MANIFESTS, Checkpoint, Manifest, get_checkpoint, get_manifest, id_in
 from refloat.bank.notes import NO_NOTES, Notes
 from refloat.bank.objects import INDEX_NAME, Json, Objects
 from refloat.bank.packing import WORKERS
@@ -157,8 +158,14 @@ class Verification:
         self._packs: dict[str, _PackUse] = {}
         self.report = Report(depth, sample, seed or secrets.randbelow(1 << 31) + 1)
 
-    def checkpoints(self, names: Iterable[str]) -> Report:
-        """Verify the checkpoints that have these manifests."""
+    def checkpoints(self, names: Sequence[str], tags: Iterable[str] = ()) -> Report:
+        """Verify checkpoints.
+
+        :param names: of their manifests.
+        :param tags: of projects in which to look for checkpoints that have lost theirs.
+        """
+        for tag in sorted(tags):
+            self._find_lost(tag, names)
         for name in names:
             self._check_cancelled()
             kept = self._read(name)
@@ -189,6 +196,16 @@ class Verification:
                 return None
             self._add(id_in(name), "", at, error.reason)
             return None
+
+    def _find_lost(self, tag: str, names: Sequence[str]) -> None:
+        try:
+            found = find_lost(self._objects, tag)
+        except BankDamaged:
+            return  # a notice is damaged: a collection removes it
+        for manifest, _ in found.values():
+            name = f"{MANIFESTS}{manifest.info.id}.{tag}"
+            if name not in names:
+                self._add(manifest.info.id, "", name, "it is missing, its checkpoint was not deleted")
 
     def _gone(self, name: str) -> bool:
         return name not in {entry.name for entry in self._objects.store.list(name)}

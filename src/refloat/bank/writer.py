@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from refloat.bank.collect import abandon, being_abandoned, condemned, unreliable
+from refloat.bank.collect import abandon, being_abandoned
 from refloat.bank.dataindex import RECORD, DataIndex, load_index
 from refloat.bank.manifest import (
     CheckpointInfo,
@@ -34,6 +34,7 @@ from refloat.bank.manifest import (
     put_body,
     put_manifest,
 )
+from refloat.bank.notices import condemned, unreliable
 from refloat.bank.objects import ABANDONED, Json, Objects, Session, canonical, check_checkpoint_id, indexes_in
 from refloat.bank.packing import WORKERS, Feed, Found, Packer, whole_chunks
 from refloat.bank.packs import CHUNK_SIZE, OpenPack, Pack, read_footer
@@ -156,9 +157,14 @@ class Writer:
         if not self._committed(content) and self._announced(content):
             lists, sizes = self._references([graph, dict(sections)])
             body = self._session.new_name("body")
-            put_body(self._objects, body, graph, sections, lists)
-            self._check_there(content, {body, *lists["indexes"]}, sizes)
             manifest = Manifest(info, self._session.id, body, content)
+            put_body(self._objects, manifest, graph, sections, lists)
+            try:
+                self._check_there(content, {body, *lists["indexes"]}, sizes)
+            except (BankError, Conflict):
+                with contextlib.suppress(BankError):
+                    self._objects.store.delete(body)  # it would look as if its manifest were lost
+                raise
             with contextlib.suppress(AlreadyExists):  # somebody was faster; who, is seen below
                 put_manifest(self._objects, self._session.manifest, manifest)
                 wrote = True
@@ -303,6 +309,7 @@ class Writer:
         if not needed <= {entry.name for entry in store.list(f"data/{self._session.tag}/")}:
             if wrote:
                 store.delete(self._session.manifest)
+                store.delete(manifest.body)
             raise self._given_up()
 
     def _needed_by(self, manifest: Manifest) -> set[str]:

@@ -352,9 +352,12 @@ def _damage_lines(damages: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _repaired(found: Repair) -> dict[str, Any]:
+    shown = _shown(found.report)
     return {
         "applied": found.applied,
-        "verified": Items(_shown(found.report) | {"damages": _damages(found.report)}),
+        "verified": Items(
+            {name: getattr(value, "machine_readable", lambda v=value: v)() for name, value in shown.items()}
+        ),
         "hopeless": Items([{"checkpoint_id": i, "reason": why} for i, why in found.hopeless.items()]),
         "hurt": Items(
             [
@@ -363,6 +366,7 @@ def _repaired(found: Repair) -> dict[str, Any]:
                 for section, why in sections.items()
             ]
         ),
+        "manifests": Items(found.manifests),
         "quarantined_packs": Items(found.packs),
         "keys": Items(found.keys),
         "deleted": Items(found.deleted),
@@ -372,7 +376,8 @@ def _repaired(found: Repair) -> dict[str, Any]:
 
 
 def _repair_lines(data: Mapping[str, Any]) -> Iterator[str]:
-    lists = {name: data[name].machine_readable() for name in ("hopeless", "hurt", "keys", "deleted")}
+    names = ("hopeless", "hurt", "manifests", "keys", "deleted")
+    lists = {name: data[name].machine_readable() for name in names}
     packs = data["quarantined_packs"].machine_readable()
     would = "" if data["applied"] else "would be "
     if not any([*lists.values(), packs]):
@@ -386,7 +391,7 @@ def _repair_lines(data: Mapping[str, Any]) -> Iterator[str]:
         yield "All other resources of these checkpoints can be: refloat restore CHECKPOINT --only TYPE=NAME"
     if packs:
         yield f"{len(packs)} packs {would}quarantined: the next protection stores their content anew"
-    for name in lists["keys"]:
+    for name in [*lists["manifests"], *lists["keys"]]:
         yield f"{name} {would}written anew"
     for each in lists["deleted"]:
         yield f"checkpoint {each} deleted"

@@ -1,0 +1,78 @@
+"""What nobody may begin to rely on: notices of what is about to be removed, and lists of damaged packs."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterable
+
+from refloat.bank.objects import Objects
+from refloat.bank.sealing import KIND_CONDEMNED, KIND_DAMAGED
+from refloat.bank.store import ObjectMissing
+from refloat.errors import BankDamaged
+
+WATCH = ".watch"
+
+
+def put_notice(objects: Objects, tag: str, names: Iterable[str]) -> str:
+    """Put up a notice that these objects are about to be removed; its name."""
+    notice = f"condemned/{tag}.{secrets.token_hex(8)}"
+    objects.put_json(KIND_CONDEMNED, notice, sorted(names))
+    return notice
+
+
+def drop_notice(objects: Objects, notice: str) -> None:
+    """Take a notice down."""
+    objects.store.delete(notice)
+    if any(True for _ in objects.store.list(notice + WATCH)):
+        objects.store.delete(notice + WATCH)
+
+
+def notices(objects: Objects, tag: str) -> list[str]:
+    """The names of a project's notices."""
+    names = [e.name for e in objects.store.list(f"condemned/{tag}.")]
+    return sorted(name for name in names if not name.endswith(WATCH))
+
+
+def condemned(objects: Objects, tag: str) -> set[str]:
+    """What a collection may be about to remove: nobody may begin to rely on it.
+
+    :raises BankDamaged: a notice cannot be read.
+    """
+    names: set[str] = set()
+    for notice in notices(objects, tag):
+        with contextlib.suppress(ObjectMissing):
+            names.update(objects.get_json(KIND_CONDEMNED, notice))
+    return names
+
+
+def quarantined(objects: Objects, tag: str) -> set[str]:
+    """The packs that were found damaged: nobody may begin to rely on them.
+
+    :raises BankDamaged: a list of them cannot be read.
+    """
+    names: set[str] = set()
+    for entry in list(objects.store.list(f"damaged/{tag}.")):
+        with contextlib.suppress(ObjectMissing):
+            names.update(objects.get_json(KIND_DAMAGED, entry.name))
+    return names
+
+
+def quarantine(objects: Objects, tag: str, packs: Iterable[str]) -> None:
+    """Let nobody begin to rely on these packs."""
+    new = sorted(set(packs) - quarantined(objects, tag))
+    if new:
+        objects.put_json(KIND_DAMAGED, f"damaged/{tag}.{secrets.token_hex(8)}", new)
+
+
+def unreliable(objects: Objects, tag: str) -> set[str]:
+    """Condemned or quarantined."""
+    return condemned(objects, tag) | quarantined(objects, tag)
+
+
+def forget_lost_packs(objects: Objects, tag: str, stored: set[str]) -> None:
+    """Remove the lists of damaged packs of which none is left."""
+    for entry in list(objects.store.list(f"damaged/{tag}.")):
+        with contextlib.suppress(ObjectMissing, BankDamaged):
+            if not stored & set(objects.get_json(KIND_DAMAGED, entry.name)):
+                objects.store.delete(entry.name)
