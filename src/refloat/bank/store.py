@@ -154,6 +154,13 @@ class SwiftLogin(Protocol):
 Logins: TypeAlias = Callable[[str | None], SwiftLogin]
 """Logs in to a cloud: the one of that name, or (None) the user's. The bank itself knows no OpenStack."""
 
+_registered: list[Logins] = []
+
+
+def register_logins(logins: Logins) -> None:
+    """From now on, this is how to log in when :func:`open_store` is not told another way."""
+    _registered[:] = [logins]
+
 
 def open_store(url: str, *, create: bool = False, logins: Logins | None = None) -> Store:
     """The store at ``url``: a plain path, ``file:``, ``s3:``, ``swift:``, ``gs:`` or ``azblob:``.
@@ -161,10 +168,10 @@ def open_store(url: str, *, create: bool = False, logins: Logins | None = None) 
     Stores behind a network are asked again when they do not answer.
 
     :param create: make the place (folder, container) if it is not there, where the store allows it.
-    :param logins: how to get into OpenStack, for ``swift:``.
+    :param logins: how to get into OpenStack, for ``swift:``; None: the way that was registered.
     :raises NotFound: there is no such place.
     :raises InvalidInput: the URL is wrong.
     """
     from refloat.bank.place import open_place
 
-    return open_place(url, create=create, logins=logins)
+    return open_place(url, create=create, logins=logins or next(iter(_registered), None))

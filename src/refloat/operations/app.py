@@ -21,6 +21,7 @@ from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.providers import Provider, check_parameters, find_provider
 from refloat.operations.restoreplan import RestorePlan, chosen_part, named_in
 from refloat.operations.settings import Settings
+from refloat.operations.stores import logging_in_to
 from refloat.records.database import Database
 from refloat.records.operations import JournalItem, Operation, Operations, SqlJournal
 from refloat.records.plans import Plan, Plans
@@ -109,6 +110,10 @@ class Refloat:
     @cached_property
     def bank(self) -> Bank:
         """The bank; made, with a new key, when there is none."""
+        with logging_in_to(self.cloud):
+            return self._open_bank()
+
+    def _open_bank(self) -> Bank:
         url, key_file = self.settings.bank_url, self.settings.key_file
         if key_file.exists():
             return Bank.open(url, load_key(key_file), create=True)

@@ -1,21 +1,40 @@
-"""Stores as users name them: where the bank, which knows no OpenStack, meets the clouds."""
+"""Where the bank, which knows no OpenStack, meets the clouds: who logs in for ``swift:`` URLs.
+
+Whoever opens stores by their URL imports this module first.
+"""
 
 from __future__ import annotations
 
-from refloat.bank.store import Store
-from refloat.bank.store import open_store as open_bank_store
-from refloat.cloud import Cloud
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from refloat.bank.store import SwiftLogin, register_logins
+
+if TYPE_CHECKING:
+    from refloat.cloud import Cloud
+
+_users: ContextVar[Cloud | None] = ContextVar("the user's cloud", default=None)
 
 
-def open_store(url: str, *, create: bool = False, cloud: Cloud | None = None) -> Store:
-    """The store at ``url``; see :func:`refloat.bank.store.open_store`.
-
-    :param cloud: where ``swift:`` URLs without a cloud of their own are; None: the user's.
-    """
-
-    def login(name: str | None) -> ObjectStoreLogin:
-        return ObjectStoreLogin(Cloud(name) if name or cloud is None else cloud)
-
+def login(name: str | None) -> SwiftLogin:
+    """Into the object store of the cloud of that name; None: the user's."""
+    from refloat.cloud import Cloud
     from refloat.cloud.objectstore import ObjectStoreLogin
 
-    return open_bank_store(url, create=create, logins=login)
+    cloud = None if name else _users.get()
+    return ObjectStoreLogin(cloud or Cloud(name))
+
+
+@contextmanager
+def logging_in_to(cloud: Cloud) -> Iterator[None]:
+    """Stores that are opened inside, and name no cloud, are in this one."""
+    token = _users.set(cloud)
+    try:
+        yield
+    finally:
+        _users.reset(token)
+
+
+register_logins(login)
