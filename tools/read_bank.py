@@ -137,17 +137,17 @@ class Bank:
     def extract(self, ref, target):
         plain = self.open("I", ref["object"])
         end = 4 + int.from_bytes(plain[:4])
-        head, chunks = json.loads(plain[4:end]), dict(enumerate(struct.iter_unpack(">32sIIII", plain[end:])))
+        head, chunks = json.loads(plain[4:end]), list(struct.iter_unpack(">I32sIIII", plain[end:]))
         size, count = head["size"], -(-head["size"] // self.chunk_size)
-        need(head["chunk_size"] == self.chunk_size and len(chunks) == count, f"{ref['object']} is no index")
+        good = head["chunk_size"] == self.chunk_size and all(chunk[0] < count for chunk in chunks)
+        need(good, f"{ref['object']} is no index of chunks of this size")
         key = kdf("chunk ids", getattr(self, "secret", b"") + self.id + head["project_id"].encode())
         key = bytes.fromhex(self.project["chunk_key"]) if self.project else key
-        ids = b"".join(chunks[number][0] for number in range(count))
+        known = {number: chunk_id for number, chunk_id, *_ in chunks}
+        ids = b"".join(known.get(number, bytes(32)) for number in range(count))
         digest = blake3(struct.pack(">Q", size) + ids, key=key).hexdigest()
         need((size, digest) == (ref["size"], ref["digest"]), f"{ref['object']} is the index of other data")
-        for number, (chunk_id, pack, place, offset, stored) in chunks.items():
-            if chunk_id == bytes(32):
-                continue
+        for number, chunk_id, pack, place, offset, stored in chunks:
             (name, _, end), is_zstd, length = head["packs"][pack], stored >> 31, stored & 0x7FFFFFFF
             secrets = self.project_secrets(name.split("/")[1])
             cipher, bound = self.cipher(name, b"REFLOAT1P" + bytes(7) + bytes.fromhex(end), secrets)

@@ -1,4 +1,4 @@
-"""Fixtures of the command's tests."""
+"""Fixtures of the tests of the command and of stores."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from cli_helpers import Command, new_user, serve_identity
+from object_servers import KEYS, S3, s3_server
+
+pytest.register_assert_rewrite("store_contract")
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +30,17 @@ def refloat(identity_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for name, value in command.environ.items():
         monkeypatch.setenv(name, value)
     return command
+
+
+@pytest.fixture(scope="session")
+def _s3_server() -> Iterator[S3]:
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(_s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """An S3 server, and its keys in the environment."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    return _s3_server

@@ -426,7 +426,7 @@ def _descriptor(store: Store) -> dict[str, Any] | None:
 
 
 def _create(store: Store, source: KeySource) -> None:
-    strangers = [e.name for e in store.list("") if not e.name.startswith("keys/")]
+    strangers = [e.name for e in store.list("") if not e.name.startswith(("keys/", "qualify/"))]
     if strangers and DESCRIPTOR not in strangers:
         raise InvalidInput(f"{store.url} is not empty and not a bank", reason=f"it contains {strangers[0]}")
     bank_id = secrets.token_bytes(16)

@@ -5,13 +5,14 @@ changes. Names are flat: ASCII parts of letters, digits, ``.``, ``_`` and ``-``,
 A store must be safe to use from many threads and many processes at once, and a reader must see an
 object as soon as the ``put`` of it has returned, also in a listing.
 
-Every store passes the contract suite in ``tests/unit/test_bank_store.py``.
+Every store passes the contract suite in ``tests/unit/store_contract.py``. How a store is named by a URL
+is in :mod:`refloat.bank.place`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -31,6 +32,27 @@ class ObjectMissing(BankError):
 
 class AlreadyExists(BankError):
     """There is an object of this name, and its content is different."""
+
+
+class Unavailable(BankError):
+    """The store did not answer, or asked to come back later: the same request may succeed soon.
+
+    :param retry_after: so many seconds the store asked to wait; 0: it did not say.
+
+    A write that ended so may have taken effect.
+    """
+
+    def __init__(self, message: str, *, retry_after: float = 0.0, **more: str) -> None:
+        super().__init__(message, **more)
+        self.retry_after = retry_after
+
+
+class Denied(BankError):
+    """The store refuses these credentials, or does not allow them what was asked."""
+
+
+class StoreFull(BankError):
+    """There is no room left, or a quota does not allow more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +130,48 @@ def parts_of(content: Parts) -> Sequence[bytes | memoryview]:
     return (content,) if isinstance(content, bytes) else content
 
 
-def open_store(url: str, *, create: bool = False) -> Store:
-    """The store at ``url``: ``file:///path`` or a plain path.
+class SwiftLogin(Protocol):
+    """A way into an object store of OpenStack. Safe to use from many threads."""
 
-    :param create: make the place if it is not there.
+    @property
+    def endpoint(self) -> str:
+        """The URL of the account."""
+        ...
+
+    @property
+    def verify(self) -> bool | str:
+        """Whether the server's certificate is checked, or the file of authorities to check it with."""
+        ...
+
+    def token(self, refused: str = "") -> str:
+        """A token that is valid for some minutes more.
+
+        :param refused: a token that the store has just refused: not to be given again.
+        """
+        ...
+
+
+Logins: TypeAlias = Callable[[str | None], SwiftLogin]
+"""Logs in to a cloud: the one of that name, or (None) the user's. The bank itself knows no OpenStack."""
+
+_registered: list[Logins] = []
+
+
+def register_logins(logins: Logins) -> None:
+    """From now on, this is how to log in when :func:`open_store` is not told another way."""
+    _registered[:] = [logins]
+
+
+def open_store(url: str, *, create: bool = False, logins: Logins | None = None) -> Store:
+    """The store at ``url``: a plain path, ``file:``, ``s3:``, ``swift:``, ``gs:`` or ``azblob:``.
+
+    Stores behind a network are asked again when they do not answer.
+
+    :param create: make the place (folder, container) if it is not there, where the store allows it.
+    :param logins: how to get into OpenStack, for ``swift:``; None: the way that was registered.
     :raises NotFound: there is no such place.
+    :raises InvalidInput: the URL is wrong.
     """
-    from refloat.bank.filesystem import FileSystemStore
+    from refloat.bank.place import open_place
 
-    scheme, found, rest = url.partition("://")
-    if not found:
-        return FileSystemStore(url, create=create)
-    if scheme == "file":
-        if not rest.startswith("/"):
-            raise InvalidInput(f"{url}: a file URL has three slashes, as in file:///var/lib/refloat")
-        return FileSystemStore(rest, create=create)
-    raise InvalidInput(f"{url}: no store for {scheme!r}", advice="Give file:///path")
+    return open_place(url, create=create, logins=logins or next(iter(_registered), None))

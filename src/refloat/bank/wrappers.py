@@ -8,10 +8,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
-from refloat.bank.store import Entry, Parts, Store, parts_of
+from refloat.bank.store import (
+    AlreadyExists,
+    Denied,
+    Entry,
+    ObjectMissing,
+    Parts,
+    Store,
+    StoreFull,
+    Unavailable,
+    parts_of,
+)
 from refloat.errors import BankError
+
+T = TypeVar("T")
 
 Which: TypeAlias = Callable[[str], bool]
 """Says of an object's name whether the fault strikes it."""
@@ -122,7 +134,7 @@ class Full(Wrapper):
         size = sum(map(len, parts_of(content)))
         with self._lock:
             if size > self.room:
-                raise BankError(
+                raise StoreFull(
                     f"the bank is full: {self.url}",
                     resource=name,
                     reason=f"{size} bytes are needed and {self.room} are free",
@@ -178,6 +190,246 @@ class RefuseDelete(Wrapper):
     def delete(self, name: str) -> None:
         """Refuse."""
         raise BankError("the store refuses to remove the object", resource=name, reason="it is locked")
+
+
+class ReadOnly(Wrapper):
+    """Nothing may be written or removed."""
+
+    def put(self, name: str, content: Parts) -> None:
+        """Refuse."""
+        raise Denied(
+            f"{self.url} does not allow to write the object", resource=name, reason="it is read-only"
+        )
+
+    def delete(self, name: str) -> None:
+        """Refuse."""
+        raise Denied(
+            f"{self.url} does not allow to remove the object", resource=name, reason="it is read-only"
+        )
+
+
+class Locked(Wrapper):
+    """Object lock in compliance mode: what is there is neither replaced nor removed, by anybody, for a while.
+
+    :param seconds: so long after it was written.
+    :param clock: what the store takes for the time.
+    """
+
+    def __init__(
+        self, inner: Store, seconds: float = float("inf"), clock: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__(inner)
+        self._seconds = seconds
+        self._clock = clock
+        self._since: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self.refused: list[tuple[str, str]] = []
+
+    def put(self, name: str, content: Parts) -> None:
+        """Write what is not there yet; the same again changes nothing."""
+        with self._lock:
+            try:
+                found = self.inner.get(name)
+            except ObjectMissing:
+                self.inner.put(name, content)
+                self._since[name] = self._clock()
+                return
+        if found != b"".join(parts_of(content)):
+            self.refused.append(("put", name))
+            raise AlreadyExists("there is another object of this name", resource=name)
+
+    def delete(self, name: str) -> None:
+        """Refuse until the time is over."""
+        since = self._since.get(name, self._clock())
+        if self._clock() - since < self._seconds:
+            self.refused.append(("delete", name))
+            raise Denied("the store refuses to remove the object", resource=name, reason="it is locked")
+        self.inner.delete(name)
+
+
+class RefuseSame(Wrapper):
+    """Whoever writes what is there already is refused, even with the same content.
+
+    A store behind this breaks the contract; :mod:`refloat.bank.qualify` has to find it out.
+    """
+
+    def put(self, name: str, content: Parts) -> None:
+        """Write what is not there yet."""
+        try:
+            self.inner.stat(name)
+        except ObjectMissing:
+            self.inner.put(name, content)
+        else:
+            raise AlreadyExists("there is an object of this name", resource=name)
+
+
+class Replacing(Wrapper):
+    """The last writer of a name wins, as in a store that knows no conditions."""
+
+    def put(self, name: str, content: Parts) -> None:
+        """Remove what is there, and write."""
+        self.inner.delete(name)
+        self.inner.put(name, content)
+
+
+class LateListing(Wrapper):
+    """A listing does not show an object, or shows one that was removed, until ``listings`` more were made.
+
+    A store behind this breaks the contract, as Swift may when its container servers are in trouble.
+    """
+
+    def __init__(self, inner: Store, listings: int, which: Which = every) -> None:
+        super().__init__(inner)
+        self._listings = listings
+        self._which = which
+        self._new: dict[str, int] = {}
+        self._gone: dict[Entry, int] = {}
+        self._lock = threading.Lock()
+
+    def put(self, name: str, content: Parts) -> None:
+        """Write it, and hide it."""
+        self.inner.put(name, content)
+        if self._which(name):
+            with self._lock:
+                self._new[name] = self._listings
+
+    def delete(self, name: str) -> None:
+        """Remove it, and go on showing it."""
+        if self._which(name):
+            try:
+                entry = self.inner.stat(name)
+            except ObjectMissing:
+                return
+            with self._lock:
+                self._gone[entry] = self._listings
+        self.inner.delete(name)
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """What was there a while ago."""
+        with self._lock:
+            hidden = {name for name, left in self._new.items() if left > 0}
+            shown = [
+                entry for entry, left in self._gone.items() if left > 0 and entry.name.startswith(prefix)
+            ]
+            self._new = {name: left - 1 for name, left in self._new.items() if left > 0}
+            self._gone = {entry: left - 1 for entry, left in self._gone.items() if left > 0}
+        found = [entry for entry in self.inner.list(prefix) if entry.name not in hidden]
+        return iter([*found, *shown])
+
+
+class Flaky(Wrapper):
+    """The connection is lost: of each ``every`` requests, the last one fails.
+
+    :param done: it fails when it has taken effect, and only the answer is lost; a listing breaks off.
+    """
+
+    def __init__(self, inner: Store, every: int = 3, *, done: bool = False) -> None:
+        super().__init__(inner)
+        self._every = every
+        self._done = done
+        self._count = 0
+        self._lock = threading.Lock()
+        self.failures = 0
+
+    def put(self, name: str, content: Parts) -> None:
+        """Perhaps lose the connection."""
+        self._perhaps(lambda: self.inner.put(name, content), name)
+
+    def get(self, name: str) -> bytes:
+        """Perhaps lose the connection."""
+        return self._perhaps(lambda: self.inner.get(name), name)
+
+    def get_range(self, name: str, offset: int, length: int) -> bytes:
+        """Perhaps lose the connection."""
+        return self._perhaps(lambda: self.inner.get_range(name, offset, length), name)
+
+    def stat(self, name: str) -> Entry:
+        """Perhaps lose the connection."""
+        return self._perhaps(lambda: self.inner.stat(name), name)
+
+    def delete(self, name: str) -> None:
+        """Perhaps lose the connection."""
+        self._perhaps(lambda: self.inner.delete(name), name)
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Perhaps lose the connection in the middle."""
+        strikes = self._strikes()
+        found = list(self.inner.list(prefix))
+        yield from found[: len(found) // 2] if strikes else found
+        if strikes:
+            raise self._lost(prefix)
+
+    def _perhaps(self, do: Callable[[], T], name: str) -> T:
+        strikes = self._strikes()
+        if strikes and not self._done:
+            raise self._lost(name)
+        result = do()
+        if strikes:
+            raise self._lost(name)
+        return result
+
+    def _strikes(self) -> bool:
+        with self._lock:
+            self._count += 1
+            strikes = self._count % self._every == 0
+            self.failures += strikes
+        return strikes
+
+    def _lost(self, name: str) -> Unavailable:
+        return Unavailable(
+            f"{self.url} does not answer as it should", resource=name, reason="the connection was lost"
+        )
+
+
+class Link(Wrapper):
+    """A long thin line: ``latency`` seconds for each request, ``rate`` bytes in a second for all together."""
+
+    def __init__(self, inner: Store, latency: float = 0.0, rate: float = float("inf")) -> None:
+        super().__init__(inner)
+        self._latency = latency
+        self._rate = rate
+        self._free_at = 0.0
+        self._lock = threading.Lock()
+
+    def put(self, name: str, content: Parts) -> None:
+        """Take the time it takes, then write."""
+        self._carry(sum(map(len, parts_of(content))))
+        self.inner.put(name, content)
+
+    def get(self, name: str) -> bytes:
+        """Read, and take the time it takes."""
+        content = self.inner.get(name)
+        self._carry(len(content))
+        return content
+
+    def get_range(self, name: str, offset: int, length: int) -> bytes:
+        """Read, and take the time it takes."""
+        content = self.inner.get_range(name, offset, length)
+        self._carry(len(content))
+        return content
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Wait, then list."""
+        self._carry(0)
+        return self.inner.list(prefix)
+
+    def stat(self, name: str) -> Entry:
+        """Wait, then ask."""
+        self._carry(0)
+        return self.inner.stat(name)
+
+    def delete(self, name: str) -> None:
+        """Wait, then remove."""
+        self._carry(0)
+        self.inner.delete(name)
+
+    def _carry(self, size: int) -> None:
+        """Requests share the line one after the other; their latencies overlap."""
+        with self._lock:
+            now = time.monotonic()
+            self._free_at = max(self._free_at, now) + size / self._rate
+            wait = self._free_at - now + self._latency
+        time.sleep(wait)
 
 
 class Slow(Wrapper):

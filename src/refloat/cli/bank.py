@@ -39,13 +39,14 @@ class BankCommand(Base):
     @contextlib.contextmanager
     def bank(self, parsed_args: argparse.Namespace) -> Iterator[Bank]:
         """The bank; it is never made by looking at it."""
+        from refloat.cloud import Cloud
         from refloat.operations.banks import open_bank
         from refloat.operations.settings import Settings
+        from refloat.operations.stores import logging_in_to
 
         settings = Settings.load()
-        with open_bank(
-            parsed_args.bank or settings.bank_url, parsed_args.key or settings.key_file, create=False
-        ) as bank:
+        url, key = parsed_args.bank or settings.bank_url, parsed_args.key or settings.key_file
+        with logging_in_to(Cloud(self.app.options.os_cloud)), open_bank(url, key, create=False) as bank:
             yield bank
 
     def notes(self, bank: Bank) -> Notes:

@@ -117,7 +117,7 @@ class Refloat:
     @cached_property
     def banks(self) -> Banks:
         """The open banks."""
-        return Banks(self.settings.bank, self._notify)
+        return Banks(self.settings.bank, self._notify, self.cloud)
 
     @property
     def bank(self) -> Bank:

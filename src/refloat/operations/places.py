@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refloat.bank import Bank
+from refloat.cloud import Cloud
 from refloat.errors import BankError, InvalidInput, NotFound
 from refloat.operations.banks import open_bank
+from refloat.operations.stores import logging_in_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,16 @@ class Banks:
 
     :param shared: the bank of all that have none of their own.
     :param notify: told, in a sentence, when a new key was made.
+    :param cloud: where the object store of URLs is that name no cloud.
 
     Safe to use from many threads.
     """
 
-    def __init__(self, shared: BankPlace, notify: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, shared: BankPlace, notify: Callable[[str], None] | None = None, cloud: Cloud | None = None
+    ) -> None:
         self._shared = shared
+        self._cloud = cloud
         self._notify = notify or (lambda _sentence: None)
         self._lock = threading.RLock()
         self._open: dict[BankPlace, Bank] = {}
@@ -52,7 +58,8 @@ class Banks:
     def _opened(self, place: BankPlace, *, create: bool) -> Bank:
         # The passphrase in the environment is that of the bank that all share.
         environ = os.environ if place == self._shared else {}
-        return open_bank(place.url, place.key_file, create=create, notify=self._notify, environ=environ)
+        with logging_in_to(self._cloud):
+            return open_bank(place.url, place.key_file, create=create, notify=self._notify, environ=environ)
 
     def existing(self, places: Iterable[BankPlace]) -> list[tuple[BankPlace, Bank | None, str]]:
         """The banks that there are at some places, each once; None and why for one that cannot be read.

@@ -17,7 +17,7 @@ class Settings:
     """Places, from environment variables or the user's XDG folders.
 
     :param database_url: ``REFLOAT_DATABASE_URL``: SQLite (``sqlite:////path``) or PostgreSQL.
-    :param bank_url: ``REFLOAT_BANK``: a folder or ``file://`` URL.
+    :param bank_url: ``REFLOAT_BANK``: a folder, or a URL as in ``docs/stores.md``.
     :param key_file: ``REFLOAT_BANK_KEY``: the file with the bank's key. Without it the bank cannot be read.
     :param providers: ``REFLOAT_PROVIDERS``: the folder of the files that define providers; None: no files.
     """

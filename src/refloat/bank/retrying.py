@@ -1,0 +1,115 @@
+"""A store that is asked again when it does not answer.
+
+Safe at this seam, because objects are written once: a ``put`` that is repeated after its answer was lost
+finds its own object and is content.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from refloat.bank.store import Entry, Parts, Store, Unavailable
+from refloat.bank.wrappers import Wrapper
+
+T = TypeVar("T")
+
+ATTEMPTS = 6
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+PATIENCE = 900.0
+"""Nothing is tried again so many seconds after its first attempt began."""
+
+
+class Retrying(Wrapper):
+    """Asks again on :class:`Unavailable`: exponential pauses with full jitter, or as long as the store says.
+
+    :param pause: waits that many seconds.
+    """
+
+    def __init__(
+        self, inner: Store, *, attempts: int = ATTEMPTS, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        super().__init__(inner)
+        self._attempts = attempts
+        self._pause = pause
+
+    def prepare(self, *, create: bool) -> None:
+        """Make the inner store's place ready, if it has such a step."""
+        prepare = getattr(self.inner, "prepare", None)
+        if prepare is not None:
+            self._repeat(lambda: prepare(create=create))
+
+    def put(self, name: str, content: Parts) -> None:
+        """Write, if need be several times."""
+        self._repeat(lambda: self.inner.put(name, content))
+
+    def get(self, name: str) -> bytes:
+        """Read, if need be several times."""
+        return self._repeat(lambda: self.inner.get(name))
+
+    def get_range(self, name: str, offset: int, length: int) -> bytes:
+        """Read, if need be several times."""
+        return self._repeat(lambda: self.inner.get_range(name, offset, length))
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """List, if need be several times.
+
+        A listing that breaks off begins again, and those that were told already are left out.
+        """
+        told: set[str] = set()
+        failures = Failures(self._attempts, self._pause)
+        while True:
+            try:
+                for entry in self.inner.list(prefix):
+                    if entry.name not in told:
+                        told.add(entry.name)
+                        yield entry
+            except Unavailable as error:
+                failures.add(error)
+            else:
+                return
+
+    def stat(self, name: str) -> Entry:
+        """Ask, if need be several times."""
+        return self._repeat(lambda: self.inner.stat(name))
+
+    def delete(self, name: str) -> None:
+        """Remove, if need be several times."""
+        self._repeat(lambda: self.inner.delete(name))
+
+    def _repeat(self, do: Callable[[], T]) -> T:
+        failures = Failures(self._attempts, self._pause)
+        while True:
+            try:
+                return do()
+            except Unavailable as error:
+                failures.add(error)
+
+
+class Failures:
+    """The failures of one request so far."""
+
+    def __init__(self, attempts: int, pause: Callable[[float], None]) -> None:
+        self._attempts = attempts
+        self._pause = pause
+        self._count = 0
+        self._deadline = time.monotonic() + PATIENCE
+
+    def add(self, error: Unavailable) -> None:
+        """One more: wait a while. :raises Unavailable: it was the last one."""
+        self._count += 1
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._count - 1))
+        pause = max(error.retry_after, random.uniform(0, longest))  # noqa: S311 - no secret
+        if self._count >= self._attempts or time.monotonic() + pause > self._deadline:
+            tries = f"{self._count} attempts" if self._count > 1 else "one attempt"
+            raise Unavailable(
+                error.message,
+                resource=error.resource,
+                reason=f"{error.reason} (after {tries})",
+                request_id=error.request_id,
+                advice=error.advice or "Try again when the store is back: what was stored stays stored",
+            ) from error
+        self._pause(pause)

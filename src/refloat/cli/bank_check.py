@@ -1,0 +1,94 @@
+"""``refloat bank check-store``: is a store fit for a bank?"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from refloat.cli.base import Lister
+from refloat.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from refloat.bank.qualify import Report
+
+_MEBI = 1 << 20
+
+
+class CheckStore(Lister):
+    """Try out whether a store can be trusted with a bank, and measure it.
+
+    Writes some objects under random names, reads, lists and races for them, and removes them. The exit
+    status is 1 when the store is no place for a bank. A bank that is already there is not touched.
+    """
+
+    examples = """
+        refloat bank check-store /mnt/backup
+        refloat bank check-store swift://backups/refloat
+        refloat bank check-store 's3://backups/refloat?endpoint=https://s3.example.org' -f json
+    """
+    columns = ("property", "verdict", "text")
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The store."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "url",
+            metavar="URL",
+            nargs="?",
+            help="the store (default: the bank's, REFLOAT_BANK); see docs/stores.md",
+        )
+        parser.add_argument(
+            "--create", action="store_true", help="make the folder or container if it is not there"
+        )
+        parser.add_argument(
+            "--size",
+            type=int,
+            default=16,
+            metavar="MIB",
+            help="measure with four objects of so many MiB (default: %(default)s)",
+        )
+        return parser
+
+    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        """The properties."""
+        from refloat.bank.qualify import qualify
+        from refloat.bank.store import open_store
+        from refloat.cloud import Cloud
+        from refloat.operations.settings import Settings
+        from refloat.operations.stores import logging_in_to
+
+        if not 1 <= parsed_args.size <= 1024:
+            raise InvalidInput("--size is from 1 to 1024")
+        with logging_in_to(Cloud(self.app.options.os_cloud)):
+            store = open_store(parsed_args.url or Settings.load().bank_url, create=parsed_args.create)
+        try:
+            report = qualify(store, size=parsed_args.size * _MEBI, told=self._tell)
+        finally:
+            store.close()
+        self.exit_status = 0 if report.fit else 1
+        for sentence in _summary(report):
+            self.say(sentence)
+        return [
+            {"property": item.property, "verdict": item.verdict, "text": item.text}
+            for item in report.findings
+        ]
+
+    def _tell(self, name: str) -> None:
+        if self.app.stderr.isatty():
+            self.say(f"{name} ...")
+
+
+def _summary(report: Report) -> Iterator[str]:
+    if report.left:
+        yield (
+            f"{len(report.left)} objects could not be removed, {report.left[0]} for one: "
+            "they are below qualify/ in the store, disturb nothing, and can be deleted when it allows it"
+        )
+    warnings = sum(item.verdict == "warning" for item in report.findings)
+    if not report.fit:
+        yield f"{report.url} is no place for a bank."
+    elif warnings:
+        yield f"{report.url} can hold a bank; read the {'warning' if warnings == 1 else 'warnings'}."
+    else:
+        yield f"{report.url} can hold a bank."
