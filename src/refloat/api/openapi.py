@@ -9,6 +9,8 @@ from typing import Any
 from refloat import __version__
 from refloat.api import schemas
 from refloat.api.routes import ROUTES, Route
+from refloat.api.validation import UUIDS
+from refloat.resources.registry import protectables
 
 FAULTS = {
     "400": "what was sent is wrong",
@@ -45,9 +47,19 @@ def document() -> dict[str, Any]:
     }
 
 
+def _of_path(name: str) -> schemas.Schema:
+    if name in UUIDS:
+        return schemas.UUID
+    if name == "type_name":
+        return {"type": "string", "enum": list(protectables())}
+    if name == "service_id":
+        return {"type": "string", "pattern": "^[0-9]{1,9}$"}
+    return {"type": "string", "minLength": 1}
+
+
 def _operation(route: Route) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {"name": name, "in": "path", "required": True, "schema": _of_path(name)}
         for name in re.findall(r"{(\w+)}", route.path)
     ]
     parameters += [

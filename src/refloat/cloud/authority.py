@@ -24,6 +24,9 @@ from refloat.errors import AuthFailed, CloudError, InvalidInput, NotFound
 
 Granted = Mapping[str, Any]
 
+PATIENCE = 30.0
+"""Seconds after which a request is not kept waiting any longer for a service that says nothing."""
+
 TRUSTEE = "trustee"
 """The configuration's group with the credentials of the service's own user."""
 
@@ -65,11 +68,24 @@ class Authority(Protocol):
 
 
 class SessionCloud(Cloud):
-    """A cloud whose session and place are given, rather than found in ``clouds.yaml``."""
+    """A cloud whose session and place are given, rather than found in ``clouds.yaml``.
 
-    def __init__(self, auth: Any, project_id: str, *, region: str | None = None, auth_url: str = "") -> None:
+    :param timeout: so many seconds may pass without a sign of a service that was asked; None: any.
+    """
+
+    def __init__(
+        self,
+        auth: Any,
+        project_id: str,
+        *,
+        region: str | None = None,
+        auth_url: str = "",
+        timeout: float | None = None,
+    ) -> None:
         super().__init__()
-        self._session = session.Session(auth=auth, app_name="refloat", app_version=__version__)
+        self._session = session.Session(
+            auth=auth, app_name="refloat", app_version=__version__, timeout=timeout
+        )
         self._region = region
         self._auth_url = auth_url
         self.__dict__["project_id"] = project_id
@@ -136,7 +152,13 @@ class Trusts:
         """With the caller's own token."""
         if caller.plugin is None:
             raise AuthFailed("the request carries no token to act with")
-        return SessionCloud(caller.plugin, caller.project_id, region=self._region, auth_url=self._auth_url)
+        return SessionCloud(
+            caller.plugin,
+            caller.project_id,
+            region=self._region,
+            auth_url=self._auth_url,
+            timeout=PATIENCE,
+        )
 
     def grant(self, caller: Caller) -> dict[str, Any]:
         """Make a trust."""
@@ -207,7 +229,7 @@ class Trusts:
         }
 
     def _session(self, auth: Any) -> session.Session:
-        return session.Session(auth=auth, app_name="refloat", app_version=__version__)
+        return session.Session(auth=auth, app_name="refloat", app_version=__version__, timeout=PATIENCE)
 
 
 def register_options(conf: Any) -> None:

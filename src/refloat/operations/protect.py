@@ -37,7 +37,7 @@ class ProtectProgram(OperationProgram):
             plan=self.payload["plan"],
             provider=self.provider.reference,
             extra={
-                "cloud": self.payload.get("cloud", {}),
+                "cloud": self.payload.get("cloud") or {"auth_url": self.services.cloud.auth_url},
                 "operation_id": self.operation_id,
                 "plugins": {kind: self.plugins[kind].name for kind in sorted({node.type for node in graph})},
                 **({"extra_info": self.payload["extra_info"]} if "extra_info" in self.payload else {}),

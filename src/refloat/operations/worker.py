@@ -132,6 +132,9 @@ class Worker:
                 continue  # another worker was quicker
             except RefloatError as exc:
                 _LOG.warning("operation %s: %s", operation.id, exc)
+            except Exception:
+                # The others must not wait for it.
+                _LOG.exception("operation %s", operation.id)
 
     def _attend(self, operation: Operation) -> None:
         if operation.state not in ("running", "parked"):
@@ -217,8 +220,10 @@ class Worker:
                     raise BankError("the bank cannot be read", reason=reason)
                 infos = bank.checkpoints()
                 for info in infos:
-                    if info.id not in known and not info.damaged:
-                        self._ledger.found(self._id_of(info.provider), info, bank.checkpoint(info.id).graph)
+                    provider_id = self._id_of(info.provider)
+                    # What lies in another bank than its provider's, only the command can work on.
+                    if info.id not in known and not info.damaged and places.get(provider_id) == place:
+                        self._ledger.found(provider_id, info, bank.checkpoint(info.id).graph)
             except NotFound:
                 continue  # deleted just now
             except BankError as exc:
