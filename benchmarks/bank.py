@@ -165,14 +165,17 @@ def main() -> None:
         images = make_images(folder, given.size)
         runs: dict[tuple[str, str], list[Run]] = {}
         stored: dict[tuple[str, str], int] = {}
-        for number in range(given.rounds):
-            tell(f"round {number + 1} of {given.rounds}")
-            order = random.Random(number).sample(tools, len(tools))
-            one_round(folder, order, images, runs, stored)
+        try:
+            for number in range(given.rounds):
+                tell(f"round {number + 1} of {given.rounds}")
+                order = random.Random(number).sample(tools, len(tools))
+                one_round(folder, order, images, runs, stored)
+        except KeyboardInterrupt:
+            tell("interrupted: this is what was measured until now")
     if given.json:
         print(as_json(runs, stored))
     else:
-        print_tables(given.size, given.rounds, runs, stored)
+        print_tables(given.size, runs, stored)
     if missing:
         tell(f"not installed: {', '.join(missing)}")
 
@@ -279,33 +282,34 @@ def as_json(runs: Mapping[tuple[str, str], list[Run]], stored: Mapping[tuple[str
 
 
 def print_tables(
-    size: float, rounds: int, runs: Mapping[tuple[str, str], list[Run]], stored: Mapping[tuple[str, str], int]
+    size: float, runs: Mapping[tuple[str, str], list[Run]], stored: Mapping[tuple[str, str], int]
 ) -> None:
     """The tables of ``docs/performance.md``."""
-    print(f"\n{size:g} GiB, {rounds} rounds\n")
-    print(
-        "| step | tool | min s | median s | CPU s | peak MiB | stored MB | median / refloat | min / refloat |"
-    )
-    print("|--|--|--:|--:|--:|--:|--:|--:|--:|")
+    print(f"\n{size:g} GiB; the three last columns: so many times Refloat's\n")
+    print("| step | tool | runs | min s | median s | CPU s | peak MiB | stored MB | median | min | CPU |")
+    print("|--|--|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     for step in STEPS:
         ours = runs.get((step, "refloat"))
         for (s, tool), each in runs.items():
             if s != step:
                 continue
             walls = [run.wall for run in each]
-            mine = [run.wall for run in ours or []]
-            ratios = ["", ""]
-            if mine and tool != "refloat":
+            cpu = statistics.median(run.cpu for run in each)
+            ratios = ["", "", ""]
+            if ours and tool != "refloat":
+                mine = [run.wall for run in ours]
                 ratios = [
                     f"{statistics.median(walls) / statistics.median(mine):.1f}",
                     f"{min(walls) / min(mine):.1f}",
+                    f"{cpu / statistics.median(run.cpu for run in ours):.1f}",
                 ]
             cells = [
                 step,
                 tool,
+                str(len(walls)),
                 f"{min(walls):.2f}",
                 f"{statistics.median(walls):.2f}",
-                f"{statistics.median(run.cpu for run in each):.2f}",
+                f"{cpu:.2f}",
                 f"{max(run.rss for run in each) / MIB:.0f}",
                 f"{stored[step, tool] / 1e6:.0f}" if (step, tool) in stored else "",
                 *ratios,
