@@ -11,8 +11,9 @@ from bank_helpers import CHUNK, KEY, NOW, hasty, noise, objects, open_bank, prot
 from refloat.bank import Bank, Notes, packs
 from refloat.bank import verify as verifying
 from refloat.bank.filesystem import FileSystemStore
+from refloat.bank.readonly import ReadOnly
 from refloat.bank.wrappers import Crash, CrashAfter, Hooked
-from refloat.errors import BankDamaged, Cancelled, NotFound
+from refloat.errors import BankDamaged, BankError, Cancelled, NotFound
 
 __all__ = ["hasty"]
 pytestmark = pytest.mark.usefixtures("hasty")
@@ -232,6 +233,23 @@ def test_notes_that_do_not_fit_are_not_used(root: Path, tmp_path: Path) -> None:
     path.write_text(kept)
     protect(bank, "c9", {"a": COMMON[:CHUNK]})  # a new checkpoint: other chunks of a pack are wanted
     assert bank.verify_all(notes=notes, resume=True).damages == []
+
+
+def test_a_store_that_is_only_read(root: Path) -> None:
+    bank = Bank.open(ReadOnly(FileSystemStore(root)), KEY)
+    assert restore(bank, "c1")["a"] == COMMON
+    assert bank.verify_all().damages == []
+    assert bank.info().checkpoints == 3
+    assert not bank.repair(bank.verify_all()).needed
+    for refused in (
+        lambda: protect(bank, "c9", {}),
+        lambda: bank.delete("c1"),
+        lambda: bank.rotate_project_key("p1"),
+        lambda: bank.erase_project("p1"),
+    ):
+        with pytest.raises(BankError, match="for reading only"):
+            refused()
+    assert restore(open_bank(root), "c1")["a"] == COMMON
 
 
 # Repair

@@ -9,11 +9,20 @@ garbage is collected again. Checkpoints that are partly hurt stay: what of them 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from refloat.bank import collect as collecting
 from refloat.bank.keyring import Keyring
-from refloat.bank.manifest import MANIFESTS, Manifest, find, get_checkpoint, get_manifest, put_manifest
+from refloat.bank.manifest import (
+    MANIFESTS,
+    Checkpoint,
+    Manifest,
+    find,
+    get_checkpoint,
+    get_manifest,
+    put_manifest,
+)
 from refloat.bank.notices import quarantine
 from refloat.bank.objects import Objects
 from refloat.bank.sealing import KIND_DAMAGED, tag_in
@@ -64,12 +73,12 @@ def repair(
     found = Repair(report, applied=apply)
     whole = _lost_manifests(objects, report)
     found.manifests = sorted(whole)
-    _sort_out(objects, report, found)
+    _sort_out(objects, report, found, {kept.info.id: set(kept.sections) for _, kept in whole.values()})
     found.packs = sorted(report.lost_packs)
     found.keys = keyring.mend(apply=apply)
     if not apply:
         return found
-    for name, manifest in whole.items():
+    for name, (manifest, _) in whole.items():
         objects.store.delete(name)
         put_manifest(objects, name, manifest)
     by_tag: dict[str, list[str]] = defaultdict(list)
@@ -90,7 +99,7 @@ def repair(
     return found
 
 
-def _sort_out(objects: Objects, report: Report, found: Repair) -> None:
+def _sort_out(objects: Objects, report: Report, found: Repair, known: Mapping[str, set[str]]) -> None:
     hurt: dict[str, dict[str, str]] = defaultdict(dict)
     for damage in report.damages:
         if damage.readable:
@@ -105,28 +114,28 @@ def _sort_out(objects: Objects, report: Report, found: Repair) -> None:
     for checkpoint_id, sections in hurt.items():
         if checkpoint_id in found.hopeless:
             continue
-        if _sections(objects, checkpoint_id) <= sections.keys():
+        if (known.get(checkpoint_id) or _sections(objects, checkpoint_id)) <= sections.keys():
             found.hopeless[checkpoint_id] = next(iter(sections.values()))
         else:
             found.hurt[checkpoint_id] = sections
 
 
-def _lost_manifests(objects: Objects, report: Report) -> dict[str, Manifest]:
+def _lost_manifests(objects: Objects, report: Report) -> dict[str, tuple[Manifest, Checkpoint]]:
     """The manifests that are lost or damaged and can be written anew, by name."""
     names = {each.object for each in report.damages if each.object.startswith(MANIFESTS)}
-    found: dict[str, Manifest] = {}
+    found: dict[str, tuple[Manifest, Checkpoint]] = {}
     for tag in {tag_in(name) for name in names}:
-        for manifest, _ in collecting.find_lost(objects, tag).values():
+        for manifest, kept in collecting.find_lost(objects, tag).values():
             name = f"{MANIFESTS}{manifest.info.id}.{tag}"
             if name in names:
-                found[name] = manifest
+                found[name] = manifest, kept
     return found
 
 
 def _sections(objects: Objects, checkpoint_id: str) -> set[str]:
     try:
         return set(get_checkpoint(objects, get_manifest(objects, find(objects, checkpoint_id))).sections)
-    except (NotFound, ObjectMissing):
+    except (NotFound, ObjectMissing, BankDamaged):
         return set()
 
 

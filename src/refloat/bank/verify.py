@@ -202,10 +202,11 @@ class Verification:
             found = find_lost(self._objects, tag)
         except BankDamaged:
             return  # a notice is damaged: a collection removes it
-        for manifest, _ in found.values():
+        for manifest, kept in found.values():
             name = f"{MANIFESTS}{manifest.info.id}.{tag}"
             if name not in names:
                 self._add(manifest.info.id, "", name, "it is missing, its checkpoint was not deleted")
+            self._note(kept)
 
     def _gone(self, name: str) -> bool:
         return name not in {entry.name for entry in self._objects.store.list(name)}

@@ -29,7 +29,7 @@ _LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
 _EPILOG = """\
 Refloat needs no server and no configuration file, only clouds.yaml (or OS_* variables).
 State, bank and key are kept in your XDG folders; REFLOAT_DATABASE_URL, REFLOAT_BANK and
-REFLOAT_BANK_KEY name other places.
+REFLOAT_BANK_KEY name other places; REFLOAT_BANK_PASSPHRASE_FILE a passphrase in place of a key.
 
 examples:
   refloat --os-cloud mycloud protectable list server
