@@ -6,8 +6,10 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,7 +69,12 @@ _terminal: list[pytest.TerminalReporter] = []
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Remember where to write, in the process that shows the tests (those that share them show nothing)."""
+    """Remember where to write, in the process that shows the tests (those that share them show nothing).
+
+    And hear Ctrl-C: what a script starts in the background ignores it, and so would all that the tests start.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and not hasattr(config, "workerinput"):
         _terminal[:] = [reporter]

@@ -4,9 +4,10 @@ Nothing is ever replaced, as far as the service lets us see to it:
 
 * A service that knows ``If-None-Match: *`` refuses the second writer of a name itself. Not all that say so
   do it. So the first small object that this process writes is sent twice, with the same content: the refusal
-  of the second is the proof. Until then every name is looked up before it is written.
-* Elsewhere every name is looked up before, and read back after it was written. Two writers of one name could
-  then both win; docs/stores.md says what that means.
+  of the second is the proof. Until then, and where it fails, every name is looked up before it is written.
+* Small objects, the only ones whose names others may choose too, are read back: some services look before
+  they begin to write, not when they finish. Two writers at the very same moment could still both win there;
+  docs/stores.md says what that means.
 
 An object goes out in one request, and appears when the last byte has arrived.
 """
@@ -28,6 +29,7 @@ from opendal import exceptions as oe
 
 from refloat.bank.place import Place
 from refloat.bank.store import (
+    READ_BACK,
     AlreadyExists,
     Denied,
     Entry,
@@ -37,6 +39,7 @@ from refloat.bank.store import (
     Unavailable,
     check_name,
     parts_of,
+    same,
 )
 from refloat.errors import BankError, InvalidInput, NotFound
 
@@ -50,7 +53,6 @@ _ONE_REQUEST = 4 << 30
 """A larger object is sent in several requests; until the last one it is not there."""
 
 _PROOF = 1 << 16
-_READ_BACK = 1 << 20
 _ATTEMPTS = 5
 
 _STATUS = re.compile(r"response: Parts \{ status: (\d{3})")
@@ -218,8 +220,9 @@ class ObjectStore:
                 self._proven = True
             else:
                 self._proven = False
-        if self._proven is False and size <= _READ_BACK:
-            self._check_same(name, parts, size)
+        if size <= READ_BACK:
+            with suppress(ObjectMissing):  # it was removed meanwhile
+                self._check_same(name, parts, size)
 
     def _check_same(self, name: str, parts: Sequence[bytes | memoryview], size: int) -> None:
         if self.stat(name).size == size and same(self.get(name), parts):
@@ -249,16 +252,6 @@ class _Short(BankError):
 
 
 _OPENDAL = tuple(kind for kind in vars(oe).values() if isinstance(kind, type) and issubclass(kind, Exception))
-
-
-def same(found: bytes, parts: Sequence[bytes | memoryview]) -> bool:
-    """Whether ``found`` is what the parts are together."""
-    view, at = memoryview(found), 0
-    for part in parts:
-        if view[at : at + len(part)] != part:
-            return False
-        at += len(part)
-    return at == len(found)
 
 
 def _entry(name: str, found: Any) -> Entry:

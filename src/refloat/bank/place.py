@@ -46,6 +46,8 @@ class Place:
     @property
     def url(self) -> str:
         """The URL, in one way of writing; without the options that say nothing about where it is."""
+        if self.scheme == "file":
+            return f"file://{self.prefix}"
         options = {k: v for k, v in self.options.items() if k in _SCHEMES[self.scheme].shown}
         tail = f"?{urlencode(options, safe=':/')}" if options else ""
         return f"{self.scheme}://{self.container}{'/' * bool(self.prefix)}{self.prefix}{tail}"

@@ -22,6 +22,9 @@ Parts: TypeAlias = bytes | Sequence[bytes | memoryview]
 """An object's content: in one piece, or in pieces to be joined. Never an iterator: a store may have
 to send it twice. Views are of memory that the caller uses again as soon as ``put`` has returned."""
 
+READ_BACK = 1 << 16
+"""Objects of not more bytes are read back after they were written."""
+
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 _LONGEST_NAME = 512
 
@@ -153,6 +156,17 @@ class SwiftLogin(Protocol):
 
 Logins: TypeAlias = Callable[[str | None], SwiftLogin]
 """Logs in to a cloud: the one of that name, or (None) the user's. The bank itself knows no OpenStack."""
+
+
+def same(found: bytes, parts: Sequence[bytes | memoryview]) -> bool:
+    """Whether ``found`` is what the parts are together."""
+    view, at = memoryview(found), 0
+    for part in parts:
+        if view[at : at + len(part)] != part:
+            return False
+        at += len(part)
+    return at == len(found)
+
 
 _registered: list[Logins] = []
 

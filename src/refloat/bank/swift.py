@@ -1,7 +1,10 @@
 """A store in a container of Swift, through the API of Swift itself.
 
-Swift refuses to replace an object when it is asked to (``If-None-Match: *``), so of two writers of one name
-one wins. Whoever logs in, and renews the token, is not the bank's business: see :class:`SwiftLogin`.
+Swift refuses to replace an object when it is asked to (``If-None-Match: *``), but it looks when a request
+begins, not when it ends. So small objects, the only ones whose names others may choose too, are read back.
+Two writers at the very same moment could still both win; docs/stores.md says what that means.
+
+Who logs in, and renews the token, is not the bank's business: see :class:`SwiftLogin`.
 
 Plain HTTP, rather than OpenDAL as for the other stores: that has neither the condition nor the renewal, and
 takes an object in one piece only.
@@ -18,8 +21,8 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
-from refloat.bank.objectstore import same
 from refloat.bank.store import (
+    READ_BACK,
     AlreadyExists,
     Denied,
     Entry,
@@ -30,6 +33,7 @@ from refloat.bank.store import (
     Unavailable,
     check_name,
     parts_of,
+    same,
 )
 from refloat.errors import BankError, NotFound
 
@@ -103,12 +107,12 @@ class SwiftStore:
                 if answer.status == 404:
                     raise self._vanished()
                 self._expect(answer, "write the object", name)
+                if size <= READ_BACK:
+                    self._is_same(name, parts, size)
                 return
-            try:
-                if self._is_same(name, parts, size):
-                    return
-            except ObjectMissing:
-                continue  # it was removed meanwhile
+            if self._is_same(name, parts, size):
+                return
+            # It was there, and was removed meanwhile.
         raise BankError(
             "the object could not be written",
             resource=name,
@@ -229,7 +233,7 @@ class SwiftStore:
     # --- answers
 
     def _is_same(self, name: str, parts: Sequence[bytes | memoryview], size: int) -> bool:
-        """Whether this object is there. :raises AlreadyExists: another one is."""
+        """Whether this object is there, or none. :raises AlreadyExists: another one is."""
         try:
             if self.stat(name).size == size and same(self.get(name), parts):
                 return True
