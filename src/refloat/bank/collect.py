@@ -231,7 +231,7 @@ def _store_time(objects: Objects, tag: str) -> float:
     try:
         return objects.store.stat(name).modified
     finally:
-        objects.store.delete(name)
+        drop_notice(objects, name)
 
 
 def _abandon_session(objects: Objects, session: Session) -> Collected:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from refloat.bank.objects import Objects
 from refloat.bank.sealing import KIND_CONDEMNED, KIND_DAMAGED
-from refloat.bank.store import ObjectMissing
+from refloat.bank.store import Denied, ObjectMissing
 from refloat.errors import BankDamaged
 
 WATCH = ".watch"
@@ -22,10 +22,11 @@ def put_notice(objects: Objects, tag: str, names: Iterable[str]) -> str:
 
 
 def drop_notice(objects: Objects, notice: str) -> None:
-    """Take a notice down."""
-    objects.store.delete(notice)
-    if any(True for _ in objects.store.list(notice + WATCH)):
-        objects.store.delete(notice + WATCH)
+    """Take a notice down; under object lock it stays until a later collection."""
+    with contextlib.suppress(Denied):
+        objects.store.delete(notice)
+        if any(True for _ in objects.store.list(notice + WATCH)):
+            objects.store.delete(notice + WATCH)
 
 
 def notices(objects: Objects, tag: str) -> list[str]:
