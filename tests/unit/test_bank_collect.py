@@ -209,6 +209,29 @@ def test_a_writer_that_comes_in_the_middle_of_a_collection(bank: Bank) -> None:
     assert 10 < step < 99
 
 
+def test_a_collection_in_the_middle_of_a_deletion(bank: Bank) -> None:
+    """Whatever it sees, it is never a manifest that was lost."""
+    for step in range(100):
+        protect(bank, "old", {"a": noise(3 * CHUNK), "b": b"x"})
+        count = [0]
+
+        def is_now(_operation: str, _name: str, step: int = step, count: list[int] = count) -> bool:
+            count[0] += 1
+            return count[0] == step + 1
+
+        def meanwhile() -> None:
+            other = open_bank(root(bank))
+            assert not other.collect().postponed
+            assert other.verify_all("manifests").damages == []
+
+        during(bank, is_now, meanwhile).delete("old")
+        bank.collect()
+        assert {p.parent.name for p in objects(root(bank))} == {"bank", "keys"}, step
+        if count[0] <= step:
+            break
+    assert 8 < step < 99
+
+
 def test_a_commit_in_the_middle_of_a_collection(bank: Bank) -> None:
     content = {"a": noise(3 * CHUNK)}
     for step in range(100):

@@ -17,11 +17,12 @@ from refloat.bank.notices import WATCH, drop_notice, forget_lost_packs, notices,
 from refloat.bank.objects import ABANDONED, Objects, Session
 from refloat.bank.sealing import KIND_CONDEMNED, tag_in
 from refloat.bank.store import AlreadyExists, ObjectMissing
-from refloat.errors import BankDamaged, Conflict, NotFound
+from refloat.errors import BankDamaged, BankError, Conflict, NotFound
 
 WRITER_LIVES = 7 * 86400.0
 """A writer whose marker is older than this many seconds is taken for dead."""
 
+_DELETION_TAKES = 86400.0
 _SIGN = b"This writing is being undone.\n"
 
 
@@ -187,10 +188,18 @@ def _execute(objects: Objects, tag: str, notice: str) -> tuple[Collected, set[st
             with contextlib.suppress(AlreadyExists):
                 objects.put_json(KIND_CONDEMNED, notice + WATCH, sorted(alive))
         return _POSTPONED_WRITERS, candidates
-    if notice not in {e.name for e in store.list(notice)}:
+    there = {e.name: e.modified for e in store.list(notice)}
+    if notice not in there:
         return Collected(), set()  # those who came since did not see it
+    if any(not name.endswith(".pack") for name in candidates & needed) and _is_young(
+        objects, tag, there[notice], _DELETION_TAKES
+    ):
+        return Collected(), candidates  # of a deletion that has only begun, or was interrupted
     removed = _remove(objects, candidates - needed)
-    drop_notice(objects, notice)
+    try:
+        drop_notice(objects, notice)
+    except BankError as error:
+        return removed + Collected(postponed=str(error)), candidates
     return removed, set()
 
 
@@ -210,19 +219,23 @@ def _abandon_expired(objects: Objects, tag: str) -> Collected:
     """Undo the writings of those who are long dead, by the store's own clock."""
     store = objects.store
     found = _writers(objects, tag)
-    # The clock of this machine only says whether it is worth while to ask the store for its own.
-    if all(time.time() - since < WRITER_LIVES for _, since in found):
-        return Collected()
-    now = _store_time(objects, tag)
     total = Collected()
     for session, since in found:
-        if now - since < WRITER_LIVES:
+        if _is_young(objects, tag, since, WRITER_LIVES):
             continue
         try:
             total += _abandon_session(objects, session)
         except Conflict:
             store.delete(session.marker)  # it had committed
     return total
+
+
+def _is_young(objects: Objects, tag: str, since: float, limit: float) -> bool:
+    """Whether less than ``limit`` seconds have passed, by the store's clock.
+
+    That of this machine only says whether it is worth while to ask the store for its own.
+    """
+    return time.time() - since < limit or _store_time(objects, tag) - since < limit
 
 
 def _store_time(objects: Objects, tag: str) -> float:
