@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
-from api_helpers import DEFAULT, NOOP, OTHER, Running, User
+from api_helpers import DEFAULT, NOOP, OTHER, Running, User, run_service
 
 from refloat.resources.noop.plugin import NoopHooks, NoopProtect, NoopVerify
 
@@ -295,3 +296,32 @@ def test_checkpoints_of_a_bank_are_found_again_without_the_database(service: Run
     again = member.until(PATH, lambda checkpoints: len(checkpoints) == 1)
     assert again == [found]
     assert service.user(project=OTHER)("GET", PATH).body == {"checkpoints": []}
+
+
+KARBOR_NOOP = "b766f37c-d011-4026-8228-28730d734a3f"
+
+
+def test_a_provider_file_of_karbor(tmp_path: Path) -> None:
+    (tmp_path / "providers.d").mkdir()
+    (tmp_path / "providers.d" / "noop.conf").write_text(
+        f"[provider]\nname = Noop Provider\nid = {KARBOR_NOOP}\nplugin = karbor-noop-protection-plugin\n"
+        "bank = karbor-fs-bank-plugin\nenabled = True\n\n"
+        f"[file_system_bank_plugin]\nfile_system_bank_path = {tmp_path}/other\n"
+    )
+    running = run_service(tmp_path)
+    running.work()
+    member = running.user()
+    made = member.protect(member.plan(provider=KARBOR_NOOP))
+    path = f"providers/{KARBOR_NOOP}/checkpoints/{made['id']}"
+    member.until(path, lambda found: found["status"] == "available")
+    assert (tmp_path / "other" / "refloat-karbor").is_dir()
+    assert member("GET", PATH).body == {"checkpoints": []}
+    assert member("GET", f"{PATH}/{made['id']}").status == 404
+    run = {"provider_id": KARBOR_NOOP, "checkpoint_id": made["id"], "parameters": {}}
+    assert member("POST", "restores", {"restore": {**run, "provider_id": NOOP}}).status == 404
+    for name, path_of in (("restore", "restores"), ("verification", "verifications")):
+        begun = member("POST", path_of, {name: run}).body[name]
+        member.until(f"{path_of}/{begun['id']}", lambda found: found["status"] == "success")
+    assert member("DELETE", path).status == 200
+    member.until(path, lambda found: found["status"] == "deleted")
+    running.close()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -33,16 +31,13 @@ def identity_port() -> Iterator[int]:
 
 
 class Served:
-    """``refloat serve --noauth``, until it is told to stop."""
+    """``refloat serve --noauth``, until it is told to stop.
 
-    def __init__(self, command: Command) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "refloat.cli.main", "serve", "--noauth", "--port", "0"],
-            env=command.environ,
-            cwd=command.home,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    :param slow: seconds that protecting a resource takes.
+    """
+
+    def __init__(self, command: Command, slow: float = 0) -> None:
+        self.process = command.start("serve", "--noauth", "--port", "0", slow=slow)
         assert self.process.stderr is not None
         for line in self.process.stderr:
             if found := re.search(r"listens on (\S+)/v1", line):
@@ -60,23 +55,23 @@ class Served:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read() or b"null")
 
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
         return self.process.wait(120)
 
 
-def test_serve_stops_and_goes_on(identity_port: int, tmp_path: Path) -> None:
+def test_serve_is_killed_and_goes_on(identity_port: int, tmp_path: Path) -> None:
     command = new_user(tmp_path, identity_port)
-    served = Served(command)
-    resources = [{"type": "Refloat::Noop", "id": "tree-60", "name": "x"}]
+    served = Served(command, slow=20)
+    resources = [{"type": "Refloat::Noop", "id": "tree-5", "name": "x"}]
     plan = {"name": "x", "provider_id": NOOP, "resources": resources, "parameters": {}}
     made = served("POST", "plans", {"plan": plan})["plan"]
     checkpoint = served("POST", f"providers/{NOOP}/checkpoints", {"checkpoint": {"plan_id": made["id"]}})
     path = f"providers/{NOOP}/checkpoints/{checkpoint['checkpoint']['id']}"
     with pytest.raises(urllib.error.HTTPError, match="400"):
         served("GET", "plans/x")
-    # In the middle of it, or just after: in any case it ends, and the next one goes on.
-    assert served.stop() == 0
+    assert served("GET", path)["checkpoint"]["status"] == "protecting"
+    assert served.stop(signal.SIGKILL) == -signal.SIGKILL
 
     served = Served(command)
     deadline = time.monotonic() + 120

@@ -26,6 +26,9 @@ Wsgi = Callable[..., Any]
 
 JSON = "application/json"
 
+LARGEST_BODY = 1 << 20
+"""Bytes, unless the configuration says otherwise: a plan may name thousands of resources."""
+
 
 class RequestId(request_id.RequestId):
     """Gives every request an id; tells it in Karbor's header too, where clients look for it."""
@@ -42,6 +45,7 @@ def make_application(site: Site, authenticate: Callable[[Wsgi], Wsgi] | None = N
     application: Wsgi = _falcon(site)
     application = (authenticate or (lambda inner: _authenticated(inner, conf)))(application)
     application = sizelimit.RequestBodySizeLimiter(application, conf)
+    conf.set_default("max_request_body_size", LARGEST_BODY, group="oslo_middleware")
     application = RequestId(application)
     application = cors.CORS(application, conf)
     application = http_proxy_to_wsgi.HTTPProxyToWSGI(application, conf)
