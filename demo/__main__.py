@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--provider", default="default", help="how it is protected; bank: nothing stays in the cloud"
     )
+    result.add_argument("--bank", default="", metavar="URL", help="where the bank is (default: a folder)")
     result.add_argument(
         "--keep", action="store_true", help="leave the restored application and the checkpoint"
     )
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(cloud: openstack.connection.Connection, app: Application, options: argparse.Namespace) -> int:
     """The main job, shown."""
     home = Path(tempfile.mkdtemp(prefix="refloat-demo-"))
-    command = Command(home, options.cloud, aloud=True)
+    command = Command(home, options.cloud, aloud=True, bank_url=options.bank)
     manager = connect(options.manager)
     job = MainJob(cloud, manager, command, options.manager, app, say=_say, provider=options.provider)
     try:

@@ -44,11 +44,13 @@ class Command:
     :param home: where the bank, its key and the state are.
     :param cloud: the user's entry in ``clouds.yaml``.
     :param aloud: let the user see commands and what they say on standard error.
+    :param bank_url: where the bank is when it is not in that folder.
     """
 
     home: Path
     cloud: str
     aloud: bool = False
+    bank_url: str = ""
 
     @property
     def bank(self) -> Path:
@@ -65,9 +67,10 @@ class Command:
         """The environment that the command runs in."""
         return {
             **os.environ,
-            "REFLOAT_BANK": str(self.bank),
+            "REFLOAT_BANK": self.bank_url or str(self.bank),
             "REFLOAT_BANK_KEY": str(self.home / "bank.key"),
             "REFLOAT_DATABASE_URL": f"sqlite:///{self.state}/refloat.sqlite",
+            "REFLOAT_PROVIDERS": str(self.home / "providers.d"),
         }
 
     def as_user(self, cloud: str) -> Command:
