@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("store_contract", "tests.unit.store_contract")
+
 FULLSTACK = Path(__file__).parent / "fullstack"
 NO_CLOUD = "not run: no cloud here ({})"
 

@@ -45,10 +45,17 @@ def places(cloud: Cloud, container: str, s3_options: str, use_keys: None) -> Pla
     return Places(cloud, container, s3_options)
 
 
+def over_a_bad_line(store: Store, *, done: bool) -> Store:
+    return Retrying(Flaky(store, 4, done=done), attempts=12, pause=lambda _seconds: None)
+
+
 class TestContract(StoreContract, SomeWin):
-    @pytest.fixture(params=WAYS)
+    @pytest.fixture(params=[*WAYS, "swift, lost answers", "s3, lost connections"])
     def store(self, request: pytest.FixtureRequest, places: Places) -> Iterator[Store]:
-        opened = places.open(request.param)
+        way, _, lost = request.param.partition(", ")
+        opened = places.open(way)
+        if lost:
+            opened = over_a_bad_line(opened, done=lost == "lost answers")
         yield opened
         opened.close()
 
@@ -56,7 +63,7 @@ class TestContract(StoreContract, SomeWin):
 @pytest.mark.parametrize(("way", "done"), [("s3", False), ("swift", True)])
 def test_a_bank(places: Places, way: str, done: bool) -> None:
     """Protect, verify, read, delete and collect, over a bad line."""
-    store = Retrying(Flaky(places.open(way), 4, done=done), attempts=12, pause=lambda _seconds: None)
+    store = over_a_bad_line(places.open(way), done=done)
     data = {"OS::Nova::Server#1": noise(5_000_000, "a"), "OS::Cinder::Volume#2": noise(40_000_000, "b")}
     with open_bank(store) as bank:
         protect(bank, "one", data)

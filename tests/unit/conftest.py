@@ -10,8 +10,6 @@ import pytest
 from cli_helpers import Command, new_user, serve_identity
 from object_servers import KEYS, S3, s3_server
 
-pytest.register_assert_rewrite("store_contract")
-
 
 @pytest.fixture(scope="session")
 def identity_port() -> Iterator[int]:

@@ -95,7 +95,7 @@ class StoreContract:
 
         def work(number: int) -> None:
             try:
-                for i in range(20):
+                for i in range(10):
                     name = f"same/{i}/{number}"
                     store.put(name, name.encode() * 100)
                     assert store.get(name) == name.encode() * 100

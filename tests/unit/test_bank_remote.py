@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from refloat.bank.store import AlreadyExists, Denied, ObjectMissing, Store, Stor
 from refloat.bank.swift import SwiftStore
 from refloat.bank.throttle import Bucket, Throttled
 from refloat.bank.wrappers import Flaky
-from refloat.errors import BankError, NotFound
+from refloat.errors import BankError, CloudError, NotFound
 
 
 class Login:
@@ -113,6 +114,21 @@ class TestSwift:
         assert script.count("GET") == 2
         assert "t2" not in str(caught.value)
 
+    def test_an_identity_service_that_is_away_for_a_moment(self) -> None:
+        class Shy(Login):
+            asked = 0
+
+            def token(self, refused: str = "") -> str:
+                self.asked += 1
+                if self.asked == 1:
+                    raise CloudError("could not log in to the object store", reason="Connection refused")
+                return super().token(refused)
+
+        pauses: list[float] = []
+        with scripted_server(Script(GET=[Answer(200, b"abc")])) as url:
+            assert patient(SwiftStore(Shy(url), "box"), pauses).get("a") == b"abc"
+        assert len(pauses) == 1
+
     def test_an_answer_that_was_lost_is_found_out(self) -> None:
         script = Script(PUT=[None], HEAD=[HEAD], GET=[Answer(200, b"abc")])
         with swift(script) as store:
@@ -195,6 +211,15 @@ class TestS3:
                 bank.collect()
             assert flaky.failures > 5
             assert {e.name.split("/")[0] for e in store.list("")} == {"bank", "keys"}
+
+    def test_it_can_be_used_from_within_an_event_loop(self, s3: S3) -> None:
+        store = open_store(s3.new_url())
+
+        async def use() -> list[str]:
+            store.put("a", b"abc")
+            return [entry.name for entry in store.list("")]
+
+        assert asyncio.run(use()) == ["a"]
 
     def test_no_such_bucket(self, s3: S3) -> None:
         for create in (False, True):
@@ -284,6 +309,55 @@ class TestS3:
             pass
         with pytest.raises(Unavailable, match="Connection refused"):
             open_object_store(parse(f"s3://box/bank?endpoint={url}")).get("a")
+
+    def test_no_credentials(self, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in KEYS:
+            monkeypatch.delenv(name, raising=False)
+        for name in ("HOME", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+            monkeypatch.setenv(name, str(tmp_path / "nothing"))
+        asked: list[Request] = []
+        with (
+            scripted_server(lambda request: asked.append(request)) as url,
+            pytest.raises(Denied, match=r"no credentials.*Set AWS_ACCESS_KEY_ID"),
+        ):
+            open_store(f"s3://box/bank?endpoint={url}")
+        assert not asked
+
+
+@pytest.mark.parametrize("way", ["swift", "s3"])
+def test_an_answer_that_breaks_off_is_no_answer(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    half = Answer(200, b"x" * 1000, {"Content-Length": "2000", "Connection": "close"})
+    with scripted_server(Script(GET=[half])) as url:
+        store: Store = SwiftStore(Login(url), "box")
+        if way == "s3":
+            store = open_object_store(parse(f"s3://box/bank?endpoint={url}&timeout=5"))
+        for use in (lambda: store.get("a"), lambda: store.get_range("a", 0, 2000)):
+            with pytest.raises(Unavailable, match="does not answer"):
+                use()
+
+
+@pytest.mark.parametrize("way", ["swift", "s3"])
+def test_a_server_that_does_not_answer_is_given_up(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("refloat.bank.swift.SILENCE_SECONDS", 0.5)
+    over = threading.Event()
+
+    def hang(_request: Request) -> None:
+        over.wait(60)
+
+    with scripted_server(hang) as url:
+        store: Store = SwiftStore(Login(url), "box")
+        if way == "s3":
+            store = open_object_store(parse(f"s3://box/bank?endpoint={url}&timeout=0.5"))
+        try:
+            for use in (lambda: store.get("a"), lambda: store.put("a", b"abc"), lambda: list(store.list(""))):
+                with pytest.raises(Unavailable, match="does not answer"):
+                    use()
+        finally:
+            over.set()
 
 
 class TestThrottle:

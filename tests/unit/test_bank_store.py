@@ -15,7 +15,7 @@ from store_contract import OneWins, StoreContract
 
 from refloat.bank.filesystem import FileSystemStore
 from refloat.bank.retrying import Retrying
-from refloat.bank.store import ObjectMissing, Store, open_store
+from refloat.bank.store import ObjectMissing, Store, StoreFull, open_store
 from refloat.bank.throttle import Throttled
 from refloat.bank.wrappers import Flaky, Full, Hooked, Link, Slow, Wrapper
 from refloat.errors import BankError, InvalidInput, NotFound
@@ -158,7 +158,7 @@ class TestFileSystem:
     def test_full(self, tiny: Path) -> None:
         store = FileSystemStore(tiny)
         store.put("small", b"x" * 1000)
-        with pytest.raises(BankError, match=r"bank is full.*8000000 bytes are needed and \d+ are free"):
+        with pytest.raises(StoreFull, match=r"bank is full.*8000000 bytes are needed and \d+ are free"):
             store.put("a/large", b"x" * 8_000_000)
         assert [e.name for e in store.list("")] == ["small"]
         assert [p.name for p in tiny.rglob("*") if p.is_file()] == ["small"]

@@ -21,13 +21,23 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from stat import S_ISREG
 
-from refloat.bank.store import AlreadyExists, Entry, ObjectMissing, Parts, check_name, parts_of
+from refloat.bank.store import (
+    AlreadyExists,
+    Denied,
+    Entry,
+    ObjectMissing,
+    Parts,
+    StoreFull,
+    check_name,
+    parts_of,
+)
 from refloat.errors import BankError, InvalidInput, NotFound
 
 _TEMPORARY = ".tmp"
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _ABANDONED_AFTER = 7 * 86400.0
 _WRITEV = 512
 _ATTEMPTS = 20
@@ -236,13 +246,14 @@ def _explained(url: str, name: str = "", room: object = None) -> Generator[None]
         raise ObjectMissing("the object is missing", resource=name) from error
     except OSError as error:
         if error.errno in _FULL:
-            raise BankError(
+            raise StoreFull(
                 f"the bank is full: {url}",
                 resource=name,
                 reason=room() if callable(room) else str(error.strerror),
                 advice="Make room or give the bank a larger file system, then try again",
             ) from error
-        raise BankError(f"the store failed: {url}", resource=name, reason=str(error.strerror)) from error
+        kind = Denied if error.errno in _DENIED else BankError
+        raise kind(f"the store failed: {url}", resource=name, reason=str(error.strerror)) from error
 
 
 def _write_all(fd: int, parts: Sequence[bytes | memoryview]) -> None:

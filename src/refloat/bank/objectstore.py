@@ -19,6 +19,7 @@ import configparser
 import os
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ from refloat.bank.store import (
 )
 from refloat.errors import BankError, InvalidInput, NotFound
 
-CALL_SECONDS = 60.0
+CALL_SECONDS = 40.0
 """A request without data takes this long at most."""
 
 TRANSFER_SECONDS = 300.0
@@ -193,7 +194,12 @@ class ObjectStore:
                     break
             return entries
 
-        return asyncio.run(collect())
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(collect())
+        with ThreadPoolExecutor(1) as pool:  # a thread has room for one loop only
+            return pool.submit(asyncio.run, collect()).result()
 
     def _is_there(self, name: str) -> bool:
         try:
@@ -311,12 +317,21 @@ def _explanation(error: Exception, url: str, doing: str, name: str) -> BankError
             advice="Check the credentials and what they are allowed to do",
         )
     if "oad" in said.reason and "credential" in said.reason:
-        return Denied(f"there are no credentials for {url}", **more, advice="See docs/stores.md")
+        return Denied(
+            f"there are no credentials for {url}", **more, advice=_WANTED.get(url.partition(":")[0], "")
+        )
     if said.temporary or isinstance(error, oe.RateLimited) or said.status in _LATER:
         return Unavailable(f"{url} does not answer as it should", **more)
     if "too little data" in said.reason:
         return _Short("the object ends early", **more)
     return BankError(f"the store failed to {doing}: {url}", **more)
+
+
+_WANTED = {
+    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a file: ?credentials=FILE",
+    "gs": "Set GOOGLE_APPLICATION_CREDENTIALS, or name a file: ?credentials=FILE",
+    "azblob": "Set AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
+}
 
 
 # --- opening
@@ -347,7 +362,8 @@ def _s3(place: Place, environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     }
     endpoint = place.options.get("endpoint") or environ.get("AWS_ENDPOINT_URL")
     if endpoint:
-        options["endpoint"] = endpoint
+        # Elsewhere the metadata service of a machine has no keys for S3; it would be asked all the same.
+        options |= {"endpoint": endpoint, "disable_ec2_metadata": "true"}
     if place.options.get("style") == "virtual":
         options["enable_virtual_host_style"] = "true"
     if "checksum" in place.options:

@@ -6,6 +6,7 @@ finds its own object and is content.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +17,17 @@ from refloat.bank.wrappers import Wrapper
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 ATTEMPTS = 6
+OPENING_ATTEMPTS = 3
+"""A store that cannot be reached at all is told of sooner."""
+
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
+_BLIPS = 3
+"""So many failures in a row are worth a warning."""
+
 PATIENCE = 900.0
 """Nothing is tried again so many seconds after its first attempt began."""
 
@@ -40,7 +49,7 @@ class Retrying(Wrapper):
         """Make the inner store's place ready, if it has such a step."""
         prepare = getattr(self.inner, "prepare", None)
         if prepare is not None:
-            self._repeat(lambda: prepare(create=create))
+            self._repeat(lambda: prepare(create=create), min(OPENING_ATTEMPTS, self._attempts))
 
     def put(self, name: str, content: Parts) -> None:
         """Write, if need be several times."""
@@ -80,8 +89,8 @@ class Retrying(Wrapper):
         """Remove, if need be several times."""
         self._repeat(lambda: self.inner.delete(name))
 
-    def _repeat(self, do: Callable[[], T]) -> T:
-        failures = Failures(self._attempts, self._pause)
+    def _repeat(self, do: Callable[[], T], attempts: int = 0) -> T:
+        failures = Failures(attempts or self._attempts, self._pause)
         while True:
             try:
                 return do()
@@ -112,4 +121,6 @@ class Failures:
                 request_id=error.request_id,
                 advice=error.advice or "Try again when the store is back: what was stored stays stored",
             ) from error
+        level = logging.INFO if self._count < _BLIPS else logging.WARNING
+        _log.log(level, "%s: %s; trying again in %.0f seconds", error.message, error.reason, pause)
         self._pause(pause)

@@ -80,7 +80,8 @@ class Store(Protocol):
 
         Writing the same content again is fine (the answer to the first attempt may have been lost).
 
-        :raises AlreadyExists: another content is there; it is left alone.
+        :raises AlreadyExists: another content is there; it is left alone. (Some object stores accept two
+            writers at the very same moment; the later object stays. docs/stores.md has the consequences.)
         """
         ...
 

@@ -35,7 +35,7 @@ from refloat.bank.store import (
     parts_of,
     same,
 )
-from refloat.errors import BankError, NotFound
+from refloat.errors import AuthFailed, BankError, CloudError, NotFound, ServiceMissing
 
 CONNECT_SECONDS = 20.0
 SILENCE_SECONDS = 60.0
@@ -195,12 +195,20 @@ class SwiftStore:
         body: Sequence[bytes | memoryview] | None = None,
     ) -> urllib3.BaseHTTPResponse:
         """One request; a second one with a new token when the first is refused."""
-        token = self._login.token()
+        token = self._token()
         answer = self._send(method, path, {**(headers or {}), "X-Auth-Token": token}, body)
         if answer.status == 401:
-            token = self._login.token(refused=token)
+            token = self._token(refused=token)
             answer = self._send(method, path, {**(headers or {}), "X-Auth-Token": token}, body)
         return answer
+
+    def _token(self, refused: str = "") -> str:
+        try:
+            return self._login.token(refused)
+        except (AuthFailed, ServiceMissing):
+            raise
+        except CloudError as error:  # the identity service does not answer: it may soon
+            raise Unavailable(error.message, reason=error.reason, request_id=error.request_id) from error
 
     def _send(
         self, method: str, path: str, headers: dict[str, str], body: Sequence[bytes | memoryview] | None
