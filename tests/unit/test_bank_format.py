@@ -145,7 +145,8 @@ def test_a_bank_is_read_by_the_book(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert body["graph"] == {"nodes": ["a", "b", "c", "d"]}
     assert {n: reader.data(section["data"]) for n, section in body["sections"].items()} == content
     assert reader.data(found["c2"][1]["sections"]["a"]["data"]) == content["a"][:-1]
-    for _, each in found.values():
+    for manifest, each in found.values():
+        assert each["manifest"] == manifest
         needed = {*each["indexes"], *each["packs"]}
         assert all((tmp_path / "bank" / name).is_file() for name in needed)
 

@@ -454,6 +454,21 @@ def test_a_busy_bank_is_collected_too(root: Path) -> None:
     assert bank.verify_all().damages == []
 
 
+@pytest.mark.parametrize("which", ["notice", "watch"])
+def test_a_damaged_notice_goes(root: Path, which: str) -> None:
+    bank = open_bank(root)
+    writer = bank.writer("w1", "p1")
+    writer.put_data([b"x"])
+    assert bank.delete("c1").postponed
+    (notice,) = (p for p in (root / "condemned").iterdir() if p.name.endswith(".watch") == (which == "watch"))
+    flip(notice, 60)
+    assert "being written" in bank.collect().postponed
+    writer.abandon()
+    assert bank.collect().freed > CHUNK
+    assert bank.info().garbage == 0
+    assert not list(root.glob("condemned/*"))
+
+
 def test_a_clock_that_is_wrong_kills_nobody(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bank = open_bank(root)
     writer = bank.writer("w1", "p1")

@@ -105,29 +105,27 @@ def collect(objects: Objects, tag: str) -> Collected:
     """
     total = Collected()
     try:
+        _drop_unreadable(objects, tag)
         total += _abandon_expired(objects, tag)
         pending: set[str] = set()
         for notice in notices(objects, tag):
             done, left = _execute(objects, tag, notice)
             total += done
             pending |= left
+        seen = _look(objects, tag)
     except BankDamaged:
+        seen = None
+    if seen is None:
         return total + _POSTPONED_DAMAGED
-    stored = {e.name for e in objects.store.list(f"data/{tag}/")}
-    writers = [session for session, _ in _writers(objects, tag)]
-    needed, committed = _needed(objects, tag)
-    if needed is None:
-        return total + _POSTPONED_DAMAGED
-    for body, (manifest, kept) in lost(objects, tag, stored, needed, committed | _ids(writers)).items():
-        needed.update((body, *kept.indexes, *kept.packs))
-        total += Collected(postponed=f"the manifest of the checkpoint {manifest.info.id} is lost; repair it")
-    writing = tuple(session.folder for session in writers if session.id not in committed)
-    candidates = {n for n in stored - needed - pending if not n.startswith(writing)}
+    for checkpoint_id in seen.lost:
+        total += Collected(postponed=f"the manifest of the checkpoint {checkpoint_id} is lost; repair it")
+    writing = tuple(f"data/{tag}/{session}/" for session in seen.alive)
+    candidates = {n for n in seen.stored - seen.needed - pending if not n.startswith(writing)}
     if candidates:
         total += _execute(objects, tag, put_notice(objects, tag, candidates))[0]
     elif writing and not total.postponed:
         total += _POSTPONED_WRITERS
-    forget_lost_packs(objects, tag, stored)
+    forget_lost_packs(objects, tag, seen.stored)
     return total
 
 
@@ -164,6 +162,21 @@ _POSTPONED_DAMAGED = Collected(
 )
 
 
+def _drop_unreadable(objects: Objects, tag: str) -> None:
+    """Remove the notices that nobody can execute (what they named is found again), and watches of none."""
+    names = {entry.name for entry in objects.store.list(f"condemned/{tag}.")}
+    for name in names:
+        if name.endswith(WATCH) and name.removesuffix(WATCH) not in names:
+            objects.store.delete(name)
+    for notice in notices(objects, tag):
+        with contextlib.suppress(ObjectMissing):
+            try:
+                objects.get_json(KIND_CONDEMNED, notice)
+                _watched(objects, notice)
+            except BankDamaged:
+                drop_notice(objects, notice)
+
+
 def _execute(objects: Objects, tag: str, notice: str) -> tuple[Collected, set[str]]:
     """A notice is up. When nobody is left who may rely on what it names, remove that, then the notice.
 
@@ -174,15 +187,11 @@ def _execute(objects: Objects, tag: str, notice: str) -> tuple[Collected, set[st
         candidates = set(objects.get_json(KIND_CONDEMNED, notice))
     except ObjectMissing:
         return Collected(), set()  # another collection has finished it
-    except BankDamaged:
-        drop_notice(objects, notice)  # nobody can execute it; what it named is found again
-        return Collected(), set()
     watched = _watched(objects, notice)
-    writers = {session.id for session, _ in _writers(objects, tag)}
-    needed, committed = _needed(objects, tag)
-    if needed is None:
+    seen = _look(objects, tag)
+    if seen is None:
         return _POSTPONED_DAMAGED, candidates
-    alive = (writers if watched is None else writers & watched) - committed
+    alive = seen.alive if watched is None else seen.alive & watched
     if alive:
         if watched is None:
             with contextlib.suppress(AlreadyExists):
@@ -191,11 +200,11 @@ def _execute(objects: Objects, tag: str, notice: str) -> tuple[Collected, set[st
     there = {e.name: e.modified for e in store.list(notice)}
     if notice not in there:
         return Collected(), set()  # those who came since did not see it
-    if any(not name.endswith(".pack") for name in candidates & needed) and _is_young(
+    if any(not name.endswith(".pack") for name in candidates & seen.needed) and _is_young(
         objects, tag, there[notice], _DELETION_TAKES
     ):
         return Collected(), candidates  # of a deletion that has only begun, or was interrupted
-    removed = _remove(objects, candidates - needed)
+    removed = _remove(objects, candidates - seen.needed)
     try:
         drop_notice(objects, notice)
     except BankError as error:
@@ -203,8 +212,33 @@ def _execute(objects: Objects, tag: str, notice: str) -> tuple[Collected, set[st
     return removed, set()
 
 
-def _ids(sessions: Iterable[Session]) -> set[str]:
-    return {session.id for session in sessions}
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """How a project's part of the bank looks.
+
+    :param stored: its objects below ``data/``.
+    :param needed: what its checkpoints need.
+    :param alive: sessions that have a marker and no manifest.
+    :param lost: checkpoints that have lost their manifests.
+    """
+
+    stored: set[str]
+    needed: set[str]
+    alive: set[str]
+    lost: list[str]
+
+
+def _look(objects: Objects, tag: str) -> _Seen | None:
+    """Look at a project, in this order: objects, markers, manifests. None: a manifest cannot be read."""
+    stored = {e.name for e in objects.store.list(f"data/{tag}/")}
+    writers = {session.id for session, _ in _writers(objects, tag)}
+    needed, committed = _needed(objects, tag)
+    if needed is None:
+        return None
+    found = lost(objects, tag, stored, needed, committed | writers)
+    for body, (_, kept) in found.items():
+        needed.update((body, *kept.indexes, *kept.packs))
+    return _Seen(stored, needed, writers - committed, [manifest.info.id for manifest, _ in found.values()])
 
 
 def _watched(objects: Objects, notice: str) -> set[str] | None:
