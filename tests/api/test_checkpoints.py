@@ -114,6 +114,9 @@ def test_from_checkpoint_to_restore_verification_and_deletion(working: Running) 
     assert {log["plan_id"] for log in logs} == {checkpoint["protection_plan"]["id"]}
     assert member("GET", f"operation_logs?restore_id={restore['id']}").body["operation_logs"] == [logs[2]]
     assert member("GET", "operation_logs?status=available").body["operation_logs"] == [logs[3]]
+    assert member("GET", "operation_logs?status=nonsense").body["operation_logs"] == []
+    assert member("GET", "operation_logs?status=success").body["operation_logs"] == logs[1:3]
+    assert member("GET", "restores?status=nonsense").body["restores"] == []
     assert member("GET", "operation_logs?status=deleted").body["operation_logs"] == [logs[0]]
     assert member("GET", f"operation_logs/{logs[0]['id']}").body == {"operation_log": logs[0]}
     assert working.all_given_back()
@@ -197,6 +200,10 @@ def test_a_bad_verification(working: Running, monkeypatch: pytest.MonkeyPatch) -
     assert found["status"] == "fail"
     assert found["resources_status"]["Refloat::Noop#tree-5"] == "error"
     assert found["resources_reason"]["Refloat::Noop#tree-5"] == "rust"
+    assert member("GET", "verifications?status=fail").body["verifications"] == [found]
+    assert member("GET", "verifications?status=success").body["verifications"] == []
+    (log,) = member("GET", "operation_logs?status=fail").body["operation_logs"]
+    assert (log["operation_type"], log["verification_id"]) == ("verify", made["id"])
 
 
 def test_resetting_the_state(working: Running) -> None:

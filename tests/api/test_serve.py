@@ -85,6 +85,13 @@ def test_serve_is_killed_and_goes_on(identity_port: int, tmp_path: Path) -> None
     assert [(row["id"], row["status"]) for row in rows] == [(path.rpartition("/")[2], "available")]
 
 
+def test_without_authentication_it_is_for_this_machine_alone(identity_port: int, tmp_path: Path) -> None:
+    command = new_user(tmp_path, identity_port)
+    ran = command.run("serve", "--noauth", "--host", "0.0.0.0", "--port", "0")
+    assert ran.status == 2
+    assert "does not listen on 0.0.0.0" in ran.err
+
+
 def test_on_postgresql(postgresql: Callable[[], str], tmp_path: Path) -> None:
     running = run_service(tmp_path, database__connection=postgresql())
     try:
@@ -105,6 +112,9 @@ def test_on_postgresql(postgresql: Callable[[], str], tmp_path: Path) -> None:
         path = f"providers/{NOOP}/checkpoints/{checkpoint['id']}"
         member.until(path, lambda found: found["status"] == "deleted")
         assert len(member("GET", "operation_logs?limit=2").body["operation_logs"]) == 2
+        for status, count in (("success", 1), ("deleted", 1), ("available", 1), ("fail", 0)):
+            logs = member("GET", f"operation_logs?status={status}").body["operation_logs"]
+            assert len(logs) == count, status
         assert admin("GET", "os-services").body["services"][0]["state"] == "up"
         assert running.all_given_back()
     finally:

@@ -90,6 +90,26 @@ def test_the_no_op_plugin_of_karbor_is_for_every_type(folder: Path) -> None:
     assert noop.bank == BankPlace("file:///srv/bank/refloat-karbor", folder / "bank.key")
 
 
+def test_a_plugin_of_karbor_for_which_nothing_is_installed_is_noted(folder: Path) -> None:
+    from refloat.operations.providerfiles import load_file
+
+    write(folder, INFRA.replace("karbor-volume-protection-plugin", "karbor-volume-glance-plugin"))
+    installed = ["image-bank", "server", "keypair", "server-group", "network", "router"]
+    found = load_file(folder / "p.conf", [*installed, "security-group", "floating-ip"], folder / "key")
+    assert found is not None
+    assert found.notes[0] == "karbor-volume-glance-plugin: this Refloat has no plugin 'volume-bank'"
+    assert "image-bank" in found.plugin_names
+    assert "volume-bank" not in found.plugin_names
+
+
+def test_where_the_banks_of_karbor_are(folder: Path) -> None:
+    s3 = INFRA.replace("karbor-swift-bank-plugin", "karbor-s3-bank-plugin").replace("[swift_client]", "[x]")
+    write(folder, f"{s3}\n[s3_client]\ns3_endpoint = http://127.0.0.1:7480\n")
+    bank = Providers(folder).find("OS Infra Provider").bank
+    assert bank is not None
+    assert bank.url == "s3://karbor/refloat?endpoint=http://127.0.0.1:7480"
+
+
 def test_a_bank_of_its_own(folder: Path) -> None:
     own = "plugin = volume-cinder-snapshot\n[refloat_bank]\nurl = /srv/b\nkey_file = /etc/b.key\n"
     head = "[provider]\nname = x\nid = 00000000000000000000000000000001\nenabled = yes\n"

@@ -124,3 +124,33 @@ def test_the_journal_outlives_the_process(database: Database) -> None:
     ]
     again.forget("server#1", "port-0")
     assert journal.find("server#1", "port-0") is None
+
+
+def test_what_an_older_refloat_remembered_is_still_there(tmp_path: Path) -> None:
+    from sqlalchemy import create_engine
+
+    from refloat.records.migrate import upgrade
+
+    url = f"sqlite:///{tmp_path}/refloat.sqlite"
+    engine = create_engine(url)
+    upgrade(engine, "0001")
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO plans VALUES ('p', 'project', 'shop', '', 'default', '[]', '{}', "
+                "'2026-01-01 00:00:00', NULL)"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO operations VALUES ('o', 'protect', 'project', 'p', 'c', 'succeeded', '{}', "
+                "NULL, NULL, '2026-01-01 00:00:00', NULL)"
+            )
+        )
+    engine.dispose()
+    database = Database(url)
+    (plan,) = Plans(database, "project").list()
+    assert (plan.name, plan.status) == ("shop", "suspended")
+    (operation,) = Operations(database, "project").list()
+    assert (operation.state, operation.runner, operation.authority) == ("succeeded", "command", None)
+    database.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import signal
 import threading
@@ -12,6 +13,7 @@ import waitress
 
 from refloat.api.app import make_application
 from refloat.api.site import Site
+from refloat.errors import InvalidInput
 from refloat.operations.worker import Worker
 
 _LOG = logging.getLogger(__name__)
@@ -55,8 +57,21 @@ def make_worker(site: Site) -> Worker:
     )
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _listen(site: Site) -> Any:
     conf = site.conf
+    if conf.api.auth_strategy == "noauth" and not _is_loopback(conf.api.host):
+        raise InvalidInput(
+            f"without authentication the API does not listen on {conf.api.host}",
+            reason="everybody who reaches it is an administrator",
+            advice="Leave host out: it is then this machine alone",
+        )
     server = waitress.create_server(
         make_application(site),
         host=conf.api.host,

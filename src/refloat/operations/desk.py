@@ -26,7 +26,7 @@ from refloat.records.checkpoints import (
     now,
 )
 from refloat.records.database import Database
-from refloat.records.operations import Operation, Operations, ServiceOperations
+from refloat.records.operations import Operation, ServiceOperations, write_end
 from refloat.records.plans import Plan
 from refloat.records.quotas import Quotas
 from refloat.resources.base import OperationKind
@@ -269,11 +269,12 @@ class Ledger:
         :param graph: of the checkpoint, if it is in the bank now.
         """
         changes = self._changes(operation, state, error, graph)
-        if changes is not None:
-            before, values = changes
-            with self._database.session() as session:
+        with self._database.session() as session:
+            if changes is not None:
+                before, values = changes
                 self._checkpoints.move(session, operation.checkpoint_id, before, **values)
-        Operations(self._database, operation.project_id).ended(operation.id, state, result, error)
+            # At once: whoever sees the one sees the other.
+            write_end(session, operation.id, state, result, error)
 
     def _changes(
         self,

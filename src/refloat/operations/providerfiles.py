@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import quote
 
 from refloat.errors import InvalidInput
 from refloat.operations.places import BankPlace
@@ -24,6 +25,7 @@ KARBOR_PLUGINS: Mapping[str, tuple[str, ...]] = {
     "karbor-image-protection-plugin": ("image-bank",),
     "karbor-server-protection-plugin": ("server", "keypair", "server-group"),
     "karbor-network-protection-plugin": ("network", "router", "security-group", "floating-ip"),
+    "karbor-volume-glance-plugin": ("volume-bank",),
     "karbor-noop-protection-plugin": ("noop",),
 }
 """What does the work of each of Karbor's plugins here."""
@@ -194,12 +196,14 @@ def _plugins(ini: Ini, installed: Collection[str]) -> tuple[tuple[str, ...], tup
             continue
         names = KARBOR_PLUGINS.get(value.text, (value.text,))
         for name in names:
-            if name not in installed:
+            if name not in installed and value.text in KARBOR_PLUGINS:
+                notes.append(f"{value.text}: this Refloat has no plugin '{name}'")
+            elif name not in installed:
                 known = [*installed, *KARBOR_PLUGINS]
                 near = get_close_matches(value.text, known, n=1)
                 advice = f"Did you mean {near[0]}?" if near else f"Plugins: {', '.join(sorted(installed))}"
                 ini.refuse(value.line, f"there is no protection plugin '{value.text}'", advice)
-        chosen.update(dict.fromkeys(names))
+        chosen.update((name, None) for name in names if name in installed)
     if not chosen and not notes:
         ini.refuse(
             ini.lines["provider"], "the provider names no plugin", "Write plugin = NAME, once for each"
@@ -222,7 +226,9 @@ def _swift(ini: Ini) -> str:
 
 
 def _s3(ini: Ini) -> str:
-    return f"s3://{ini.text('s3_bank_plugin', 'bank_s3_object_bucket', 'karbor')}/refloat"
+    endpoint = ini.text("s3_client", "s3_endpoint")
+    options = f"?endpoint={quote(endpoint, safe=':/')}" if endpoint else ""
+    return f"s3://{ini.text('s3_bank_plugin', 'bank_s3_object_bucket', 'karbor')}/refloat{options}"
 
 
 _KARBOR_BANKS: Mapping[str, Callable[[Ini], str]] = {

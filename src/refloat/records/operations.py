@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from refloat.errors import InvalidInput, NotFound
@@ -42,6 +42,19 @@ def _operation(row: OperationRow) -> Operation:
     return Operation(**fields)
 
 
+def write_end(
+    session: Session,
+    identity: str,
+    state: str,
+    result: Mapping[str, Any] | None,
+    error: Mapping[str, str] | None,
+) -> None:
+    """Write down, in a session of the caller's, how an operation ended, or that it was parked."""
+    values: dict[str, Any] = {"state": state, "result": result, "error": error}
+    values["ended_at"] = None if state in {"running", "parked"} else datetime.now(UTC).replace(tzinfo=None)
+    session.execute(update(OperationRow).where(OperationRow.id == identity).values(**values))
+
+
 class Operations:
     """The operations of one project."""
 
@@ -69,12 +82,8 @@ class Operations:
         self, identity: str, state: str, result: Mapping[str, Any] | None, error: Mapping[str, str] | None
     ) -> None:
         """Write down how an operation ended, or that it was parked."""
-        values: dict[str, Any] = {"state": state, "result": result, "error": error}
-        values["ended_at"] = (
-            None if state in {"running", "parked"} else datetime.now(UTC).replace(tzinfo=None)
-        )
         with self._database.session() as session:
-            session.execute(update(OperationRow).where(OperationRow.id == identity).values(**values))
+            write_end(session, identity, state, result, error)
 
     def list(self) -> list[Operation]:
         """All operations of the project, newest first."""
@@ -104,6 +113,11 @@ class Operations:
             raise NotFound(f"there is no operation '{identity}'", advice="See: refloat operation list")
         return (exact or found)[0]
 
+
+Outcome = Literal["in_progress", "success", "fail"]
+
+BAD = "bad"
+"""The status in the result of a verification that found something bad."""
 
 SERVICE = "service"
 """The runner of operations that any worker may take up."""
@@ -182,15 +196,18 @@ class ServiceOperations:
         project_id: str | None,
         kinds: Sequence[str],
         *,
-        states: Sequence[str] | None = None,
+        outcome: Outcome | None = None,
         checkpoint_id: str | None = None,
         plan_id: str | None = None,
         identity: str | None = None,
     ) -> Sequence[Operation]:
-        """A page of the operations of some kinds."""
+        """A page of the operations of some kinds.
+
+        :param outcome: a verification that found something bad counts as failed.
+        """
         conditions = _which(project_id, kinds)
-        if states is not None:
-            conditions.append(OperationRow.state.in_(states))
+        if outcome is not None:
+            conditions.append(_came_to(outcome))
         for column, wanted in (
             (OperationRow.checkpoint_id, checkpoint_id),
             (OperationRow.plan_id, plan_id),
@@ -207,6 +224,15 @@ class ServiceOperations:
             OperationRow.checkpoint_id == checkpoint_id, OperationRow.state.in_(("running", "parked"))
         )
         return [_operation(row) for row in session.scalars(query)]
+
+
+def _came_to(outcome: Outcome) -> ColumnElement[bool]:
+    if outcome == "in_progress":
+        return OperationRow.state.in_(("running", "parked"))
+    bad = func.coalesce(OperationRow.result["status"].as_string(), "") == BAD
+    if outcome == "success":
+        return and_(OperationRow.state == "succeeded", not_(bad))
+    return or_(OperationRow.state.in_(("failed", "cancelled")), bad)
 
 
 def _which(project_id: str | None, kinds: Sequence[str]) -> list[ColumnElement[bool]]:

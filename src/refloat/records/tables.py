@@ -17,6 +17,7 @@ class PlanRow(Base):
     """What a user wants protected together."""
 
     __tablename__ = "plans"
+    __table_args__ = (Index("plans_by_time", "project_id", "created_at", "id"),)
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     project_id: Mapped[str] = mapped_column(String(64), index=True)
@@ -37,7 +38,10 @@ class OperationRow(Base):
     """One run of protect, restore, verify or delete. Its progress is the engine's to know."""
 
     __tablename__ = "operations"
-    __table_args__ = (Index("operations_by_runner", "runner", "state"),)
+    __table_args__ = (
+        Index("operations_by_runner", "runner", "state"),
+        Index("operations_by_time", "project_id", "created_at", "id"),
+    )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
@@ -61,7 +65,7 @@ class CheckpointRow(Base):
     """A checkpoint as the service knows it: what can be listed quickly. The bank has the last word."""
 
     __tablename__ = "checkpoints"
-    __table_args__ = (Index("checkpoints_by_provider", "project_id", "provider_id", "created_at"),)
+    __table_args__ = (Index("checkpoints_by_provider", "project_id", "provider_id", "created_at", "id"),)
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     project_id: Mapped[str] = mapped_column(String(64))

@@ -8,19 +8,23 @@ from typing import Any
 from refloat.api.call import Call
 from refloat.api.validation import same_form
 from refloat.errors import InvalidInput, NotFound, RefloatError
-from refloat.records.operations import Operation
+from refloat.records.operations import BAD, Operation, Outcome
 
-_STATUSES = {"running": "in_progress", "parked": "in_progress", "succeeded": "success"}
-_STATES = {
-    "in_progress": ("running", "parked"),
-    "success": ("succeeded",),
-    "fail": ("failed", "cancelled"),
+_OUTCOMES: Mapping[str, Outcome] = {
+    "running": "in_progress",
+    "parked": "in_progress",
+    "succeeded": "success",
+    "failed": "fail",
+    "cancelled": "fail",
 }
-_OF_CHECKPOINT = {
-    "protect": {"running": "protecting", "parked": "protecting", "succeeded": "available"},
-    "delete": {"running": "deleting", "parked": "deleting", "succeeded": "deleted"},
+_RUNS: Mapping[Outcome, str] = {"in_progress": "in_progress", "success": "success", "fail": "fail"}
+_WORDS: Mapping[str, Mapping[Outcome, str]] = {
+    "protect": {"in_progress": "protecting", "success": "available", "fail": "error"},
+    "delete": {"in_progress": "deleting", "success": "deleted", "fail": "error-deleting"},
+    "restore": _RUNS,
+    "verify": _RUNS,
 }
-_FAILED_CHECKPOINT = {"protect": "error", "delete": "error-deleting"}
+"""What an operation log's status says: the words of checkpoints, restores and verifications."""
 
 
 # Restores
@@ -76,17 +80,16 @@ def show_verification(call: Call) -> dict[str, Any]:
 def list_logs(call: Call) -> dict[str, Any]:
     """A page of the operation logs."""
     query = call.query
+    kinds, outcome = _meant(query.get("status"))
     found = call.site.operations.page(
         call.page(),
         call.listed,
-        (),
-        states=_log_states(query.get("status")),
+        kinds,
+        outcome=outcome,
         checkpoint_id=query.get("checkpoint_id"),
         plan_id=query.get("plan_id"),
         identity=query.get("restore_id"),
     )
-    if "status" in query:  # one state has different words for different kinds
-        found = [operation for operation in found if _log_status(operation) == query["status"]]
     items = [_log(call, operation) for operation in found]
     return call.listing("operation_logs", items, found[-1].id if found else None)
 
@@ -101,9 +104,8 @@ def show_log(call: Call) -> dict[str, Any]:
 
 def _listing(call: Call, name: str, kind: str) -> dict[str, Any]:
     status = call.query.get("status")
-    found = call.site.operations.page(
-        call.page(), call.listed, (kind,), states=None if status is None else _STATES.get(status, ())
-    )
+    kinds, outcome = ((kind,), None) if status is None else _meant(status, kind)
+    found = call.site.operations.page(call.page(), call.listed, kinds, outcome=outcome)
     view = _restore if kind == "restore" else _verification
     return call.listing(name, [view(call, item) for item in found], found[-1].id if found else None)
 
@@ -132,7 +134,7 @@ def _run(call: Call, operation: Operation) -> dict[str, Any]:
         "provider_id": _provider_id(call, operation),
         "checkpoint_id": operation.checkpoint_id,
         "parameters": operation.payload.get("parameters", {}),
-        "status": _STATUSES.get(operation.state, "fail"),
+        "status": _outcome(operation),
         "resources_status": {},
         "resources_reason": {},
         "error_info": _error(operation),
@@ -154,7 +156,7 @@ def _restore(call: Call, operation: Operation) -> dict[str, Any]:
 def _verification(call: Call, operation: Operation) -> dict[str, Any]:
     lines = _lines(operation)
     bad = [line for line in lines if line["status"] != "good"]
-    found = {
+    return {
         **_run(call, operation),
         "resources_status": {
             f"{line['type']}#{line['id']}": "available" if line["status"] == "good" else "error"
@@ -162,9 +164,6 @@ def _verification(call: Call, operation: Operation) -> dict[str, Any]:
         },
         "resources_reason": {f"{line['type']}#{line['id']}": line["reason"] for line in bad},
     }
-    if bad:
-        found["status"] = "fail"
-    return found
 
 
 def _lines(operation: Operation) -> list[Mapping[str, Any]]:
@@ -183,7 +182,7 @@ def _log(call: Call, operation: Operation) -> dict[str, Any]:
         "restore_id": operation.id if kind == "restore" else None,
         "verification_id": operation.id if kind == "verify" else None,
         "scheduled_operation_id": None,
-        "status": _log_status(operation),
+        "status": _WORDS.get(operation.kind, _RUNS)[_outcome(operation)],
         "started_at": _time(operation.created_at),
         "ended_at": _time(operation.ended_at),
         "error_info": _error(operation),
@@ -196,22 +195,21 @@ def _time(text: str) -> str | None:
     return f"{text.removesuffix('Z')}.000000" if text else None
 
 
-def _log_status(operation: Operation) -> str:
-    if operation.kind in _OF_CHECKPOINT:
-        return _OF_CHECKPOINT[operation.kind].get(operation.state, _FAILED_CHECKPOINT[operation.kind])
-    return _STATUSES.get(operation.state, "fail")
+def _outcome(operation: Operation) -> Outcome:
+    if (operation.result or {}).get("status") == BAD:
+        return "fail"
+    return _OUTCOMES.get(operation.state, "fail")
 
 
-def _log_states(status: str | None) -> tuple[str, ...] | None:
+def _meant(status: str | None, kind: str = "") -> tuple[tuple[str, ...], Outcome | None]:
+    """The kinds of operations, and their outcome, that a status says."""
     if status is None:
-        return None
-    if status in _STATES:
-        return _STATES[status]
-    if status in _FAILED_CHECKPOINT.values():
-        return _STATES["fail"]
-    return tuple(
-        {state for words in _OF_CHECKPOINT.values() for state, word in words.items() if word == status}
-    )
+        return (), None
+    for outcome in _RUNS:
+        kinds = tuple(k for k, words in _WORDS.items() if words[outcome] == status and kind in ("", k))
+        if kinds:
+            return kinds, outcome
+    return ("none",), None
 
 
 def _provider_id(call: Call, operation: Operation) -> str:

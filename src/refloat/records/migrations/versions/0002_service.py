@@ -16,7 +16,9 @@ def upgrade() -> None:
     with op.batch_alter_table("operations") as table:
         table.add_column(sa.Column("runner", sa.String(16), nullable=False, server_default="command"))
         table.add_column(sa.Column("authority", sa.JSON))
+    op.create_index("plans_by_time", "plans", ["project_id", "created_at", "id"])
     op.create_index("operations_by_runner", "operations", ["runner", "state"])
+    op.create_index("operations_by_time", "operations", ["project_id", "created_at", "id"])
     op.create_table(
         "checkpoints",
         sa.Column("id", sa.String(36), primary_key=True),
@@ -30,7 +32,9 @@ def upgrade() -> None:
         sa.Column("graph", sa.JSON),
         sa.Column("created_at", sa.DateTime, nullable=False),
     )
-    op.create_index("checkpoints_by_provider", "checkpoints", ["project_id", "provider_id", "created_at"])
+    op.create_index(
+        "checkpoints_by_provider", "checkpoints", ["project_id", "provider_id", "created_at", "id"]
+    )
     op.create_table(
         "quotas",
         sa.Column("project_id", sa.String(64), primary_key=True),
@@ -59,7 +63,9 @@ def downgrade() -> None:
     """Drop them."""
     for name in ("services", "quota_classes", "quotas", "checkpoints"):
         op.drop_table(name)
+    op.drop_index("plans_by_time", "plans")
     op.drop_index("operations_by_runner", "operations")
+    op.drop_index("operations_by_time", "operations")
     with op.batch_alter_table("operations") as table:
         table.drop_column("authority")
         table.drop_column("runner")
