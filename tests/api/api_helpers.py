@@ -24,6 +24,7 @@ from refloat.operations.worker import Worker
 
 DEMO = "5a1f7c3e5a1f7c3e5a1f7c3e5a1f7c3e"
 OTHER = "0123456789abcdef0123456789abcdef"
+NOWHERE = "e3631e1e-6cc9-485a-8588-d2a2f3c6c268"
 NOOP = "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b03"
 DEFAULT = "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b01"
 DEADLINE = 60.0

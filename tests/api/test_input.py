@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_helpers import DEMO, NOOP, OTHER, Running, User, overrides
+from api_helpers import DEMO, NOOP, NOWHERE, OTHER, Running, User, overrides
 from jsonschema import Draft202012Validator
 
 from refloat.api.routes import ROUTES
@@ -65,12 +65,12 @@ def test_a_body_that_is_not_said_to_be_json(member: User, media: str) -> None:
         ("PATCH", "plans", 405),
         ("POST", "os-services", 405),
         ("GET", "plans/x/y", 404),
-        ("GET", f"plans/{uuid.uuid4()}", 404),
-        ("GET", f"restores/{uuid.uuid4()}", 404),
-        ("GET", f"verifications/{uuid.uuid4()}", 404),
-        ("GET", f"operation_logs/{uuid.uuid4()}", 404),
+        ("GET", f"plans/{NOWHERE}", 404),
+        ("GET", f"restores/{NOWHERE}", 404),
+        ("GET", f"verifications/{NOWHERE}", 404),
+        ("GET", f"operation_logs/{NOWHERE}", 404),
         ("GET", "restores/%00", 400),
-        ("GET", f"providers/{NOOP}/checkpoints/{uuid.uuid4()}", 404),
+        ("GET", f"providers/{NOOP}/checkpoints/{NOWHERE}", 404),
         ("GET", "restores/x", 400),
         ("GET", "protectables/%ff", 400),
         ("GET", "protectables/Refloat::Noop/instances/%F0%9F%92%A9", 404),

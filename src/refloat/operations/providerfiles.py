@@ -25,7 +25,6 @@ KARBOR_PLUGINS: Mapping[str, tuple[str, ...]] = {
     "karbor-image-protection-plugin": ("image-bank",),
     "karbor-server-protection-plugin": ("server", "keypair", "server-group"),
     "karbor-network-protection-plugin": ("network", "router", "security-group", "floating-ip"),
-    "karbor-volume-glance-plugin": ("volume-bank",),
     "karbor-noop-protection-plugin": ("noop",),
 }
 """What does the work of each of Karbor's plugins here."""
