@@ -123,7 +123,7 @@ class FileSystemStore:
     def close(self) -> None:
         """Nothing is held between calls."""
 
-    def _put(self, path: Path, parts: Sequence[bytes]) -> bool:
+    def _put(self, path: Path, parts: Sequence[bytes | memoryview]) -> bool:
         """One attempt; False when the temporary file was removed under our hands, as a leftover."""
         self._temporary.mkdir(mode=0o700, exist_ok=True)
         temporary = self._temporary / secrets.token_hex(16)
@@ -140,7 +140,7 @@ class FileSystemStore:
             temporary.unlink(missing_ok=True)
             os.close(fd)
 
-    def _place(self, temporary: Path, path: Path, parts: Sequence[bytes]) -> bool:
+    def _place(self, temporary: Path, path: Path, parts: Sequence[bytes | memoryview]) -> bool:
         """Give the finished file its name, in a folder that others may prune at any moment."""
         for _attempt in range(_ATTEMPTS):
             self._make_folders(path.parent)
@@ -244,7 +244,7 @@ def _explained(url: str, name: str = "", room: object = None) -> Generator[None]
         raise kind(f"the store failed: {url}", resource=name, reason=str(error.strerror)) from error
 
 
-def _write_all(fd: int, parts: Sequence[bytes]) -> None:
+def _write_all(fd: int, parts: Sequence[bytes | memoryview]) -> None:
     for start in range(0, len(parts), _WRITEV):
         pending = [memoryview(p) for p in parts[start : start + _WRITEV] if len(p)]
         while pending:
@@ -266,7 +266,7 @@ def _read_exactly(fd: int, offset: int, length: int) -> bytes:
     return b"".join(pieces)
 
 
-def _check_same(path: Path, parts: Sequence[bytes]) -> None:
+def _check_same(path: Path, parts: Sequence[bytes | memoryview]) -> None:
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         if not all(file.read(len(part)) == part for part in parts) or file.read(1):
             raise AlreadyExists("there is another object of this name", resource=path.name)

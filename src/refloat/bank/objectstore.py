@@ -53,6 +53,7 @@ TRANSFER_SECONDS = 300.0
 _ONE_REQUEST = 4 << 30
 """A larger object is sent in several requests; until the last one it is not there."""
 
+_PIECE = 1 << 20
 _PROOF = 1 << 16
 _ATTEMPTS = 5
 
@@ -208,16 +209,17 @@ class ObjectStore:
             return False
         return True
 
-    def _write(self, name: str, parts: Sequence[bytes]) -> None:
+    def _write(self, name: str, parts: Sequence[bytes | memoryview]) -> None:
         with self._explained("write the object", name, passing=(oe.ConditionNotMatch, oe.AlreadyExists)):
             options: dict[str, Any] = {"if_not_exists": True} if self._conditional else {}
             # The file collects the parts without joining them; when it is closed, one request sends them.
             file = self._operator.open(name, "wb", chunk=_ONE_REQUEST, **options)
             for part in parts:
-                file.write(part)
+                for start in range(0, len(part), _PIECE):  # it takes no views
+                    file.write(bytes(part[start : start + _PIECE]))
             file.close()
 
-    def _after(self, name: str, parts: Sequence[bytes], size: int) -> None:
+    def _after(self, name: str, parts: Sequence[bytes | memoryview], size: int) -> None:
         """Find out whether the service refuses to replace; if not, whether somebody replaced ours."""
         if self._proven is None and size <= _PROOF:
             try:
@@ -230,7 +232,7 @@ class ObjectStore:
             with suppress(ObjectMissing):  # it was removed meanwhile
                 self._check_same(name, parts, size)
 
-    def _check_same(self, name: str, parts: Sequence[bytes], size: int) -> None:
+    def _check_same(self, name: str, parts: Sequence[bytes | memoryview], size: int) -> None:
         if self.stat(name).size == size and same(self.get(name), parts):
             return
         raise AlreadyExists("there is another object of this name", resource=name)

@@ -18,9 +18,9 @@ from typing import Protocol, TypeAlias
 
 from refloat.errors import BankError, InvalidInput
 
-Parts: TypeAlias = bytes | Sequence[bytes]
+Parts: TypeAlias = bytes | Sequence[bytes | memoryview]
 """An object's content: in one piece, or in pieces to be joined. Never an iterator: a store may have
-to send it twice."""
+to send it twice. Views are of memory that the caller uses again as soon as ``put`` has returned."""
 
 READ_BACK = 1 << 16
 """Objects of not more bytes are read back after they were written."""
@@ -129,7 +129,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def parts_of(content: Parts) -> Sequence[bytes]:
+def parts_of(content: Parts) -> Sequence[bytes | memoryview]:
     """The content in pieces."""
     return (content,) if isinstance(content, bytes) else content
 
@@ -159,7 +159,7 @@ Logins: TypeAlias = Callable[[str | None], SwiftLogin]
 """Logs in to a cloud: the one of that name, or (None) the user's. The bank itself knows no OpenStack."""
 
 
-def same(found: bytes, parts: Sequence[bytes]) -> bool:
+def same(found: bytes, parts: Sequence[bytes | memoryview]) -> bool:
     """Whether ``found`` is what the parts are together."""
     view, at = memoryview(found), 0
     for part in parts:

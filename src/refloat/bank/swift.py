@@ -192,7 +192,7 @@ class SwiftStore:
         path: str,
         *,
         headers: Mapping[str, str] | None = None,
-        body: Sequence[bytes] | None = None,
+        body: Sequence[bytes | memoryview] | None = None,
     ) -> urllib3.BaseHTTPResponse:
         """One request; a second one with a new token when the first is refused."""
         token = self._token()
@@ -211,14 +211,13 @@ class SwiftStore:
             raise Unavailable(error.message, reason=error.reason, request_id=error.request_id) from error
 
     def _send(
-        self, method: str, path: str, headers: dict[str, str], body: Sequence[bytes] | None
+        self, method: str, path: str, headers: dict[str, str], body: Sequence[bytes | memoryview] | None
     ) -> urllib3.BaseHTTPResponse:
         try:
+            # Views of memory go out as well as bytes do; the annotation of urllib3 does not know.
+            pieces: Any = None if body is None else iter(body)
             return self._connections().request(
-                method,
-                self._login.endpoint + path,
-                headers=headers,
-                body=None if body is None else iter(body),
+                method, self._login.endpoint + path, headers=headers, body=pieces
             )
         except urllib3.exceptions.HTTPError as error:
             reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
@@ -240,7 +239,7 @@ class SwiftStore:
 
     # --- answers
 
-    def _is_same(self, name: str, parts: Sequence[bytes], size: int) -> bool:
+    def _is_same(self, name: str, parts: Sequence[bytes | memoryview], size: int) -> bool:
         """Whether this object is there, or none. :raises AlreadyExists: another one is."""
         try:
             if self.stat(name).size == size and same(self.get(name), parts):
