@@ -27,6 +27,15 @@ class StoreContract:
         store.put("pieces", pieces)
         assert store.get("pieces") == b"".join(pieces)
 
+    def test_pieces_may_be_views_of_memory_that_is_used_again(self, store: Store) -> None:
+        memory = bytearray(os.urandom(3_000_000))
+        whole = bytes(memory)
+        with memoryview(memory) as view:
+            store.put("views", [view[:1], b"", view[1:2_500_000], view[2_500_000:]])
+        memory[:] = bytes(len(memory))
+        assert store.get("views") == whole
+        store.put("views", [memoryview(whole)])
+
     def test_no_pieces_make_an_empty_object(self, store: Store) -> None:
         store.put("nothing", [])
         assert store.get("nothing") == b""

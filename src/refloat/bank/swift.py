@@ -214,11 +214,10 @@ class SwiftStore:
         self, method: str, path: str, headers: dict[str, str], body: Sequence[bytes | memoryview] | None
     ) -> urllib3.BaseHTTPResponse:
         try:
+            # Views of memory go out as well as bytes do; the annotation of urllib3 does not know.
+            pieces: Any = None if body is None else iter(body)
             return self._connections().request(
-                method,
-                self._login.endpoint + path,
-                headers=headers,
-                body=None if body is None else map(bytes, body),
+                method, self._login.endpoint + path, headers=headers, body=pieces
             )
         except urllib3.exceptions.HTTPError as error:
             reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
