@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from refloat.bank.objects import Objects
 from refloat.bank.sealing import KIND_CONDEMNED, KIND_DAMAGED
 from refloat.bank.store import ObjectMissing
-from refloat.errors import BankDamaged
+from refloat.errors import BankDamaged, BankError
 
 WATCH = ".watch"
 
@@ -22,10 +22,12 @@ def put_notice(objects: Objects, tag: str, names: Iterable[str]) -> str:
 
 
 def drop_notice(objects: Objects, notice: str) -> None:
-    """Take a notice down."""
-    objects.store.delete(notice)
-    if any(True for _ in objects.store.list(notice + WATCH)):
-        objects.store.delete(notice + WATCH)
+    """Take a notice down, if the store allows it (under object lock it does later): that is no haste, for
+    a notice of what is gone does no harm."""
+    with contextlib.suppress(BankError):
+        objects.store.delete(notice)
+        if any(True for _ in objects.store.list(notice + WATCH)):
+            objects.store.delete(notice + WATCH)
 
 
 def notices(objects: Objects, tag: str) -> list[str]:
