@@ -17,7 +17,7 @@ from refloat.bank.notices import WATCH, drop_notice, forget_lost_packs, notices,
 from refloat.bank.objects import ABANDONED, Objects, Session
 from refloat.bank.sealing import KIND_CONDEMNED, tag_in
 from refloat.bank.store import AlreadyExists, ObjectMissing
-from refloat.errors import BankDamaged, BankError, Conflict, NotFound
+from refloat.errors import BankDamaged, Conflict, NotFound
 
 WRITER_LIVES = 7 * 86400.0
 """A writer whose marker is older than this many seconds is taken for dead."""
@@ -167,7 +167,7 @@ def _drop_unreadable(objects: Objects, tag: str) -> None:
     names = {entry.name for entry in objects.store.list(f"condemned/{tag}.")}
     for name in names:
         if name.endswith(WATCH) and name.removesuffix(WATCH) not in names:
-            objects.store.delete(name)
+            drop_notice(objects, name)
     for notice in notices(objects, tag):
         with contextlib.suppress(ObjectMissing):
             try:
@@ -205,10 +205,7 @@ def _execute(objects: Objects, tag: str, notice: str) -> tuple[Collected, set[st
     ):
         return Collected(), candidates  # of a deletion that has only begun, or was interrupted
     removed = _remove(objects, candidates - seen.needed)
-    try:
-        drop_notice(objects, notice)
-    except BankError as error:
-        return removed + Collected(postponed=str(error)), candidates
+    drop_notice(objects, notice)
     return removed, set()
 
 
