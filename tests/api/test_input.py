@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 
 from refloat.api.routes import ROUTES
 
+NOBODY = "11111111-2222-4333-8444-555555555555"
 ADMIN = "admin,manager,member,reader"
 
 
@@ -65,12 +66,12 @@ def test_a_body_that_is_not_said_to_be_json(member: User, media: str) -> None:
         ("PATCH", "plans", 405),
         ("POST", "os-services", 405),
         ("GET", "plans/x/y", 404),
-        ("GET", f"plans/{uuid.uuid4()}", 404),
-        ("GET", f"restores/{uuid.uuid4()}", 404),
-        ("GET", f"verifications/{uuid.uuid4()}", 404),
-        ("GET", f"operation_logs/{uuid.uuid4()}", 404),
+        ("GET", f"plans/{NOBODY}", 404),
+        ("GET", f"restores/{NOBODY}", 404),
+        ("GET", f"verifications/{NOBODY}", 404),
+        ("GET", f"operation_logs/{NOBODY}", 404),
         ("GET", "restores/%00", 400),
-        ("GET", f"providers/{NOOP}/checkpoints/{uuid.uuid4()}", 404),
+        ("GET", f"providers/{NOOP}/checkpoints/{NOBODY}", 404),
         ("GET", "restores/x", 400),
         ("GET", "protectables/%ff", 400),
         ("GET", "protectables/Refloat::Noop/instances/%F0%9F%92%A9", 404),
