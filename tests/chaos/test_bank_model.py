@@ -1,4 +1,4 @@
-"""A bank and a model of it: random protects, deletions, collections, verifications, changes of keys.
+"""A bank and a model of it: random protects, deletions, collections, verifications, copies, changes of keys.
 
 By several writers, which die at random writes and come in each other's way at random requests. Every byte is
 compared. ``REFLOAT_MODEL_STEPS=5000 REFLOAT_SEED=7 pytest tests/chaos/test_bank_model.py`` does more.
@@ -59,6 +59,7 @@ class Model:
         self.kept: dict[str, tuple[str, Content]] = {}
         self.unfinished: dict[str, tuple[str, Content]] = {}
         self.busy: set[str] = set()
+        self.copies: dict[str, tuple[str, Content]] = {}
         self.writers: dict[str, tuple[Any, dict[str, Any]]] = {}
         self.done: Counter[str] = Counter()
         Bank.open(str(root), self.key, create=True)
@@ -191,6 +192,37 @@ class Model:
         with suppress(NotFound, Crash):
             self.rng.choice((self.bank, self.dying))().rotate_project_key(self.rng.choice(PROJECTS))
 
+    def copy(self) -> None:
+        """A checkpoint becomes one in another bank; whoever dies on the way is followed by another."""
+        name = self._choose(self.kept)
+        if not name:
+            return
+        project, content = self.kept[name]
+        source = self.bank()
+        sections = source.checkpoint(name).sections
+        self.copies.setdefault(name, (project, content))
+        for target in (self._elsewhere(dying=True), self._elsewhere()):
+            if name in {info.id for info in target.checkpoints()}:
+                break
+            with suppress(Crash), target.writer(name, project) as writer:
+                refs = {}
+                for section, kept in sections.items():
+                    with source.open_data(kept["data"]) as reader:
+                        refs[section] = writer.put_data(reader, size=reader.size)
+                self._commit(writer, refs)
+        found = self._elsewhere().checkpoint(name)
+        for section, blocks in content.items():
+            with self._elsewhere().open_data(found.sections[section]["data"]) as reader:
+                assert reader.read() == data(blocks), self._where(f"copy of {name} {section}")
+
+    def _elsewhere(self, *, dying: bool = False) -> Bank:
+        root = self.root.with_name("elsewhere")
+        store = FileSystemStore(root, create=True)
+        Bank.open(store, KEYS[0], create=True)
+        if dying:
+            return Bank.open(CrashAfter(store, self.rng.randrange(12), done=self.rng.random() < 0.5), KEYS[0])
+        return Bank.open(store, KEYS[0])
+
     def restore(self) -> None:
         """Compare one checkpoint."""
         name = self._choose(self.kept)
@@ -217,6 +249,10 @@ class Model:
         assert not [info for info in found if info.damaged]
         for name in self.kept:
             self.compare(name)
+        if self.copies:
+            there = self._elsewhere()
+            assert {info.id for info in there.checkpoints()} == set(self.copies)
+            assert not there.verify_all("full").damages, self._where("copies")
 
     def run(self, steps: int) -> None:
         """Do it."""
@@ -312,6 +348,7 @@ ACTIONS: list[tuple[Action, int]] = [
     (Model.repair, 1),
     (Model.rotate, 1),
     (Model.rotate_project, 1),
+    (Model.copy, 2),
 ]
 """What is done, and how often."""
 
