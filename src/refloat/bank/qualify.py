@@ -20,6 +20,7 @@ OK, WARNING, FAIL = "ok", "warning", "fail"
 
 WRITERS = 8
 ROUNDS = 4
+RACES = 12
 STREAMS = 4
 MEBI = 1 << 20
 
@@ -156,7 +157,7 @@ class _Trial:
     def one_writer_wins(self) -> tuple[str, str]:
         """Of many writers of one name exactly one wins."""
         several = 0
-        for number in range(ROUNDS):
+        for number in range(RACES):
             won = self._race(f"race/{number}")
             if not won:
                 return FAIL, f"none of {WRITERS} writers of one name won"
@@ -165,7 +166,7 @@ class _Trial:
             several += len(won) > 1
         if several:
             return WARNING, (
-                f"in {several} of {ROUNDS} races of {WRITERS} writers for one name, several were told that "
+                f"in {several} of {RACES} races of {WRITERS} writers for one name, several were told that "
                 "they had won: protect into this bank from one machine only"
             )
         return OK, f"of {WRITERS} writers of one name exactly one wins"
