@@ -42,14 +42,6 @@ def lost_answers(root: Path) -> Store:
     return retrying(Flaky(plain(root), 3, done=True))
 
 
-def in_memory(_root: Path) -> Store:
-    import opendal
-
-    from refloat.bank.objectstore import ObjectStore
-
-    return ObjectStore(opendal.Operator("memory"), "memory://")
-
-
 def retrying(store: Store) -> Store:
     return Retrying(store, attempts=12, pause=lambda _seconds: None)
 

@@ -11,8 +11,7 @@ from bank_helpers import CHUNK, KEY, NOW, hasty, noise, objects, open_bank, prot
 from refloat.bank import Bank, Notes, packs
 from refloat.bank import verify as verifying
 from refloat.bank.filesystem import FileSystemStore
-from refloat.bank.readonly import ReadOnly
-from refloat.bank.wrappers import Crash, CrashAfter, Hooked
+from refloat.bank.wrappers import Crash, CrashAfter, Hooked, ReadOnly
 from refloat.errors import BankDamaged, BankError, Cancelled, NotFound
 
 __all__ = ["hasty"]
@@ -247,7 +246,7 @@ def test_a_store_that_is_only_read(root: Path) -> None:
         lambda: bank.rotate_project_key("p1"),
         lambda: bank.erase_project("p1"),
     ):
-        with pytest.raises(BankError, match="for reading only"):
+        with pytest.raises(BankError, match="read-only"):
             refused()
     assert restore(open_bank(root), "c1")["a"] == COMMON
 

@@ -34,11 +34,11 @@ from refloat.bank.notes import NO_NOTES, Notes
 from refloat.bank.objects import DESCRIPTOR, Objects, canonical, check_checkpoint_id
 from refloat.bank.packs import CHUNK_SIZE
 from refloat.bank.reader import DataReader
-from refloat.bank.readonly import ReadOnly
 from refloat.bank.repair import Repair, repair
 from refloat.bank.sealing import Sealer, damaged, tag_in
 from refloat.bank.store import AlreadyExists, ObjectMissing, Store, open_store
 from refloat.bank.verify import Depth, Report, Verification
+from refloat.bank.wrappers import ReadOnly
 from refloat.bank.writer import Writer
 from refloat.errors import BankError, InvalidInput, NotFound
 
