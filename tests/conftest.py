@@ -18,6 +18,11 @@ import pytest
 pytest.register_assert_rewrite("store_contract", "tests.unit.store_contract")
 
 FULLSTACK = Path(__file__).parent / "fullstack"
+SECOND = {
+    "test_bank_store_cloud.py", "test_image.py", "test_kill.py", "test_out_of_the_cloud.py", "test_volume.py",
+    "test_volume_bank.py",
+}  # fmt: skip
+"""Files with tests on a cloud that work in its second project, beside all others, which work in the first."""
 NO_CLOUD = "not run: no cloud here ({})"
 
 
@@ -31,19 +36,20 @@ def no_cloud() -> str:
     return ""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Without a cloud, leave out what needs one, and say so.
 
-    Where several processes share the work, one runs the tests of ``fullstack`` in their order, for they
-    use the same project; they take longest, so they come first.
+    Where several processes share the work, one runs the tests of the cloud's first project in their order,
+    and another those of its second; they take longest, so they come first. This hook is called before
+    pytest-xdist looks at the groups.
     """
     reason = no_cloud()
     for item in items:
         if FULLSTACK in item.path.parents:
             item.add_marker(pytest.mark.cloud)
-            item.add_marker(pytest.mark.xdist_group("fullstack"))
-        elif item.get_closest_marker("cloud"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if item.get_closest_marker("cloud"):
+            item.add_marker(pytest.mark.xdist_group("second" if item.path.name in SECOND else "first"))
         if reason and item.get_closest_marker("cloud"):
             item.add_marker(pytest.mark.skip(reason=NO_CLOUD.format(reason)))
     items.sort(

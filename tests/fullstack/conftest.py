@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import openstack
 import pytest
@@ -31,6 +29,7 @@ LAST = ("test_only.py", "test_beside.py", "test_bad_days.py", "test_main_job.py"
 """Files whose tests share the application, in the order in which they must run."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of single plugins first; then those that share the application."""
     items.sort(key=lambda item: LAST.index(item.path.name) if item.path.name in LAST else -1)
@@ -132,35 +131,3 @@ def tidy(member: Any) -> Iterator[None]:
 def fresh(tmp_path: Path) -> Command:
     """A command with an empty bank and no memory."""
     return Command(tmp_path, "demo")
-
-
-@pytest.fixture(scope="session")
-def container(member: Any) -> Iterator[str]:
-    """A container of our own."""
-    name = f"refloat-test-{uuid.uuid4().hex[:8]}"
-    member.object_store.create_container(name)
-    yield name
-    for found in list(member.object_store.objects(name)):
-        member.object_store.delete_object(found)
-    member.object_store.delete_container(name)
-
-
-@pytest.fixture(scope="session")
-def keys(member: Any) -> Iterator[dict[str, str]]:
-    """Credentials for the S3 API."""
-    path = f"/users/{member.current_user_id}/credentials/OS-EC2"
-    made = member.identity.post(path, json={"tenant_id": member.current_project_id}).json()["credential"]
-    yield {"AWS_ACCESS_KEY_ID": made["access"], "AWS_SECRET_ACCESS_KEY": made["secret"]}
-    member.identity.delete(f"{path}/{made['access']}")
-
-
-@pytest.fixture
-def use_keys(keys: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in keys.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture(scope="session")
-def s3_options(member: Any) -> str:
-    endpoint = member.object_store.get_endpoint().partition("/v1")[0]
-    return urlencode({"endpoint": endpoint, "region": "us-east-1"})

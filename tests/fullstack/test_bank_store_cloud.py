@@ -18,8 +18,11 @@ from refloat.bank.wrappers import Flaky
 from refloat.cloud import Cloud
 from refloat.cloud.objectstore import ObjectStoreLogin
 from refloat.errors import NotFound
+from tests.fullstack.second import cloud, container, keys, member, s3_options, use_keys
 from tests.unit.bank_helpers import noise, open_bank, protect, restore
 from tests.unit.store_contract import SomeWin, StoreContract
+
+__all__ = ["cloud", "container", "keys", "member", "s3_options", "use_keys"]
 
 WAYS = ("swift", "s3")
 

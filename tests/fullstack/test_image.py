@@ -16,6 +16,9 @@ from refloat.resources.image import ImagePlugin, ImageProtectable
 from refloat.resources.image.attributes import describe, read
 from refloat.resources.image.protectable import SERVER, TYPE
 from refloat.resources.image.transfer import Body
+from tests.fullstack.second import cloud
+
+__all__ = ["cloud"]
 
 NEW = {"id", "created_at"}
 PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}

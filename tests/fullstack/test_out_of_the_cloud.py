@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +16,18 @@ import pytest
 
 from demo.application import Application
 from demo.command import Command
+from demo.guests import known_hash, known_regions
 from demo.inventory import Inventory, difference, inventory
-from tests.fullstack.small import SHORT, Small
+from tests.fullstack.restored import VOLUME
+from tests.fullstack.second import CLOUD, cloud, container, keys, member, s3_options, use_keys
+from tests.fullstack.small import DISK, SHORT, SIZE, Small
+
+__all__ = ["cloud", "container", "keys", "member", "s3_options", "use_keys"]
 
 pytestmark = pytest.mark.timeout(1200)
 
 IMAGE = "OS::Glance::Image"
+READER = Path(__file__).parents[2] / "tools/read_bank.py"
 PROVIDER = """
 [provider]
 name = elsewhere
@@ -38,7 +48,7 @@ def empty(member: Any) -> Inventory:
 
 @pytest.fixture
 def small(empty: Inventory, member: Any) -> Iterator[Small]:
-    """The small application, in project demo."""
+    """The small application, in the second project."""
     made = Small(member, Application("out-"))
     try:
         made.build()
@@ -64,13 +74,32 @@ def restored(small: Small, command: Command, checkpoint: str) -> dict[str, dict[
         small.lose(images)
 
 
+def extract(member: Any, container: str, checkpoint: str, folder: Path) -> None:
+    """Without Refloat: fetch the bank's objects, and read the volume with the script of 200 lines."""
+    bank = folder / "fetched"
+    for found in member.object_store.objects(container, prefix="first/"):
+        path = bank / found.name.removeprefix("first/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(member.object_store.download_object(found.name, container))
+    reader = [sys.executable, str(READER), "--bank", str(bank), "--key", str(folder / "bank.key")]
+    shown = json.loads(subprocess.check_output([*reader, "show", checkpoint], timeout=60))
+    (section,) = (key for key in shown["sections"] if key.startswith(VOLUME))
+    target = folder / "volume"
+    subprocess.run([*reader, "--to", str(target), "extract", checkpoint, section], check=True, timeout=120)
+    assert target.stat().st_size == SIZE << 30
+    with target.open("rb") as file:
+        for at in known_regions(SIZE << 10):
+            file.seek(at << 20)
+            assert hashlib.sha256(file.read(1 << 20)).hexdigest() == known_hash(SHORT, f"{DISK} {at}")
+
+
 @pytest.mark.usefixtures("use_keys")
 def test_from_swift_and_from_a_copy_in_s3(
     member: Any, empty: Inventory, small: Small, tmp_path: Path, container: str, s3_options: str
 ) -> None:
     contents = small.contents()
     whole = inventory(member)
-    command = Command(tmp_path, "demo", bank_url=f"swift://{container}/first")
+    command = Command(tmp_path, CLOUD, bank_url=f"swift://{container}/first")
     (tmp_path / "providers.d").mkdir()
     url = f"s3://{container}/second?{s3_options}"
     key = tmp_path / "second.key"
@@ -88,6 +117,7 @@ def test_from_swift_and_from_a_copy_in_s3(
     assert restored(small, command, checkpoint) == contents
     assert difference(empty, inventory(member)) == []
 
+    extract(member, container, checkpoint, tmp_path)
     for found in list(member.object_store.objects(container, prefix="first/")):
         member.object_store.delete_object(found)
     shutil.rmtree(command.state)

@@ -19,6 +19,9 @@ from refloat.resources.base import ProtectionPlugin
 from refloat.resources.volume import VolumeBackupPlugin, VolumeProtectable, VolumeSnapshotPlugin
 from refloat.resources.volume.attributes import describe
 from refloat.resources.volume.protectable import TYPE
+from tests.fullstack.second import cloud
+
+__all__ = ["cloud"]
 
 GIB = 1 << 30
 NEW = {"id", "created_at", "snapshots"}

@@ -25,6 +25,9 @@ from refloat.resources.volume.attributes import describe
 from refloat.resources.volume.messages import told_about
 from refloat.resources.volume.protectable import COPY, TYPE
 from refloat.resources.volume.temporary import IMAGE
+from tests.fullstack.second import cloud
+
+__all__ = ["cloud"]
 
 GIB = 1 << 30
 MIB = 1 << 20
