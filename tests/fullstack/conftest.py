@@ -29,7 +29,6 @@ LAST = ("test_only.py", "test_beside.py", "test_bad_days.py", "test_main_job.py"
 """Files whose tests share the application, in the order in which they must run."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of single plugins first; then those that share the application."""
     items.sort(key=lambda item: LAST.index(item.path.name) if item.path.name in LAST else -1)
