@@ -57,7 +57,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByProject:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without a cloud, leave out what needs one, and say so. Tests on a cloud are long, so they come first."""
+    """Without a cloud, leave out what needs one, and say so. Tests on a cloud are long, and come first."""
     reason = no_cloud()
     for item in items:
         if FULLSTACK in item.path.parents:
