@@ -16,6 +16,8 @@ import pytest
 from bank_helpers import CHUNK, NOW, files, hasty, noise, objects
 
 from refloat.bank import Bank, BankKey, data_references, with_references
+from refloat.bank.filesystem import FileSystemStore
+from refloat.bank.wrappers import Locked
 from refloat.engine.engine import Engine
 from refloat.engine.program import Ended
 from refloat.errors import BankDamaged, BankError, Cancelled, RefloatError
@@ -164,6 +166,18 @@ def contents(bank: Bank, checkpoint_id: str) -> dict[str, bytes]:
 def succeeded(ended: Ended) -> dict[str, Any]:
     assert (ended.state, ended.error) == ("succeeded", None)
     return dict(ended.result)
+
+
+def test_copies_from_and_into_banks_under_object_lock(site: Site) -> None:
+    here, away = (FileSystemStore(site.folder / name) for name in ("here", "away"))
+    site.banks = {"default": Bank.open(Locked(here), HERE), "away": Bank.open(Locked(away), AWAY)}
+    for number in range(2):
+        copy = succeeded(site.copy(site.protect({**CONTENT, "more": bytes([number]) * 3000})))
+        site.away.verify(copy["id"])
+        sections = site.away.checkpoint(copy["id"]).sections
+        with site.away.open_data(sections[f"{DISK}#more"]["inner"][0]["data"]) as reader:
+            assert reader.read() == bytes([number]) * 3000
+    assert len(site.away.checkpoints()) == 2
 
 
 def test_copy_is_a_checkpoint_by_itself_and_says_what_it_is(site: Site) -> None:
