@@ -32,7 +32,6 @@ _NUMBER_AND_ID = struct.Struct(">I 32s 16x")
 _NUMBER = struct.Struct(">I 48x")
 _LENGTH = struct.Struct(">I")
 _ZERO_IDS = bytes(1 << 20)
-_NOWHERE = Place(0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +58,6 @@ class DataIndex:
         hasher.update(b"".join(together))
         _zero_ids(hasher, chunk_count(self.size) - expected)
         return hasher.hexdigest()
-
-    def chunks(self) -> Iterator[tuple[bytes, Pack | None, Place]]:
-        """Id, pack (None: zeros) and place of every chunk, in order."""
-        expected = 0
-        for number, chunk_id, pack, place in self.stored():
-            for _ in range(expected, number):
-                yield ZERO_ID, None, _NOWHERE
-            yield chunk_id, pack, place
-            expected = number + 1
-        for _ in range(expected, chunk_count(self.size)):
-            yield ZERO_ID, None, _NOWHERE
 
     def stored(self) -> Iterator[tuple[int, bytes, Pack, Place]]:
         """Number in the data, id, pack and place of every chunk that is not zeros, in order."""

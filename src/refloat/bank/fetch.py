@@ -15,7 +15,7 @@ from typing import NamedTuple
 from refloat.bank.dataindex import DataIndex
 from refloat.bank.objects import Objects
 from refloat.bank.packing import WORKERS
-from refloat.bank.packs import LARGEST_REQUEST, ChunkReader, Pack, Place
+from refloat.bank.packs import ChunkReader, Pack, Place, neighbours
 from refloat.bank.sealing import damaged
 from refloat.errors import Cancelled
 
@@ -50,13 +50,14 @@ def plan(index: DataIndex) -> Iterator[Span]:
         else:
             raise damaged(pack.name, "an index of data has two different chunks at one place of it")
     for pack, wanted in packs.values():
-        yield from _spans(pack, sorted(wanted.values(), key=lambda each: each.place.offset))
+        for together in neighbours(sorted(wanted.values(), key=lambda each: each.place.offset)):
+            yield Span(pack, together)
 
 
 def fetch(
     objects: Objects,
     index: DataIndex,
-    handle: Handle | None,
+    handle: Handle,
     *,
     progress: Callable[[int], None],
     cancelled: Callable[[], bool] | None = None,
@@ -89,25 +90,10 @@ def fetch(
                 future.cancel()
 
 
-def _spans(pack: Pack, wanted: list[Wanted]) -> Iterator[Span]:
-    together: list[Wanted] = []
-    for each in wanted:
-        if together:
-            first, last = together[0].place, together[-1].place
-            follows = each.place.offset == last.offset + last.length
-            if not follows or each.place.offset + each.place.length - first.offset > LARGEST_REQUEST:
-                yield Span(pack, together)
-                together = []
-        together.append(each)
-    if together:
-        yield Span(pack, together)
-
-
-def _read(chunks: ChunkReader, index: DataIndex, span: Span, handle: Handle | None) -> int:
+def _read(chunks: ChunkReader, index: DataIndex, span: Span, handle: Handle) -> int:
     done = 0
     for number, data in read_span(chunks, index, span):
-        if handle is not None:
-            handle(number, data)
+        handle(number, data)
         done += len(data)
     return done
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 import mmap
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import zstandard
 from blake3 import blake3
@@ -198,6 +198,33 @@ class RangeInto(Protocol):
         ...
 
 
+class Placed(Protocol):
+    """Something with a place in a pack."""
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        ...
+
+
+T = TypeVar("T", bound=Placed)
+
+
+def neighbours(chunks: Iterable[T]) -> Iterator[list[T]]:
+    """Chunks of one pack, in the order of their offsets: those together that one request should read."""
+    together: list[T] = []
+    for each in chunks:
+        if together:
+            start, last = together[0].place.offset, together[-1].place
+            follows = each.place.offset == last.offset + last.length
+            if not follows or each.place.offset + each.place.length - start > LARGEST_REQUEST:
+                yield together
+                together = []
+        together.append(each)
+    if together:
+        yield together
+
+
 class ChunkReader:
     """Reads chunks out of packs and checks every one of them. For many threads.
 
@@ -212,16 +239,13 @@ class ChunkReader:
         self._ciphers: dict[str, PackCipher] = {}
         self._local = threading.local()
 
-    def read(self, pack: Pack, wanted: Sequence[tuple[bytes, Place]]) -> Iterator[bytes]:
+    def look(self, pack: Pack, wanted: Sequence[tuple[bytes, Place]]) -> Iterator[memoryview]:
         """Chunks that lie one behind the other in a pack, with one request to the store.
+
+        What is given may change when the next chunk is asked for, in this thread.
 
         :raises BankDamaged: one is not what was written.
         """
-        for data in self.look(pack, wanted):
-            yield bytes(data)
-
-    def look(self, pack: Pack, wanted: Sequence[tuple[bytes, Place]]) -> Iterator[memoryview]:
-        """Like :meth:`read`; what is given may change when the next chunk is asked for, in this thread."""
         first, last = wanted[0][1], wanted[-1][1]
         view = self._fetch(pack, first.offset, last.offset + last.length - first.offset)
         cipher = self._cipher(pack)

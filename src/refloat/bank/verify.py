@@ -25,7 +25,7 @@ from refloat.bank.manifest import MANIFESTS, Checkpoint, Manifest, get_checkpoin
 from refloat.bank.notes import NO_NOTES, Notes
 from refloat.bank.objects import INDEX_NAME, Json, Objects
 from refloat.bank.packing import WORKERS
-from refloat.bank.packs import LARGEST_REQUEST, ChunkReader, Pack, Place, read_footer
+from refloat.bank.packs import ChunkReader, Pack, Place, neighbours, read_footer
 from refloat.bank.sealing import damaged, tag_in
 from refloat.bank.store import ObjectMissing
 from refloat.errors import BankDamaged, BankError, Cancelled
@@ -156,6 +156,7 @@ class Verification:
         self._references: dict[str, set[tuple[int, str]]] = {}
         self._broken: dict[str, str] = {}
         self._packs: dict[str, _PackUse] = {}
+        self._readers: dict[bytes, ChunkReader] = {}
         self.report = Report(depth, sample, seed or secrets.randbelow(1 << 31) + 1)
 
     def checkpoints(self, names: Sequence[str], tags: Iterable[str] = ()) -> Report:
@@ -308,9 +309,15 @@ class Verification:
         rest = sum(each.uses for each in use.wanted.values()) - sum(each.uses for each in chosen)
         yield partial(self._check_pack, use, rest)
         if chosen:
-            reader = ChunkReader(self._objects.store, self._objects.sealer, use.chunk_key)
-            for span in _spans(chosen):
+            reader = self._reader(use.chunk_key)
+            for span in neighbours(chosen):
                 yield partial(_check_span, reader, use.pack, span)
+
+    def _reader(self, chunk_key: bytes) -> ChunkReader:
+        """One for each project: a reader keeps memory for every thread, which takes time to get."""
+        if chunk_key not in self._readers:
+            self._readers[chunk_key] = ChunkReader(self._objects.store, self._objects.sealer, chunk_key)
+        return self._readers[chunk_key]
 
     def _check_pack(self, use: _PackUse, uses: int) -> _Found:
         """A pack is there, whole, and holds by its own account what the indexes want of it."""
@@ -409,20 +416,6 @@ def references(value: Json) -> set[tuple[str, int, str]]:
         elif isinstance(each, list):
             pending.extend(each)
     return found
-
-
-def _spans(chosen: list[_Wanted]) -> Iterator[list[_Wanted]]:
-    """Chunks that lie one behind the other, as many together as one request should read."""
-    together: list[_Wanted] = []
-    for each in chosen:
-        if together:
-            start, end = together[0].place.offset, _end(together[-1].place)
-            if each.place.offset != end or _end(each.place) - start > LARGEST_REQUEST:
-                yield together
-                together = []
-        together.append(each)
-    if together:
-        yield together
 
 
 def _check_span(reader: ChunkReader, pack: Pack, span: list[_Wanted]) -> _Found:
