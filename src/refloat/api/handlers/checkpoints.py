@@ -82,6 +82,7 @@ def view(record: CheckpointRecord) -> dict[str, Any]:
         },
         "resource_graph": graph_text(record.graph),
         "created_at": f"{record.created_at:%Y-%m-%d}",
+        "protected_at": f"{record.created_at:%Y-%m-%dT%H:%M:%S}Z",
         "extra_info": json.dumps(dict(record.extra_info)),
         "error_info": record.reason or None,
     }

@@ -139,7 +139,12 @@ class Show(_Command, command.ShowOne):
 
 
 class Find(Show):
-    """A command that shows one thing by name or id."""
+    """A command that shows one thing by name or id, as the service shows it when it is asked for alone."""
+
+    def call(self, parsed_args: argparse.Namespace) -> Any:
+        """Find it, ask for it."""
+        found = super().call(parsed_args)
+        return getattr(self.service, self.verb.replace("find_", "get_"))(found.id)
 
     def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
         """That it must be there."""
