@@ -38,7 +38,7 @@ benchmark-bank: .venv/.made  ## the bank's speed beside restic and borg (apt-get
 	$(BIN)/python benchmarks/bank.py $(BENCHMARK_OPTIONS)
 
 clean:  ## remove what was made here
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-karborclient .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .venv/.made: tools/venv.sh pyproject.toml devcloud/pyproject.toml constraints.txt
 	tools/venv.sh

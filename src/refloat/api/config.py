@@ -106,17 +106,23 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
 }
 
 
+def make() -> Any:
+    """A configuration with all options, which has read nothing yet."""
+    conf = cfg.ConfigOpts()
+    for group, options in OPTIONS.items():
+        conf.register_group(group)
+        conf.register_opts(options, group=group)
+    authority.register_options(conf)
+    return conf
+
+
 def load(files: Iterable[str | Path] | None = None, overrides: Sequence[tuple[str, str, Any]] = ()) -> Any:
     """The configuration.
 
     :param files: None: the file ``REFLOAT_CONFIG``, else those of ``~/.refloat``, ``/etc/refloat``.
     :param overrides: group, option and value, before all files.
     """
-    conf = cfg.ConfigOpts()
-    for group, options in OPTIONS.items():
-        conf.register_group(group)
-        conf.register_opts(options, group=group)
-    authority.register_options(conf)
+    conf = make()
     chosen = [str(file) for file in files] if files is not None else None
     if chosen is None and os.environ.get("REFLOAT_CONFIG"):
         chosen = [os.environ["REFLOAT_CONFIG"]]

@@ -232,6 +232,40 @@ class Trusts:
         return session.Session(auth=auth, app_name="refloat", app_version=__version__, timeout=PATIENCE)
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What the identity service says of a user that has logged in.
+
+    :param roles: names; none without a project.
+    :param services: the types of services in the catalogue.
+    """
+
+    user_id: str
+    roles: frozenset[str]
+    services: frozenset[str]
+
+
+def log_in(conf: Any, group: str) -> Login:
+    """Log in as the user of a group of the configuration.
+
+    :raises CloudError: the group says nothing, or the identity service refuses or does not answer.
+    """
+    loading.register_auth_conf_options(conf, group)
+    try:
+        auth: Any = loading.load_auth_from_conf_options(conf, group)
+        if auth is None:
+            raise CloudError("the service has no user of its own", reason=f"[{group}] says nothing")
+        access = auth.get_access(session.Session(auth=auth, app_name="refloat", timeout=PATIENCE))
+    except ClientException as exc:
+        raise CloudError(f"the user of [{group}] cannot log in", reason=str(exc)) from exc
+    services = access.service_catalog.catalog if access.has_service_catalog() else []
+    return Login(
+        str(access.user_id),
+        frozenset(name.lower() for name in access.role_names),
+        frozenset(str(service.get("type", "")) for service in services),
+    )
+
+
 def register_options(conf: Any) -> None:
     """Register the options of the group :data:`TRUSTEE`."""
     loading.register_auth_conf_options(conf, TRUSTEE)
