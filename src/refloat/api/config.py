@@ -110,8 +110,9 @@ def make() -> Any:
     """A configuration with all options, which has read nothing yet."""
     conf = cfg.ConfigOpts()
     for group, options in OPTIONS.items():
-        conf.register_group(group)
-        conf.register_opts(options, group=group)
+        # A group of its own: configurations that share one also share what is set in it.
+        conf.register_group(cfg.OptGroup(group.name, help=group.help))
+        conf.register_opts(options, group=group.name)
     authority.register_options(conf)
     return conf
 
