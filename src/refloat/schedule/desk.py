@@ -17,16 +17,15 @@ from sqlalchemy.orm import Session
 from refloat.cloud.authority import Authority, Caller
 from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
 from refloat.operations.providers import Providers
-from refloat.records.checkpoints import AVAILABLE, now
+from refloat.records.checkpoints import now
 from refloat.records.database import Database
-from refloat.records.holds import Holds
 from refloat.records.plans import Plan
 from refloat.records.schedule_tables import FiringRow, ScheduleRow, TriggerRow
 from refloat.records.schedules import WAITING, Schedule, Schedules, schedule_of, works
-from refloat.records.tables import CheckpointRow
 from refloat.records.triggers import Trigger, Triggers
 from refloat.schedule import definition, timetable
-from refloat.schedule.retention import Kept, Rules, Verdict, judge, span_text
+from refloat.schedule.retention import Rules, Verdict, judge, span_text
+from refloat.schedule.stock import kept
 from refloat.schedule.timetable import Limits, Timetable
 
 _LOG = logging.getLogger(__name__)
@@ -92,7 +91,7 @@ class ScheduleDesk:
             if table is not None:
                 row.properties = table.to_json()
                 users = select(ScheduleRow).where(ScheduleRow.trigger_id == row.id)
-                for schedule in session.scalars(users):
+                for schedule in session.scalars(users.with_for_update()):
                     schedule.next_due = table.next_after(moment)
         return triggers.get(identity)
 
@@ -217,7 +216,7 @@ class ScheduleDesk:
                 select(FiringRow.id).where(FiringRow.schedule_id == schedule.id, FiringRow.due_at == moment)
             ):
                 moment += timedelta(microseconds=1)
-            row = new_firing(schedule.id, moment, manual=True)
+            row = new_firing(schedule.id, moment, moment, manual=True)
             session.add(row)
             return row.id
 
@@ -227,25 +226,10 @@ class ScheduleDesk:
             return Rules(minimum=self.terms.minimum)
         return Rules.from_definition(schedule.definition, self.terms.minimum)
 
-    def preview(self, schedule: Schedule) -> tuple[Rules, list[Verdict]]:
+    def preview(self, schedule: Schedule, moment: datetime | None = None) -> tuple[Rules, list[Verdict]]:
         """What a schedule's retention would do now. Changes nothing."""
         rules = self.rules(schedule)
-        return rules, judge(self.kept(schedule), rules, now(), self.zone(schedule))
-
-    def kept(self, schedule: Schedule) -> list[Kept]:
-        """The checkpoints that a schedule's retention looks at: those of its plan that are available."""
-        query = select(CheckpointRow.id, CheckpointRow.created_at).where(
-            CheckpointRow.project_id == schedule.project_id,
-            CheckpointRow.plan_id == schedule.plan_id,
-            CheckpointRow.provider_id == schedule.definition["provider_id"],
-            CheckpointRow.status == AVAILABLE,
-        )
-        with self._database.session() as session:
-            rows = session.execute(query).all()
-        held = Holds(self._database).among(row.id for row in rows)
-        return [
-            Kept(row.id, row.created_at, held=held[row.id].reason if row.id in held else None) for row in rows
-        ]
+        return rules, judge(kept(self._database, schedule), rules, moment or now(), self.zone(schedule))
 
     def zone(self, schedule: Schedule) -> ZoneInfo:
         """Whose days and weeks count: its trigger's."""
@@ -289,13 +273,15 @@ class ScheduleDesk:
         return left
 
 
-def new_firing(schedule_id: str, due_at: datetime, *, manual: bool = False) -> FiringRow:
+def new_firing(
+    schedule_id: str, due_at: datetime, claimed_at: datetime, *, manual: bool = False
+) -> FiringRow:
     """The row of a firing. Its id is made of what fires and when: nobody can make two."""
     return FiringRow(
         id=str(uuid.uuid5(uuid.UUID(schedule_id), f"{due_at:%Y-%m-%d %H:%M:%S.%f}")),
         schedule_id=schedule_id,
         due_at=due_at,
-        claimed_at=now(),
+        claimed_at=claimed_at,
         manual=manual,
         state=WAITING,
         reason="",
