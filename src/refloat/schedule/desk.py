@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,15 +50,23 @@ class ScheduleDesk:
     """Makes, changes and takes away triggers and scheduled operations.
 
     :param authority: what scheduled operations act with.
+    :param clock: the time, UTC without saying so.
     """
 
     def __init__(
-        self, database: Database, providers: Providers, authority: Authority, terms: Terms | None = None
+        self,
+        database: Database,
+        providers: Providers,
+        authority: Authority,
+        terms: Terms | None = None,
+        *,
+        clock: Callable[[], datetime] = now,
     ) -> None:
         self._database = database
         self._providers = providers
         self._authority = authority
         self.terms = terms or Terms()
+        self._clock = clock
 
     # --- triggers
 
@@ -66,7 +74,7 @@ class ScheduleDesk:
         """Make a trigger. :raises InvalidInput: a property is wrong, or it would never fire, or too often."""
         if kind != TIME_TRIGGER:
             raise InvalidInput(f"type must be {TIME_TRIGGER}")
-        table = timetable.checked(properties, now(), self.terms.limits)
+        table = timetable.checked(properties, self._clock(), self.terms.limits)
         return Triggers(self._database, project_id).create(name, kind, table.to_json())
 
     def change_trigger(
@@ -80,7 +88,7 @@ class ScheduleDesk:
         :raises NotFound: there is none.
         """
         triggers = Triggers(self._database, project_id)
-        moment = now()
+        moment = self._clock()
         if properties and not properties.get("start_time"):
             raise InvalidInput("new properties need a start_time")
         table = timetable.checked(properties, moment, self.terms.limits) if properties else None
@@ -120,7 +128,7 @@ class ScheduleDesk:
             raise InvalidInput(
                 f"the plan {plan.id} is not of provider {given['provider_id']}, but of {provider.id}"
             )
-        if Timetable.from_json(trigger.properties).next_after(now()) is None:
+        if Timetable.from_json(trigger.properties).next_after(self._clock()) is None:
             raise InvalidInput(f"the trigger {trigger.id} never fires again")
         granted = self._authority.grant(caller)
         row = ScheduleRow(
@@ -137,13 +145,13 @@ class ScheduleDesk:
             authority=granted,
             retired=[],
             reason="",
-            checked_at=now(),
-            created_at=now(),
+            checked_at=self._clock(),
+            created_at=self._clock(),
         )
         try:
             with self._database.one_at_a_time(f"trigger {trigger.id}") as session:
                 # It may have been changed, or deleted, just now.
-                row.next_due = _table(session, trigger.id).next_after(now())
+                row.next_due = _table(session, trigger.id).next_after(self._clock())
                 session.add(row)
                 session.flush()
                 return schedule_of(row)
@@ -180,12 +188,12 @@ class ScheduleDesk:
                 if description is not None:
                     row.description = description
                 if granted is not None:
-                    following = _table(session, schedule.trigger_id).next_after(now())
+                    following = _table(session, schedule.trigger_id).next_after(self._clock())
                     if following is None:
                         raise InvalidInput("it never fires again", advice="Change its trigger first")
                     row.enabled, row.next_due, row.reason = True, following, ""
                     row.retired = [*row.retired, row.authority] if row.authority else list(row.retired)
-                    row.authority, row.user_id, row.checked_at = granted, caller.user_id, now()
+                    row.authority, row.user_id, row.checked_at = granted, caller.user_id, self._clock()
                 elif enabled is False:
                     row.enabled = False
                 session.flush()
@@ -211,7 +219,7 @@ class ScheduleDesk:
         """Have it run now, also when it is disabled; the id of the firing."""
         with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
             Schedules(self._database, schedule.project_id).row(session, schedule.id)
-            moment = now()
+            moment = self._clock()
             while session.scalar(
                 select(FiringRow.id).where(FiringRow.schedule_id == schedule.id, FiringRow.due_at == moment)
             ):
@@ -229,7 +237,9 @@ class ScheduleDesk:
     def preview(self, schedule: Schedule, moment: datetime | None = None) -> tuple[Rules, list[Verdict]]:
         """What a schedule's retention would do now. Changes nothing."""
         rules = self.rules(schedule)
-        return rules, judge(kept(self._database, schedule), rules, moment or now(), self.zone(schedule))
+        return rules, judge(
+            kept(self._database, schedule), rules, moment or self._clock(), self.zone(schedule)
+        )
 
     def zone(self, schedule: Schedule) -> ZoneInfo:
         """Whose days and weeks count: its trigger's."""
@@ -238,7 +248,7 @@ class ScheduleDesk:
 
     def refuse_young(self, checkpoint_id: str, created_at: datetime) -> None:
         """:raises Conflict: the operator does not let a checkpoint go that is so young."""
-        age = now() - created_at
+        age = self._clock() - created_at
         if age < self.terms.minimum:
             raise Conflict(
                 f"the checkpoint {checkpoint_id} cannot be deleted yet",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -35,7 +36,15 @@ CREATED_BY = "operation-engine"
 class Starting:
     """Begins what scheduled operations do, and sees how it ended."""
 
-    def __init__(self, database: Database, providers: Providers, quotas: Quotas) -> None:
+    def __init__(
+        self,
+        database: Database,
+        providers: Providers,
+        quotas: Quotas,
+        *,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        self._clock = clock
         self._database = database
         self._providers = providers
         self._quotas = quotas
@@ -60,7 +69,7 @@ class Starting:
             reason="",
             extra_info={"created_by": CREATED_BY, **origin},
             graph=None,
-            created_at=now(),
+            created_at=self._clock(),
         )
         payload = {
             "plan": dict(record.plan),
@@ -98,7 +107,7 @@ class Starting:
             write_end(session, identity, "failed", None, error.to_json())
             row.operation_id, row.reason, row.state = identity, str(error), RUNNING
             if final:
-                row.state, row.ended_at = FAILED, now()
+                row.state, row.ended_at = FAILED, self._clock()
 
     def delete(self, session: Session, firing: Firing, schedule: Schedule, checkpoint_id: str) -> str:
         """Write down that a checkpoint is to be deleted, in a session of the caller's; the operation's id.
