@@ -39,6 +39,10 @@ def bodies(made: Mapping[str, str]) -> dict[str, Any]:
         "provider:checkpoint_create": {"checkpoint": {"plan_id": made["plan_id"]}},
         "provider:checkpoint_update": {"os-resetState": {"state": "error"}},
         "restore:create": {"restore": run},
+        "copy:create": {"copy": {"checkpoint_id": made["checkpoint_id"], "parameters": {"to": "default"}}},
+        "operation:create": {"operation": {**run, "type": "restore", "dry_run": True}},
+        "operation:update": {"park": None},
+        "bank:maintain": {"info": None},
         "verification:create": {"verification": run},
         "quota:update": {"quota": LIMITS},
         "quota_class:update": {"quota_class": LIMITS},
@@ -62,6 +66,7 @@ def things(user: User) -> dict[str, str]:
         "restore_id": restore,
         "verification_id": verification,
         "operation_log_id": restore,
+        "operation_id": restore,
         "type_name": "Refloat::Noop",
         "instance_id": "tree-3",
         "target_id": user.project,
@@ -76,6 +81,7 @@ def allowed(route: Route) -> set[str]:
         "quota:update",
         "quota:delete",
         "quota_class:update",
+        "bank:maintain",
     }:
         return ADMINS
     return READERS if route.method == "GET" else MEMBERS
@@ -112,7 +118,7 @@ def test_every_route_for_every_role_in_its_own_project(working: Running) -> None
                 assert route.policy in answer.message, where
 
 
-HIDDEN = {"plan_id", "checkpoint_id", "restore_id", "verification_id", "operation_log_id"}
+HIDDEN = {"plan_id", "checkpoint_id", "restore_id", "verification_id", "operation_log_id", "operation_id"}
 
 
 def test_things_of_another_project_are_not_there(working: Running) -> None:
@@ -139,7 +145,8 @@ def test_things_of_another_project_are_not_there(working: Running) -> None:
 def test_lists_of_another_project_are_empty(working: Running) -> None:
     things(working.user())
     user = working.user(project=OTHER)
-    for path in ("plans", f"providers/{NOOP}/checkpoints", "restores", "verifications", "operation_logs"):
+    lists = ("plans", "restores", "verifications", "operation_logs", "operations")
+    for path in (*lists, f"providers/{NOOP}/checkpoints"):
         for query in ("", "?all_tenants=1", f"?all_tenants=1&project_id={DEMO}", f"?project_id={DEMO}"):
             (found,) = user("GET", path + query).body.values()
             assert found == [], path
@@ -168,6 +175,9 @@ def test_an_administrator_sees_things_of_all_projects_and_works_in_his_own(worki
             "verification:create",
             "provider:checkpoint_create",
             "provider:checkpoint_delete",
+            "copy:create",
+            "operation:create",
+            "operation:update",
         }:
             assert answer.status == 400, where
             assert "can only be worked on from there" in answer.message

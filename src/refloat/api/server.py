@@ -53,7 +53,12 @@ def run(conf: Any, *, api: bool, worker: bool, say: Callable[[str], None]) -> No
 def make_worker(site: Site) -> Worker:
     """A worker for a site."""
     return Worker(
-        site.settings, site.database, site.providers, site.authority, at_once=site.conf.operations.at_once
+        site.settings,
+        site.database,
+        site.providers,
+        site.authority,
+        site.grants,
+        at_once=site.conf.operations.at_once,
     )
 
 
