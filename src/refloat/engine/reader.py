@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from refloat.engine.database import SCHEMA, Database
-from refloat.engine.history import STEP, UNDO, History
+from refloat.engine.history import STEP, UNDOING, History
 from refloat.engine.lease import Leases, Row
 from refloat.engine.owner import Owner
 from refloat.engine.snapshot import Snapshot, snapshot
@@ -25,7 +25,7 @@ class Record:
     step: str
     status: str
     error: dict[str, str] | None
-    ended_at: float | None
+    ended_at: float
 
 
 class Reader:
@@ -56,13 +56,21 @@ class Reader:
         history, records = History(), []
         forgiven_until = row.attempt if row.state == "parked" else row.forgiven_until
         for attempt in range(1, row.attempt + 1):
-            steps = self._client.list_workflow_steps(f"{row.id}#{attempt}")
-            kept = [step for step in steps if step["error"] is None]
-            history.add(
-                ((step["function_name"], step["output"]) for step in kept), forgiven=attempt <= forgiven_until
-            )
-            records += [found for step in kept if (found := _record(attempt, step)) is not None]
-        return history, sorted(records, key=lambda record: (record.ended_at or 0, record.attempt))
+            kept = [
+                (name, value, step["completed_at_epoch_ms"])
+                for step in self._client.list_workflow_steps(f"{row.id}#{attempt}")
+                if step["error"] is None
+                for name, value in step["output"] or ()
+            ]
+            history.add(((name, value) for name, value, _at in kept), forgiven=attempt <= forgiven_until)
+            records += [
+                Record(
+                    attempt, name.removeprefix(STEP), value["status"], value.get("error"), at and at / 1000
+                )
+                for name, value, at in kept
+                if name != UNDOING
+            ]
+        return history, records
 
     @cached_property
     def _client(self) -> Any:
@@ -77,12 +85,3 @@ class Reader:
             lazy=True,
             retry_connection_errors=False,
         )
-
-
-def _record(attempt: int, step: Any) -> Record | None:
-    name, value = step["function_name"], step["output"]
-    if not isinstance(value, dict) or "status" not in value:
-        return None  # the mark that from here on there is only the way back
-    plain = name.removeprefix(STEP) if name.startswith(STEP) else (name if name != UNDO else "undo")
-    ended = step.get("completed_at_epoch_ms")
-    return Record(attempt, plain, value["status"], value.get("error"), ended / 1000 if ended else None)

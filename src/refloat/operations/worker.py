@@ -245,14 +245,17 @@ class Worker:
 
     def _factory(self, program: type[OperationProgram] | type[LookProgram]) -> Any:
         def make(operation_id: str, payload: Any) -> OperationProgram | LookProgram:
-            services = Services(self._cloud_of(operation_id), self._database, self._providers, self._bank_for)
+            cloud = self._cloud_of(operation_id, payload)
+            services = Services(cloud, self._database, self._providers, self._bank_for)
             return program(operation_id, payload, services)
 
         return make
 
-    def _cloud_of(self, operation_id: str) -> Cloud:
+    def _cloud_of(self, operation_id: str, payload: Any) -> Cloud:
         if operation_id not in self._clouds:
             authority = self._operations.get(operation_id, None).authority
+            if authority is None:  # nothing of its own: then perhaps what somebody else gives back
+                authority = payload.get("authority")
             self._clouds[operation_id] = NoCloud() if authority is None else self._authority.cloud(authority)
         return self._clouds[operation_id]
 
