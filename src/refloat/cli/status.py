@@ -13,7 +13,7 @@ from oslo_upgradecheck.upgradecheck import Code, Result
 
 from refloat.api import config, policies
 from refloat.cli.manage import faults
-from refloat.cloud import authority
+from refloat.cloud import authority, targets
 from refloat.errors import RefloatError
 from refloat.operations.places import Banks
 from refloat.operations.providers import Providers
@@ -59,7 +59,7 @@ class Checks(upgradecheck.UpgradeCommands):
         """The service's user can log in, may validate tokens, and is in the catalogue with its endpoints."""
         if self.conf.operations.authority == "cloud":
             return Result(Code.SUCCESS, "not used: [operations] authority is cloud")
-        authority.log_in(self.conf, authority.TRUSTEE)
+        authority.log_in(self.conf, targets.TRUSTEE)
         login = authority.log_in(self.conf, "keystone_authtoken")
         if not login.roles & {"service", "admin"}:
             told = f"its roles: {', '.join(sorted(login.roles)) or 'none'}"
