@@ -2,7 +2,7 @@
 
 export UV_PYTHON_DOWNLOADS = never
 BIN := .venv/bin
-SOURCES := src demo devcloud/src tests benchmarks
+SOURCES := src demo deploy devcloud/src tests benchmarks
 
 .PHONY: help demo test unit lint format lock benchmark-bank clean
 
