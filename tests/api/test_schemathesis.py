@@ -29,7 +29,7 @@ CHECKS = [
 ]
 EXAMPLES = 20
 ALWAYS = {"project_id", "type_name"}
-"""In place of which nothing made up is tried here: others of these are refused at once, or there is no cloud to ask."""
+"""Nothing made up is tried in their place: it is refused at once, or there is no cloud to ask."""
 HEADERS = {
     "X-Project-Id": DEMO,
     "X-User-Id": "tester",
