@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
 
 from refloat.cloud import authority
+from refloat.errors import InvalidInput
 from refloat.operations.settings import Settings
+from refloat.schedule.desk import Terms
+from refloat.schedule.timetable import Limits
 
 DATABASE = cfg.OptGroup("database", "Where plans, checkpoints and operations are remembered.")
 BANK = cfg.OptGroup("bank", "The bank of providers that have none of their own.")
 PROVIDERS = cfg.OptGroup("providers", "Providers that files define.")
 API = cfg.OptGroup("api", "The REST API.")
 OPERATIONS = cfg.OptGroup("operations", "What the workers do.")
+SCHEDULES = cfg.OptGroup("schedules", "Triggers, scheduled operations and retention.")
 QUOTA = cfg.OptGroup("quota", "How much a project may have, when nothing else is set for it.")
 
 OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
@@ -70,6 +75,30 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
         cfg.StrOpt("region", help="The region to work in, where there are several."),
         cfg.IntOpt("at_once", default=8, min=1, help="So many operations run in one worker at once."),
     ],
+    SCHEDULES: [
+        cfg.IntOpt(
+            "min_interval", default=3600, min=60, help="The shortest time between two firings, in seconds."
+        ),
+        cfg.IntOpt("min_window_time", default=900, min=1, help="The shortest window, in seconds."),
+        cfg.IntOpt(
+            "max_window_time",
+            default=1800,
+            min=1,
+            help="The longest window, in seconds; at most half of min_interval.",
+        ),
+        cfg.IntOpt(
+            "minimum_retention",
+            default=0,
+            min=0,
+            help="Nobody but administrators can delete a checkpoint younger than so many hours.",
+        ),
+        cfg.IntOpt(
+            "authority_check_interval",
+            default=3600,
+            min=60,
+            help="So often, in seconds, it is looked whether schedules still may act.",
+        ),
+    ],
     QUOTA: [
         cfg.IntOpt("plans", default=50, min=-1, help="Plans; -1: no limit."),
         cfg.IntOpt("checkpoints", default=-1, min=-1, help="Checkpoints; -1: no limit."),
@@ -111,6 +140,21 @@ def settings(conf: Any) -> Settings:
         conf.bank.url or fallback.bank_url,
         Path(conf.bank.key_file) if conf.bank.key_file else fallback.key_file,
         Path(conf.providers.folder) if conf.providers.folder else fallback.providers,
+    )
+
+
+def terms(conf: Any) -> Terms:
+    """What the operator says of schedules. :raises InvalidInput: the options contradict each other."""
+    group = conf.schedules
+    if not group.min_window_time <= group.max_window_time <= group.min_interval // 2:
+        raise InvalidInput(
+            "[schedules] contradicts itself",
+            reason="min_window_time must not exceed max_window_time, nor that half of min_interval",
+        )
+    return Terms(
+        Limits(group.min_interval, group.min_window_time, group.max_window_time),
+        timedelta(hours=group.minimum_retention),
+        timedelta(seconds=group.authority_check_interval),
     )
 
 

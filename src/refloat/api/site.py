@@ -15,6 +15,7 @@ from refloat.records.operations import ServiceOperations
 from refloat.records.plans import Plans
 from refloat.records.quotas import Quotas
 from refloat.records.services import ServiceRecords
+from refloat.schedule.desk import ScheduleDesk
 
 
 class Site:
@@ -38,6 +39,7 @@ class Site:
             self.database, {"plans": conf.quota.plans, "checkpoints": conf.quota.checkpoints}
         )
         self.desk = Desk(self.database, self.providers, self.authority, self.quotas)
+        self.schedules = ScheduleDesk(self.database, self.providers, self.authority, config.terms(conf))
         self.operations = ServiceOperations(self.database)
         self.checkpoints = CheckpointRecords(self.database)
         self.services = ServiceRecords(self.database)

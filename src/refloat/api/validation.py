@@ -101,6 +101,8 @@ UUIDS = frozenset(
         "verification_id",
         "operation_log_id",
         "target_id",
+        "trigger_id",
+        "scheduled_operation_id",
     }
 )
 """The parameters of paths that are UUIDs."""

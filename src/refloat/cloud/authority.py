@@ -20,12 +20,14 @@ from openstack.connection import Connection
 from refloat import __version__
 from refloat.cloud.connection import Cloud
 from refloat.cloud.errors import explained, status_of
-from refloat.errors import AuthFailed, CloudError, InvalidInput, NotFound
+from refloat.errors import AuthFailed, CloudError, InvalidInput, NotFound, RefloatError
 
 Granted = Mapping[str, Any]
 
 PATIENCE = 30.0
 """Seconds after which a request is not kept waiting any longer for a service that says nothing."""
+
+_REFUSED = (401, 403, 404)
 
 TRUSTEE = "trustee"
 """The configuration's group with the credentials of the service's own user."""
@@ -42,6 +44,10 @@ class Caller:
     project_id: str
     roles: frozenset[str] = frozenset()
     plugin: Any = field(default=None, repr=False, compare=False)
+
+
+class AuthorityGone(AuthFailed):
+    """What was granted is good for nothing any more: the identity service says so."""
 
 
 class Authority(Protocol):
@@ -64,6 +70,14 @@ class Authority(Protocol):
 
     def revoke(self, granted: Granted) -> None:
         """Give it back; fine when it is gone already."""
+        ...
+
+    def check(self, granted: Granted) -> None:
+        """See whether one can act with it now.
+
+        :raises AuthorityGone: nobody can any more.
+        :raises CloudError: that cannot be told now.
+        """
         ...
 
 
@@ -129,6 +143,20 @@ class NamedCloud:
 
     def revoke(self, granted: Granted) -> None:
         """There is nothing to give back."""
+
+    def check(self, granted: Granted) -> None:
+        """Log in."""
+        if granted.get("kind") != "cloud":
+            raise AuthorityGone(
+                "the authority is no entry of clouds.yaml", reason="made under other settings"
+            )
+        cloud = self.cloud(granted)
+        try:
+            cloud.project_id  # noqa: B018 - logs in
+        except AuthFailed as exc:
+            raise AuthorityGone(exc.message, reason=exc.reason, request_id=exc.request_id) from exc
+        finally:
+            cloud.close()
 
     def _check(self, caller: Caller) -> None:
         if caller.project_id != self._cloud.project_id:
@@ -204,6 +232,33 @@ class Trusts:
         except (NotFound, AuthFailed):
             # Whoever may not log in with it any more has nothing left to give back.
             return
+
+    def check(self, granted: Granted) -> None:
+        """Log in with the trust."""
+        if granted.get("kind") != "trust":
+            raise AuthorityGone("there is no trust", reason="made under other settings")
+        auth = loading.load_auth_from_conf_options(self._conf, TRUSTEE, trust_id=granted["trust_id"])
+        try:
+            with explained("log in with the trust"):
+                self._session(auth).get_token()
+        except RefloatError as exc:
+            if status_of(exc) not in _REFUSED or not self._can_log_in():
+                raise
+            raise AuthorityGone(
+                "the trust is good for nothing any more",
+                reason=exc.reason,
+                request_id=exc.request_id,
+                advice="Its owner has lost the role or the account, or has removed the trust: "
+                "somebody who has the role must enable the schedule again",
+            ) from exc
+
+    def _can_log_in(self) -> bool:
+        """Whether the service's own user can log in; if not, a trust that is refused says nothing."""
+        try:
+            self._session(loading.load_auth_from_conf_options(self._conf, TRUSTEE)).get_token()
+        except ClientException:
+            return False
+        return True
 
     @cached_property
     def _trustee_id(self) -> str:

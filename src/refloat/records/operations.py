@@ -33,6 +33,7 @@ class Operation:
     ended_at: str = ""
     runner: str = "command"
     authority: Mapping[str, Any] | None = None
+    scheduled_operation_id: str = ""
 
 
 def _operation(row: OperationRow) -> Operation:
@@ -73,6 +74,7 @@ class Operations:
             state="running",
             payload=dict(payload),
             created_at=datetime.now(UTC).replace(tzinfo=None),
+            scheduled_operation_id=str(payload.get("scheduled_operation_id", "")),
         )
         with self._database.session() as session:
             session.add(row)
@@ -152,6 +154,7 @@ class ServiceOperations:
             created_at=datetime.now(UTC).replace(tzinfo=None),
             runner=SERVICE,
             authority=dict(authority) if authority is not None else None,
+            scheduled_operation_id=str(payload.get("scheduled_operation_id", "")),
         )
         session.add(row)
         session.flush()

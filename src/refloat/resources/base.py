@@ -283,6 +283,14 @@ class ProtectionPlugin(ABC):
         """
         return ()
 
+    def builds_on(self, section: Section) -> tuple[str, str] | None:
+        """The id of what is kept in the cloud, and of what that cannot be read without (empty: nothing).
+
+        Retention keeps a checkpoint as long as a later one that it keeps builds on it. None: nothing of the
+        kind is kept.
+        """
+        return None
+
     @abstractmethod
     def plan_restore(self, context: PlanContext) -> Planned:
         """Decide what a restore will do about one resource. Reads the cloud, changes nothing."""

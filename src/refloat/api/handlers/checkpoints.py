@@ -50,8 +50,11 @@ def show(call: Call) -> dict[str, Any]:
 
 
 def delete(call: Call) -> dict[str, Any]:
-    """Start to delete a checkpoint."""
-    call.site.desk.delete(call.caller, find(call))
+    """Start to delete a checkpoint that is old enough, and on no hold."""
+    record = find(call)
+    if not call.is_admin:
+        call.site.schedules.refuse_young(record.id, record.created_at)
+    call.site.desk.delete(call.caller, record)
     call.site.wake()
     return {}
 

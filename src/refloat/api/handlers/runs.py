@@ -181,7 +181,7 @@ def _log(call: Call, operation: Operation) -> dict[str, Any]:
         "provider_id": _provider_id(call, operation),
         "restore_id": operation.id if kind == "restore" else None,
         "verification_id": operation.id if kind == "verify" else None,
-        "scheduled_operation_id": None,
+        "scheduled_operation_id": operation.scheduled_operation_id or None,
         "status": _WORDS.get(operation.kind, _RUNS)[_outcome(operation)],
         "started_at": _time(operation.created_at),
         "ended_at": _time(operation.ended_at),
