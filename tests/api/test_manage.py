@@ -169,6 +169,20 @@ def test_workers_are_listed(
     assert "refloat-worker" in capsys.readouterr().out
 
 
+def test_a_key_for_a_new_bank(
+    tmp_path: Path, configured: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configured(more=NOBODY)
+    assert manage.main(["key", "create", str(tmp_path / "bank.key")]) == 0
+    assert (tmp_path / "bank.key").stat().st_mode & 0o777 == 0o600
+    before = (tmp_path / "bank.key").read_bytes()
+    assert manage.main(["key", "create", str(tmp_path / "bank.key")]) == 1
+    assert (tmp_path / "bank.key").read_bytes() == before
+    manage.main(["db", "sync"])
+    open_bank(str(tmp_path / "bank"), tmp_path / "bank.key")
+    assert checks(capsys)[0] == 0
+
+
 def test_a_sound_installation_passes_every_check(
     tmp_path: Path, configured: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -118,6 +118,15 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
         ),
     ],
     QUOTA: [
+        cfg.StrOpt(
+            "driver",
+            default="database",
+            choices=[
+                ("database", "limits are set by this service's API, in its own database"),
+                ("keystone", "Keystone's unified limits of these names, read as [oslo_limit] says"),
+            ],
+            help="Who keeps the limits.",
+        ),
         cfg.IntOpt("plans", default=50, min=-1, help="Plans; -1: no limit."),
         cfg.IntOpt("checkpoints", default=-1, min=-1, help="Checkpoints; -1: no limit."),
     ],

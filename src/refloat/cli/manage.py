@@ -1,4 +1,4 @@
-"""``refloat-manage``: what an operator does to the service's database, and a look at its workers."""
+"""``refloat-manage``: what an operator does besides running the service: database, workers, keys."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import make_url
 
 from refloat.api import config
+from refloat.bank import create_key
 from refloat.engine.engine import Engine
 from refloat.errors import RefloatError
 from refloat.operations import purge as purging
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="refloat-manage", description="What an operator does to the service's database."
+        prog="refloat-manage", description="What an operator does besides running the service."
     )
     parser.add_argument(
         "--config-file",
@@ -52,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(action=action)
         return made
 
+    keys = categories.add_parser("key", help="keys of banks").add_subparsers(required=True, metavar="DO")
+    made = command(keys, "create", create_bank_key)
+    made.add_argument("file", type=Path, metavar="FILE", help="must not be there yet")
     command(database, "sync", sync)
     command(database, "version", version)
     command(database, "check", check)
@@ -172,6 +177,12 @@ def services(chosen: argparse.Namespace, conf: Any) -> None:
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     for line in lines:
         print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
+
+
+def create_bank_key(chosen: argparse.Namespace, conf: Any) -> None:
+    """Make a key for a new bank, where the service cannot write one itself."""
+    create_key(chosen.file)
+    print(f"{chosen.file}: keep a copy elsewhere. Without it no checkpoint can be read.")
 
 
 def _shown(settings: Settings) -> str:
