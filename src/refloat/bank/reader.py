@@ -87,7 +87,7 @@ class DataReader:
                 progress(done, self.size)
 
         try:
-            sink.begin(self.size)
+            sink.begin(self.size, self._index.holes())
             for offset, length in _pieces(self._index.holes()):
                 if cancelled is not None and cancelled():
                     raise Cancelled("restoring the data was cancelled")
