@@ -130,7 +130,8 @@ def test_any_sink(bank: Bank) -> None:
     bank.open_data(ref).restore_to(sink)
     assert sink.data == CONTENTS["mixed"]
     assert sink.ended == ["flush=True"]
-    assert sink.holes and set(sink.holes) <= set(sink.told)
+    assert sink.holes
+    assert set(sink.holes) <= set(sink.told)
     at = 0
     for offset, length in sorted(sink.told):
         assert offset == at
