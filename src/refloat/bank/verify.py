@@ -152,6 +152,7 @@ class Verification:
         self._progress = progress
         self._cancelled = cancelled
         self._done = self._total = 0
+        self._manifests: dict[str, str] = {}
         self._users: dict[str, set[tuple[str, str]]] = {}
         self._references: dict[str, set[tuple[int, str]]] = {}
         self._broken: dict[str, str] = {}
@@ -172,6 +173,7 @@ class Verification:
             kept = self._read(name)
             if kept is not None:
                 self.report.checkpoints += 1
+                self._manifests[kept.info.id] = name
                 self._note(kept)
         return self._run()
 
@@ -360,6 +362,7 @@ class Verification:
     # --- whom it hurts
 
     def _attribute(self) -> None:
+        self._forget_deleted()
         for name, reason in self._broken.items():
             for checkpoint_id, section in sorted(self._users[name]):
                 self._add(checkpoint_id, section, name, reason)
@@ -369,11 +372,23 @@ class Verification:
         self.report.damages.sort(key=lambda each: (each.checkpoint_id, each.section, each.object))
         self.report.bytes = self._done
 
+    def _forget_deleted(self) -> None:
+        """A checkpoint that was deleted since it was read needs nothing. (Its manifest went first.)"""
+        bad = {name for use in self._packs.values() if use.bad or use.whole for name in use.indexes}
+        hurt = {checkpoint_id for name in bad | self._broken.keys() for checkpoint_id, _ in self._users[name]}
+        gone = {each for each in hurt if each in self._manifests and self._gone(self._manifests[each])}
+        for name in self._users:
+            self._users[name] = {user for user in self._users[name] if user[0] not in gone}
+
     def _attribute_pack(self, use: _PackUse) -> None:
+        if not any(self._users[name] for name in use.indexes):
+            return
         full = self._depth == "full" and self.report.sample >= 1
         if use.bad or not full:
             self.report.lost_packs.add(use.pack.name)
         for name in sorted(use.indexes - self._broken.keys()):
+            if not self._users[name]:
+                continue
             index = load_index(self._objects.store, self._objects.sealer, name)
             hurt = {
                 place.place: use.bad[place.place]
