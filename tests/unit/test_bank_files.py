@@ -319,7 +319,7 @@ def test_neighbours_are_read_together_and_repeated_chunks_once(tmp_path: Path) -
     bank = open_bank(tmp_path / "bank")
     with bank.writer("c1", "p1") as writer:
         ref = writer.put_data([noise(CHUNK, n % 10) for n in range(40)])
-    spans = list(plan(open_index(bank._objects, ref)))
+    spans = list(plan(open_index(bank._objects, ref), packs.LARGEST_REQUEST))
     assert sum(len(span.chunks) for span in spans) == 10
     assert sorted(n for span in spans for chunk in span.chunks for n in chunk.numbers) == list(range(40))
     assert len(spans) <= 5

@@ -182,6 +182,15 @@ def test_what_is_deleted_meanwhile_is_not_damaged(root: Path, suffix: str) -> No
     assert {damage.checkpoint_id for damage in bank.verify_all().damages} == {"c1", "c3"}
 
 
+def test_a_pack_of_many_chunks(tmp_path: Path) -> None:
+    """The list of its chunks does not fit into the first request for it."""
+    bank = open_bank(tmp_path / "bank")
+    protect(bank, "c1", {"a": b"".join(number.to_bytes(2, "big") * (CHUNK // 2) for number in range(1, 121))})
+    assert len(packs_of(bank, "c1", "a")) == 1
+    report = bank.verify_all()
+    assert (report.damages, report.packs, report.chunks) == ([], 1, 120)
+
+
 def test_a_sample(root: Path) -> None:
     bank = open_bank(root)
     for pack in objects(root, ".pack"):

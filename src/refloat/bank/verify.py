@@ -25,7 +25,7 @@ from refloat.bank.manifest import MANIFESTS, Checkpoint, Manifest, get_checkpoin
 from refloat.bank.notes import NO_NOTES, Notes
 from refloat.bank.objects import INDEX_NAME, Json, Objects
 from refloat.bank.packing import WORKERS
-from refloat.bank.packs import ChunkReader, Pack, Place, neighbours, read_footer
+from refloat.bank.packs import ChunkReader, Pack, Place, largest_request, neighbours, read_footer
 from refloat.bank.sealing import damaged, tag_in
 from refloat.bank.store import ObjectMissing
 from refloat.errors import BankDamaged, BankError, Cancelled
@@ -312,7 +312,7 @@ class Verification:
         yield partial(self._check_pack, use, rest)
         if chosen:
             reader = self._reader(use.chunk_key)
-            for span in neighbours(chosen):
+            for span in neighbours(chosen, largest_request(self._objects.store)):
                 yield partial(_check_span, reader, use.pack, span)
 
     def _reader(self, chunk_key: bytes) -> ChunkReader:
@@ -323,21 +323,24 @@ class Verification:
 
     def _check_pack(self, use: _PackUse, uses: int) -> _Found:
         """A pack is there, whole, and holds by its own account what the indexes want of it."""
-        name = use.pack.name
-        bad: dict[int, str] = {}
+        name, store = use.pack.name, self._objects.store
         try:
-            size = self._objects.store.stat(name).size
-            if size != use.pack.size:
-                bad = {w.place.place: "" for w in use.wanted.values() if _end(w.place) > size}
-                raise damaged(name, f"it has {size} bytes instead of {use.pack.size}")
-            found, chunks = read_footer(self._objects.store, self._objects.sealer, name, size)
+            try:
+                found, chunks = read_footer(store, self._objects.sealer, name, use.pack.size)
+            except BankDamaged:
+                size = store.stat(name).size
+                if size == use.pack.size:
+                    raise
+                reason = f"it has {size} bytes instead of {use.pack.size}"
+                cut = [place for place, each in use.wanted.items() if _end(each.place) > size]
+                return _Found(name, uses, 0, dict.fromkeys(cut, reason), reason)
             here = dict(enumerate(chunks))
             if found != use.pack or any(here.get(p) != w[:2] for p, w in use.wanted.items()):
                 raise damaged(name, "it does not hold what the index of the data says")
         except ObjectMissing:
             return _Found(name, uses, 0, dict.fromkeys(use.wanted, "it is missing"), "it is missing")
         except BankDamaged as error:
-            return _Found(name, uses, 0, dict.fromkeys(bad, error.reason), error.reason)
+            return _Found(name, uses, 0, {}, error.reason)
         return _Found(name, uses, 0, {}, "")
 
     def _settle(self, found: _Found) -> None:
