@@ -26,7 +26,7 @@ def test_a_step_waits_for_those_that_it_names() -> None:
 
 
 def test_independent_steps_run_side_by_side() -> None:
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
     graph.run([Step("a", lambda _: void(both.wait())), Step("b", lambda _: void(both.wait()))], nothing, 2)
 
 

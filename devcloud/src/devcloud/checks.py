@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from devcloud import shell
+from devcloud import refloat, shell
 from devcloud.cloud import ADDRESS, FLAVORS, IMAGE, PORTS, VOLUME_TYPES, Cloud
 from devcloud.errors import DevcloudError
 from devcloud.resources import connect
@@ -160,6 +160,21 @@ def _objects(admin: Any) -> str:
     return "object put and got"
 
 
+def _refloat(cloud: Cloud) -> str:
+    """As an ordinary user, through the catalogue."""
+    demo = connect(cloud, "demo", API_TIMEOUT)
+    answer = demo.session.get("/providers", endpoint_filter={"service_type": "data-protect"})
+    return f"{len(answer.json()['providers'])} providers listed"
+
+
+def _refloat_workers(admin: Any) -> str:
+    answer = admin.session.get("/os-services", endpoint_filter={"service_type": "data-protect"})
+    states = [service["state"] for service in answer.json()["services"]]
+    if not states or "down" in states:
+        raise Bad(f"workers: {', '.join(states) or 'none'}")
+    return "workers up"
+
+
 def table(cloud: Cloud) -> list[Check]:
     """The checks that this cloud must pass."""
     compute = ("nova-compute", "libvirtd") if cloud.options.libvirt else ("nova-compute",)
@@ -179,6 +194,11 @@ def table(cloud: Cloud) -> list[Check]:
     ]
     if cloud.options.swift:
         rows.append(Check("object store", _objects, ("swift-proxy",)))
+    if cloud.options.refloat:
+        rows += [
+            Check("refloat", lambda _: _refloat(cloud), ("refloat-api", "postgresql", "keystone")),
+            Check("refloat workers", _refloat_workers, (*refloat.WORKERS, "refloat-api", "postgresql")),
+        ]
     return rows
 
 

@@ -42,6 +42,8 @@ def parser() -> argparse.ArgumentParser:
                           help="in a network of its own; reached with 'devcloud exec'")  # fmt: skip
         made.add_argument("--nova-driver", choices=("libvirt", "fake"), help="fake: servers are only records")
         made.add_argument("--without", action="append", choices=("swift",), help="leave a service out")
+        made.add_argument("--with-refloat", action="store_true", default=None,
+                          help="run Refloat's service in it, as deploy/ installs it")  # fmt: skip
         made.add_argument("-v", "--verbose", action="store_true", help="tell every step")
 
     with_options(command("up", "Bring the cloud up; changes nothing if it is up and works."))
@@ -89,6 +91,7 @@ def with_options(cloud: Cloud, arguments: argparse.Namespace) -> Cloud:
         isolated=old.isolated if arguments.isolated is None else arguments.isolated,
         nova_driver=arguments.nova_driver or old.nova_driver,
         without=old.without if arguments.without is None else tuple(sorted(set(arguments.without))),
+        refloat=old.refloat if arguments.with_refloat is None else arguments.with_refloat,
     )
     return dataclasses.replace(cloud, options=new)
 

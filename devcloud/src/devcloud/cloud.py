@@ -40,6 +40,7 @@ PORTS = {
     "nova-metadata": 8775,
     "cinder-api": 8776,
     "placement": 8778,
+    "refloat-api": 8799,
     "glance-api": 9292,
     "neutron-api": 9696,
     "memcached": 11211,
@@ -64,6 +65,7 @@ class Options:
     isolated: bool = False
     nova_driver: str = "libvirt"
     without: tuple[str, ...] = ()
+    refloat: bool = False
 
     @property
     def swift(self) -> bool:
@@ -206,5 +208,10 @@ def load(name: str | None = None, base: str | None = None) -> Cloud:
     return Cloud(
         cloud.name,
         root,
-        Options(bool(stored["isolated"]), str(stored["nova_driver"]), tuple(stored["without"])),
+        Options(
+            bool(stored["isolated"]),
+            str(stored["nova_driver"]),
+            tuple(stored["without"]),
+            bool(stored.get("refloat")),
+        ),
     )

@@ -17,7 +17,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from devcloud import shell
+from devcloud import refloat, shell
 from devcloud.cloud import Cloud
 from devcloud.errors import DevcloudError
 
@@ -40,13 +40,11 @@ DEBIAN_PACKAGES = (
 )  # fmt: skip
 
 
-def missing_packages() -> list[str]:
+def missing_packages(cloud: Cloud) -> list[str]:
     """The Debian packages that are not installed."""
-    done = shell.run(
-        ["dpkg-query", "-W", "-f", "${Package} ${Status}\n", *DEBIAN_PACKAGES], timeout=30, check=False
-    )
+    wanted = [*DEBIAN_PACKAGES, *(refloat.DEBIAN_PACKAGES if cloud.options.refloat else ())]
+    done = shell.run(["dpkg-query", "-W", "-f", "${Package} ${Status}\n", *wanted], timeout=30, check=False)
     there = {line.split()[0] for line in done.stdout.splitlines() if line.endswith(" installed")}
-    wanted = list(DEBIAN_PACKAGES)
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
         wanted.append("python3-dev")
     return [package for package in wanted if package not in there]
@@ -71,7 +69,7 @@ def no_service_starts() -> Iterator[None]:
 
 def install_debian(cloud: Cloud) -> None:
     """Install what is missing, and make the user that libvirt wants."""
-    missing = missing_packages()
+    missing = missing_packages(cloud)
     if missing:
         log = cloud.shared / "apt.log"
         env = {"DEBIAN_FRONTEND": "noninteractive"}

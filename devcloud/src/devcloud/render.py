@@ -12,7 +12,7 @@ from pathlib import Path
 import jinja2
 
 from devcloud import cloud as addresses
-from devcloud import services, supervisor
+from devcloud import refloat, services, supervisor
 from devcloud.cloud import ADDRESS, HOSTNAME, PASSWORD, PORTS, REGION, Cloud
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -74,7 +74,8 @@ def render(cloud: Cloud) -> dict[str, str]:
     """The text of every file, by its path below etc."""
     jinja = environment()
     values = context(cloud)
-    return {name: jinja.get_template(name).render(values) for name in names()}
+    found = {name: jinja.get_template(name).render(values) for name in names()}
+    return found | refloat.render(cloud) if cloud.options.refloat else found
 
 
 def write(cloud: Cloud) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devcloud import shell
+from devcloud import refloat, shell
 from devcloud.cloud import ADDRESS, HOSTNAME, PORTS, Cloud
 from devcloud.namespaces import PROGRAMS
 
@@ -80,6 +80,8 @@ def table(cloud: Cloud) -> list[Service]:
         rows += _libvirt(cloud)
     if cloud.options.swift:
         rows += _swift(cloud)
+    if cloud.options.refloat:
+        rows += _refloat(cloud)
     return rows
 
 
@@ -324,4 +326,15 @@ def _swift(cloud: Cloud) -> list[Service]:
         server("swift-container-updater", "container-updater", "container-server", ("swift-rings",), None),
         server("swift-proxy", "proxy-server", "proxy-server", ("swift-rings", "memcached"),
                http(cloud.url("swift-proxy", "/info"))),
+    ]  # fmt: skip
+
+
+def _refloat(cloud: Cloud) -> list[Service]:
+    env, after = refloat.environment(cloud), ("refloat-database", "refloat-registration")
+    return [
+        Service("postgresql", refloat.postgresql_command(cloud), ("postgresql-files",),
+                refloat.postgresql_ready(cloud), stop_last=True),
+        Service("refloat-api", refloat.api_command(), (*after, "keystone"),
+                http(cloud.url("refloat-api", "/healthcheck")), env),
+        *(Service(name, refloat.worker_command(), after, env=env) for name in refloat.WORKERS),
     ]  # fmt: skip

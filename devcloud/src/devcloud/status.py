@@ -21,6 +21,7 @@ def empty(cloud: Cloud) -> dict[str, Any]:
         "isolated": cloud.options.isolated,
         "nova_driver": cloud.options.nova_driver,
         "without": list(cloud.options.without),
+        "refloat": cloud.options.refloat,
         "services": [],
         "checks": [],
     }

@@ -16,6 +16,7 @@ from devcloud import (
     namespaces,
     network,
     packages,
+    refloat,
     render,
     resources,
     schemas,
@@ -46,6 +47,8 @@ Job = Callable[[Cloud], None]
 def install(cloud: Cloud, progress: Progress) -> None:
     """What needs a package registry: all of it is made once for all clouds of the machine."""
     cloud.shared.mkdir(parents=True, exist_ok=True)
+    if cloud.options.refloat:
+        refloat.check_installed()
     with progress.phase("packages"), ThreadPoolExecutor(2) as pool:
         debian = pool.submit(packages.install_debian, cloud)
         python = pool.submit(packages.install_python, cloud)
@@ -158,6 +161,12 @@ def jobs(cloud: Cloud) -> dict[str, tuple[Job, tuple[str, ...]]]:
     }
     if cloud.options.swift:
         every_time["swift-rings"] = (schemas.swift_rings, ())
+    if cloud.options.refloat:
+        every_time |= {
+            "postgresql-files": (refloat.postgresql_files, ()),
+            "refloat-database": (refloat.database, ("postgresql",)),
+            "refloat-registration": (asking("keystone", refloat.registration), ("identity",)),
+        }
     once: dict[str, tuple[Job, tuple[str, ...]]] = {
         f"schema-{project}": (functools.partial(schemas.schema, project=project), ("mariadb",))
         for project in schemas.PROJECTS

@@ -44,6 +44,8 @@ class BankCommand(Base):
         from refloat.operations.settings import Settings
         from refloat.operations.stores import logging_in_to
 
+        if not parsed_args.bank:
+            self.refuse_service(f"'{self.cmd_name}'")
         settings = Settings.load()
         url, key = parsed_args.bank or settings.bank_url, parsed_args.key or settings.key_file
         with logging_in_to(Cloud(self.app.options.os_cloud)), open_bank(url, key, create=False) as bank:

@@ -60,6 +60,8 @@ class CheckStore(Lister):
 
         if not 1 <= parsed_args.size <= 1024:
             raise InvalidInput("--size is from 1 to 1024")
+        if not parsed_args.url:
+            self.refuse_service("'bank check-store'")
         with logging_in_to(Cloud(self.app.options.os_cloud)):
             store = open_store(parsed_args.url or Settings.load().bank_url, create=parsed_args.create)
         try:

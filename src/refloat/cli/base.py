@@ -12,12 +12,12 @@ from cliff.command import Command as CliffCommand
 from cliff.lister import Lister as CliffLister
 from cliff.show import ShowOne as CliffShowOne
 
-from refloat.cli.main import RefloatApp
+from refloat.cli.main import SERVICE_OPTION, SERVICE_VARIABLE, RefloatApp
 from refloat.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from refloat.cli.backend import Backend
     from refloat.engine.program import Event
-    from refloat.operations.app import Refloat
 
 
 class _Help(SmartHelpFormatter):
@@ -54,11 +54,26 @@ class Base(CliffCommand):
         parser.allow_abbrev = False
         return parser
 
-    def open(self, listener: Callable[[Event], None] | None = None) -> AbstractContextManager[Refloat]:
-        """The façade, for the cloud that the user named; to be used with ``with``."""
-        from refloat.operations.app import Refloat
+    def open(self, listener: Callable[[Event], None] | None = None) -> AbstractContextManager[Backend]:
+        """Refloat, here or behind the service that the user named; to be used with ``with``."""
+        if self.app.service:
+            from refloat.cli.remote import Remote
 
-        return Refloat(cloud_name=self.app.options.os_cloud, listener=listener, notify=self.app.say)
+            return Remote(self.app.options.os_cloud, self.app.service, notify=self.app.say)
+        from refloat.cli.local import Local
+
+        return Local(cloud_name=self.app.options.os_cloud, listener=listener, notify=self.app.say)
+
+    def refuse_service(self, what: str) -> None:
+        """Say that a command works on what the service does not give away.
+
+        :raises InvalidInput: a service is chosen.
+        """
+        if self.app.service:
+            raise InvalidInput(
+                f"{what} is done on the machine that has the bank and its key, not through the service",
+                advice=f"There, without {SERVICE_OPTION} and {SERVICE_VARIABLE}, or name the bank itself",
+            )
 
     def say(self, sentence: str) -> None:
         """Tell the user something on stderr."""

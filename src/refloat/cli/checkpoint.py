@@ -12,7 +12,8 @@ from refloat.cli.output import Bytes, Items, Resources, Time
 from refloat.errors import RefloatError
 
 if TYPE_CHECKING:
-    from refloat.operations.app import CheckpointState, Refloat
+    from refloat.cli.backend import Backend
+    from refloat.operations.app import CheckpointState
 
 
 class ListCheckpoint(Lister):
@@ -37,14 +38,12 @@ class ListCheckpoint(Lister):
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         """The checkpoints."""
         with self.open() as refloat:
-            found = refloat.checkpoints()
-            names = refloat.providers.name
-        wanted = parsed_args.plan
-        return [
-            _shown(state, names)
-            for state in found
-            if wanted is None or wanted in (state.plan.get("name"), state.plan.get("id"))
-        ]
+            wanted = parsed_args.plan
+            return [
+                _shown(state, refloat.provider_name)
+                for state in refloat.checkpoints()
+                if wanted is None or wanted in (state.plan.get("name"), state.plan.get("id"))
+            ]
 
 
 class ShowCheckpoint(ShowOne):
@@ -60,19 +59,12 @@ class ShowCheckpoint(ShowOne):
         """The checkpoint."""
         with self.open() as refloat:
             state = _find(refloat, parsed_args.checkpoint)
-            found = dict(_shown(state, refloat.providers.name))
+            found = dict(_shown(state, refloat.provider_name))
             if state.status in {"available", "deleting"}:
-                kept = refloat.checkpoint(state.id)
-                found["cloud"] = Items(dict(kept.info.extra.get("cloud", {})))
-                for name in ("copied_from", "incomplete"):
-                    if kept.info.extra.get(name):
-                        found[name] = Items(dict(kept.info.extra[name]))
-                found["resources"] = Resources(
-                    [
-                        {"type": node["type"], "id": node["id"], "name": node["name"]}
-                        for node in kept.graph["nodes"]
-                    ]
-                )
+                contents = refloat.contents(state.id)
+                resources = Resources(contents.pop("resources"))
+                found |= {name: Items(value) for name, value in contents.items()}
+                found["resources"] = resources
         if state.reason:
             found["reason"] = state.reason
         return found
@@ -127,8 +119,7 @@ class CopyCheckpoint(OperationCommand):
 
     def _plan(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         with self.open() as refloat:
-            plan = refloat.copy_plan(parsed_args.checkpoint, parsed_args.to)
-        data = plan.to_json()
+            data = refloat.copy_dry_run(parsed_args.checkpoint, parsed_args.to)
         if not (data["complete"] or data["exists"] or parsed_args.allow_incomplete):
             self.exit_status = 1
             self.app.stderr.write("refloat: the copy would not be complete: see --allow-incomplete\n")
@@ -165,7 +156,7 @@ class DeleteCheckpoint(Operating, Lister):
         return self.perform(parsed_args, lambda refloat: refloat.delete_checkpoint(identity, begin=False))
 
 
-def _find(refloat: Refloat, identity: str) -> CheckpointState:
+def _find(refloat: Backend, identity: str) -> CheckpointState:
     states = refloat.checkpoints()
     fits = [state for state in states if identity and state.id.startswith(identity)]
     if len(fits) == 1:

@@ -24,6 +24,10 @@ from refloat.errors import InvalidInput, RefloatError
 
 FAILED, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
 
+SERVICE_OPTION, SERVICE_VARIABLE = "--service", "REFLOAT_SERVICE"
+CATALOG = "catalog"
+"""In the place of a service's URL: as the cloud's catalog, or clouds.yaml, says."""
+
 _LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
 
 _EPILOG = """\
@@ -37,6 +41,7 @@ examples:
   refloat protect shop
   refloat restore CHECKPOINT --dry-run
   refloat restore CHECKPOINT
+  refloat --service plan list               # what the cloud's Refloat service has
 
 exit status: 0 done, 1 failed, 2 wrong input, 130 stopped with Ctrl-C.
 Completion: source <(refloat complete)
@@ -104,6 +109,15 @@ class RefloatApp(App):
             metavar="NAME",
             default=None,
             help="the entry of clouds.yaml to work with (default: OS_CLOUD, or the OS_* variables)",
+        )
+        parser.add_argument(
+            SERVICE_OPTION,
+            metavar="URL",
+            nargs="?",
+            const=CATALOG,
+            default=os.environ.get(SERVICE_VARIABLE, ""),
+            help="have the REST service do it: that of the catalog, or that at URL (default: "
+            f"{SERVICE_VARIABLE}: a URL, or '{CATALOG}'; else this machine does it)",
         )
         volume = parser.add_mutually_exclusive_group()
         volume.add_argument(
@@ -174,8 +188,16 @@ class RefloatApp(App):
                     handler.close()
                 self._handlers.clear()
 
+    @property
+    def service(self) -> str:
+        """The service that is to do it: a URL, or :data:`CATALOG`; empty: none."""
+        found = str(self.options.service)
+        if found and found != CATALOG and "://" not in found:
+            raise InvalidInput(f"'{found}' is not the URL of a service", advice=f"Or write '{CATALOG}'")
+        return found
+
     def _run(self, argv: list[str]) -> int:
-        self.options, rest = self.parser.parse_known_args(argv)
+        self.options, rest = self.parser.parse_known_args(_with_catalog(argv))
         self.configure_logging()
         if not rest:
             self.print_help()
@@ -235,6 +257,16 @@ class RefloatApp(App):
             f"'{words}' is not a command",
             advice=f"Did you mean: {', '.join(exact or near[:6])}?" if near else "See: refloat --help",
         )
+
+
+def _with_catalog(argv: Sequence[str]) -> list[str]:
+    """The URL behind ``--service`` may be left out: what follows is then the command, and no URL."""
+    return [
+        f"{word}={CATALOG}"
+        if word == SERVICE_OPTION and "://" not in "".join(argv[place + 1 : place + 2])
+        else word
+        for place, word in enumerate(argv)
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

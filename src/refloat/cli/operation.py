@@ -103,7 +103,7 @@ class WatchOperation(_OnOperation):
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """Its result."""
         with self.open() as refloat:
-            identity = refloat.operations.get(parsed_args.operation).id
+            identity = refloat.look(parsed_args.operation).operation.id
             Runner(self.app).watch(refloat, identity)
             return self.conclude(refloat, identity)
 
@@ -125,7 +125,9 @@ class ResumeOperation(_OnOperation):
         with self.open(runner.tracker.hear) as refloat:
             operation = refloat.resumable(parsed_args.operation).operation
             if parsed_args.no_wait:
-                return self.detach(runner, operation)
+                if refloat.elsewhere:
+                    refloat.resume(operation.id)
+                return self.detach(refloat, runner, operation)
             runner.run(refloat, operation, lambda: refloat.resume(operation.id))
             return self.conclude(refloat, operation.id)
 
@@ -144,7 +146,7 @@ class CancelOperation(_OnOperation):
             operation = view.operation
             if not parsed_args.no_wait:
                 runner.run(refloat, operation, lambda: refloat.cancel(operation.id), "Undoing")
-            elif view.live or view.state in {"succeeded", "cancelled"}:
+            elif refloat.elsewhere or view.live or view.state in {"succeeded", "cancelled"}:
                 refloat.cancel(operation.id)
             else:
                 runner.detach(operation.id, "cancel")

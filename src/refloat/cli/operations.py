@@ -12,7 +12,8 @@ from refloat.cli.output import Bytes, Resources, resource_line
 from refloat.cli.running import Runner, error_of, how_to_go_on, restored
 
 if TYPE_CHECKING:
-    from refloat.operations.app import OperationView, Refloat
+    from refloat.cli.backend import Backend
+    from refloat.operations.app import OperationView
     from refloat.records.operations import Operation
 
 _LIVE_WORDS = {
@@ -35,31 +36,36 @@ class Operating(Display):
         if self.detachable:
             parser.add_argument(
                 "--no-wait",
+                "--detach",
                 action="store_true",
-                help="print the ids and return at once; a process of its own does the work",
+                help="print the ids and return at once; a process of its own, or the service, does the work",
             )
         return parser
 
     def perform(
-        self, parsed_args: argparse.Namespace, write_down: Callable[[Refloat], Operation]
+        self, parsed_args: argparse.Namespace, write_down: Callable[[Backend], Operation]
     ) -> Mapping[str, Any]:
         """Run an operation to its end, or leave it to a worker; what to print."""
         runner = Runner(self.app)
         with self.open(runner.tracker.hear) as refloat:
             operation = write_down(refloat)
             if parsed_args.no_wait:
-                return self.detach(runner, operation)
+                return self.detach(refloat, runner, operation)
             runner.run(refloat, operation, lambda: refloat.begin(operation))
             return self.conclude(refloat, operation.id)
 
-    def detach(self, runner: Runner, operation: Operation) -> Mapping[str, Any]:
+    def detach(self, refloat: Backend, runner: Runner, operation: Operation) -> Mapping[str, Any]:
         """Leave it to a worker; what to print meanwhile."""
         from refloat.operations.app import OperationView
 
-        runner.detach(operation.id)
+        if refloat.elsewhere:
+            refloat.begin(operation)
+            self.say(f"Follow it with: refloat operation watch {operation.id}")
+        else:
+            runner.detach(operation.id)
         return result_of(OperationView(replace(operation, result=None, error=None), "starting", None))
 
-    def conclude(self, refloat: Refloat, identity: str) -> Mapping[str, Any]:
+    def conclude(self, refloat: Backend, identity: str) -> Mapping[str, Any]:
         """What an operation has come to; what went wrong is told on stderr."""
         view = refloat.look(identity, outcomes=True)
         error = error_of(view.operation, view.state)

@@ -11,17 +11,17 @@ from refloat.cli.base import Base, Lister, ShowOne
 from refloat.cli.output import Items, Resources, Time
 
 if TYPE_CHECKING:
-    from refloat.operations.app import Refloat
+    from refloat.cli.backend import Backend
     from refloat.records.plans import Plan
 
 
-def shown(refloat: Refloat, plan: Plan) -> Mapping[str, Any]:
+def shown(refloat: Backend, plan: Plan) -> Mapping[str, Any]:
     """A plan for display."""
     return {
         "id": plan.id,
         "name": plan.name,
         "description": plan.description,
-        "provider": refloat.providers.name(plan.provider),
+        "provider": refloat.provider_name(plan.provider),
         "resources": Resources(list(plan.resources)),
         "parameters": Items(dict(plan.parameters)),
         "project_id": plan.project_id,
@@ -95,7 +95,7 @@ class ListPlan(Lister):
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         """The plans."""
         with self.open() as refloat:
-            return [shown(refloat, plan) for plan in refloat.plans.list()]
+            return [shown(refloat, plan) for plan in refloat.list_plans()]
 
 
 class ShowPlan(ShowOne):
@@ -110,7 +110,7 @@ class ShowPlan(ShowOne):
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The plan."""
         with self.open() as refloat:
-            return shown(refloat, refloat.plans.find(parsed_args.plan))
+            return shown(refloat, refloat.find_plan(parsed_args.plan))
 
 
 class SetPlan(ShowOne):
@@ -157,6 +157,6 @@ class DeletePlan(Base):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Find all of them, then delete all of them."""
         with self.open() as refloat:
-            for plan in [refloat.plans.find(wanted) for wanted in parsed_args.plan]:
-                refloat.plans.delete(plan.id)
+            for plan in [refloat.find_plan(wanted) for wanted in parsed_args.plan]:
+                refloat.delete_plan(plan.id)
                 self.say(f"Deleted plan {plan.name} ({plan.id}).")

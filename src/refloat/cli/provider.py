@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from refloat.cli.arguments import short_name
 from refloat.cli.base import Lister, ShowOne
 from refloat.cli.output import Items
-
-if TYPE_CHECKING:
-    from refloat.resources.base import ProtectionPlugin
 
 
 class ListProvider(Lister):
@@ -23,15 +20,7 @@ class ListProvider(Lister):
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         """The providers."""
         with self.open() as refloat:
-            return [
-                {
-                    "id": item.id,
-                    "name": item.name,
-                    "description": item.description,
-                    "bank": refloat.bank_place(item).url,
-                }
-                for item in refloat.providers
-            ]
+            return refloat.list_providers()
 
 
 class ShowProvider(ShowOne):
@@ -56,18 +45,8 @@ class ShowProvider(ShowOne):
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The provider."""
         with self.open() as refloat:
-            provider = refloat.providers.find(parsed_args.provider)
-            bank = refloat.bank_place(provider)
-        return {
-            "id": provider.id,
-            "name": provider.name,
-            "description": provider.description,
-            "bank": bank.url,
-            "bank_key": str(bank.key_file),
-            "file": str(provider.file or ""),
-            "notes": Items(list(provider.notes)),
-            "plugins": Items([_plugin(plugin) for plugin in provider.plugins().values()]),
-        }
+            found = refloat.show_provider(parsed_args.provider)
+        return {**found, "notes": Items(found["notes"]), "plugins": Items(found["plugins"])}
 
     def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
         """One paragraph for each plugin."""
@@ -80,7 +59,8 @@ def _paragraphs(data: Mapping[str, Any]) -> Iterator[str]:
         yield data["description"]
     if data["file"]:
         yield f"Defined by {data['file']}"
-    yield f"Bank: {data['bank']}, with the key in {data['bank_key']}"
+    if data["bank"]:
+        yield f"Bank: {data['bank']}, with the key in {data['bank_key']}"
     yield from data["notes"].machine_readable()
     for plugin in data["plugins"].machine_readable():
         yield ""
@@ -97,22 +77,6 @@ def _paragraphs(data: Mapping[str, Any]) -> Iterator[str]:
         for item in plugin["attributes"]:
             head = f"    {item['name']:<{width}}  {item['fidelity']:<8}  "
             yield from _wrapped(head, item["how"])
-
-
-def _plugin(plugin: ProtectionPlugin) -> dict[str, Any]:
-    return {
-        "name": plugin.name,
-        "type": plugin.resource_type,
-        "description": plugin.description,
-        "parameters": {
-            operation: [{"name": option.name, **option.schema()} for option in options]
-            for operation, options in plugin.options.items()
-            if options
-        },
-        "attributes": [
-            {"name": item.name, "fidelity": item.fidelity, "how": item.how} for item in plugin.attributes
-        ],
-    }
 
 
 def _option_text(option: Mapping[str, Any]) -> str:

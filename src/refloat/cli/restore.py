@@ -69,17 +69,14 @@ class Restore(OperationCommand):
     def _plan(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         with self.open() as refloat:
             types = refloat.types()
-            plan = refloat.restore_plan(
+            data = refloat.dry_run(
                 parsed_args.checkpoint,
                 only=parse_only(parsed_args.only or (), types),
                 parameters=parse_parameters(parsed_args.parameter or (), types),
             )
-        if plan.problems:
+        for problem in data["problems"]:
             self.exit_status = 1
-            for problem in plan.problems:
-                self.app.stderr.write(f"refloat: not possible: {problem}\n")
-        # Through JSON, as programs will get it.
-        data = json.loads(json.dumps(plan.to_json(), default=str))
+            self.app.stderr.write(f"refloat: not possible: {problem}\n")
         return {
             name: Items(value) if isinstance(value, dict | list) else value for name, value in data.items()
         }

@@ -18,8 +18,9 @@ from refloat.cli.progress import Standing, Tracker, display, standing_of
 from refloat.errors import Conflict, RefloatError
 
 if TYPE_CHECKING:
+    from refloat.cli.backend import Backend
     from refloat.cli.main import RefloatApp
-    from refloat.operations.app import OperationView, Refloat
+    from refloat.operations.app import OperationView
     from refloat.records.operations import Operation
 
 INTERRUPTED = 130
@@ -100,13 +101,15 @@ class Runner:
         self.tracker = Tracker()
 
     def run(
-        self, refloat: Refloat, operation: Operation, begin: Callable[[], object], title: str = ""
+        self, refloat: Backend, operation: Operation, begin: Callable[[], object], title: str = ""
     ) -> Operation:
         """Begin, here, and follow to the end; what the operation came to.
 
         :raises Stopped: on Ctrl-C.
         """
         identity = operation.id
+        if refloat.elsewhere:
+            return self._follow(refloat, identity, begin, title)
         words = f"Left at once; operation {identity} is interrupted.\n{how_to_go_on(identity)}"
         with Interrupts(lambda: words) as interrupts:
             begin()
@@ -117,7 +120,19 @@ class Runner:
                         return refloat.wait(identity, _TICK)
             return self._stop(refloat, identity, interrupts)
 
-    def _stop(self, refloat: Refloat, identity: str, interrupts: Interrupts) -> Operation:
+    def _follow(self, refloat: Backend, identity: str, begin: Callable[[], object], title: str) -> Operation:
+        begin()
+        try:
+            return self.watch(refloat, identity, title).operation
+        except KeyboardInterrupt:
+            self._tell(
+                f"\nOperation {identity} goes on without this command.\n"
+                f"Follow it with: refloat operation watch {identity}\n"
+                f"Undo it with: refloat operation cancel {identity}"
+            )
+            raise Stopped("told") from None
+
+    def _stop(self, refloat: Backend, identity: str, interrupts: Interrupts) -> Operation:
         self._tell("\nStopping: what runs comes to its end. Ctrl-C again leaves at once.")
         refloat.stop(identity)
         deadline = time.monotonic() + PATIENCE
@@ -136,7 +151,7 @@ class Runner:
             self._app.stderr.write(f"{text}\n")
             self._app.stderr.flush()
 
-    def watch(self, refloat: Refloat, identity: str) -> OperationView:
+    def watch(self, refloat: Backend, identity: str, title: str = "") -> OperationView:
         """Follow an operation, wherever it runs, until nobody runs it; Ctrl-C just stops watching."""
         view = refloat.look(identity)
         latest = [view]
@@ -145,7 +160,7 @@ class Runner:
             snapshot = latest[0].snapshot
             return standing_of(snapshot) if snapshot else Standing()
 
-        with self._shown(TITLES[view.operation.kind], standing) as update:
+        with self._shown(title or TITLES[view.operation.kind], standing) as update:
             while latest[0].live:
                 update()
                 time.sleep(_WATCH_EVERY if not self._app.stderr.isatty() else _WATCH_EVERY / 2)

@@ -36,11 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(app: RefloatApp, operation_id: str, action: str) -> int:
-    from refloat.operations.app import Refloat
+    from refloat.cli.local import Local
 
     runner = Runner(app)
-    with Refloat(cloud_name=app.options.os_cloud, listener=runner.tracker.hear, notify=app.say) as refloat:
-        operation = refloat.operations.get(operation_id)
+    with Local(cloud_name=app.options.os_cloud, listener=runner.tracker.hear, notify=app.say) as refloat:
+        operation = refloat.look(operation_id).operation
         begin = refloat.resume if action == "resume" else refloat.cancel
         timer = threading.Timer(LONGEST, lambda: refloat.stop(operation_id))
         timer.daemon = True

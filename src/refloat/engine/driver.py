@@ -4,7 +4,7 @@ The driver has one thread, that of its attempt, and an inbox of things to do in 
 touched by that thread only; the code of steps runs in the pool's threads and reports to the inbox. A step
 that waits holds no thread: its wait's future reports to the inbox too.
 
-Outcomes are recorded by the thread that ran the step to its end, before the driver hears of it: successors
+Outcomes are recorded together: all that have come in while the former ones were being written. Successors
 start only when the result is durable. Not recorded are steps that never began, or were stopped: after a
 crash or when parked they are just run again.
 
@@ -15,6 +15,7 @@ running code come to its end.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -37,11 +38,14 @@ from refloat.engine.task import Task, Waiting
 from refloat.errors import Cancelled, RefloatError
 
 if TYPE_CHECKING:
-    from refloat.engine.journal import Recorder, Slot
+    from refloat.engine.journal import Recorder
 
 _LOG = logging.getLogger(__name__)
 
 Asked: TypeAlias = Literal["stop", "cancel", "lost"]
+
+_TOGETHER = 500
+"""So many outcomes at most are recorded together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,6 @@ class _Running:
     """A task that was started and has not ended."""
 
     task: Task
-    slot: Slot
     lane: str
     key: str
     on_end: Callable[[Outcome | None], None]
@@ -109,6 +112,7 @@ class Driver:
         self._undoing = way_back is not None
         self._halted = False
         self._running: dict[str, _Running] = {}
+        self._unrecorded: list[tuple[_Running, Outcome]] = []
         self._steps = _Steps({})
         self._failure: Mapping[str, str] | None = None
         self._failed_step = ""
@@ -222,7 +226,7 @@ class Driver:
         """Undo; *why* says how the operation ends when that succeeds."""
         self._undoing = True
         if self._history.undoing is None:
-            self._reserve(UNDOING).record(dict(why))
+            self._recorder.record([(UNDOING, dict(why))])
             self._history.undoing = why
         why = self._history.undoing
         prepared = self._history.prepared
@@ -278,7 +282,7 @@ class Driver:
             return None
         ended: list[Outcome | None] = []
         task = Task(name, call, self._step_run(name))
-        self._launch(_Running(task, self._reserve(name), "", name, ended.append))
+        self._launch(_Running(task, "", name, ended.append))
         self._until_idle()
         outcome = ended[0] if ended else None
         if outcome is not None:
@@ -319,7 +323,7 @@ class Driver:
         task = Task(name, partial(self._program.step, prepared), self._step_run(name))
         key = STEP + name
         on_end = partial(self._on_step_ended, prepared, dag, name)
-        running = _Running(task, self._reserve(key), dag[name].lane, key, on_end)
+        running = _Running(task, dag[name].lane, key, on_end)
         granted = partial(self._inbox.put, partial(self._on_granted, running))
         running.granted = granted
         self._running[key] = running
@@ -357,9 +361,6 @@ class Driver:
             pending.extend(dag.followers[follower])
 
     # Tasks: in the driver's thread
-
-    def _reserve(self, name: str) -> Slot:
-        return self._recorder.reserve(name)
 
     def _step_run(self, name: str) -> StepRun:
         return StepRun(
@@ -411,6 +412,9 @@ class Driver:
         future.cancel()
         self._shared.pool.submit(partial(self._drop, running), urgent=True)
 
+    def _on_outcome(self, running: _Running, outcome: Outcome) -> None:
+        self._unrecorded.append((running, outcome))
+
     def _on_ended(self, running: _Running, outcome: Outcome | None) -> None:
         if self._running.pop(running.key, None) is None:
             return
@@ -458,20 +462,31 @@ class Driver:
         while self._running:
             if self._left:
                 raise Lost
-            try:
-                do = self._inbox.get(timeout=60.0)
-            except queue.Empty:
-                continue
-            do()
+            with contextlib.suppress(queue.Empty):
+                self._inbox.get(timeout=60.0)()
+            self._drain()
 
     def _drain(self) -> None:
-        """Do what is in the inbox already."""
-        while True:
-            try:
-                do = self._inbox.get_nowait()
-            except queue.Empty:
-                return
-            do()
+        """Do what is in the inbox already, and record what has ended."""
+        while not self._inbox.empty() and len(self._unrecorded) < _TOGETHER:
+            self._inbox.get_nowait()()
+        if self._unrecorded:
+            self._record()
+
+    def _record(self) -> None:
+        """Make durable what has ended; only then does anybody hear of it."""
+        ended, self._unrecorded = self._unrecorded, []
+        try:
+            self._recorder.record(
+                [(run.key, to_json(outcome, self.board.moved(run.task.name))) for run, outcome in ended]
+            )
+            self._shared.database.flush()
+        except BaseException:
+            for running, _ in ended:
+                self._on_ended(running, None)
+            raise
+        for running, outcome in ended:
+            self._on_ended(running, outcome)
 
     # Tasks: in a thread of the pool
 
@@ -493,10 +508,10 @@ class Driver:
             if isinstance(pause, Waiting):
                 self._inbox.put(partial(self._on_waiting, running, pause))
                 return
-            if pause is not None:
-                running.slot.record(to_json(pause, self.board.moved(name)))
-                self._shared.database.flush()
-            self._inbox.put(partial(self._on_ended, running, pause))
+            if pause is None:
+                self._inbox.put(partial(self._on_ended, running, None))
+            else:
+                self._inbox.put(partial(self._on_outcome, running, pause))
         except Lost:
             self.ask("lost")
             self._inbox.put(partial(self._on_ended, running, None))

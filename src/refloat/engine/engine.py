@@ -133,6 +133,11 @@ class Engine:
         """
         self._factories[kind] = factory
 
+    def prepare(self) -> None:
+        """Make the engine's tables, or bring them up to date. Whoever runs an operation does so too."""
+        self._check_open()
+        _ = self._journal
+
     def start(
         self,
         operation_id: str,

@@ -22,10 +22,11 @@ class Database:
     """The records' database: SQLite in a file, or PostgreSQL.
 
     :param url: an SQLAlchemy URL. The folder of an SQLite file is made, for this user alone.
+    :param migrate: bring its tables up to date; else they are left as they are.
     :raises RefloatError: it cannot be opened, or was made by a newer Refloat.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, migrate: bool = True) -> None:
         self.url = url
         parsed = make_url(url)
         connect: dict[str, Any] = {}
@@ -39,7 +40,8 @@ class Database:
         if connect:
             event.listen(self.engine, "connect", _tune_sqlite)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
-        self._migrate()
+        if migrate:
+            self._migrate()
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -64,19 +66,27 @@ class Database:
         """Close all connections."""
         self.engine.dispose()
 
-    def _migrate(self) -> None:
+    def version(self) -> str | None:
+        """The newest migration that was made in it; None: none.
+
+        :raises RefloatError: it cannot be opened.
+        """
         try:
             with self.engine.connect() as connection:
                 known = inspect(connection).has_table("alembic_version")
-                version = (
-                    connection.scalar(text("SELECT version_num FROM alembic_version")) if known else None
-                )
+                if not known:
+                    return None
+                found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+                return found
         except SQLAlchemyError as exc:
             raise RefloatError(
                 "could not open the database",
                 reason=str(getattr(exc, "orig", None) or exc),
                 advice="Check REFLOAT_DATABASE_URL, or the folder's owner and free space",
             ) from exc
+
+    def _migrate(self) -> None:
+        version = self.version()
         if version == HEAD:
             return
         if version is not None and version > HEAD:

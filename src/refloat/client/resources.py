@@ -1,0 +1,285 @@
+"""The service's resources as openstacksdk's: what each is called on the wire, and where it is.
+
+Attributes have the names of the API. Fields that hold JSON in a string (``extra_info`` of checkpoints,
+``resource_graph``) are left as they are; :meth:`Checkpoint.graph` reads the graph.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from openstack import exceptions
+from openstack.resource import URI, Body, QueryParameters, Resource
+
+_PAGE = ("offset", "sort", "sort_key", "sort_dir", "all_tenants", "project_id")
+
+
+def _filters(*names: str) -> QueryParameters:
+    return QueryParameters(*names, *_PAGE)
+
+
+class _Ours(Resource):
+    """Everything is changed with PUT; that needs no id in the body."""
+
+    commit_method = "PUT"
+    allow_fetch = True
+    allow_list = True
+
+    name: Any = None
+    location: Any = None
+
+
+class Plan(_Ours):
+    """What is to be protected together."""
+
+    resource_key = "plan"
+    resources_key = "plans"
+    base_path = "/plans"
+    allow_create = allow_commit = allow_delete = True
+    _query_mapping = _filters("name", "description", "status")
+
+    name = Body("name")
+    description = Body("description")
+    provider_id = Body("provider_id")
+    resources = Body("resources", type=list)
+    parameters = Body("parameters", type=dict)
+    status = Body("status")
+    project_id = Body("project_id")
+    created_at = Body("created_at")
+    updated_at = Body("updated_at")
+
+
+class Protectable(_Ours):
+    """A type of resources that can be protected; its id is the type."""
+
+    resource_key = "protectable_type"
+    resources_key = "protectable_type"
+    base_path = "/protectables"
+
+    name = Body("name")
+    dependent_types = Body("dependent_types", type=list)
+
+    @classmethod
+    def list(cls, session: Any, *_args: Any, **_query: Any) -> Any:
+        """All types; the service sends them as plain strings."""
+        response = session.get(cls.base_path)
+        exceptions.raise_from_response(response)
+        for name in response.json()[cls.resources_key]:
+            yield cls.existing(connection=session._get_connection(), id=name, name=name)
+
+
+class Instance(_Ours):
+    """A resource of the project that can be protected, with what it needs directly."""
+
+    resource_key = "instance"
+    resources_key = "instances"
+    base_path = "/protectables/%(protectable_type)s/instances"
+    _query_mapping = _filters("parameters")
+
+    protectable_type = URI("protectable_type")
+    name = Body("name")
+    type = Body("type")
+    extra_info = Body("extra_info", type=dict)
+    dependent_resources = Body("dependent_resources", type=list)
+
+
+class Provider(_Ours):
+    """A way to protect."""
+
+    resource_key = "provider"
+    resources_key = "providers"
+    base_path = "/providers"
+    _query_mapping = _filters("name", "description")
+
+    name = Body("name")
+    description = Body("description")
+    extended_info_schema = Body("extended_info_schema", type=dict)
+    plugins = Body("plugins", type=list)
+
+
+class Checkpoint(_Ours):
+    """What was protected at one time."""
+
+    resource_key = "checkpoint"
+    resources_key = "checkpoints"
+    base_path = "/providers/%(provider_id)s/checkpoints"
+    allow_create = allow_delete = True
+    _query_mapping = _filters("plan_id", "start_date", "end_date", "status")
+
+    provider_id = URI("provider_id")
+    project_id = Body("project_id")
+    status = Body("status")
+    protection_plan = Body("protection_plan", type=dict)
+    plan_id = Body("plan_id")
+    resource_graph = Body("resource_graph")
+    created_at = Body("created_at")
+    extra_info = Body("extra_info")
+    error_info = Body("error_info")
+    operation_id = Body("operation_id")
+    protected_at = Body("protected_at")
+
+    def graph(self) -> tuple[dict[str, Any], Any]:
+        """The resource graph: nodes, each ``[type, id, name, extra_info]`` by a short id, and adjacency."""
+        nodes, adjacency = json.loads(self.resource_graph or "[{}, []]")
+        return nodes, adjacency
+
+    def reset_status(self, session: Any, status: str) -> None:
+        """Set the status by hand, to ``available`` or ``error``."""
+        url = f"{self.base_path % self._uri.attributes}/{self.id}"
+        exceptions.raise_from_response(session.put(url, json={"os-resetState": {"state": status}}))
+
+
+class Restore(_Ours):
+    """A run that creates anew what is in a checkpoint."""
+
+    resource_key = "restore"
+    resources_key = "restores"
+    base_path = "/restores"
+    allow_create = True
+    _query_mapping = _filters("status")
+
+    project_id = Body("project_id")
+    provider_id = Body("provider_id")
+    checkpoint_id = Body("checkpoint_id")
+    restore_target = Body("restore_target")
+    restore_auth = Body("restore_auth")
+    parameters = Body("parameters", type=dict)
+    status = Body("status")
+    resources_status = Body("resources_status", type=dict)
+    resources_reason = Body("resources_reason", type=dict)
+    error_info = Body("error_info")
+
+
+class Verification(_Ours):
+    """A run that reads a checkpoint to see whether it can be restored."""
+
+    resource_key = "verification"
+    resources_key = "verifications"
+    base_path = "/verifications"
+    allow_create = True
+    _query_mapping = _filters("status")
+
+    project_id = Body("project_id")
+    provider_id = Body("provider_id")
+    checkpoint_id = Body("checkpoint_id")
+    parameters = Body("parameters", type=dict)
+    status = Body("status")
+    resources_status = Body("resources_status", type=dict)
+    resources_reason = Body("resources_reason", type=dict)
+    error_info = Body("error_info")
+
+
+class Copy(_Ours):
+    """Copies of a plan's checkpoints that were asked for."""
+
+    resource_key = "copy"
+    base_path = "/providers/%(provider_id)s/checkpoints/action"
+    allow_fetch = allow_list = False
+    allow_create = True
+
+    provider_id = URI("provider_id")
+    project_id = Body("project_id")
+    plan_id = Body("plan_id")
+    checkpoint_id = Body("checkpoint_id", type=list)
+    parameters = Body("parameters", type=dict)
+
+
+class Trigger(_Ours):
+    """A time, or times, at which scheduled operations run."""
+
+    resource_key = "trigger_info"
+    resources_key = "triggers"
+    base_path = "/triggers"
+    allow_create = allow_commit = allow_delete = True
+    _query_mapping = _filters("name", "type", "properties")
+
+    name = Body("name")
+    type = Body("type")
+    properties = Body("properties", type=dict)
+
+
+class ScheduledOperation(_Ours):
+    """What a trigger sets going."""
+
+    resource_key = "scheduled_operation"
+    resources_key = "operations"
+    base_path = "/scheduled_operations"
+    allow_create = allow_commit = allow_delete = True
+    _query_mapping = _filters("name", "operation_type", "trigger_id", "operation_definition")
+
+    name = Body("name")
+    description = Body("description")
+    operation_type = Body("operation_type")
+    trigger_id = Body("trigger_id")
+    operation_definition = Body("operation_definition", type=dict)
+    enabled = Body("enabled", type=bool)
+
+
+class OperationLog(_Ours):
+    """What was done, when, and what came of it."""
+
+    resource_key = "operation_log"
+    resources_key = "operation_logs"
+    base_path = "/operation_logs"
+    _query_mapping = _filters("checkpoint_id", "plan_id", "restore_id", "status")
+
+    project_id = Body("project_id")
+    operation_type = Body("operation_type")
+    checkpoint_id = Body("checkpoint_id")
+    plan_id = Body("plan_id")
+    provider_id = Body("provider_id")
+    restore_id = Body("restore_id")
+    verification_id = Body("verification_id")
+    scheduled_operation_id = Body("scheduled_operation_id")
+    status = Body("status")
+    started_at = Body("started_at")
+    ended_at = Body("ended_at")
+    error_info = Body("error_info")
+    extra_info = Body("extra_info")
+
+
+class Quota(_Ours):
+    """A project's limits, -1: none. In the detailed form each is ``{"limit", "in_use", "reserved"}``."""
+
+    resource_key = "quota"
+    base_path = "/quotas"
+    allow_list = False
+    allow_commit = allow_delete = True
+
+    plans = Body("plans")
+    checkpoints = Body("checkpoints")
+
+
+class QuotaClass(_Ours):
+    """Limits of all projects that have none of their own."""
+
+    resource_key = "quota_class"
+    base_path = "/quota_classes"
+    allow_list = False
+    allow_commit = True
+
+    plans = Body("plans")
+    checkpoints = Body("checkpoints")
+
+
+class Service(_Ours):
+    """A worker of the service."""
+
+    resource_key = "service"
+    resources_key = "services"
+    base_path = "/os-services"
+    allow_fetch = False
+    allow_commit = True
+    _query_mapping = _filters("host", "binary")
+
+    binary = Body("binary")
+    host = Body("host")
+    status = Body("status")
+    state = Body("state")
+    updated_at = Body("updated_at")
+    disabled_reason = Body("disabled_reason")
+
+    def commit(self, session: Any, *_args: Any, **_more: Any) -> Any:
+        """Change it; this body alone is not wrapped."""
+        return super().commit(session, prepend_key=False)
