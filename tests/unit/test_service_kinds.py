@@ -155,6 +155,7 @@ def test_without_the_service_there_are_none_and_nobody_is_asked(
     monkeypatch.delenv(cluster.VARIABLE)
     found = kind(world.cloud())
     assert found.list() == []
+    assert " no " in found.absence().lower()
     assert list(found.dependants(Resource(PROJECT, openstack.PROJECT))) == []
     assert {request.path for request in world.keystone.asked} <= {"/v3/", "/v3", "/v3/auth/tokens"}
     assert world.manila.asked == world.trove.asked == world.kubernetes.asked == []

@@ -38,6 +38,10 @@ class DatabaseProtectable(Protectable):
         """All instances of a project."""
         return [self._usable(thing) for thing in self._instances]
 
+    def absence(self) -> str:
+        """That the cloud has no Trove."""
+        return "" if self.cloud.has("database") else "This cloud has no database service."
+
     def references(self, resource: Resource) -> Iterable[Resource]:
         """The networks of the project that an instance is on."""
         found = []

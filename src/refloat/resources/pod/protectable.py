@@ -63,6 +63,11 @@ class PodProtectable(Protectable):
         """All pods of a project that run. What does not run is made anew by whoever made it."""
         return self.list()
 
+    def absence(self) -> str:
+        """That the project has no cluster."""
+        _, why = find_cluster(self.cloud.connection)
+        return f"No Kubernetes cluster is known for this project: {why}." if why else ""
+
     @cached_property
     def _pods(self) -> Sequence[Thing]:
         found, _ = find_cluster(self.cloud.connection)

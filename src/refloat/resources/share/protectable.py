@@ -43,6 +43,10 @@ class ShareProtectable(Protectable):
         """All shares of a project."""
         return [self._usable(share) for share in self._shares]
 
+    def absence(self) -> str:
+        """That the cloud has no Manila."""
+        return "" if self.cloud.has("shared_file_system") else "This cloud has no shared file system service."
+
     def select(self, selector: str) -> Sequence[Resource]:
         """The shares with a metadata item ``metadata:KEY=VALUE``."""
         kind, _, wanted = selector.partition(":")
