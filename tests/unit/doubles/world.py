@@ -13,6 +13,7 @@ import pytest
 
 from refloat.cloud import Cloud, watcher
 from refloat.errors import BankDamaged
+from refloat.resources import registry
 from refloat.resources.base import Hooks, PlanContext, Planned, ProtectionPlugin, Restored
 from refloat.resources.context import HookContext
 from refloat.resources.pod import cluster
@@ -93,6 +94,7 @@ class World:
     """A cloud of doubles, and a rig that protects and restores there."""
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        registry.plugins()  # makes the kinds of the plugins known
         self.keystone, self.cinder, self.neutron = Keystone(), Cinder(), Neutron()
         self.manila, self.trove, self.kubernetes = Manila(), Trove(), Kubernetes()
         self.keystone.catalog = {
