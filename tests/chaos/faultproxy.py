@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
 import re
 import select
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 IDS = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\b[0-9a-f]{32}\b")
@@ -46,6 +47,9 @@ class Call:
     what: str
     nth: int
 
+    def __str__(self) -> str:
+        return f"{self.what} #{self.nth}"
+
     @property
     def reads(self) -> bool:
         """Whether it only reads."""
@@ -67,6 +71,42 @@ class Fault:
         return f"{self.kind}, stays" if self.stays else self.kind
 
 
+Choice: TypeAlias = Callable[[Call], Fault | None]
+"""What is to be done to a call."""
+
+
+def nothing(_call: Call) -> None:
+    """Do nothing to a call."""
+
+
+def these(calls: Iterable[Call], fault: Fault) -> Choice:
+    """Do this to these calls; if it stays, to all later ones of their kinds, too."""
+    places: dict[str, set[int]] = {}
+    for call in calls:
+        places.setdefault(call.what, set()).add(call.nth)
+
+    def choose(call: Call) -> Fault | None:
+        wanted = places.get(call.what, set())
+        hit = call.nth in wanted or (fault.stays and wanted and call.nth > min(wanted))
+        return fault if hit else None
+
+    return choose
+
+
+def every_first(kinds: Sequence[str], seed: int) -> Choice:
+    """One of these faults, as the seed has it, for each call: the first time that it is made.
+
+    A call that changes something is spoilt every second time: it is made again, so these are the first times.
+    """
+
+    def choose(call: Call) -> Fault | None:
+        if call.nth % 2 == 0 or (call.reads and call.nth > 1):
+            return None
+        return Fault(random.Random(f"{seed} {call.what}").choice(kinds))
+
+    return choose
+
+
 class FaultProxy:
     """The proxy; a context manager.
 
@@ -77,7 +117,8 @@ class FaultProxy:
         self._services = dict(services)
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
-        self._faults: dict[str, tuple[frozenset[int], Fault]] = {}
+        self._choose: Choice = nothing
+        self._spoilt: list[Call] = []
         self._calls: dict[Call, str] = {}
         self.healed = threading.Event()
         proxy = self
@@ -108,21 +149,19 @@ class FaultProxy:
         """What stands for a service's address."""
         return f"{self.url}/{service}"
 
-    def spoil(self, calls: Iterable[Call], fault: Fault) -> None:
-        """Begin a run, and do this to these calls of it."""
+    def spoil(self, choose: Choice) -> None:
+        """Begin a run, and do to each call of it what is chosen."""
         with self._lock:
             self._counts.clear()
             self._calls.clear()
-            chosen: dict[str, set[int]] = {}
-            for call in calls:
-                chosen.setdefault(call.what, set()).add(call.nth)
-            self._faults = {what: (frozenset(places), fault) for what, places in chosen.items()}
+            self._spoilt.clear()
+            self._choose = choose
             self.healed.clear()
 
     def heal(self) -> None:
         """Spoil nothing any more."""
         with self._lock:
-            self._faults = {}
+            self._choose = nothing
         self.healed.set()
 
     def calls(self) -> list[tuple[Call, str]]:
@@ -134,15 +173,21 @@ class FaultProxy:
         """A service's address."""
         return self._services.get(service)
 
+    def spoilt(self) -> list[Call]:
+        """The calls of this run that were spoilt."""
+        with self._lock:
+            return list(self._spoilt)
+
     def arrive(self, what: str) -> tuple[Call, Fault | None]:
         """Count a call; which it is, and what is to be done to it."""
         with self._lock:
             self._counts[what] += 1
             call = Call(what, self._counts[what])
-            places, fault = self._faults.get(what, (frozenset[int](), None))
-            hit = fault is not None and (call.nth in places or (fault.stays and call.nth > min(places)))
-            self._calls[call] = str(fault) if hit else "no answer yet"
-            return call, fault if hit else None
+            fault = self._choose(call)
+            self._calls[call] = str(fault) if fault else "no answer yet"
+            if fault:
+                self._spoilt.append(call)
+            return call, fault
 
     def answered(self, call: Call, status: int) -> None:
         """Write down what a service answered."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,11 +14,12 @@ import yaml
 
 from demo.command import Answer, Command
 from demo.inventory import Inventory, inventory
-from tests.chaos.faultproxy import Call, Fault, FaultProxy
+from tests.chaos.faultproxy import Call, Choice, Fault, FaultProxy, nothing, these
 from tests.chaos.faultproxy_app import build, extra, marked, purge, shape
 
-CALL_SECONDS = 10
-"""After so many seconds without an answer the client gives a call up."""
+CALL_SECONDS = 60
+HANG_SECONDS = 15
+"""After so many seconds without an answer the client gives a call up; and when calls are made to hang."""
 RETRIES = 2
 RUN_SECONDS = 900.0
 SPOILT = "spoilt"
@@ -74,15 +74,15 @@ class Bench:
         self.proxy = FaultProxy(_addresses(self.cloud))
         self.home = home
         self.calls: list[Call] = []
-        self._reference: list[str] = []
+        self.shape_before: list[str] = []
+        self.reference: list[str] = []
         self._checkpoint = ""
         auth = dict(entry["auth"])
         auth["auth_url"] = f"{self.proxy.address('identity')}{urlsplit(auth['auth_url']).path}"
-        spoilt = {**entry, "auth": auth, "api_timeout": CALL_SECONDS, "refloat_retries": RETRIES}
+        self._entry = {**entry, "auth": auth, "refloat_retries": RETRIES}
         home.mkdir(parents=True, exist_ok=True)
-        config = home / "clouds.yaml"
-        config.write_text(yaml.safe_dump({"clouds": {SPOILT: spoilt}}))
-        self.command = Spoilt(home, SPOILT, config=config)
+        self.command = Spoilt(home, SPOILT, config=home / "clouds.yaml")
+        self._give_up_after(CALL_SECONDS)
 
     def __enter__(self) -> Bench:
         self.proxy.__enter__()
@@ -94,6 +94,10 @@ class Bench:
         purge(self.cloud, self.empty, self.held())
         self.proxy.__exit__()
         self.cloud.close()
+
+    def _give_up_after(self, seconds: int) -> None:
+        entry = {**self._entry, "api_timeout": seconds}
+        self.command.config.write_text(yaml.safe_dump({"clouds": {SPOILT: entry}}))
 
     def held(self) -> Inventory:
         """What the project holds."""
@@ -107,35 +111,54 @@ class Bench:
 
     def ready_to_restore(self) -> None:
         """Have a checkpoint of the application, and lose the application."""
-        made = self.command.json("protect", PLAN)
-        self._checkpoint = str(made["id"])
+        self._checkpoint = str(self.command.json("protect", PLAN)["id"])
+        self.lose()
+
+    def lose(self) -> None:
+        """Lose the application, but not the backups."""
+        self.shape_before = shape(self.cloud)
         now = self.held()
         purge(self.cloud, {**self.empty, "backups": now["backups"]}, now)
 
-    def run(self, operation: str, calls: Iterable[Call] = (), fault: Fault | None = None) -> Row:
-        """One run; afterwards the project is as before."""
-        spoilt = tuple(calls)
+    def run(self, operation: str, calls: Iterable[Call], fault: Fault) -> Row:
+        """One run in which these calls are spoilt so."""
+        wanted = tuple(calls)
+        row = self.run_with(operation, these(wanted, fault), str(fault))
+        return replace(row, calls=tuple(str(call) for call in wanted))
+
+    def run_with(
+        self, operation: str, choose: Choice = nothing, fault: str = "none", *, keep: bool = False
+    ) -> Row:
+        """One run; afterwards the project is as before.
+
+        :param keep: keep the checkpoint, for restores.
+        """
         before, banked = self.held(), self._banked()
-        self.proxy.spoil(spoilt, fault or Fault("503"))
+        self.proxy.spoil(choose)
+        self._give_up_after(HANG_SECONDS if fault.startswith("hang") else CALL_SECONDS)
         words = ("protect", PLAN) if operation == "protect" else ("restore", self._checkpoint)
         begun = time.monotonic()
         answer = self.command.answer(*words, "-f", "json", seconds=RUN_SECONDS)
         seconds = time.monotonic() - begun
         said = answer.stderr.strip().splitlines()[-1:] if answer.status else []
+        self._give_up_after(CALL_SECONDS)
         self.calls = [call for call, _how in self.proxy.calls()]
         self.proxy.heal()
-        made = set(self.calls)
+        spoilt = tuple(dict.fromkeys(str(call) for call in self.proxy.spoilt()))
         outcome = self._outcome(answer)
-        left = self._judge(operation, outcome, answer, before)
-        if self._banked() != banked:
-            left.append("a checkpoint in the bank")
-        purge(self.cloud, before, self.held())
+        left = self._judge(operation, outcome, answer, before, keep)
+        if keep and outcome == "succeeded":
+            self._checkpoint = str(answer.data["id"])
+        else:
+            if self._banked() != banked:
+                left.append("a checkpoint in the bank")
+            purge(self.cloud, before, self.held())
         return Row(
             operation,
-            tuple(f"{call.what} #{call.nth}" for call in spoilt),
-            str(fault or "none"),
+            spoilt,
+            fault,
             outcome,
-            tuple(f"{call.what} #{call.nth}" for call in spoilt if call in made),
+            spoilt,
             tuple(left),
             round(seconds),
             " ".join(said)[:400],
@@ -158,7 +181,9 @@ class Bench:
             else f"not undone: {again.stderr.strip()[-300:]}"
         )
 
-    def _judge(self, operation: str, outcome: str, answer: Answer, before: Inventory) -> list[str]:
+    def _judge(
+        self, operation: str, outcome: str, answer: Answer, before: Inventory, keep: bool
+    ) -> list[str]:
         """What is wrong."""
         if outcome != "succeeded":
             return extra(before, self.held()) + marked(self.cloud)
@@ -169,13 +194,14 @@ class Bench:
                 left.append(f"{len(after['backups']) - len(before['backups'])} backups")
             if answer.data["status"] != "available":
                 left.append(f"a checkpoint that is {answer.data['status']}")
+            if keep:
+                return left + marked(self.cloud)
             self.command.run("checkpoint", "delete", str(answer.data["id"]))
             return left + extra(before, self.held()) + marked(self.cloud)
         found = shape(self.cloud)
-        if not self._reference:
-            self._reference = found
-        left = [f"extra: {line}" for line in _less(found, self._reference)]
-        left += [f"missing: {line}" for line in _less(self._reference, found)]
+        self.reference = self.reference or found
+        left = [f"extra: {line}" for line in _less(found, self.reference)]
+        left += [f"missing: {line}" for line in _less(self.reference, found)]
         return left + marked(self.cloud)
 
     def _banked(self) -> list[str]:
@@ -237,12 +263,3 @@ def remove_member(admin: Any, name: str) -> None:
     user = identity.find_user(name)
     if user is not None:
         identity.delete_user(user)
-
-
-def entry_of(cloud: str) -> dict[str, Any]:
-    """An entry of the ``clouds.yaml`` that is in force."""
-    config = yaml.safe_load(Path(os.environ["OS_CLIENT_CONFIG_FILE"]).read_text())
-    return dict(config["clouds"][cloud])
-
-
-__all__ = ["Bench", "Row", "entry_of", "member_of", "remove_member"]

@@ -86,7 +86,7 @@ class Case:
 
 
 def _named(calls: Iterable[Call]) -> list[str]:
-    return [f"{call.what} #{call.nth}" for call in calls]
+    return [str(call) for call in calls]
 
 
 def cases(operation: str, recorded: Iterable[str]) -> Iterator[Case]:
@@ -129,14 +129,14 @@ def _key_of(row: Row) -> str:
     return json.dumps([row.operation, sorted(row.calls), row.fault])
 
 
-def run(operation: str, folder: Path, until: float, only: str, name: str) -> None:
+def run(operation: str, folder: Path, until: float, only: str, name: str, server: bool) -> None:
     """Run what is missing, until it is this time."""
     folder.mkdir(parents=True, exist_ok=True)
     admin = openstack.connect(cloud="admin")
     entry = member_of(admin, name)
     try:
         with Bench(entry, folder / f"home-{name}-{int(time.time())}") as bench:
-            bench.ready_to_protect()
+            bench.ready_to_protect(server=server)
             if operation == "restore":
                 bench.ready_to_restore()
             _run_all(bench, operation, folder, until, only)
@@ -145,15 +145,16 @@ def run(operation: str, folder: Path, until: float, only: str, name: str) -> Non
 
 
 def _run_all(bench: Bench, operation: str, folder: Path, until: float, only: str) -> None:
-    first = bench.run(operation)
+    first = bench.run_with(operation)  # also what restores are compared with
     _say(first)
     recorded = folder / f"{operation}.calls.json"
+    if first.outcome != "succeeded":
+        raise SystemExit("the undisturbed run did not succeed")
     if not recorded.exists():
         recorded.write_text(json.dumps([call.what for call in bench.calls]))
-    done = {_key_of(row) for row in results(folder)}
     for case in cases(operation, json.loads(recorded.read_text())):
         text = f"{case.fault} {' '.join(_named(case.calls))}"
-        if case.key in done or only not in text:
+        if only not in text or case.key in {_key_of(row) for row in results(folder)}:
             continue
         if time.time() > until:
             return
@@ -172,7 +173,9 @@ def _say(row: Row) -> None:
 
 def cells(rows: Iterable[Row]) -> dict[tuple[str, str, str], Row]:
     """The last row of each operation, call and fault."""
-    return {(row.operation, call, row.fault): row for row in rows for call in row.reached}
+    return {
+        (row.operation, call, row.fault): row for row in rows for call in row.reached if call in row.calls
+    }
 
 
 def show(rows: list[Row]) -> Iterator[str]:
@@ -226,13 +229,17 @@ def main() -> int:
     running.add_argument("operation", choices=OPERATIONS)
     running.add_argument("--minutes", type=float, default=600.0, help="begin no run after so many")
     running.add_argument("--only", default="", help="only runs in whose fault and calls this text is")
+    running.add_argument(
+        "--without-server", action="store_true", help="leave out the server and its floating IP"
+    )
     running.add_argument("--project", default="", help="the project to make, and to remove at the end")
     commands.add_parser("show", help="print the table")
     commands.add_parser("document", help="write the summary into docs/faults.md")
     options = parser.parse_args()
     if options.command == "run":
         name = options.project or f"faults-{options.operation}"
-        run(options.operation, options.results, time.time() + options.minutes * 60, options.only, name)
+        until = time.time() + options.minutes * 60
+        run(options.operation, options.results, until, options.only, name, not options.without_server)
         return 0
     rows = results(options.results)
     if options.command == "show":

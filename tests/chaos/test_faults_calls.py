@@ -15,7 +15,7 @@ from keystoneauth1.session import Session
 from refloat.cloud.errors import explained
 from refloat.cloud.patience import in_doubt, make_it_so, make_patient, was_repeated
 from refloat.errors import CloudError
-from tests.chaos.faultproxy import FAULTS, Call, Fault, FaultProxy, template
+from tests.chaos.faultproxy import FAULTS, Call, Fault, FaultProxy, nothing, template, these
 
 RETRIES = 2
 SILENCE = 1.0
@@ -79,7 +79,7 @@ def session() -> Session:
 
 
 def test_the_proxy_replaces_addresses_and_records_calls(proxy: FaultProxy, session: Session) -> None:
-    proxy.spoil([], Fault("503"))
+    proxy.spoil(nothing)
     answer = session.get(f"{proxy.address('shop')}/v2/things?name=x", authenticated=False)
     assert answer.json() == {"at": proxy.address("shop"), "path": "/v2/things?name=x"}
     assert proxy.calls() == [(Call("GET shop /v2/things?name", 1), "200")]
@@ -101,7 +101,7 @@ def test_what_may_be_repeated_survives_a_fault(
     proxy: FaultProxy, session: Session, method: str, kind: str
 ) -> None:
     what = f"{method} shop /thing"
-    proxy.spoil([Call(what, 1)], Fault(kind))
+    proxy.spoil(these([Call(what, 1)], Fault(kind)))
     answer = session.request(f"{proxy.address('shop')}/thing", method, authenticated=False)
     assert answer.status_code == 200
     assert [call for call, _how in proxy.calls() if call.what == what][-1].nth == 2
@@ -109,7 +109,7 @@ def test_what_may_be_repeated_survives_a_fault(
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_bounds_when_the_service_stays_broken(proxy: FaultProxy, session: Session, kind: str) -> None:
-    proxy.spoil([Call("GET shop /thing", 1)], Fault(kind, stays=True))
+    proxy.spoil(these([Call("GET shop /thing", 1)], Fault(kind, stays=True)))
     with pytest.raises(ka_exceptions.ClientException):
         session.get(f"{proxy.address('shop')}/thing", authenticated=False)
     assert len(proxy.calls()) == RETRIES + 1
@@ -119,7 +119,7 @@ def test_bounds_when_the_service_stays_broken(proxy: FaultProxy, session: Sessio
 def test_what_creates_is_sent_once_and_is_in_doubt(
     proxy: FaultProxy, session: Session, service: Service, kind: str
 ) -> None:
-    proxy.spoil([Call("POST shop /things", 1)], Fault(kind))
+    proxy.spoil(these([Call("POST shop /things", 1)], Fault(kind)))
     with pytest.raises(CloudError) as caught, explained("make a thing"):
         session.post(f"{proxy.address('shop')}/things", json={}, authenticated=False)
     assert in_doubt(caught.value)
@@ -131,7 +131,7 @@ def test_what_creates_is_sent_once_and_is_in_doubt(
 def test_what_was_surely_not_done_is_sent_again(
     proxy: FaultProxy, session: Session, service: Service
 ) -> None:
-    proxy.spoil([Call("POST shop /things", 1)], Fault("429"))
+    proxy.spoil(these([Call("POST shop /things", 1)], Fault("429")))
     assert session.post(f"{proxy.address('shop')}/things", json={}, authenticated=False).status_code == 200
     assert service.done == ["POST /things"]
 
@@ -139,7 +139,7 @@ def test_what_was_surely_not_done_is_sent_again(
 @pytest.mark.parametrize("action", ["lock", "os-set_bootable", "os-set_image_metadata"])
 def test_actions_that_set_a_value_are_repeated(proxy: FaultProxy, session: Session, action: str) -> None:
     what = f"POST shop /servers/1/action {action}"
-    proxy.spoil([Call(what, 1)], Fault("503"))
+    proxy.spoil(these([Call(what, 1)], Fault("503")))
     url = f"{proxy.address('shop')}/servers/1/action"
     assert session.post(url, json={action: {}}, authenticated=False).status_code == 200
     assert [how for _call, how in proxy.calls()] == ["503", "200"]
@@ -147,7 +147,7 @@ def test_actions_that_set_a_value_are_repeated(proxy: FaultProxy, session: Sessi
 
 def test_an_action_that_does_something_is_not_repeated(proxy: FaultProxy, session: Session) -> None:
     what = "POST shop /servers/1/action createImage"
-    proxy.spoil([Call(what, 1)], Fault("lost"))
+    proxy.spoil(these([Call(what, 1)], Fault("lost")))
     with pytest.raises(ka_exceptions.ConnectFailure):
         session.post(
             f"{proxy.address('shop')}/servers/1/action", json={"createImage": {}}, authenticated=False
@@ -159,7 +159,7 @@ def test_a_refusal_tells_whether_it_was_the_first_attempt(
     proxy: FaultProxy, session: Session, service: Service
 ) -> None:
     url = f"{proxy.address('shop')}/auth/tokens"  # the one kind of POST that may be repeated
-    proxy.spoil([Call("POST shop /auth/tokens", 1)], Fault("lost"))
+    proxy.spoil(these([Call("POST shop /auth/tokens", 1)], Fault("lost")))
     with pytest.raises(CloudError) as caught, explained("log in"):
         session.post(url, json={}, authenticated=False)
     assert was_repeated(caught.value)
@@ -176,7 +176,7 @@ def test_make_it_so_does_it_once(
     proxy: FaultProxy, session: Session, service: Service, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("refloat.cloud.patience.PAUSES", (0.0, 0.0))
-    proxy.spoil([Call("POST shop /stop", 1)], Fault(kind))
+    proxy.spoil(these([Call("POST shop /stop", 1)], Fault(kind)))
 
     def stop() -> None:
         with explained("stop it"):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from refloat.cloud.connection import Cloud
+from refloat.cloud.errors import status_of
 from refloat.cloud.marker import Marker
 from refloat.cloud.patience import PAUSES, in_doubt, was_repeated
 from refloat.errors import CloudError, RefloatError
@@ -33,6 +34,10 @@ def _has(thing: Any, fields: Mapping[str, Any]) -> bool:
     return all(getattr(thing, name) == value for name, value in fields.items())
 
 
+LOOKS = (1.0, 3.0, 6.0)
+"""Seconds between looks for something that a service did not say it created."""
+
+
 def create_once(
     cloud: Cloud, kind: str, marker: Marker, clue: Mapping[str, Any], create: Callable[[Marker], Any]
 ) -> str:
@@ -50,7 +55,9 @@ def create_once(
         except CloudError as exc:
             doubt = in_doubt(exc)
             doubted = doubted or doubt or was_repeated(exc)
-            if doubted:
+            # A service that gave no answer may still be at it.
+            for wait in (*([0.0] if doubted else ()), *(LOOKS if doubt and status_of(exc) is None else ())):
+                time.sleep(wait)
                 found = _look(cloud, kind, marker, clue)
                 if found:
                     return found
