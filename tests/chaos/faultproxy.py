@@ -36,6 +36,7 @@ FAULTS: Mapping[str, str] = {
     "429": "answers 429 with Retry-After, does nothing",
     "closed": "closes the connection, does nothing",
     "lost": "does it and closes the connection without an answer",
+    "torn": "does it and breaks off in the middle of the answer",
     "hang": "does nothing and says nothing until the client gives up",
 }
 
@@ -247,8 +248,8 @@ class _Handler(BaseHTTPRequestHandler):
             headers = {"Content-Type": "application/json"} | ({"Retry-After": "1"} if kind == "429" else {})
             self._answer(int(kind), headers, json.dumps(said).encode())
             return
-        if kind == "lost":
-            self._forward(base, path, body, None)
+        if kind in {"lost", "torn"}:
+            self._forward(base, path, body, None, torn=kind == "torn")
         if kind == "hang":
             self._until_given_up()
         self.close_connection = True
@@ -259,8 +260,8 @@ class _Handler(BaseHTTPRequestHandler):
             if select.select([self.connection], [], [], 0.2)[0]:
                 return  # the client has closed its end: it asks for nothing else before an answer
 
-    def _forward(self, base: str, path: str, body: bytes, call: Call | None) -> None:
-        """Hand a call on; None: and keep the answer."""
+    def _forward(self, base: str, path: str, body: bytes, call: Call | None, *, torn: bool = False) -> None:
+        """Hand a call on; None: and keep the answer, or half of it."""
         place = urlsplit(base)
         upstream = http.client.HTTPConnection(place.hostname or "", place.port, timeout=UPSTREAM_SECONDS)
         headers = {
@@ -272,7 +273,9 @@ class _Handler(BaseHTTPRequestHandler):
             upstream.request(self.command, path, body or None, headers)
             got = upstream.getresponse()
             if call is None:
-                got.read()
+                answer = got.read()
+                if torn and len(answer) > 1:
+                    self._answer(got.status, dict(got.getheaders()), answer, len(answer) // 2)
                 return
             self.proxy.answered(call, got.status)
             if "json" in (got.getheader("Content-Type") or "") or self.command == "HEAD":
@@ -283,7 +286,7 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             upstream.close()
 
-    def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    def _answer(self, status: int, headers: Mapping[str, str], body: bytes, only: int | None = None) -> None:
         self.send_response_only(status)
         for name, value in headers.items():
             if name.lower() not in HOP:
@@ -292,7 +295,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD" and status != 204:
-            self.wfile.write(body)
+            self.wfile.write(body[:only])
 
     def _stream(self, got: http.client.HTTPResponse) -> None:
         """Hand on what is no JSON as it comes."""

@@ -100,7 +100,7 @@ def cases(operation: str, recorded: Iterable[str]) -> Iterator[Case]:
         times = 1 if Call(what, 1).reads else count
         # A spoilt call is made again: so the next one that is made for the first time is the second next.
         once += [Call(what, 2 * place + 1) for place in range(times)]
-    for kind in ("lost", "503", "500", "closed", "429", "hang"):
+    for kind in ("lost", "503", "500", "closed", "429", "torn", "hang"):
         yield Case(operation, tuple(once), Fault(kind))
     changing = [what for what in sorted(counts) if not Call(what, 1).reads]
     waved = {what for wave in WAVES[operation] for what in wave}

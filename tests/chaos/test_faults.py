@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.cloud, pytest.mark.timeout(1500)]
 PROJECT = "faults-test"
 """A project of its own: whatever comes into it is removed."""
 SEED = 20
-KINDS = ("500", "503", "429", "closed", "lost")
+KINDS = ("500", "503", "429", "closed", "lost", "torn")
 """A service that says nothing takes too long to be waited for here."""
 
 

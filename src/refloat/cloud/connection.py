@@ -150,6 +150,10 @@ class Cloud:
 
     def require(self, service: str) -> None:
         """Make sure that the cloud has a service. :raises ServiceMissing: it has not."""
+        with self._lock:
+            session = self.connection.session
+            if session.timeout is None:  # one that was given, rather than found in clouds.yaml
+                make_patient(session, self._retries)
         proxy = getattr(self.connection, service)
         self.project_id  # noqa: B018 - a refused login must say so, not "service missing"
         with explained(f"use the {service.replace('_', ' ')} service"):

@@ -80,15 +80,23 @@ class PatientAdapter(TCPKeepAliveAdapter):
     """
 
     def __init__(self, retries: int) -> None:
-        silent = min(SILENT_RETRIES, retries)
-        super().__init__(max_retries=_policy(retries, silent=silent, statuses=_FAILING))
+        self._silent = min(SILENT_RETRIES, retries)
+        super().__init__(max_retries=_policy(retries, silent=self._silent, statuses=_FAILING))
         self._once = TCPKeepAliveAdapter(max_retries=_policy(retries, silent=False, statuses=_NOT_DONE))
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Send a request."""
-        if may_be_repeated(request):
-            return super().send(request, *args, **kwargs)
-        return self._once.send(request, *args, **kwargs)
+        if not may_be_repeated(request):
+            return self._once.send(request, *args, **kwargs)
+        for _again in range(self._silent):
+            response = super().send(request, *args, **kwargs)
+            try:
+                if not kwargs.get("stream"):
+                    response.content  # noqa: B018 - read here, so that an answer that breaks off is asked for again
+                return response
+            except requests.RequestException:
+                continue
+        return super().send(request, *args, **kwargs)
 
     def close(self) -> None:
         """Close all connections."""
