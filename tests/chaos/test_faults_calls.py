@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from keystoneauth1 import exceptions as ka_exceptions
 from keystoneauth1.session import Session
 
+from refloat.cloud import Marker
 from refloat.cloud.errors import explained
 from refloat.cloud.patience import in_doubt, make_it_so, make_patient, was_repeated
+from refloat.cloud.trace import create_once
 from refloat.errors import CloudError
 from refloat.resources.image.transfer import download
 from tests.chaos.faultproxy import FAULTS, Call, Fault, FaultProxy, nothing, template, these
@@ -219,3 +222,57 @@ def test_nothing_waits_for_ever_by_default() -> None:
     made = Session()
     make_patient(made)
     assert made.timeout
+
+
+class Shelf:
+    """As much of a cloud as creating something once needs: things on a shelf, behind the proxy."""
+
+    def __init__(self, session: Session, url: str, appears_after: int = 0) -> None:
+        self.things: list[Any] = []
+        self.posts = 0
+        self._session, self._url, self._looks, self._after = session, url, 0, appears_after
+
+    def list(self, _kind: str) -> list[Any]:
+        self._looks += 1
+        return self.things if self._looks > self._after else []
+
+    def create(self, service: Service) -> Callable[[Marker], Any]:
+        def create(marker: Marker) -> Any:
+            self.posts += 1
+            thing = SimpleNamespace(id=f"thing-{self.posts}", description=marker.text)
+            done = len(service.done)
+            try:
+                with explained("make a thing"):
+                    self._session.post(f"{self._url}/things/{self.posts}", json={}, authenticated=False)
+            finally:
+                if len(service.done) > done:
+                    self.things.append(thing)
+            return thing
+
+        return create
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize("appears_after", [0, 2])
+def test_something_is_created_once(
+    proxy: FaultProxy,
+    session: Session,
+    service: Service,
+    kind: str,
+    appears_after: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("refloat.cloud.trace.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("refloat.cloud.trace.LOOKS", (0.0, 0.0, 0.0))
+    proxy.spoil(these([Call("POST shop /things/1", 1)], Fault(kind)))
+    shelf: Any = Shelf(session, proxy.address("shop"), appears_after)
+    identity = create_once(shelf, "thing", Marker("o", "s", "r"), {}, shelf.create(service))
+    assert [thing.id for thing in shelf.things] == [identity]
+
+
+def test_what_is_refused_is_not_created_again(proxy: FaultProxy, session: Session, service: Service) -> None:
+    service.done.append("POST /things/1")  # in the way: answered 409
+    shelf: Any = Shelf(session, proxy.address("shop"))
+    with pytest.raises(CloudError):
+        create_once(shelf, "thing", Marker("o", "s", "r"), {}, shelf.create(service))
+    assert shelf.posts == 1
