@@ -29,13 +29,19 @@ PARTS = (
 )
 
 
-def build(cloud: Any, *, server: bool = True) -> list[str]:
+SIZES = ("all", "no-server", "networks")
+"""How much of it there is: ``no-server`` leaves out server and floating IP, ``networks`` the volume, too."""
+
+
+def build(cloud: Any, size: str = "all") -> list[str]:
     """Build it; returns what a plan for it names.
 
-    :param server: False leaves out the server and its floating IP.
+    :param size: one of :data:`SIZES`.
     """
     network = cloud.network
-    volume = cloud.block_storage.create_volume(name=f"{PREFIX}data", size=1, metadata={"kept": "yes"})
+    volume = None
+    if size != "networks":
+        volume = cloud.block_storage.create_volume(name=f"{PREFIX}data", size=1, metadata={"kept": "yes"})
     net = network.create_network(name=f"{PREFIX}net", description="a network")
     subnet = network.create_subnet(
         network_id=net.id, name=f"{PREFIX}subnet", cidr="10.41.0.0/24", ip_version=4
@@ -47,8 +53,8 @@ def build(cloud: Any, *, server: bool = True) -> list[str]:
     network.create_security_group_rule(
         security_group_id=group.id, direction="ingress", ether_type="IPv4", protocol="icmp"
     )
-    if not server:
-        return [f"{kind}={PREFIX}{name}" for kind, name in PARTS]
+    if size != "all" or volume is None:
+        return [f"{kind}={PREFIX}{name}" for kind, name in PARTS if volume is not None or name != "data"]
     port = network.create_port(network_id=net.id, name=f"{PREFIX}port", security_groups=[group.id])
     network.create_ip(floating_network_id=public, port_id=port.id, description="an address")
     made = cloud.compute.create_server(

@@ -34,6 +34,7 @@ class Row:
     :param outcome: ``succeeded``, ``undone``, ``undone later`` (parked or not wholly undone while the service
         was broken; ``refloat operation cancel`` undid it when it was not) or ``refused`` (nothing was begun).
     :param reached: those of them that were made, and so spoilt.
+    :param size: how much of the application there was.
     :param left: what should not be there; and what is missing.
     """
 
@@ -45,6 +46,7 @@ class Row:
     left: tuple[str, ...]
     seconds: int
     said: str
+    size: str = "all"
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -74,6 +76,7 @@ class Bench:
         self.proxy = FaultProxy(_addresses(self.cloud))
         self.home = home
         self.calls: list[Call] = []
+        self.size = "all"
         self.shape_before: list[str] = []
         self.reference: list[str] = []
         self._checkpoint = ""
@@ -103,9 +106,10 @@ class Bench:
         """What the project holds."""
         return inventory(self.cloud)
 
-    def ready_to_protect(self, *, server: bool = True) -> None:
+    def ready_to_protect(self, size: str = "all") -> None:
         """Build the application, and a plan for it."""
-        named = build(self.cloud, server=server)
+        self.size = size
+        named = build(self.cloud, size)
         words = [word for name in named for word in ("--resource", name)]
         self.command.run("plan", "create", PLAN, *words)
 
@@ -162,6 +166,7 @@ class Bench:
             tuple(left),
             round(seconds),
             " ".join(said)[:400],
+            self.size,
         )
 
     def _outcome(self, answer: Answer) -> str:
@@ -190,7 +195,7 @@ class Bench:
         if operation == "protect":
             after = self.held()
             left = extra(before, after, ["backups"])
-            if len(after["backups"]) != len(before["backups"]) + 1:
+            if len(after["backups"]) != len(before["backups"]) + len(before["volumes"]):
                 left.append(f"{len(after['backups']) - len(before['backups'])} backups")
             if answer.data["status"] != "available":
                 left.append(f"a checkpoint that is {answer.data['status']}")

@@ -15,6 +15,7 @@ Two kinds of runs:
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -26,6 +27,7 @@ from pathlib import Path
 import openstack
 
 from tests.chaos.faultproxy import FAULTS, Call, Fault
+from tests.chaos.faultproxy_app import SIZES
 from tests.chaos.faultproxy_bench import Bench, Row, member_of, remove_member
 
 OPERATIONS = ("protect", "restore")
@@ -129,14 +131,14 @@ def _key_of(row: Row) -> str:
     return json.dumps([row.operation, sorted(row.calls), row.fault])
 
 
-def run(operation: str, folder: Path, until: float, only: str, name: str, server: bool) -> None:
+def run(operation: str, folder: Path, until: float, only: str, name: str, size: str) -> None:
     """Run what is missing, until it is this time."""
     folder.mkdir(parents=True, exist_ok=True)
     admin = openstack.connect(cloud="admin")
     entry = member_of(admin, name)
     try:
         with Bench(entry, folder / f"home-{name}-{int(time.time())}") as bench:
-            bench.ready_to_protect(server=server)
+            bench.ready_to_protect(size)
             if operation == "restore":
                 bench.ready_to_restore()
             _run_all(bench, operation, folder, until, only)
@@ -147,20 +149,21 @@ def run(operation: str, folder: Path, until: float, only: str, name: str, server
 def _run_all(bench: Bench, operation: str, folder: Path, until: float, only: str) -> None:
     first = bench.run_with(operation)  # also what restores are compared with
     _say(first)
-    recorded = folder / f"{operation}.calls.json"
+    recorded = _record(folder, operation, bench.size)
     if first.outcome != "succeeded":
         raise SystemExit("the undisturbed run did not succeed")
     if not recorded.exists():
         recorded.write_text(json.dumps([call.what for call in bench.calls]))
     for case in cases(operation, json.loads(recorded.read_text())):
+        key = (bench.size, case.key)
         text = f"{case.fault} {' '.join(_named(case.calls))}"
-        if only not in text or case.key in {_key_of(row) for row in results(folder)}:
+        if only not in text or key in {(row.size, _key_of(row)) for row in results(folder)}:
             continue
         if time.time() > until:
             return
         row = bench.run(operation, case.calls, case.fault)
         _say(row)
-        with (folder / f"{operation}.jsonl").open("a") as file:
+        with (folder / f"{operation}-{bench.size}.jsonl").open("a") as file:
             file.write(json.dumps(row.to_json()) + "\n")
 
 
@@ -171,45 +174,60 @@ def _say(row: Row) -> None:
         print(f"    {line}", flush=True)
 
 
-def cells(rows: Iterable[Row]) -> dict[tuple[str, str, str], Row]:
-    """The last row of each operation, call and fault."""
+def _record(folder: Path, operation: str, size: str) -> Path:
+    return folder / f"{operation}-{size}.calls.json"
+
+
+def cells(rows: Iterable[Row]) -> dict[tuple[str, str, str, str], Row]:
+    """The last row of each operation, size, call and fault."""
     return {
-        (row.operation, call, row.fault): row for row in rows for call in row.reached if call in row.calls
+        (row.operation, row.size, call, row.fault): row
+        for row in rows
+        for call in row.reached
+        if call in row.calls
     }
 
 
 def show(rows: list[Row]) -> Iterator[str]:
     """The table."""
-    for (operation, call, fault), row in sorted(cells(rows).items()):
+    for (operation, size, call, fault), row in sorted(cells(rows).items()):
         left = "; ".join(row.left) or "nothing"
         together = f" (with {len(row.reached) - 1} others)" if len(row.reached) > 1 else ""
-        yield f"{operation:8} {call:70} {fault:12} {row.outcome:14} left: {left}{together}"
+        yield f"{operation:8} {size:10} {call:70} {fault:12} {row.outcome:14} left: {left}{together}"
 
 
 def summary(rows: list[Row], folder: Path) -> Iterator[str]:
     """The summary, as Markdown."""
     found = cells(rows)
-    yield f"| operation | fault | calls spoilt | runs | {' | '.join(OUTCOMES)} | not clean |"
-    yield f"| --- | --- |{' ---: |' * (len(OUTCOMES) + 3)}"
+    yield f"| operation | application | fault | calls spoilt | runs | {' | '.join(OUTCOMES)} | not clean |"
+    yield f"| --- | --- | --- |{' ---: |' * (len(OUTCOMES) + 3)}"
+    faults = [str(Fault(kind, stays)) for stays in (False, True) for kind in FAULTS]
+    for operation, size, fault in itertools.product(OPERATIONS, SIZES, faults):
+        mine = [
+            row for (op, of, _call, kind), row in found.items() if (op, of, kind) == (operation, size, fault)
+        ]
+        if not mine:
+            continue
+        counts = Counter(row.outcome for row in mine)
+        bad = sum(1 for row in mine if row.left or row.outcome not in OUTCOMES)
+        runs = len({id(row) for row in mine})
+        how = " | ".join(str(counts[name]) for name in OUTCOMES)
+        yield f"| {operation} | {size} | {fault} | {len(mine)} | {runs} | {how} | {bad} |"
+    yield ""
+    lacks = missing(rows, folder)
+    yield f"{len(found)} cells in {len(rows)} runs; {lacks} cells of the whole table are missing."
+
+
+def missing(rows: list[Row], folder: Path) -> int:
+    """How many cells were not run with any size of the application, or their call was not reached."""
+    told = {(operation, call, fault) for operation, _size, call, fault in cells(rows)}
+    wanted = set()
     for operation in OPERATIONS:
-        for fault in (*FAULTS, *(f"{kind}, stays" for kind in FAULTS)):
-            mine = [row for (op, _call, kind), row in found.items() if (op, kind) == (operation, fault)]
-            if not mine:
-                continue
-            counts = Counter(row.outcome for row in mine)
-            bad = sum(1 for row in mine if row.left or row.outcome not in OUTCOMES)
-            runs = len({id(row) for row in mine})
-            how = " | ".join(str(counts[name]) for name in OUTCOMES)
-            yield f"| {operation} | {fault} | {len(mine)} | {runs} | {how} | {bad} |"
-    missing = 0
-    for operation in OPERATIONS:
-        recorded = folder / f"{operation}.calls.json"
+        recorded = _record(folder, operation, "all")
         if recorded.exists():
             for case in cases(operation, json.loads(recorded.read_text())):
-                told = {call for (op, call, kind) in found if (op, kind) == (operation, str(case.fault))}
-                missing += len(set(_named(case.calls)) - told)
-    yield ""
-    yield f"{len(found)} cells in {len(rows)} runs; {missing} cells were not run, or their call not reached."
+                wanted |= {(operation, call, str(case.fault)) for call in _named(case.calls)}
+    return len(wanted - told)
 
 
 def document(lines: Iterable[str]) -> None:
@@ -229,9 +247,7 @@ def main() -> int:
     running.add_argument("operation", choices=OPERATIONS)
     running.add_argument("--minutes", type=float, default=600.0, help="begin no run after so many")
     running.add_argument("--only", default="", help="only runs in whose fault and calls this text is")
-    running.add_argument(
-        "--without-server", action="store_true", help="leave out the server and its floating IP"
-    )
+    running.add_argument("--size", choices=SIZES, default="all", help="how much of the application there is")
     running.add_argument("--project", default="", help="the project to make, and to remove at the end")
     commands.add_parser("show", help="print the table")
     commands.add_parser("document", help="write the summary into docs/faults.md")
@@ -239,7 +255,7 @@ def main() -> int:
     if options.command == "run":
         name = options.project or f"faults-{options.operation}"
         until = time.time() + options.minutes * 60
-        run(options.operation, options.results, until, options.only, name, not options.without_server)
+        run(options.operation, options.results, until, options.only, name, options.size)
         return 0
     rows = results(options.results)
     if options.command == "show":

@@ -29,7 +29,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     try:
         home = tmp_path_factory.mktemp("faults")
         with Bench(member_of(admin, PROJECT), home) as made:
-            made.ready_to_protect(server=False)
+            made.ready_to_protect("no-server")
             yield made
     finally:
         remove_member(admin, PROJECT)
