@@ -18,6 +18,7 @@ from openstack.connection import Connection
 from refloat import __version__
 from refloat.cloud.errors import explain, explained
 from refloat.cloud.kinds import KINDS, Kind
+from refloat.cloud.patience import RETRIES, make_patient
 from refloat.cloud.watcher import Ready, Waiter, Watcher, status_of_thing
 from refloat.errors import AuthFailed, CloudError, InvalidInput, NotFound, ServiceMissing
 
@@ -82,21 +83,33 @@ class Cloud:
         self.name = name
         self._watchers: dict[str, Watcher] = {}
         self._lock = threading.RLock()
+        self._retries = RETRIES
 
     @cached_property
     def connection(self) -> Connection:
         """The openstacksdk connection, made on first use."""
         with self._lock:
             try:
-                return openstack.connect(
+                connection = openstack.connect(
                     cloud=self.name, app_name="refloat", app_version=__version__, load_envvars=True
                 )
+                self._retries = self._retries_of(connection)
+                make_patient(connection.session, self._retries)
+                return connection
             except (sdk_exceptions.ConfigException, ka_exceptions.MissingRequiredOptions) as exc:
                 raise InvalidInput(
                     "no cloud to work with",
                     reason=str(exc),
                     advice="Name an entry of clouds.yaml with --os-cloud or OS_CLOUD",
                 ) from exc
+
+    @staticmethod
+    def _retries_of(connection: Connection) -> int:
+        told = connection.config.config.get("refloat_retries") if connection.config else None
+        try:
+            return RETRIES if told is None else max(0, int(told))
+        except (TypeError, ValueError) as exc:
+            raise InvalidInput(f"refloat_retries in clouds.yaml is no number: {told!r}") from exc
 
     @cached_property
     def project_id(self) -> str:
@@ -159,6 +172,10 @@ class Cloud:
 
     def require(self, service: str) -> None:
         """Make sure that the cloud has a service. :raises ServiceMissing: it has not."""
+        with self._lock:
+            session = self.connection.session
+            if session.timeout is None:  # one that was given, rather than found in clouds.yaml
+                make_patient(session, self._retries)
         self.project_id  # noqa: B018 - a refused login must say so, not "service missing"
         with explained(f"use the {service.replace('_', ' ')} service"):
             endpoint = getattr(self.connection, service).get_endpoint()
@@ -202,7 +219,7 @@ class Cloud:
         """The one watcher of a kind."""
         with self._lock:
             if kind not in self._watchers:
-                self._watchers[kind] = Watcher(self.connection, KINDS[kind])
+                self._watchers[kind] = Watcher(self.connection, KINDS[kind], 3 * (self._retries + 1))
             return self._watchers[kind]
 
     def wait(
