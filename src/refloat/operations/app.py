@@ -544,7 +544,7 @@ class Refloat:
         :raises TimeoutError: it has not ended.
         :raises Conflict: it was interrupted.
         """
-        ended: Ended = self.engine.wait(operation_id, timeout)
+        ended: Ended = self.engine.wait(operation_id, timeout, outcomes=False)
         return self._write_down(operation_id, ended)
 
     def _write_down(self, operation_id: str, ended: Ended) -> Operation:
