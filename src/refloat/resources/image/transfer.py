@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import requests
@@ -27,6 +28,8 @@ def download(cloud: Cloud, image: Mapping[str, Any], resource: object) -> Iterat
     algorithm = image.get("os_hash_algo") or "md5"
     expected = image.get("os_hash_value") or image.get("checksum")
     digest = hashlib.new(algorithm, usedforsecurity=False)
+    hasher = ThreadPoolExecutor(1, thread_name_prefix="image-hash")  # takes longer than reading: beside it
+    hashed: Future[None] | None = None
     done = 0
     with explained(what, resource):
         response = cloud.image.get(f"/images/{image['id']}/file", stream=True)
@@ -35,12 +38,15 @@ def download(cloud: Cloud, image: Mapping[str, Any], resource: object) -> Iterat
         if response.status_code == 204:  # there is no data
             return
         for chunk in response.iter_content(CHUNK):
-            digest.update(chunk)
+            if hashed is not None:
+                hashed.result()
+            hashed = hasher.submit(digest.update, chunk)
             done += len(chunk)
             yield chunk
     except requests.RequestException as exc:
         raise CloudError(f"could not {what}", resource=str(resource), reason=str(exc)) from exc
     finally:
+        hasher.shutdown()
         response.close()
     if image.get("size") is not None and done != image["size"]:
         raise CloudError(
