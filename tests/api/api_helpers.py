@@ -38,11 +38,20 @@ class Notes:
         self.granted: list[str] = []
         self.revoked: list[str] = []
         self.gone: set[str] = set()
+        self.logins: list[tuple[str, dict[str, Any]]] = []
 
     def caller(self, caller: Caller) -> Cloud:
         return SessionCloud(None, caller.project_id)
 
-    def grant(self, caller: Caller) -> dict[str, Any]:
+    def login(self, target: str, auth: Any) -> Caller:
+        self.logins.append((target, dict(auth)))
+        return Caller(auth["username"], "e" * 32, target="there")
+
+    def stray(self, granting: Any) -> Any:
+        left = set(self.granted) - set(self.revoked)
+        return next(({"id": name} for name in left if name.startswith(f"{granting.user_id} ")), None)
+
+    def grant(self, caller: Caller, until: Any = None) -> dict[str, Any]:
         self.granted.append(f"{caller.user_id} {len(self.granted)}")
         return {"id": self.granted[-1], "project_id": caller.project_id}
 

@@ -64,7 +64,12 @@ def _wake(working: Sequence[Worker | Runner]) -> None:
 def make_worker(site: Site) -> Worker:
     """A worker for a site."""
     return Worker(
-        site.settings, site.database, site.providers, site.authority, at_once=site.conf.operations.at_once
+        site.settings,
+        site.database,
+        site.providers,
+        site.authority,
+        site.grants,
+        at_once=site.conf.operations.at_once,
     )
 
 

@@ -72,6 +72,10 @@ class Protectable(ABC):
     def dependants(self, parent: Resource) -> Iterable[Resource]:
         """The resources of this type that ``parent`` (of a type in ``parents``) needs directly."""
 
+    def absence(self) -> str:
+        """Why there can be no resources of this type for this user, in a sentence; empty: there can be."""
+        return ""
+
     def references(self, resource: Resource) -> Iterable[Resource]:
         """The resources, of any type, that one of this type names in its settings; circles are allowed."""
         return ()

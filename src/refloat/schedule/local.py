@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from refloat.cloud.authority import Caller, NamedCloud
 from refloat.operations.app import Refloat
+from refloat.operations.grants import Grants
 from refloat.operations.worker import Worker
 from refloat.records.quotas import UNLIMITED, Quotas
 from refloat.records.schedules import Firing, Schedule, Schedules
@@ -18,6 +20,8 @@ from refloat.schedule.runner import Runner
 from refloat.schedule.starting import Starting
 
 _PAUSE = 0.2
+_LIFETIME = timedelta(days=1)
+"""Of what is granted for an operation; an entry of clouds.yaml grants nothing."""
 
 
 class LocalSchedules:
@@ -81,7 +85,8 @@ class LocalSchedules:
         :param say: told of each that has ended.
         """
         database, settings = self._refloat.database, self._refloat.settings
-        worker = Worker(settings, database, self._refloat.providers, self._authority)
+        grants = Grants(database, self._authority, _LIFETIME)
+        worker = Worker(settings, database, self._refloat.providers, self._authority, grants)
         quotas = Quotas(database, {"plans": UNLIMITED, "checkpoints": UNLIMITED})
         starting = Starting(database, self._refloat.providers, quotas)
         runner = Runner(database, self._desk, starting, self._authority)
