@@ -8,74 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import openstack
+from demo.service import SECONDS, Caller
 
+__all__ = ["SECONDS", "Caller", "Served", "login", "service_user", "serving"]
 DEPLOY = Path(__file__).parents[2] / "deploy"
-SECONDS = 280
-
-
-class Caller:
-    """A user of the service, with a token of its own."""
-
-    def __init__(self, url: str, name: str) -> None:
-        self.cloud = openstack.connect(cloud=name, api_timeout=180)
-        self.url = f"{url}/{self.cloud.current_project_id}"
-
-    def __call__(self, method: str, path: str, body: Any = None) -> Any:
-        answer = self.cloud.session.request(f"{self.url}/{path}", method, json=body, raise_exc=False)
-        return answer.status_code, answer.json() if answer.content else None
-
-    def ok(self, method: str, path: str, body: Any = None) -> Any:
-        status, found = self(method, path, body)
-        assert status == 200, found
-        return next(iter(found.values())) if found else None
-
-    def until(self, path: str, *wanted: str) -> Any:
-        deadline = time.monotonic() + SECONDS
-        while (found := self.ok("GET", path))["status"] not in wanted:
-            assert time.monotonic() < deadline, found
-            time.sleep(0.5)
-        return found
-
-    def protected(self, provider: str, resources: list[dict[str, str]]) -> Any:
-        """A finished checkpoint."""
-        plan = {"name": "elsewhere", "provider_id": provider, "resources": resources, "parameters": {}}
-        plan_id = self.ok("POST", "plans", {"plan": plan})["id"]
-        path = f"providers/{provider}/checkpoints"
-        made = self.ok("POST", path, {"checkpoint": {"plan_id": plan_id}})
-        done = self.until(f"{path}/{made['id']}", "available", "error")
-        assert done["status"] == "available", done
-        return done
-
-    def restored(self, wanted: dict[str, Any]) -> Any:
-        """A finished restore."""
-        restore = self.ok("POST", "restores", {"restore": wanted})
-        done = self.until(f"restores/{restore['id']}", "success", "fail")
-        assert done["status"] == "success", done
-        return done
-
-    def new_token(self) -> None:
-        """Revoke the token; the next request asks for another."""
-        session = self.cloud.session
-        token = session.get_token()
-        headers = {"X-Subject-Token": token}
-        identity = {"service_type": "identity", "interface": "public"}
-        session.delete("/auth/tokens", endpoint_filter=identity, headers=headers)
-        session.invalidate()
-
-    def trusts(self) -> list[Any]:
-        """What the user has delegated."""
-        identity = {"service_type": "identity", "interface": "public"}
-        query = {"trustor_user_id": self.cloud.current_user_id}
-        answer = self.cloud.session.get("/OS-TRUST/trusts", endpoint_filter=identity, params=query)
-        return list(answer.json()["trusts"])
 
 
 @dataclass
