@@ -12,6 +12,7 @@ from typing import Any
 import openstack
 import pytest
 
+from tests.fullstack.second import CLOUD
 from tests.fullstack.served import SECONDS, Caller, login, service_user, serving
 
 BANK = "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b04"
@@ -112,7 +113,7 @@ def test_a_checkpoint_moves(admin: Any, tenants: tuple[Tenant, Tenant], tmp_path
 
 
 def _moved(served: Any, tenants: tuple[Tenant, Tenant], there: str) -> None:
-    member = Caller(served.url, "demo")
+    member = Caller(served.url, CLOUD)
     cloud = member.cloud
     network = cloud.network.create_network(name=NAME)
     volume = cloud.block_storage.create_volume(name=NAME, size=1, metadata={"tier": "db"})
