@@ -139,7 +139,7 @@ def test_every_route_for_every_role_in_its_own_project(working: Running) -> None
             if name == "nobody":
                 assert answer.status == 401, where
             elif name in allowed(route):
-                # A checkpoint in error cannot be restored, a trigger in use not be deleted: the state refuses.
+                # A checkpoint in error cannot be restored, a trigger in use not deleted: the state refuses.
                 assert answer.status in (200, 409, 424), where
             else:
                 assert answer.status == 403, where
