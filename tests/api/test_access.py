@@ -45,6 +45,10 @@ def bodies(made: Mapping[str, str]) -> dict[str, Any]:
         "provider:checkpoint_create": {"checkpoint": {"plan_id": made["plan_id"]}},
         "provider:checkpoint_update": {"os-resetState": {"state": "error"}},
         "restore:create": {"restore": run},
+        "copy:create": {"copy": {"checkpoint_id": made["checkpoint_id"], "parameters": {"to": "default"}}},
+        "operation:create": {"operation": {**run, "type": "restore", "dry_run": True}},
+        "operation:update": {"park": None},
+        "bank:maintain": {"info": None},
         "verification:create": {"verification": run},
         "trigger:create": {"trigger_info": TRIGGER},
         "trigger:update": {"trigger_info": {"name": "y", "properties": TRIGGER["properties"]}},
@@ -90,6 +94,7 @@ def things(user: User) -> dict[str, str]:
         "restore_id": restore,
         "verification_id": verification,
         "operation_log_id": restore,
+        "operation_id": restore,
         "type_name": "Refloat::Noop",
         "instance_id": "tree-3",
         "target_id": user.project,
@@ -104,6 +109,7 @@ def allowed(route: Route) -> set[str]:
         "quota:update",
         "quota:delete",
         "quota_class:update",
+        "bank:maintain",
     }:
         return ADMINS
     if route.policy == "provider:checkpoint_release":
@@ -139,7 +145,7 @@ def test_every_route_for_every_role_in_its_own_project(working: Running) -> None
             if name == "nobody":
                 assert answer.status == 401, where
             elif name in allowed(route):
-                # A checkpoint in error cannot be restored, a trigger in use not deleted: the state refuses.
+                # A checkpoint in error cannot be restored, nor a used trigger deleted: the state refuses.
                 assert answer.status in (200, 409, 424), where
             else:
                 assert answer.status == 403, where
@@ -154,6 +160,7 @@ HIDDEN = {
     "restore_id",
     "verification_id",
     "operation_log_id",
+    "operation_id",
 }
 
 
@@ -181,15 +188,8 @@ def test_things_of_another_project_are_not_there(working: Running) -> None:
 def test_lists_of_another_project_are_empty(working: Running) -> None:
     things(working.user())
     user = working.user(project=OTHER)
-    for path in (
-        "plans",
-        f"providers/{NOOP}/checkpoints",
-        "restores",
-        "verifications",
-        "operation_logs",
-        "triggers",
-        "scheduled_operations",
-    ):
+    lists = ("plans", "restores", "verifications", "operation_logs", "operations", "triggers")
+    for path in (*lists, "scheduled_operations", f"providers/{NOOP}/checkpoints"):
         for query in ("", "?all_tenants=1", f"?all_tenants=1&project_id={DEMO}", f"?project_id={DEMO}"):
             (found,) = user("GET", path + query).body.values()
             assert found == [], path
@@ -220,6 +220,9 @@ def test_an_administrator_sees_things_of_all_projects_and_works_in_his_own(worki
             "provider:checkpoint_delete",
             "scheduled_operation:create",
             "scheduled_operation:update",
+            "copy:create",
+            "operation:create",
+            "operation:update",
         }:
             assert answer.status == 400, where
             assert "can only be worked on from there" in answer.message

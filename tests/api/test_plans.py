@@ -49,9 +49,16 @@ def test_providers(member: User) -> None:
 
 def test_protectables(member: User) -> None:
     types = member("GET", "protectables").body["protectable_type"]
-    assert {"OS::Nova::Server", "OS::Cinder::Volume", "OS::Glance::Image", "OS::Neutron::Network"} <= set(
-        types
-    )
+    assert {
+        "OS::Keystone::Project",
+        "OS::Nova::Server",
+        "OS::Cinder::Volume",
+        "OS::Glance::Image",
+        "OS::Neutron::Network",
+        "OS::Manila::Share",
+        "OS::Trove::Instance",
+        "OS::Kubernetes::Pod",
+    } <= set(types)
     server = member("GET", "protectables/OS::Nova::Server").body["protectable_type"]
     assert server["name"] == "OS::Nova::Server"
     assert "OS::Cinder::Volume" in server["dependent_types"]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import uuid
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from api_helpers import DEFAULT, NOOP, OTHER, Running, User
+from api_helpers import DEFAULT, NOOP, OTHER, Running, User, run_service
+
+from refloat.errors import InvalidInput
+from refloat.records.checkpoints import now
+from refloat.records.schedule_tables import ScheduleRow
 
 HOURLY = "BEGIN:VEVENT\\nRRULE:FREQ=HOURLY;INTERVAL=1;\\nEND:VEVENT"
 DAILY = {"format": "crontab", "pattern": "0 2 * * *", "start_time": "2026-01-01 00:00:00"}
@@ -272,3 +279,200 @@ def test_scheduled_operations_are_listed_by_what_they_are(member: User) -> None:
     }.items():
         assert member("GET", f"scheduled_operations?{query}").body["operations"] == wanted, query
     assert "operations_links" in member("GET", "scheduled_operations?limit=1").body
+
+
+# --- running
+
+
+def ran(user: User, one: Any, *states: str, count: int = 1) -> Any:
+    """The scheduled operation, when so many of its runs have ended."""
+
+    def enough(found: Any) -> bool:
+        ended = [run for run in found["last_runs"] if run["ended_at"]]
+        return len(ended) >= count
+
+    found = user.until(f"scheduled_operations/{one['id']}", enough)
+    assert [run["state"] for run in found["last_runs"]] == list(states or ("succeeded",)), found
+    return found
+
+
+def run_now(user: User, one: Any) -> None:
+    assert user("POST", f"scheduled_operations/{one['id']}/action", {"run": {}}).status == 200
+
+
+def test_run_now_makes_a_checkpoint_that_says_who_made_it(working: Running) -> None:
+    user = working.user()
+    plan, made = user.plan(), trigger(user)
+    one = scheduled(user, plan, made["id"])
+    run_now(user, one)
+    run = ran(user, one)["last_runs"][0]
+    assert run["manual"] is True
+    path = f"providers/{NOOP}/checkpoints/{run['checkpoint_id']}"
+    checkpoint = user("GET", path).body["checkpoint"]
+    assert checkpoint["status"] == "available"
+    assert json.loads(checkpoint["extra_info"]) == {
+        "created_by": "operation-engine",
+        "trigger_id": made["id"],
+        "scheduled_operation_id": one["id"],
+    }
+    log = user("GET", f"operation_logs/{run['operation_id']}").body["operation_log"]
+    assert log["scheduled_operation_id"] == one["id"]
+    assert log["status"] == "available"
+    # One trust for the schedule, none for its runs.
+    assert working.authority.granted == ["tester 0"]
+    assert working.authority.revoked == []
+    user("DELETE", f"scheduled_operations/{one['id']}")
+    assert working.all_given_back()
+
+
+def test_a_due_firing_runs_by_itself(working: Running) -> None:
+    user = working.user()
+    one = scheduled(user, user.plan(), trigger(user)["id"])
+    due(working, one, minutes_ago=1)
+    run = ran(user, one)["last_runs"][0]
+    assert run["manual"] is False
+    assert user("GET", f"scheduled_operations/{one['id']}").body["scheduled_operation"]["next_run_at"]
+
+
+def due(service: Running, one: Any, *, minutes_ago: int) -> datetime:
+    """Have a schedule be due since some minutes."""
+    moment = now().replace(microsecond=0) - timedelta(minutes=minutes_ago)
+    with service.site.database.session() as session:
+        session.get_one(ScheduleRow, one["id"]).next_due = moment
+    return moment
+
+
+def test_a_schedule_whose_authority_is_gone_says_so_in_words(working: Running) -> None:
+    user = working.user()
+    made = trigger(user)
+    one = scheduled(user, user.plan(), made["id"], "retention_protect", max_backups=1)
+    working.authority.gone.add("tester 0")
+    run_now(user, one)
+    found = ran(user, one, "failed")
+    assert "the owner has left" in found["status_reason"]
+    run = found["last_runs"][0]
+    assert "the owner has left" in run["reason"]
+    log = user("GET", f"operation_logs/{run['operation_id']}").body["operation_log"]
+    assert log["status"] == "error"
+    assert "the owner has left" in log["error_info"]
+    assert log["scheduled_operation_id"] == one["id"]
+    # Enabled again, by somebody who may, it works.
+    body = {"scheduled_operation": {"enabled": True}}
+    again = user("PUT", f"scheduled_operations/{one['id']}", body).body["scheduled_operation"]
+    assert again["status_reason"] is None
+    run_now(user, one)
+    ran(user, one, "succeeded", "failed", count=2)
+
+
+def test_a_schedule_says_that_it_cannot_run_before_it_is_due(working: Running) -> None:
+    user = working.user()
+    one = scheduled(user, user.plan(), trigger(user)["id"])
+    working.authority.gone.add("tester 0")
+    with working.site.database.session() as session:
+        session.get_one(ScheduleRow, one["id"]).checked_at = now() - timedelta(hours=2)
+    found = user.until(f"scheduled_operations/{one['id']}", lambda found: found["status_reason"])
+    assert "the owner has left" in found["status_reason"]
+    assert found["last_runs"] == []
+
+
+def test_a_schedule_without_its_plan_fails_in_words(working: Running) -> None:
+    user = working.user()
+    plan = user.plan()
+    one = scheduled(user, plan, trigger(user)["id"])
+    user("DELETE", f"plans/{plan['id']}")
+    run_now(user, one)
+    run = ran(user, one, "failed")["last_runs"][0]
+    assert f"Plan {plan['id']} could not be found" in run["reason"]
+
+
+def test_retention_deletes_the_oldest_and_says_why(working: Running) -> None:
+    user = working.user()
+    plan = user.plan()
+    old = [user.protected(plan)["id"] for _ in range(3)]
+    one = scheduled(user, plan, trigger(user)["id"], "retention_protect", max_backups="2")
+    path = f"scheduled_operations/{one['id']}"
+    preview = user("GET", f"{path}/retention").body["retention"]
+    assert preview["rules"] == {"max_backups": 2}
+    assert [(item["id"], item["keep"], item["rule"]) for item in preview["checkpoints"]] == [
+        (old[2], True, "the last good checkpoint"),
+        (old[1], True, "within the rules"),
+        (old[0], False, "max_backups: 2 newer ones"),
+    ]
+    checkpoints = f"providers/{NOOP}/checkpoints"
+    assert user("PUT", f"{checkpoints}/{old[0]}/hold", {"hold": {"reason": "court"}}).status == 200
+    run_now(user, one)
+    run = ran(user, one)["last_runs"][0]
+    (deletion,) = run["deletions"]
+    assert (deletion["checkpoint_id"], deletion["state"]) == (old[1], "deleted")
+    assert deletion["rule"] == "max_backups: 2 newer ones"
+    left = user("GET", f"{checkpoints}?plan_id={plan['id']}").body["checkpoints"]
+    assert {item["id"] for item in left} == {old[0], old[2], run["checkpoint_id"]}
+    log = user("GET", f"operation_logs/{deletion['operation_id']}").body["operation_log"]
+    assert (log["operation_type"], log["scheduled_operation_id"]) == ("delete", one["id"])
+
+
+def test_a_plain_protection_deletes_nothing(working: Running) -> None:
+    user = working.user()
+    plan = user.plan()
+    old = user.protected(plan)["id"]
+    one = scheduled(user, plan, trigger(user)["id"], "protect", max_backups=1)
+    run_now(user, one)
+    assert ran(user, one)["last_runs"][0]["deletions"] == []
+    assert user("GET", f"providers/{NOOP}/checkpoints/{old}").body["checkpoint"]["status"] == "available"
+
+
+def test_a_full_quota_fails_the_protection_but_not_the_retention(working: Running) -> None:
+    user = working.user()
+    plan = user.plan()
+    for _ in range(2):
+        user.protected(plan)
+    admin = working.user(roles="admin")
+    assert admin("PUT", f"quotas/{user.project}", {"quota": {"checkpoints": 2}}).status == 200
+    one = scheduled(user, plan, trigger(user)["id"], "retention_protect", max_backups=1)
+    run_now(user, one)
+    run = ran(user, one, "failed")["last_runs"][0]
+    assert "checkpoints" in run["reason"]
+    assert [item["state"] for item in run["deletions"]] == ["deleted"]
+
+
+# --- what may not be deleted
+
+
+def test_a_checkpoint_on_hold_cannot_be_deleted(working: Running) -> None:
+    user = working.user()
+    checkpoint = user.protected()
+    path = f"providers/{NOOP}/checkpoints/{checkpoint['id']}"
+    assert user("GET", f"{path}/hold").status == 404
+    placed = user("PUT", f"{path}/hold", {"hold": {"reason": "case 12"}}).body["hold"]
+    assert (placed["reason"], placed["user_id"]) == ("case 12", "tester")
+    assert user("GET", f"{path}/hold").body == {"hold": placed}
+    refusal = user("DELETE", path)
+    assert refusal.status == 409
+    assert "case 12" in refusal.message
+    assert user("DELETE", f"{path}/hold").status == 403
+    assert working.user(roles="manager")("DELETE", f"{path}/hold").status == 200
+    assert user("DELETE", path).status == 200
+
+
+def test_only_an_administrator_shortens_the_minimum_retention(tmp_path: Path) -> None:
+    running = run_service(tmp_path, schedules__minimum_retention=24)
+    try:
+        running.work()
+        user = running.user()
+        plan = user.plan()
+        old = [user.protected(plan)["id"] for _ in range(2)]
+        answer = user("DELETE", f"providers/{NOOP}/checkpoints/{old[0]}")
+        assert answer.status == 409
+        assert "24 hours" in answer.message
+        one = scheduled(user, plan, trigger(user)["id"], "retention_protect", max_backups=1)
+        run_now(user, one)
+        assert ran(user, one)["last_runs"][0]["deletions"] == []
+        admin = running.user(roles="admin")
+        assert admin("DELETE", f"providers/{NOOP}/checkpoints/{old[0]}").status == 200
+    finally:
+        running.close()
+
+
+def test_options_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="contradicts"):
+        run_service(tmp_path, schedules__min_interval=3599)

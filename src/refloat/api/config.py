@@ -10,7 +10,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from refloat.cloud import authority
+from refloat.cloud import targets
 from refloat.errors import InvalidInput
 from refloat.operations.settings import Settings
 from refloat.schedule.desk import Terms
@@ -22,6 +22,7 @@ PROVIDERS = cfg.OptGroup("providers", "Providers that files define.")
 API = cfg.OptGroup("api", "The REST API.")
 OPERATIONS = cfg.OptGroup("operations", "What the workers do.")
 SCHEDULES = cfg.OptGroup("schedules", "Triggers, scheduled operations and retention.")
+RESTORE = cfg.OptGroup("restore", "Restoring into other projects and clouds.")
 QUOTA = cfg.OptGroup("quota", "How much a project may have, when nothing else is set for it.")
 
 OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
@@ -74,6 +75,23 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
         cfg.StrOpt("cloud", help="The entry of clouds.yaml of the authority 'cloud'. Default: OS_CLOUD."),
         cfg.StrOpt("region", help="The region to work in, where there are several."),
         cfg.IntOpt("at_once", default=8, min=1, help="So many operations run in one worker at once."),
+        cfg.IntOpt(
+            "trust_days",
+            default=30,
+            min=1,
+            help="A trust that nobody could delete ends by itself after so many days. "
+            "An operation that takes longer fails.",
+        ),
+    ],
+    RESTORE: [
+        cfg.DictOpt(
+            "allowed_targets",
+            default={},
+            help="Where restore_target may lead: NAME:URL, ... of identity services. One with a group "
+            "[target_NAME], which has the service's user there as in [trustee], is another cloud's; one "
+            "without is the service's own identity service, as users know it.",
+        ),
+        cfg.DictOpt("regions", default={}, help="NAME:REGION, ...: where to work in a target with several."),
     ],
     SCHEDULES: [
         cfg.IntOpt(
@@ -100,10 +118,29 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
         ),
     ],
     QUOTA: [
+        cfg.StrOpt(
+            "driver",
+            default="database",
+            choices=[
+                ("database", "limits are set by this service's API, in its own database"),
+                ("keystone", "Keystone's unified limits of these names, read as [oslo_limit] says"),
+            ],
+            help="Who keeps the limits.",
+        ),
         cfg.IntOpt("plans", default=50, min=-1, help="Plans; -1: no limit."),
         cfg.IntOpt("checkpoints", default=-1, min=-1, help="Checkpoints; -1: no limit."),
     ],
 }
+
+
+def make() -> Any:
+    """A configuration with all options, which has read nothing yet."""
+    conf = cfg.ConfigOpts()
+    for group, options in OPTIONS.items():
+        # A group of its own: configurations that share one also share what is set in it.
+        conf.register_group(cfg.OptGroup(group.name, help=group.help))
+        conf.register_opts(options, group=group.name)
+    return conf
 
 
 def load(files: Iterable[str | Path] | None = None, overrides: Sequence[tuple[str, str, Any]] = ()) -> Any:
@@ -112,17 +149,14 @@ def load(files: Iterable[str | Path] | None = None, overrides: Sequence[tuple[st
     :param files: None: the file ``REFLOAT_CONFIG``, else those of ``~/.refloat``, ``/etc/refloat``.
     :param overrides: group, option and value, before all files.
     """
-    conf = cfg.ConfigOpts()
-    for group, options in OPTIONS.items():
-        conf.register_group(group)
-        conf.register_opts(options, group=group)
-    authority.register_options(conf)
+    conf = make()
     chosen = [str(file) for file in files] if files is not None else None
     if chosen is None and os.environ.get("REFLOAT_CONFIG"):
         chosen = [os.environ["REFLOAT_CONFIG"]]
     conf([], project="refloat", default_config_files=chosen)
     for group_name, option, value in overrides:
         conf.set_override(option, value, group=group_name)
+    targets.register_options(conf, conf.restore.allowed_targets)
     return conf
 
 
@@ -154,4 +188,4 @@ def terms(conf: Any) -> Terms:
 
 def list_opts() -> list[tuple[Any, list[Any]]]:
     """All options, for ``oslo-config-generator --namespace refloat``."""
-    return [*OPTIONS.items(), (authority.TRUSTEE, authority.list_options())]
+    return [*OPTIONS.items(), (targets.TRUSTEE, targets.list_options())]

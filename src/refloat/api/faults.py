@@ -44,6 +44,7 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (CloudError, 502),
     (BankError, 502),
     (OperationalError, 503),
+    (TimeoutError, 503),
     (RefloatError, 400),
 )
 
@@ -80,6 +81,8 @@ def fault_of(error: BaseException) -> Fault:
                 status = 503  # it has not answered
             if isinstance(error, RefloatError):
                 return Fault(status, _words(error))
+            if isinstance(error, TimeoutError):
+                return Fault(status, str(error) or "something that is needed does not answer")
             _LOG.error("the database does not answer", exc_info=error)
             return Fault(status, "the database does not answer")
     if isinstance(error, DBAPIError) and error.connection_invalidated:

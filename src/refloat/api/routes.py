@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from refloat.api import schemas as s
-from refloat.api.handlers import checkpoints, plans, protectables, providers, quotas, runs, services, versions
+from refloat.api import schemas_operations as o
+from refloat.api.handlers import (
+    banks,
+    checkpoints,
+    copies,
+    operations,
+    plans,
+    protectables,
+    providers,
+    quotas,
+    runs,
+    services,
+    versions,
+)
 from refloat.api.route import CHECKPOINTS, PROJECT, Route
 from refloat.api.routes_schedule import SCHEDULE_ROUTES
 
@@ -11,6 +24,7 @@ __all__ = ["ROUTES", "Route"]
 
 _P = PROJECT
 _CHECKPOINTS = CHECKPOINTS
+_OPERATION = f"{_P}/operations/{{operation_id}}"
 _EMPTY = s.obj()
 
 ROUTES: tuple[Route, ...] = (
@@ -117,6 +131,9 @@ ROUTES: tuple[Route, ...] = (
         _EMPTY,
         s.CHECKPOINT_RESET,
     ),
+    Route(
+        "POST", f"{_CHECKPOINTS}/action", copies.create, "copy:create", s.wrapped("copy", o.COPY), o.COPY_NEW
+    ),
     # Restores and verifications
     Route(
         "GET",
@@ -163,6 +180,41 @@ ROUTES: tuple[Route, ...] = (
         runs.show_verification,
         "verification:get",
         s.wrapped("verification", s.VERIFICATION),
+    ),
+    # Operations, and what can be done about them; dry runs; upkeep of banks
+    Route(
+        "GET",
+        f"{_P}/operations",
+        operations.listing,
+        "operation:get_all",
+        s.listed("operations", o.OPERATION),
+        query=o.OPERATIONS_QUERY,
+    ),
+    Route(
+        "POST",
+        f"{_P}/operations",
+        operations.create,
+        "operation:create",
+        s.wrapped("operation", o.OPERATION),
+        o.OPERATION_NEW,
+    ),
+    Route("GET", _OPERATION, operations.show, "operation:get", s.wrapped("operation", o.OPERATION_DETAIL)),
+    Route("GET", f"{_OPERATION}/events", operations.events, "operation:get", o.EVENTS, query=o.EVENTS_QUERY),
+    Route(
+        "POST",
+        f"{_OPERATION}/action",
+        operations.act,
+        "operation:update",
+        s.wrapped("operation", o.OPERATION),
+        o.OPERATION_ACTION,
+    ),
+    Route(
+        "POST",
+        f"{_P}/providers/{{provider_id}}/bank/action",
+        banks.act,
+        "bank:maintain",
+        s.wrapped("operation", o.OPERATION),
+        o.BANK_ACTION,
     ),
     # Operation logs
     Route(

@@ -52,16 +52,16 @@ NAME: Schema = {
 DESCRIPTION: Schema = {"type": ["string", "null"], "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f]*$"}
 TIME: Schema = {"type": ["string", "null"], "description": "ISO 8601, UTC"}
 
-_KEY = r"^[a-zA-Z0-9\-_:.# ]{1,255}$"
+KEY = r"^[a-zA-Z0-9\-_:.# ]{1,255}$"
 SCALARS: Schema = {
     "type": ["object", "null"],
-    "patternProperties": {_KEY: {"type": ["boolean", "string", "integer"]}},
+    "patternProperties": {KEY: {"type": ["boolean", "string", "integer"]}},
     "additionalProperties": False,
 }
 PARAMETERS: Schema = {
     "type": "object",
     "description": "settings by resource type, or by type#id",
-    "patternProperties": {_KEY: SCALARS},
+    "patternProperties": {KEY: SCALARS},
     "additionalProperties": False,
 }
 _NAMED: Schema = {"type": "string", "minLength": 1, "maxLength": 255}
@@ -207,6 +207,10 @@ CHECKPOINT = obj(
     protected_at=TIME,
     extra_info={"type": "string", "description": "JSON"},
     error_info=TEXT,
+    copied_from={
+        **obj(("checkpoint_id", "provider_id"), checkpoint_id=STRING, provider_id=STRING),
+        "type": ["object", "null"],
+    },
 )
 DATE: Schema = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$", "description": "YYYY-MM-DD, UTC"}
 CHECKPOINTS_QUERY = {
@@ -226,6 +230,24 @@ _RUN = {
     "resources_reason": STATE_MAP,
 }
 RESTORE = obj((*_RUN, "restore_target"), **_RUN, restore_target=TEXT, error_info=TEXT)
+RESTORE_TARGET: Schema = {
+    "type": ["string", "null"],
+    "maxLength": 255,
+    "description": "URL of an identity service that the operator allows; null: the service's own",
+}
+RESTORE_AUTH: Schema = {
+    "type": ["object", "null"],
+    "description": "how to log in there: type (password, application_credential), username, password, "
+    "user_domain_id, project_id, ...; nulls mean the current session. Used once, never kept or told",
+    "patternProperties": {KEY: {"type": ["boolean", "string", "integer", "null"]}},
+    "additionalProperties": False,
+}
+ONLY: Schema = array(
+    {"type": "string", "minLength": 1, "maxLength": 512},
+    description="TYPE#ID or TYPE#NAME of what to restore, with all that it needs; empty: all",
+    maxItems=10_000,
+)
+
 VERIFICATION = obj(tuple(_RUN), **_RUN, error_info=TEXT)
 RESTORE_NEW = wrapped(
     "restore",
@@ -234,12 +256,13 @@ RESTORE_NEW = wrapped(
         provider_id=UUID,
         checkpoint_id=UUID,
         parameters=PARAMETERS,
-        restore_target={"type": ["string", "null"], "maxLength": 255},
-        restore_auth={
-            "type": ["object", "null"],
-            "patternProperties": {_KEY: {"type": ["boolean", "string", "integer", "null"]}},
-            "additionalProperties": False,
+        only=ONLY,
+        keep_on_failure={
+            "type": "boolean",
+            "description": "when it fails, park it, to be resumed or cancelled, rather than undo it",
         },
+        restore_target=RESTORE_TARGET,
+        restore_auth=RESTORE_AUTH,
     ),
 )
 VERIFICATION_NEW = wrapped(

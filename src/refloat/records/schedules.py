@@ -153,18 +153,14 @@ class Schedules:
             raise NotFound(f"Scheduled operation {identity} could not be found")
         return row
 
-    def due(self, now: datetime, kinds: Sequence[str] | None = None, limit: int = 100) -> Sequence[Schedule]:
-        """Those that are enabled and have a firing that is due, the longest overdue first.
-
-        :param kinds: what their operations act with is of these kinds; None: of any.
-        """
+    def due(self, now: datetime, limit: int = 100) -> Sequence[Schedule]:
+        """Those that are enabled and have a firing that is due, the longest overdue first."""
         query = select(ScheduleRow).where(
             *self._scope(), ScheduleRow.enabled.is_(True), ScheduleRow.next_due <= now
         )
         with self._database.session() as session:
             rows = session.scalars(query.order_by(ScheduleRow.next_due, ScheduleRow.id).limit(limit))
-            found = [schedule_of(row) for row in rows]
-        return [item for item in found if kinds is None or _kind(item) in kinds]
+            return [schedule_of(row) for row in rows]
 
     def unchecked(self, since: datetime, limit: int = 10) -> Sequence[Schedule]:
         """Those that are enabled and whose authority was not looked at since a moment."""
@@ -225,10 +221,6 @@ def works(session: Session, identity: str) -> bool:
         OperationRow.scheduled_operation_id == identity, OperationRow.state.in_(("running", "parked"))
     )
     return any(session.scalars(query.limit(1)).first() is not None for query in (firing, operation))
-
-
-def _kind(schedule: Schedule) -> str:
-    return str((schedule.authority or {}).get("kind", ""))
 
 
 def schedule_of(row: ScheduleRow) -> Schedule:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,16 +17,15 @@ from sqlalchemy.orm import Session
 from refloat.cloud.authority import Authority, Caller
 from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
 from refloat.operations.providers import Providers
-from refloat.records.checkpoints import AVAILABLE, now
+from refloat.records.checkpoints import now
 from refloat.records.database import Database
-from refloat.records.holds import Holds
 from refloat.records.plans import Plan
 from refloat.records.schedule_tables import FiringRow, ScheduleRow, TriggerRow
 from refloat.records.schedules import WAITING, Schedule, Schedules, schedule_of, works
-from refloat.records.tables import CheckpointRow
 from refloat.records.triggers import Trigger, Triggers
 from refloat.schedule import definition, timetable
-from refloat.schedule.retention import Kept, Rules, Verdict, judge, span_text
+from refloat.schedule.retention import Rules, Verdict, judge, span_text
+from refloat.schedule.stock import kept
 from refloat.schedule.timetable import Limits, Timetable
 
 _LOG = logging.getLogger(__name__)
@@ -51,15 +50,23 @@ class ScheduleDesk:
     """Makes, changes and takes away triggers and scheduled operations.
 
     :param authority: what scheduled operations act with.
+    :param clock: the time, UTC without saying so.
     """
 
     def __init__(
-        self, database: Database, providers: Providers, authority: Authority, terms: Terms | None = None
+        self,
+        database: Database,
+        providers: Providers,
+        authority: Authority,
+        terms: Terms | None = None,
+        *,
+        clock: Callable[[], datetime] = now,
     ) -> None:
         self._database = database
         self._providers = providers
         self._authority = authority
         self.terms = terms or Terms()
+        self._clock = clock
 
     # --- triggers
 
@@ -67,7 +74,7 @@ class ScheduleDesk:
         """Make a trigger. :raises InvalidInput: a property is wrong, or it would never fire, or too often."""
         if kind != TIME_TRIGGER:
             raise InvalidInput(f"type must be {TIME_TRIGGER}")
-        table = timetable.checked(properties, now(), self.terms.limits)
+        table = timetable.checked(properties, self._clock(), self.terms.limits)
         return Triggers(self._database, project_id).create(name, kind, table.to_json())
 
     def change_trigger(
@@ -81,7 +88,7 @@ class ScheduleDesk:
         :raises NotFound: there is none.
         """
         triggers = Triggers(self._database, project_id)
-        moment = now()
+        moment = self._clock()
         if properties and not properties.get("start_time"):
             raise InvalidInput("new properties need a start_time")
         table = timetable.checked(properties, moment, self.terms.limits) if properties else None
@@ -92,7 +99,7 @@ class ScheduleDesk:
             if table is not None:
                 row.properties = table.to_json()
                 users = select(ScheduleRow).where(ScheduleRow.trigger_id == row.id)
-                for schedule in session.scalars(users):
+                for schedule in session.scalars(users.with_for_update()):
                     schedule.next_due = table.next_after(moment)
         return triggers.get(identity)
 
@@ -121,7 +128,7 @@ class ScheduleDesk:
             raise InvalidInput(
                 f"the plan {plan.id} is not of provider {given['provider_id']}, but of {provider.id}"
             )
-        if Timetable.from_json(trigger.properties).next_after(now()) is None:
+        if Timetable.from_json(trigger.properties).next_after(self._clock()) is None:
             raise InvalidInput(f"the trigger {trigger.id} never fires again")
         granted = self._authority.grant(caller)
         row = ScheduleRow(
@@ -138,13 +145,13 @@ class ScheduleDesk:
             authority=granted,
             retired=[],
             reason="",
-            checked_at=now(),
-            created_at=now(),
+            checked_at=self._clock(),
+            created_at=self._clock(),
         )
         try:
             with self._database.one_at_a_time(f"trigger {trigger.id}") as session:
                 # It may have been changed, or deleted, just now.
-                row.next_due = _table(session, trigger.id).next_after(now())
+                row.next_due = _table(session, trigger.id).next_after(self._clock())
                 session.add(row)
                 session.flush()
                 return schedule_of(row)
@@ -181,12 +188,12 @@ class ScheduleDesk:
                 if description is not None:
                     row.description = description
                 if granted is not None:
-                    following = _table(session, schedule.trigger_id).next_after(now())
+                    following = _table(session, schedule.trigger_id).next_after(self._clock())
                     if following is None:
                         raise InvalidInput("it never fires again", advice="Change its trigger first")
                     row.enabled, row.next_due, row.reason = True, following, ""
                     row.retired = [*row.retired, row.authority] if row.authority else list(row.retired)
-                    row.authority, row.user_id, row.checked_at = granted, caller.user_id, now()
+                    row.authority, row.user_id, row.checked_at = granted, caller.user_id, self._clock()
                 elif enabled is False:
                     row.enabled = False
                 session.flush()
@@ -212,12 +219,12 @@ class ScheduleDesk:
         """Have it run now, also when it is disabled; the id of the firing."""
         with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
             Schedules(self._database, schedule.project_id).row(session, schedule.id)
-            moment = now()
+            moment = self._clock()
             while session.scalar(
                 select(FiringRow.id).where(FiringRow.schedule_id == schedule.id, FiringRow.due_at == moment)
             ):
                 moment += timedelta(microseconds=1)
-            row = new_firing(schedule.id, moment, manual=True)
+            row = new_firing(schedule.id, moment, moment, manual=True)
             session.add(row)
             return row.id
 
@@ -227,25 +234,12 @@ class ScheduleDesk:
             return Rules(minimum=self.terms.minimum)
         return Rules.from_definition(schedule.definition, self.terms.minimum)
 
-    def preview(self, schedule: Schedule) -> tuple[Rules, list[Verdict]]:
+    def preview(self, schedule: Schedule, moment: datetime | None = None) -> tuple[Rules, list[Verdict]]:
         """What a schedule's retention would do now. Changes nothing."""
         rules = self.rules(schedule)
-        return rules, judge(self.kept(schedule), rules, now(), self.zone(schedule))
-
-    def kept(self, schedule: Schedule) -> list[Kept]:
-        """The checkpoints that a schedule's retention looks at: those of its plan that are available."""
-        query = select(CheckpointRow.id, CheckpointRow.created_at).where(
-            CheckpointRow.project_id == schedule.project_id,
-            CheckpointRow.plan_id == schedule.plan_id,
-            CheckpointRow.provider_id == schedule.definition["provider_id"],
-            CheckpointRow.status == AVAILABLE,
+        return rules, judge(
+            kept(self._database, schedule), rules, moment or self._clock(), self.zone(schedule)
         )
-        with self._database.session() as session:
-            rows = session.execute(query).all()
-        held = Holds(self._database).among(row.id for row in rows)
-        return [
-            Kept(row.id, row.created_at, held=held[row.id].reason if row.id in held else None) for row in rows
-        ]
 
     def zone(self, schedule: Schedule) -> ZoneInfo:
         """Whose days and weeks count: its trigger's."""
@@ -254,7 +248,7 @@ class ScheduleDesk:
 
     def refuse_young(self, checkpoint_id: str, created_at: datetime) -> None:
         """:raises Conflict: the operator does not let a checkpoint go that is so young."""
-        age = now() - created_at
+        age = self._clock() - created_at
         if age < self.terms.minimum:
             raise Conflict(
                 f"the checkpoint {checkpoint_id} cannot be deleted yet",
@@ -289,13 +283,15 @@ class ScheduleDesk:
         return left
 
 
-def new_firing(schedule_id: str, due_at: datetime, *, manual: bool = False) -> FiringRow:
+def new_firing(
+    schedule_id: str, due_at: datetime, claimed_at: datetime, *, manual: bool = False
+) -> FiringRow:
     """The row of a firing. Its id is made of what fires and when: nobody can make two."""
     return FiringRow(
         id=str(uuid.uuid5(uuid.UUID(schedule_id), f"{due_at:%Y-%m-%d %H:%M:%S.%f}")),
         schedule_id=schedule_id,
         due_at=due_at,
-        claimed_at=now(),
+        claimed_at=claimed_at,
         manual=manual,
         state=WAITING,
         reason="",

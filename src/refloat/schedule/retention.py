@@ -70,10 +70,11 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A checkpoint that is available.
+    """A checkpoint that is available, or was not wholly deleted.
 
     :param created_at: UTC, without saying so.
     :param bad: a verification found it bad.
+    :param unfinished: deleting it has failed.
     :param held: why it is on legal hold; None: it is not.
     :param needs: the checkpoints without which it cannot be restored.
     """
@@ -81,6 +82,7 @@ class Kept:
     id: str
     created_at: datetime
     bad: bool = False
+    unfinished: bool = False
     held: str | None = None
     needs: frozenset[str] = frozenset()
 
@@ -103,12 +105,13 @@ def judge(
     :param zone: whose days, weeks... count; None: UTC's.
     """
     newest_first = sorted(checkpoints, key=lambda item: (item.created_at, item.id), reverse=True)
-    good = [item for item in newest_first if not item.bad]
+    good = [item for item in newest_first if not (item.bad or item.unfinished)]
     keeping = _protected(newest_first, good, rules, now)
     for name, count in rules.periods.items():
         for item in _latest(good, PERIODS[name], count, zone or ZoneInfo("UTC")):
             keeping.setdefault(item.id, name)
-    going = _going(good, rules, now)
+    going = {item.id: "deleting it has failed before" for item in newest_first if item.unfinished}
+    going |= _going(good, rules, now)
     for item in good:
         if item.id not in going:
             keeping.setdefault(item.id, "within the rules" if rules.given else "there are no rules")
@@ -132,7 +135,7 @@ def _protected(
             keeping[item.id] = f"legal hold: {item.held}"
         elif now - item.created_at < rules.minimum:
             keeping[item.id] = f"the operator keeps everything for {span_text(rules.minimum)}"
-        elif item.bad:
+        elif item.bad and not item.unfinished:
             keeping[item.id] = "a verification found it bad: it neither counts nor goes by itself"
     if good:
         keeping.setdefault(good[0].id, "the last good checkpoint")

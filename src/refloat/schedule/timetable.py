@@ -7,10 +7,12 @@ hours of the day fire both times.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from heapq import heappop, heappush
+from itertools import takewhile
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -58,19 +60,32 @@ class Timetable:
 
     def next_after(self, moment: datetime) -> datetime | None:
         """The first firing after a moment; None when there is none any more."""
+        return next(self._after(moment), None)
+
+    def between(self, first: datetime, last: datetime) -> list[datetime]:
+        """A firing, and those that follow it until a moment, that one included."""
+        return [first, *takewhile(lambda found: found <= last, self._after(first))]
+
+    def _after(self, moment: datetime) -> Iterator[datetime]:
+        found = self._endless(moment)
+        end = self.end
+        return found if end is None else takewhile(lambda time: time <= end, found)
+
+    def _endless(self, moment: datetime) -> Iterator[datetime]:
         zone = ZoneInfo(self.timezone)
-        clock = _clock(max(moment, self.start), zone)
         margin = timedelta() if self.timezone == _UTC else _FURTHEST
         pattern = _pattern(self)
-        best: datetime | None = None
+        clock = _clock(max(moment, self.start), zone)
+        waiting: list[datetime] = []
         # The clock may go back: what it shows later may have come earlier.
         for shown in pattern.from_on(max(clock - margin, datetime.min + _FURTHEST)):
-            if best is not None and shown > _clock(best, zone) + margin:
-                break
+            while waiting and shown > _clock(waiting[0], zone) + margin:
+                yield heappop(waiting)
             for found in _moments(shown, zone, twice=pattern.sub_daily):
-                if found > moment and found >= self.start and (best is None or found < best):
-                    best = found
-        return best if best is not None and (self.end is None or best <= self.end) else None
+                if found > moment and found >= self.start and found not in waiting:
+                    heappush(waiting, found)
+        while waiting:
+            yield heappop(waiting)
 
     def to_json(self) -> dict[str, Any]:
         """As a trigger's properties."""
