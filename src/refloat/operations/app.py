@@ -183,8 +183,12 @@ class Refloat:
         return list(protectables())
 
     def resources(self, type_name: str) -> list[Resource]:
-        """The project's resources of a type."""
-        return Discovery(self.cloud).of_type(type_name).list()
+        """The project's resources of a type. When there can be none, that is said."""
+        kind = Discovery(self.cloud).of_type(type_name)
+        found = kind.list()
+        if not found and (why := kind.absence()):
+            self._notify(why)
+        return found
 
     def tree(self, type_name: str, name_or_id: str) -> tuple[Resource, Graph]:
         """A resource and the graph of all that it needs."""

@@ -120,7 +120,7 @@ def make_restore_plan(
             problems.append(f"{node}: {planned[node.key].reason}")
     needs = sum((Counter(dict(item.needs)) for item in planned.values()), Counter())
     if needs:
-        problems.extend(_over_quota(needs, headroom(cloud)))
+        problems.extend(_over_quota(needs, headroom(cloud, needs)))
     return RestorePlan(graph, planned, dict(needs), tuple(problems))
 
 
