@@ -112,8 +112,8 @@ class Model:
         if len(self.writers) >= 3:
             return
         name, project, content = self._new()
-        writer = self.bank().writer(name, project)
         self.unfinished[name] = (project, content)
+        writer = self.bank().writer(name, project)
         self.writers[name] = (writer, {s: writer.put_data([data(b)]) for s, b in content.items()})
 
     def commit(self) -> None:
