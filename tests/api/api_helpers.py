@@ -202,7 +202,7 @@ class Running:
     def all_given_back(self) -> bool:
         """Whether, in a while, nothing is granted any more."""
         deadline = time.monotonic() + DEADLINE
-        while sorted(self.authority.granted) != sorted(self.authority.revoked):
+        while set(self.authority.granted) != set(self.authority.revoked):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.05)

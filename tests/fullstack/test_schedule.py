@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import openstack
+import pytest
 
-from tests.fullstack.test_service import DEFAULT, SECONDS, Caller, service_url
+from tests.fullstack.served import SECONDS, Caller, serving
 
-__all__ = ["service_url"]
+DEFAULT = "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b01"
 
 
 class Owner(Caller):
@@ -37,6 +39,13 @@ class Owner(Caller):
         identity = {"service_type": "identity", "interface": "public"}
         headers = {"X-Subject-Token": session.get_token()}
         session.delete("/auth/tokens", endpoint_filter=identity, headers=headers)
+
+
+@pytest.fixture
+def service_url(admin: Any, tmp_path: Path) -> Iterator[str]:
+    """The service."""
+    with serving(admin, tmp_path) as served:
+        yield served.url
 
 
 def until(caller: Caller, path: str, wanted: Callable[[Any], bool]) -> Any:

@@ -12,7 +12,7 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Caller
-from refloat.operations.desk import Ledger
+from refloat.operations.ledger import Ledger
 from refloat.operations.providers import Providers
 from refloat.records.database import Database
 from refloat.records.operations import ServiceOperations

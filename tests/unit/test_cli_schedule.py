@@ -9,6 +9,7 @@ from cli_helpers import PROJECT, Command
 from refloat.operations.settings import Settings
 from refloat.records.checkpoints import now
 from refloat.records.database import Database
+from refloat.records.holds import Holds
 from refloat.records.schedule_tables import ScheduleRow
 
 
@@ -93,3 +94,16 @@ def test_the_service_has_schedules_of_its_own(refloat: Command) -> None:
     ran = refloat("--service", "http://127.0.0.1:9/v1", "schedule", "list")
     assert ran.status == 2
     assert "this machine's schedules" in ran.err
+
+
+def test_the_command_does_not_delete_what_is_on_hold(refloat: Command) -> None:
+    set_up(refloat)
+    assert refloat("schedule", "run", "shop").status == 0
+    (checkpoint,) = refloat("checkpoint", "list", "-f", "json").json
+    database = Database(Settings.load().database_url)
+    Holds(database).place(checkpoint["id"], PROJECT, "u1", "case 12")
+    refused = refloat("checkpoint", "delete", checkpoint["id"])
+    assert (refused.status, "case 12" in refused.err) == (1, True)
+    Holds(database).release(checkpoint["id"])
+    database.close()
+    assert refloat("checkpoint", "delete", checkpoint["id"]).status == 0

@@ -23,6 +23,7 @@ from refloat.operations.providers import Provider, Providers, check_parameters, 
 from refloat.operations.restoreplan import RestorePlan, chosen_part, named_in
 from refloat.operations.settings import Settings
 from refloat.records.database import Database
+from refloat.records.holds import refuse_held
 from refloat.records.operations import JournalItem, Operation, Operations, SqlJournal
 from refloat.records.plans import Plan, Plans
 from refloat.resources.base import OperationKind
@@ -458,8 +459,10 @@ class Refloat:
         return CopyProgram(str(uuid.uuid4()), payload, self.services)
 
     def delete_checkpoint(self, checkpoint: str, *, begin: bool = True) -> Operation:
-        """Start to delete a checkpoint. :raises Conflict: it is being restored, verified or deleted."""
+        """Start to delete a checkpoint. :raises Conflict: it is on hold, or in use."""
         payload = self._reading_payload("delete", checkpoint, None)
+        with self.database.session() as session:
+            refuse_held(session, payload["checkpoint_id"])
         for operation in self.operations.list():
             if operation.checkpoint_id != payload["checkpoint_id"]:
                 continue
