@@ -19,6 +19,7 @@ ROLES = {"nobody": "", "none": "stranger", "reader": "reader", "member": "member
 }
 READERS = {"reader", "member", "manager", "admin"}
 MEMBERS = READERS - {"reader"}
+MANAGERS = {"manager", "admin"}
 ADMINS = {"admin"}
 
 PLAN = {
@@ -28,6 +29,11 @@ PLAN = {
     "parameters": {},
 }
 LIMITS = {"plans": 10, "checkpoints": 10}
+TRIGGER = {
+    "name": "x",
+    "type": "time",
+    "properties": {"format": "crontab", "pattern": "0 2 * * *", "start_time": "2026-01-01 00:00:00"},
+}
 
 
 def bodies(made: Mapping[str, str]) -> dict[str, Any]:
@@ -44,9 +50,24 @@ def bodies(made: Mapping[str, str]) -> dict[str, Any]:
         "operation:update": {"park": None},
         "bank:maintain": {"info": None},
         "verification:create": {"verification": run},
+        "trigger:create": {"trigger_info": TRIGGER},
+        "trigger:update": {"trigger_info": {"name": "y", "properties": TRIGGER["properties"]}},
+        "scheduled_operation:create": {"scheduled_operation": scheduled(made)},
+        "scheduled_operation:update": {"scheduled_operation": {"enabled": True}},
+        "scheduled_operation:run": {"run": {}},
+        "provider:checkpoint_hold": {"hold": {"reason": "court"}},
         "quota:update": {"quota": LIMITS},
         "quota_class:update": {"quota_class": LIMITS},
         "service:update": {"status": "disabled"},
+    }
+
+
+def scheduled(made: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "name": "x",
+        "operation_type": "protect",
+        "trigger_id": made["trigger_id"],
+        "operation_definition": {"provider_id": NOOP, "plan_id": made["plan_id"]},
     }
 
 
@@ -59,7 +80,14 @@ def things(user: User) -> dict[str, str]:
     verification = user("POST", "verifications", {"verification": run}).body["verification"]["id"]
     for path in (f"restores/{restore}", f"verifications/{verification}"):
         user.until(path, lambda found: found["status"] == "success")
+    trigger = user("POST", "triggers", {"trigger_info": TRIGGER}).body["trigger_info"]["id"]
+    body = {"scheduled_operation": scheduled({"trigger_id": trigger, "plan_id": plan["id"]})}
+    made = user("POST", "scheduled_operations", body).body["scheduled_operation"]["id"]
+    hold = f"providers/{NOOP}/checkpoints/{checkpoint['id']}/hold"
+    assert user("PUT", hold, {"hold": {"reason": "court"}}).status == 200
     return {
+        "trigger_id": trigger,
+        "scheduled_operation_id": made,
         "provider_id": NOOP,
         "plan_id": plan["id"],
         "checkpoint_id": checkpoint["id"],
@@ -84,6 +112,8 @@ def allowed(route: Route) -> set[str]:
         "bank:maintain",
     }:
         return ADMINS
+    if route.policy == "provider:checkpoint_release":
+        return MANAGERS
     return READERS if route.method == "GET" else MEMBERS
 
 
@@ -94,7 +124,11 @@ def send(user: User, route: Route, made: Mapping[str, str]) -> Any:
 
 GUARDED = [route for route in ROUTES if route.policy]
 # What takes things away comes last.
-ORDER = sorted(GUARDED, key=lambda route: (route.method == "DELETE", route.policy == "plan:delete"))
+LAST = ("provider:checkpoint_delete", "trigger:delete", "plan:delete")
+ORDER = sorted(
+    GUARDED,
+    key=lambda route: (route.method == "DELETE", LAST.index(route.policy) if route.policy in LAST else -1),
+)
 
 
 def test_every_policy_guards_a_route() -> None:
@@ -111,14 +145,23 @@ def test_every_route_for_every_role_in_its_own_project(working: Running) -> None
             if name == "nobody":
                 assert answer.status == 401, where
             elif name in allowed(route):
-                # A checkpoint that is set to error cannot be restored: then the state is what refuses.
-                assert answer.status in (200, 409), where
+                # A checkpoint in error cannot be restored, nor a used trigger deleted: the state refuses.
+                assert answer.status in (200, 409, 424), where
             else:
                 assert answer.status == 403, where
                 assert route.policy in answer.message, where
 
 
-HIDDEN = {"plan_id", "checkpoint_id", "restore_id", "verification_id", "operation_log_id", "operation_id"}
+HIDDEN = {
+    "trigger_id",
+    "scheduled_operation_id",
+    "plan_id",
+    "checkpoint_id",
+    "restore_id",
+    "verification_id",
+    "operation_log_id",
+    "operation_id",
+}
 
 
 def test_things_of_another_project_are_not_there(working: Running) -> None:
@@ -145,8 +188,8 @@ def test_things_of_another_project_are_not_there(working: Running) -> None:
 def test_lists_of_another_project_are_empty(working: Running) -> None:
     things(working.user())
     user = working.user(project=OTHER)
-    lists = ("plans", "restores", "verifications", "operation_logs", "operations")
-    for path in (*lists, f"providers/{NOOP}/checkpoints"):
+    lists = ("plans", "restores", "verifications", "operation_logs", "operations", "triggers")
+    for path in (*lists, "scheduled_operations", f"providers/{NOOP}/checkpoints"):
         for query in ("", "?all_tenants=1", f"?all_tenants=1&project_id={DEMO}", f"?project_id={DEMO}"):
             (found,) = user("GET", path + query).body.values()
             assert found == [], path
@@ -175,6 +218,8 @@ def test_an_administrator_sees_things_of_all_projects_and_works_in_his_own(worki
             "verification:create",
             "provider:checkpoint_create",
             "provider:checkpoint_delete",
+            "scheduled_operation:create",
+            "scheduled_operation:update",
             "copy:create",
             "operation:create",
             "operation:update",

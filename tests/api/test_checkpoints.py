@@ -285,6 +285,8 @@ def test_checkpoints_of_a_bank_are_found_again_without_the_database(service: Run
     assert member("GET", PATH).body == {"checkpoints": []}
     service.work()
     again = member.until(PATH, lambda checkpoints: len(checkpoints) == 1)
+    # The bank knows when the work began, the service when it was asked for.
+    assert again[0].pop("protected_at") >= found.pop("protected_at")
     assert again == [found]
     assert service.user(project=OTHER)("GET", PATH).body == {"checkpoints": []}
 

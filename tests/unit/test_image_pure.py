@@ -234,7 +234,7 @@ def answer(data: bytes, cut: int | None = None) -> Any:
             raise requests.exceptions.ChunkedEncodingError("connection lost")
 
     response = SimpleNamespace(status_code=200, iter_content=pieces, close=lambda: None)
-    return SimpleNamespace(image=SimpleNamespace(get=lambda _url, stream: response))
+    return SimpleNamespace(image=SimpleNamespace(get=lambda _url, **_options: response))
 
 
 DATA = bytes(range(256)) * 10_000  # no text in any encoding

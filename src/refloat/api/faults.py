@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from refloat.cloud.errors import status_of
 from refloat.errors import AuthFailed, BankError, CloudError, Conflict, InvalidInput, NotFound, RefloatError
 from refloat.records.quotas import OverQuota
+from refloat.records.triggers import TriggerInUse
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (OverQuota, 413),
     (InvalidInput, 400),
     (NotFound, 404),
+    (TriggerInUse, 424),
     (Conflict, 409),
     (AuthFailed, 401),
     # Without Retry-After: the cloud has answered. Some clients cannot read errors that have that header.

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 from refloat.api import schemas as s
 from refloat.api import schemas_operations as o
-from refloat.api.call import Call
 from refloat.api.handlers import (
     banks,
     checkpoints,
@@ -22,30 +17,13 @@ from refloat.api.handlers import (
     services,
     versions,
 )
+from refloat.api.route import CHECKPOINTS, PROJECT, Route
+from refloat.api.routes_schedule import SCHEDULE_ROUTES
 
-Handler = Callable[[Call], dict[str, Any] | None]
+__all__ = ["ROUTES", "Route"]
 
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One route.
-
-    :param policy: who may; empty: everybody, without a token.
-    :param reply: None: the answer has no body.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    policy: str = ""
-    reply: s.Schema | None = None
-    body: s.Schema | None = None
-    query: s.Schema | None = None
-    status: int = 200
-
-
-_P = "/v1/{project_id}"
-_CHECKPOINTS = f"{_P}/providers/{{provider_id}}/checkpoints"
+_P = PROJECT
+_CHECKPOINTS = CHECKPOINTS
 _OPERATION = f"{_P}/operations/{{operation_id}}"
 _EMPTY = s.obj()
 
@@ -284,6 +262,7 @@ ROUTES: tuple[Route, ...] = (
         s.quota("quota_class"),
         s.quota_new("quota_class"),
     ),
+    *SCHEDULE_ROUTES,
     # Services
     Route(
         "GET",

@@ -64,13 +64,24 @@ PARAMETERS: Schema = {
     "patternProperties": {KEY: SCALARS},
     "additionalProperties": False,
 }
-RESOURCE = obj(
-    ("id", "type", "name"),
-    id={"type": "string", "minLength": 1, "maxLength": 255},
-    type={"type": "string", "minLength": 1, "maxLength": 255},
-    name={"type": "string", "maxLength": 255},
-    extra_info={"type": ["object", "null"]},
-)
+_NAMED: Schema = {"type": "string", "minLength": 1, "maxLength": 255}
+RESOURCE: Schema = {
+    **obj(
+        id=_NAMED,
+        type=_NAMED,
+        name={"type": "string", "maxLength": 255},
+        extra_info={"type": ["object", "null"]},
+        select={
+            "type": "string",
+            "pattern": r"^(tag|metadata):[^\x00-\x1f\x7f]",
+            "maxLength": 512,
+            "description": "tag:NAME or metadata:KEY=VALUE: all that carry it; goes with type alone",
+        },
+    ),
+    "if": {"required": ["select"]},
+    "then": {"required": ["type"], "maxProperties": 2},
+    "else": {"required": ["id", "type", "name"]},
+}
 STATE_MAP: Schema = {"type": "object", "additionalProperties": STRING}
 
 # Queries
@@ -120,6 +131,7 @@ PLAN_CHANGE = wrapped(
             description=DESCRIPTION,
             status={"type": ["string", "null"], "maxLength": 255},
             resources=array(RESOURCE, minItems=1),
+            parameters=PARAMETERS,
         ),
         "minProperties": 1,
     },
@@ -133,6 +145,9 @@ PLAN = obj(
     resources=array(ANY_OBJECT),
     status=STRING,
     parameters=ANY_OBJECT,
+    project_id=STRING,
+    created_at=TIME,
+    updated_at=TIME,
 )
 
 # Providers and protectables
@@ -149,6 +164,7 @@ PROVIDER = obj(
         verify_schema=ANY_OBJECT,
         saved_info_schema=ANY_OBJECT,
     ),
+    plugins=array(ANY_OBJECT, description="of one provider: how each type is protected, how faithfully"),
 )
 PROTECTABLE_TYPES = obj(("protectable_type",), protectable_type=array(STRING))
 PROTECTABLE_TYPE = wrapped(
@@ -159,6 +175,7 @@ INSTANCE = obj(
     (*_FOUND, "dependent_resources"),
     **_FOUND,
     dependent_resources=array(obj(tuple(_FOUND), **_FOUND)),
+    references=array(obj(tuple(_FOUND), **_FOUND), description="of one resource: what its settings name"),
 )
 INSTANCES_QUERY = obj(**PAGING, parameters={"type": "string", "maxLength": 1024}, type=FILTER)
 
@@ -187,6 +204,7 @@ CHECKPOINT = obj(
     ),
     resource_graph={"type": "string", "description": "JSON: [nodes, adjacency]"},
     created_at={"type": "string", "description": "YYYY-MM-DD"},
+    protected_at=TIME,
     extra_info={"type": "string", "description": "JSON"},
     error_info=TEXT,
     copied_from={

@@ -23,6 +23,7 @@ from refloat.records.operations import ServiceOperations
 from refloat.records.plans import Plans
 from refloat.records.quotas import Quotas
 from refloat.records.services import ServiceRecords
+from refloat.schedule.desk import ScheduleDesk
 
 
 class Site:
@@ -42,14 +43,13 @@ class Site:
         self.providers = Providers(self.settings.providers, self.settings.key_file)
         self.authority = authority or _authority(conf)
         self.enforcer = policies.make_enforcer(conf)
-        self.quotas = Quotas(
-            self.database, {"plans": conf.quota.plans, "checkpoints": conf.quota.checkpoints}
-        )
+        self.quotas = _quotas(conf, self.database)
         self.operations = ServiceOperations(self.database)
         lifetime = timedelta(days=conf.operations.trust_days)
         self.grants = Grants(self.database, self.authority, lifetime)
         self.orders = Orders(self.operations, self.grants)
         self.desk = Desk(self.database, self.providers, self.authority, self.orders, self.quotas)
+        self.schedules = ScheduleDesk(self.database, self.providers, self.authority, config.terms(conf))
         self.copies = Copies(self.database, self.providers, self.orders, self.quotas, self.settings.bank)
         self.control = Control(self.database, self.authority, self.grants)
         self.checkpoints = CheckpointRecords(self.database)
@@ -72,6 +72,16 @@ class Site:
         if "reader" in self.__dict__:
             self.reader.close()
         self.database.close()
+
+
+def _quotas(conf: Any, database: Database) -> Quotas:
+    defaults = {"plans": conf.quota.plans, "checkpoints": conf.quota.checkpoints}
+    if conf.quota.driver == "database":
+        return Quotas(database, defaults)
+    from refloat.cloud.limits import KeystoneLimits
+    from refloat.operations.limits import UnifiedLimits
+
+    return UnifiedLimits(database, defaults, KeystoneLimits(conf.config_file or conf.default_config_files))
 
 
 def _authority(conf: Any) -> Authority:

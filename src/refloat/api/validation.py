@@ -105,6 +105,8 @@ UUIDS = frozenset(
         "operation_id",
         "operation_log_id",
         "target_id",
+        "trigger_id",
+        "scheduled_operation_id",
     }
 )
 """The parameters of paths that are UUIDs."""

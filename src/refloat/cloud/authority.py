@@ -25,12 +25,14 @@ from refloat import __version__
 from refloat.cloud.connection import Cloud
 from refloat.cloud.errors import explained, status_of
 from refloat.cloud.targets import TRUSTEE, Target, find_target, login_plugin
-from refloat.errors import AuthFailed, CloudError, InvalidInput, NotFound
+from refloat.errors import AuthFailed, CloudError, InvalidInput, NotFound, RefloatError
 
 Granted = Mapping[str, Any]
 
 PATIENCE = 30.0
 """Seconds after which a request is not kept waiting any longer for a service that says nothing."""
+
+_REFUSED = (401, 403, 404)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,10 @@ class Granting(Protocol):
         ...
 
 
+class AuthorityGone(AuthFailed):
+    """What was granted is good for nothing any more: the identity service says so."""
+
+
 class Authority(Protocol):
     """How callers and operations act in the cloud."""
 
@@ -105,6 +111,14 @@ class Authority(Protocol):
 
     def revoke(self, granted: Granted) -> None:
         """Give it back; fine when it is gone already."""
+        ...
+
+    def check(self, granted: Granted) -> None:
+        """See whether one can act with it now.
+
+        :raises AuthorityGone: nobody can any more.
+        :raises CloudError: that cannot be told now.
+        """
         ...
 
 
@@ -191,6 +205,20 @@ class NamedCloud:
 
     def revoke(self, granted: Granted) -> None:
         """There is nothing to give back."""
+
+    def check(self, granted: Granted) -> None:
+        """Log in."""
+        if granted.get("kind") != "cloud":
+            raise AuthorityGone(
+                "the authority is no entry of clouds.yaml", reason="made under other settings"
+            )
+        cloud = self.cloud(granted)
+        try:
+            cloud.project_id  # noqa: B018 - logs in
+        except AuthFailed as exc:
+            raise AuthorityGone(exc.message, reason=exc.reason, request_id=exc.request_id) from exc
+        finally:
+            cloud.close()
 
     def _check(self, caller: Caller) -> None:
         if caller.project_id != self._cloud.project_id:
@@ -318,6 +346,34 @@ class Trusts:
             # Whoever may not log in with it any more has nothing left to give back.
             return
 
+    def check(self, granted: Granted) -> None:
+        """Log in with the trust."""
+        if granted.get("kind") != "trust":
+            raise AuthorityGone("there is no trust", reason="made under other settings")
+        group = self._group(str(granted.get("target", "")))
+        auth = loading.load_auth_from_conf_options(self._conf, group, trust_id=granted["trust_id"])
+        try:
+            with explained("log in with the trust"):
+                self._session(auth).get_token()
+        except RefloatError as exc:
+            if status_of(exc) not in _REFUSED or not self._can_log_in():
+                raise
+            raise AuthorityGone(
+                "the trust is good for nothing any more",
+                reason=exc.reason,
+                request_id=exc.request_id,
+                advice="Its owner has lost the role or the account, or has removed the trust: "
+                "somebody who has the role must enable the schedule again",
+            ) from exc
+
+    def _can_log_in(self) -> bool:
+        """Whether the service's own user can log in; if not, a trust that is refused says nothing."""
+        try:
+            self._session(loading.load_auth_from_conf_options(self._conf, TRUSTEE)).get_token()
+        except ClientException:
+            return False
+        return True
+
     def _trustee_id(self, group: str) -> str:
         if group not in self._trustees:
             try:
@@ -354,6 +410,40 @@ class Trusts:
 
     def _session(self, auth: Any) -> session.Session:
         return session.Session(auth=auth, app_name="refloat", app_version=__version__, timeout=PATIENCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What the identity service says of a user that has logged in.
+
+    :param roles: names; none without a project.
+    :param services: the types of services in the catalogue.
+    """
+
+    user_id: str
+    roles: frozenset[str]
+    services: frozenset[str]
+
+
+def log_in(conf: Any, group: str) -> Login:
+    """Log in as the user of a group of the configuration.
+
+    :raises CloudError: the group says nothing, or the identity service refuses or does not answer.
+    """
+    loading.register_auth_conf_options(conf, group)
+    try:
+        auth: Any = loading.load_auth_from_conf_options(conf, group)
+        if auth is None:
+            raise CloudError("the service has no user of its own", reason=f"[{group}] says nothing")
+        access = auth.get_access(session.Session(auth=auth, app_name="refloat", timeout=PATIENCE))
+    except ClientException as exc:
+        raise CloudError(f"the user of [{group}] cannot log in", reason=str(exc)) from exc
+    services = access.service_catalog.catalog if access.has_service_catalog() else []
+    return Login(
+        str(access.user_id),
+        frozenset(name.lower() for name in access.role_names),
+        frozenset(str(service.get("type", "")) for service in services),
+    )
 
 
 def _granted(trust_id: str, project_id: str, target: str) -> dict[str, Any]:

@@ -18,11 +18,26 @@ from openstack.connection import Connection
 from refloat import __version__
 from refloat.cloud.errors import explain, explained
 from refloat.cloud.kinds import KINDS, Kind
+from refloat.cloud.patience import RETRIES, make_patient
 from refloat.cloud.watcher import Ready, Waiter, Watcher, status_of_thing
 from refloat.errors import AuthFailed, CloudError, InvalidInput, NotFound, ServiceMissing
 
 DEFAULT_TIMEOUT = 3600.0
 """Seconds a wait may last when the caller does not say: backups of large volumes take long."""
+
+SERVICES = frozenset(
+    {
+        "compute",
+        "block_storage",
+        "image",
+        "network",
+        "identity",
+        "object_store",
+        "shared_file_system",
+        "database",
+    }
+)
+"""The openstacksdk proxies that are used."""
 
 _ERRORS = frozenset({"error", "error_deleting", "error_restoring", "killed"})
 
@@ -68,21 +83,33 @@ class Cloud:
         self.name = name
         self._watchers: dict[str, Watcher] = {}
         self._lock = threading.RLock()
+        self._retries = RETRIES
 
     @cached_property
     def connection(self) -> Connection:
         """The openstacksdk connection, made on first use."""
         with self._lock:
             try:
-                return openstack.connect(
+                connection = openstack.connect(
                     cloud=self.name, app_name="refloat", app_version=__version__, load_envvars=True
                 )
+                self._retries = self._retries_of(connection)
+                make_patient(connection.session, self._retries)
+                return connection
             except (sdk_exceptions.ConfigException, ka_exceptions.MissingRequiredOptions) as exc:
                 raise InvalidInput(
                     "no cloud to work with",
                     reason=str(exc),
                     advice="Name an entry of clouds.yaml with --os-cloud or OS_CLOUD",
                 ) from exc
+
+    @staticmethod
+    def _retries_of(connection: Connection) -> int:
+        told = connection.config.config.get("refloat_retries") if connection.config else None
+        try:
+            return RETRIES if told is None else max(0, int(told))
+        except (TypeError, ValueError) as exc:
+            raise InvalidInput(f"refloat_retries in clouds.yaml is no number: {told!r}") from exc
 
     @cached_property
     def project_id(self) -> str:
@@ -130,24 +157,36 @@ class Cloud:
 
         :raises ServiceMissing: the cloud has no such service.
         """
-        if service not in {"compute", "block_storage", "image", "network", "identity", "object_store"}:
+        if service not in SERVICES:
             raise AttributeError(service)
         self.require(service)
         return getattr(self.connection, service)
 
+    def has(self, service: str) -> bool:
+        """Whether the cloud has a service. One that it has and that fails raises."""
+        try:
+            self.require(service)
+        except ServiceMissing:
+            return False
+        return True
+
     def require(self, service: str) -> None:
         """Make sure that the cloud has a service. :raises ServiceMissing: it has not."""
-        proxy = getattr(self.connection, service)
+        with self._lock:
+            session = self.connection.session
+            if session.timeout is None:  # one that was given, rather than found in clouds.yaml
+                make_patient(session, self._retries)
         self.project_id  # noqa: B018 - a refused login must say so, not "service missing"
         with explained(f"use the {service.replace('_', ' ')} service"):
-            endpoint = proxy.get_endpoint()
+            endpoint = getattr(self.connection, service).get_endpoint()
         if not endpoint:
             raise ServiceMissing(f"this cloud has no {service.replace('_', ' ')} service")
 
     def kind(self, name: str) -> Kind:
         """The table entry of a kind, once its service is known to be there."""
         kind = KINDS[name]
-        self.require(kind.service)
+        if kind.service:
+            self.require(kind.service)
         return kind
 
     def get(self, kind: str, identity: str) -> Any:
@@ -180,7 +219,7 @@ class Cloud:
         """The one watcher of a kind."""
         with self._lock:
             if kind not in self._watchers:
-                self._watchers[kind] = Watcher(self.connection, KINDS[kind])
+                self._watchers[kind] = Watcher(self.connection, KINDS[kind], 3 * (self._retries + 1))
             return self._watchers[kind]
 
     def wait(

@@ -38,19 +38,27 @@ def removal(cloud: Cloud, kind: str, identity: str) -> Generator[StatusWait, Any
         yield _wait_until_idle(cloud, kind, identity)
     if kind == "snapshot":
         yield from servers_idle(cloud, thing.volume_id)
-    give_up = time.monotonic() + PATIENCE
-    while True:
-        try:
-            asked = cloud.remove(kind, identity)
-            break
-        except CloudError as exc:
-            if status_of(exc) not in REFUSALS or time.monotonic() > give_up:
-                raise
-            # Refused because something that holds it has not quite gone yet.
-            yield _pause(cloud, kind, identity)
+    asked = yield from _ask(cloud, kind, identity)
     if asked and entry.waits_gone:
         yield cloud.wait_gone(kind, identity)
     return asked
+
+
+def _ask(cloud: Cloud, kind: str, identity: str) -> Generator[StatusWait, Any, bool]:
+    """Ask for the deletion until it is accepted; false when the thing was gone."""
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return cloud.remove(kind, identity)
+        except CloudError as exc:
+            if status_of(exc) not in REFUSALS or time.monotonic() > give_up:
+                raise
+            # Something that holds it has not quite gone yet; or it is being deleted since a call that got no
+            # answer, and was made again.
+            thing = cloud.find(kind, identity)
+            if thing is None or status_of_thing(thing) == "deleting":
+                return True
+            yield _pause(cloud, kind, identity)
 
 
 def servers_idle(cloud: Cloud, volume_id: str) -> Generator[StatusWait, Any, None]:

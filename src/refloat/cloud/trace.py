@@ -1,12 +1,16 @@
-"""Finding what an operation was creating when it was cut off."""
+"""Creating something once: finding what was being created when an operation, or an answer, was cut off."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from refloat.cloud.connection import Cloud
+from refloat.cloud.errors import status_of
 from refloat.cloud.marker import Marker
+from refloat.cloud.patience import PAUSES, in_doubt, was_repeated
+from refloat.errors import CloudError, RefloatError
 
 
 def trace(cloud: Cloud, kind: str, marker: Marker, clue: Mapping[str, Any]) -> str | None:
@@ -28,3 +32,45 @@ def trace(cloud: Cloud, kind: str, marker: Marker, clue: Mapping[str, Any]) -> s
 
 def _has(thing: Any, fields: Mapping[str, Any]) -> bool:
     return all(getattr(thing, name) == value for name, value in fields.items())
+
+
+LOOKS = (1.0, 3.0, 6.0)
+"""Seconds between looks for something that a service did not say it created."""
+
+
+def create_once(
+    cloud: Cloud, kind: str, marker: Marker, clue: Mapping[str, Any], create: Callable[[Marker], Any]
+) -> str:
+    """Create something; returns its id. When no answer tells whether it was created, look, and only then
+    create again.
+
+    :param create: creates it with the marker, and returns it or its id.
+    :param clue: as for :func:`trace`.
+    :raises CloudError: the service refuses or fails, again and again.
+    """
+    doubted = False
+    for pause in (*PAUSES, None):
+        try:
+            thing = create(marker)
+        except CloudError as exc:
+            doubt = in_doubt(exc)
+            doubted = doubted or doubt or was_repeated(exc)
+            # A service that gave no answer may still be at it.
+            for wait in (*([0.0] if doubted else ()), *(LOOKS if doubt and status_of(exc) is None else ())):
+                time.sleep(wait)
+                found = _look(cloud, kind, marker, clue)
+                if found:
+                    return found
+            if pause is None or not doubt:
+                raise
+            time.sleep(pause)
+        else:
+            return thing if isinstance(thing, str) else str(thing.id)
+    raise AssertionError("the last attempt raises or returns")
+
+
+def _look(cloud: Cloud, kind: str, marker: Marker, clue: Mapping[str, Any]) -> str | None:
+    try:
+        return trace(cloud, kind, marker, clue)
+    except RefloatError:  # the first error is the one to tell
+        return None

@@ -28,7 +28,8 @@ FEW = 4
 """Up to so many waiters are looked at one by one; more are found in one listing."""
 
 MAX_FAILURES = 20
-"""So many looks in a row may fail before the wait does: a service may restart meanwhile."""
+"""So many looks in a row may fail before the wait does, unless it is told otherwise: a service may restart
+meanwhile."""
 
 Ready = Callable[[Any], bool]
 
@@ -55,8 +56,9 @@ class Waiter:
 class Watcher:
     """Watches things of one kind in one project for everybody who waits for them."""
 
-    def __init__(self, connection: Connection, kind: Kind) -> None:
+    def __init__(self, connection: Connection, kind: Kind, max_failures: int = MAX_FAILURES) -> None:
         self._connection = connection
+        self._max_failures = max_failures
         self._kind = kind
         self._lock = threading.Condition()
         self._waiters: list[Waiter] = []
@@ -94,7 +96,7 @@ class Watcher:
             found = self._fetch([w.id for w in waiters])
         except (sdk_exceptions.SDKException, ka_exceptions.ClientException) as exc:
             self._failures += 1
-            if self._failures >= MAX_FAILURES:
+            if self._failures >= self._max_failures:
                 for waiter in waiters:
                     self._end(waiter, error=explain(exc, f"watch for {waiter.text}"))
             return False

@@ -31,6 +31,7 @@ from refloat.records.checkpoints import (
     now,
 )
 from refloat.records.database import Database
+from refloat.records.holds import refuse_held
 from refloat.records.operations import Operation
 from refloat.records.plans import Plan
 from refloat.records.quotas import Quotas
@@ -198,6 +199,7 @@ class Desk:
             with self._database.one_at_a_time(f"checkpoint {checkpoint.id}") as session:
                 if not self._checkpoints.move(session, checkpoint.id, DELETABLE, status=DELETING, reason=""):
                     raise _not_deletable(checkpoint)
+                refuse_held(session, checkpoint.id)
                 for user in self._orders.operations.users_of(session, checkpoint.id):
                     raise Conflict(f"the checkpoint {checkpoint.id} is in use by a {user.kind} operation")
                 self._orders.add(

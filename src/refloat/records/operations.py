@@ -33,6 +33,7 @@ class Operation:
     ended_at: str = ""
     runner: str = "command"
     authority: Mapping[str, Any] | None = None
+    scheduled_operation_id: str = ""
     wish: str = ""
 
 
@@ -80,6 +81,7 @@ class Operations:
             state="running",
             payload=dict(payload),
             created_at=datetime.now(UTC).replace(tzinfo=None),
+            scheduled_operation_id=str(payload.get("scheduled_operation_id", "")),
         )
         with self._database.session() as session:
             session.add(row)
@@ -92,11 +94,14 @@ class Operations:
         with self._database.session() as session:
             write_end(session, identity, state, result, error)
 
-    def list(self) -> list[Operation]:
+    def list(self) -> Sequence[Operation]:
         """All operations of the project, newest first."""
+        return self._which()
+
+    def _which(self, *conditions: ColumnElement[bool]) -> Sequence[Operation]:
         query = (
             select(OperationRow)
-            .where(OperationRow.project_id == self._project_id, OperationRow.kind.in_(KINDS))
+            .where(OperationRow.project_id == self._project_id, OperationRow.kind.in_(KINDS), *conditions)
             .order_by(OperationRow.created_at.desc(), OperationRow.id)
         )
         with self._database.session() as session:
@@ -108,9 +113,7 @@ class Operations:
         :raises NotFound: there is none.
         :raises InvalidInput: several ids begin so.
         """
-        found = (
-            [operation for operation in self.list() if operation.id.startswith(identity)] if identity else []
-        )
+        found = self._which(OperationRow.id.startswith(identity, autoescape=True)) if identity else []
         exact = [operation for operation in found if operation.id == identity]
         if len(found) > 1 and not exact:
             raise InvalidInput(
@@ -162,6 +165,7 @@ class ServiceOperations:
             created_at=datetime.now(UTC).replace(tzinfo=None),
             runner=SERVICE,
             authority=dict(authority) if authority is not None else None,
+            scheduled_operation_id=str(payload.get("scheduled_operation_id", "")),
         )
         session.add(row)
         session.flush()

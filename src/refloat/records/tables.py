@@ -59,6 +59,8 @@ class OperationRow(Base):
     """Who is to run it: ``command`` (whoever typed it) or ``service`` (any worker)."""
     authority: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     """What a worker may act with, and gives back at the end; no secrets."""
+    scheduled_operation_id: Mapped[str] = mapped_column(String(36), default="", index=True)
+    """The scheduled operation that it is a run of; what it acts with is then that one's."""
     wish: Mapped[str] = mapped_column(String(16), default="")
     """What a worker has been asked for and has not done yet: ``cancel``, ``park``, ``resume``."""
 

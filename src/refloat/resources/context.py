@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from refloat.cloud import Cloud, Marker, StatusWait
 from refloat.cloud.removal import removal
-from refloat.cloud.trace import trace
+from refloat.cloud.trace import create_once, trace
 from refloat.errors import BankError, Cancelled
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.resources.base import Planned, Section
@@ -159,8 +159,7 @@ class HookContext:
             if found:
                 self.journal.made(source, role, found)
                 return found
-        thing = create(marker)
-        identity = thing if isinstance(thing, str) else str(thing.id)
+        identity = create_once(self.cloud, kind, marker, clue or {}, create)
         self.journal.made(source, role, identity)
         return identity
 
@@ -175,8 +174,9 @@ class HookContext:
         entry = self.journal.find(source, role)
         if entry is None:
             return
-        if entry.id:
-            yield from removal(self.cloud, entry.kind, entry.id)
+        identity = entry.id or trace(self.cloud, entry.kind, self.marker(role), entry.clue)
+        if identity:
+            yield from removal(self.cloud, entry.kind, identity)
         self.journal.forget(source, role)
 
     def marker(self, role: str) -> Marker:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from refloat.cloud import Cloud, explained
+from refloat.cloud.patience import make_it_so
 from refloat.errors import Conflict, InvalidInput, NotFound
 from refloat.graph import Resource, ResourceKey
 from refloat.resources.attributes import Attribute, AttributeOutcome, Change, outcomes
@@ -281,10 +282,12 @@ def grants(cloud: Cloud, kind: str, identity: str, resource: Resource) -> list[d
 
 def grant(context: HookContext, kind: str, identity: str) -> None:
     """Let the projects use something created that could use the original. Goes away with the thing."""
-    wanted = context.section["rbac_policies"]
-    there = grants(context.cloud, kind, identity, context.resource) if wanted else []
-    for policy in wanted:
-        if policy not in there:
+    for policy in context.section["rbac_policies"]:
+
+        def granted(policy: Mapping[str, str] = policy) -> bool:
+            return policy in grants(context.cloud, kind, identity, context.resource)
+
+        def create(policy: Mapping[str, str] = policy) -> None:
             with explained(f"let project {policy['target_project_id']} use it", context.resource):
                 context.cloud.network.create_rbac_policy(
                     object_type=kind,
@@ -292,3 +295,5 @@ def grant(context: HookContext, kind: str, identity: str) -> None:
                     action=policy["action"],
                     target_tenant=policy["target_project_id"],
                 )
+
+        make_it_so(granted, create)

@@ -50,8 +50,11 @@ def show(call: Call) -> dict[str, Any]:
 
 
 def delete(call: Call) -> dict[str, Any]:
-    """Start to delete a checkpoint."""
-    call.site.desk.delete(call.caller, find(call))
+    """Start to delete a checkpoint that is old enough, and on no hold."""
+    record = find(call)
+    if not call.is_admin:
+        call.site.schedules.refuse_young(record.id, record.created_at)
+    call.site.desk.delete(call.caller, record)
     call.site.wake()
     return {}
 
@@ -83,6 +86,7 @@ def view(record: CheckpointRecord) -> dict[str, Any]:
         },
         "resource_graph": graph_text(record.graph),
         "created_at": f"{record.created_at:%Y-%m-%d}",
+        "protected_at": f"{record.created_at:%Y-%m-%dT%H:%M:%S}Z",
         "extra_info": json.dumps(_extra(record)),
         "error_info": record.reason or None,
         "copied_from": {name: copied[name] for name in ("checkpoint_id", "provider_id")} if copied else None,

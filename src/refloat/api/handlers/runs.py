@@ -189,7 +189,7 @@ def _log(call: Call, operation: Operation) -> dict[str, Any]:
         "provider_id": operations.provider_id(call, str(operation.payload.get("provider", ""))),
         "restore_id": operation.id if kind == "restore" else None,
         "verification_id": operation.id if kind == "verify" else None,
-        "scheduled_operation_id": None,
+        "scheduled_operation_id": operation.scheduled_operation_id or None,
         "status": _log_status(call, operation),
         "started_at": _time(operation.created_at),
         "ended_at": _time(operation.ended_at),

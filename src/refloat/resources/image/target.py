@@ -9,6 +9,7 @@ from typing import Any
 from openstack import exceptions as sdk_exceptions
 
 from refloat.cloud import Marker, StatusWait, explained
+from refloat.cloud.patience import in_doubt, was_repeated
 from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError
 from refloat.resources.context import HookContext
@@ -67,6 +68,23 @@ def filled(
     wanted_id: str = "",
 ) -> Waiting:
     """Create an image once and fill it, however often this is run; returns its id."""
+    for last in (False, False, True):
+        image_id = yield from _ready(context, role, fields, wanted_id)
+        if read(context.cloud, image_id)["status"] != "queued":
+            break
+        try:
+            _send(context, image_id, ref, tally)
+            break
+        except CloudError as exc:
+            # An attempt that gave no answer may have succeeded, or be in the way of this one.
+            if last or not (in_doubt(exc) or was_repeated(exc)):
+                raise
+    _check(context, read(context.cloud, image_id), ref, expected)
+    return image_id
+
+
+def _ready(context: HookContext, role: str, fields: Mapping[str, Any], wanted_id: str) -> Waiting:
+    """Create the image once; returns its id when it can be filled, or is full."""
     image_id = _create(context, role, fields, wanted_id)
     if read(context.cloud, image_id)["status"] not in _STEADY:
         # An upload was cut off. Glance makes it queued again as soon as it notices.
@@ -81,9 +99,6 @@ def filled(
         if status_of_thing(image) not in _STEADY:  # Glance itself was cut off
             yield from context.discard(role)
         image_id = _create(context, role, fields, "")
-    if read(context.cloud, image_id)["status"] == "queued":
-        _send(context, image_id, ref, tally)
-    _check(context, read(context.cloud, image_id), ref, expected)
     return image_id
 
 

@@ -10,38 +10,40 @@ import requests
 from openstack import exceptions as sdk_exceptions
 
 from refloat.cloud import Cloud, explained
+from refloat.cloud.patience import in_doubt
 from refloat.errors import CloudError
 
 CHUNK = 1 << 20
+AGAIN = 3
+"""How often in a row data may break off without any of it having come."""
 
 _BINARY = {"Content-Type": "application/octet-stream", "Accept": ""}
 
 
 def download(cloud: Cloud, image: Mapping[str, Any], resource: object) -> Iterator[bytes]:
-    """The data of an image in chunks.
+    """The data of an image in chunks; goes on where it broke off.
 
     :param image: its id, size and hash, as Glance tells them.
-    :raises CloudError: the data broke off, or is not what the hash says.
+    :raises CloudError: the data broke off again and again, or is not what the hash says.
     """
     what = f"read the data of the image {image['id']}"
     algorithm = image.get("os_hash_algo") or "md5"
     expected = image.get("os_hash_value") or image.get("checksum")
     digest = hashlib.new(algorithm, usedforsecurity=False)
     done = 0
-    with explained(what, resource):
-        response = cloud.image.get(f"/images/{image['id']}/file", stream=True)
-        sdk_exceptions.raise_from_response(response)
-    try:
-        if response.status_code == 204:  # there is no data
-            return
-        for chunk in response.iter_content(CHUNK):
-            digest.update(chunk)
-            done += len(chunk)
-            yield chunk
-    except requests.RequestException as exc:
-        raise CloudError(f"could not {what}", resource=str(resource), reason=str(exc)) from exc
-    finally:
-        response.close()
+    failures = 0
+    while failures <= AGAIN:
+        try:
+            for chunk in _from(cloud, str(image["id"]), done, what, resource):
+                digest.update(chunk)
+                done += len(chunk)
+                failures = 0
+                yield chunk
+            break
+        except CloudError as exc:
+            failures += 1
+            if failures > AGAIN or not in_doubt(exc):
+                raise
     if image.get("size") is not None and done != image["size"]:
         raise CloudError(
             f"could not {what}",
@@ -54,6 +56,28 @@ def download(cloud: Cloud, image: Mapping[str, Any], resource: object) -> Iterat
             resource=str(resource),
             reason=f"its {algorithm} is not what Glance says it is",
         )
+
+
+def _from(cloud: Cloud, image_id: str, start: int, what: str, resource: object) -> Iterator[bytes]:
+    """The data of an image from a place on."""
+    with explained(what, resource):
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        response = cloud.image.get(f"/images/{image_id}/file", stream=True, headers=headers)
+        sdk_exceptions.raise_from_response(response)
+    # A Glance that does not know ranges sends everything.
+    surplus = start if response.status_code == 200 else 0
+    try:
+        if response.status_code == 204:  # there is no data
+            return
+        for chunk in response.iter_content(CHUNK):
+            rest = chunk[surplus:]
+            surplus -= len(chunk) - len(rest)
+            if rest:
+                yield rest
+    except requests.RequestException as exc:
+        raise CloudError(f"could not {what}", resource=str(resource), reason=str(exc)) from exc
+    finally:
+        response.close()
 
 
 class Tally:

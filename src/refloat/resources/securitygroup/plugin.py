@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from refloat.cloud import Marker, explained
+from refloat.cloud.patience import make_it_so
 from refloat.resources.base import Hooks, OperationKind, PlanContext, Planned, ProtectionPlugin, Restored
 from refloat.resources.context import HookContext
 from refloat.resources.networking import RESTORE_OPTIONS, SectionComplete, dress, grant
@@ -97,11 +98,17 @@ def _replace(
     for rule in there:  # what Neutron puts into every new group
         if exact_key(rule) not in keys:
             context.cloud.remove("security_group_rule", rule["id"])
-    present = {exact_key(rule) for rule in there}
-    missing = [rule for rule in wanted if exact_key(rule) not in present]
-    if missing:
+
+    def missing() -> list[dict[str, Any]]:
+        rules = context.cloud.get("security_group", group_id).security_group_rules or []
+        present = {exact_key(rule) for rule in rules}
+        return [rule for rule in wanted if exact_key(rule) not in present]
+
+    def create() -> None:
         with explained(f"create the rules of security group {group_id}", context.resource):
-            list(context.cloud.network.create_security_group_rules([_body(rule) for rule in missing]))
+            list(context.cloud.network.create_security_group_rules([_body(rule) for rule in missing()]))
+
+    make_it_so(lambda: not missing(), create)
 
 
 def _add(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from refloat.cloud import Marker, explained
+from refloat.cloud.patience import make_it_so
 from refloat.graph import ResourceKey
 from refloat.resources.base import HookBody, Hooks, Restored
 from refloat.resources.context import HookContext
@@ -133,8 +134,14 @@ def _words(context: HookContext) -> dict[str, Any]:
 
 
 def _switch_off(context: HookContext, server_id: str) -> None:
-    server = context.cloud.get("server", server_id)
-    if server.status == "SHUTOFF" or server.task_state:
-        return
-    with explained(f"switch off the server {context.planned.name}", context.resource):
-        context.cloud.compute.stop_server(server_id)
+    cloud = context.cloud
+
+    def off() -> bool:
+        server = cloud.get("server", server_id)
+        return server.status == "SHUTOFF" or bool(server.task_state)
+
+    def stop() -> None:
+        with explained(f"switch off the server {context.planned.name}", context.resource):
+            cloud.compute.stop_server(server_id)
+
+    make_it_so(off, stop)

@@ -18,6 +18,7 @@ from typing import Any
 from refloat.cloud import Marker, explained
 from refloat.cloud.errors import status_of
 from refloat.cloud.marker import METADATA_KEY
+from refloat.cloud.patience import in_doubt
 from refloat.cloud.removal import REFUSALS, removal
 from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError, Conflict
@@ -232,10 +233,18 @@ class BackupRestore(Hooks):
                 break
             except CloudError as exc:
                 # Another restore of the same backup may have come first: Cinder does one at a time.
-                if last or status_of(exc) not in REFUSALS:
+                if last or not (in_doubt(exc) or status_of(exc) in REFUSALS):
                     raise
+                if in_doubt(exc) and BackupRestore._begun(context, volume_id):
+                    break
         yield cloud.wait("volume", volume_id, {"available"}, timeout=TIMEOUT)
         yield cloud.wait("backup", backup_id, {"available"}, timeout=TIMEOUT)
+
+    @staticmethod
+    def _begun(context: HookContext, volume_id: str) -> bool:
+        """Whether a restore that gave no answer was begun: Cinder shows that before it answers."""
+        volume = context.cloud.get("volume", volume_id)
+        return status_of_thing(volume) != "available" or not BackupRestore._is_unrestored(context, volume_id)
 
 
 class BackupVerify(Hooks):
@@ -319,6 +328,10 @@ class VolumeBackupPlugin(ProtectionPlugin):
     def stays_in_cloud(self, section: Section) -> tuple[str, ...]:
         """The backup."""
         return (f"the Cinder backup {section['backup']['id']}",)
+
+    def builds_on(self, section: Section) -> tuple[str, str]:
+        """The backup, and the one that it is incremental to."""
+        return section["backup"]["id"], section["backup"]["parent_id"]
 
     def plan_restore(self, context: PlanContext) -> Planned:
         """A new volume; impossible when the backup is not there or not usable."""

@@ -1,0 +1,171 @@
+"""Putting up with services that fail: what may be sent again is, within bounds; nothing waits for ever.
+
+A call that does no harm when it is made twice is made again when a service fails, is silent or hangs up. Any
+other is made again only when it surely was not done: the connection failed, or the service answered 429. Who
+makes such a call has to look what became of it: ``HookContext.ensure``, or :func:`make_it_so`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from keystoneauth1 import exceptions as ka_exceptions
+from keystoneauth1.session import Session, TCPKeepAliveAdapter
+from urllib3.util.retry import Retry
+
+from refloat.cloud.errors import status_of
+from refloat.errors import CloudError
+
+RETRIES = 6
+"""How often a call is made again; with the pauses between them, for about half a minute."""
+
+SILENT_RETRIES = 2
+"""How often one is that was given up because the service said nothing."""
+
+PAUSES = (1.0, 3.0)
+"""Seconds before something is done again of which nobody knows whether it was."""
+
+SILENCE = 120.0
+"""Seconds that a service may say nothing, unless ``api_timeout`` in ``clouds.yaml`` says otherwise."""
+
+LONGEST_PAUSE = 30.0
+"""Seconds to wait at most before a call is made again, whatever ``Retry-After`` says."""
+
+_FAILING = frozenset({429, 500, 502, 503, 504})
+_NOT_DONE = frozenset({429})
+_HARMLESS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
+_HARMLESS_ACTIONS = frozenset(
+    {
+        "lock",
+        "unlock",
+        "os-set_bootable",
+        "os-set_image_metadata",
+        "os-update_readonly_flag",
+    }
+)
+"""Actions of Nova and Cinder that set something to a value."""
+
+
+class _Policy(Retry):
+    def parse_retry_after(self, retry_after: str) -> float:
+        return min(super().parse_retry_after(retry_after), LONGEST_PAUSE)
+
+
+def _policy(retries: int, *, silent: int | bool, statuses: frozenset[int]) -> Retry:
+    return _Policy(
+        total=None,
+        connect=retries,
+        read=silent,
+        status=retries,
+        other=0,
+        redirect=0,
+        allowed_methods=None,
+        status_forcelist=statuses,
+        backoff_factor=0.5,
+        backoff_max=LONGEST_PAUSE,
+        backoff_jitter=0.2,
+        raise_on_status=False,
+    )
+
+
+class PatientAdapter(TCPKeepAliveAdapter):
+    """Sends requests, and sends again what may be.
+
+    :param retries: how often.
+    """
+
+    def __init__(self, retries: int) -> None:
+        self._silent = min(SILENT_RETRIES, retries)
+        super().__init__(max_retries=_policy(retries, silent=self._silent, statuses=_FAILING))
+        self._once = TCPKeepAliveAdapter(max_retries=_policy(retries, silent=False, statuses=_NOT_DONE))
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request."""
+        if not may_be_repeated(request):
+            return self._once.send(request, *args, **kwargs)
+        for _again in range(self._silent):
+            response = super().send(request, *args, **kwargs)
+            try:
+                if not kwargs.get("stream"):
+                    response.content  # noqa: B018 - read here, so that an answer that breaks off is asked for again
+                return response
+            except requests.RequestException:
+                continue
+        return super().send(request, *args, **kwargs)
+
+    def close(self) -> None:
+        """Close all connections."""
+        super().close()
+        self._once.close()
+
+
+def may_be_repeated(request: requests.PreparedRequest) -> bool:
+    """Whether a call does no harm when it is made again, though it may have been done."""
+    if request.method in _HARMLESS:
+        return True
+    path = urlsplit(request.url or "").path
+    if path.endswith("/auth/tokens"):
+        return True
+    if path.endswith("/action") and isinstance(request.body, (str, bytes)):
+        return not _HARMLESS_ACTIONS.isdisjoint(json.loads(request.body))
+    return False
+
+
+def make_patient(session: Session, retries: int = RETRIES) -> None:
+    """Have all calls of a session made so, with a limit on the silence of a service."""
+    session.timeout = session.timeout or SILENCE
+    adapter = PatientAdapter(retries)
+    for scheme in ("http://", "https://"):
+        session.session.mount(scheme, adapter)
+
+
+def in_doubt(error: BaseException) -> bool:
+    """Whether an error leaves open whether what was asked for was done: no answer, or a failing service's."""
+    status = status_of(error)
+    if status is not None:
+        return status >= 500
+    unheard = (ka_exceptions.ConnectionError, requests.RequestException)
+    return any(isinstance(seen, unheard) for seen in _causes(error))
+
+
+def make_it_so(done: Callable[[], bool], act: Callable[[], object]) -> None:
+    """Do something unless it is done, and again when no answer tells whether it was.
+
+    :param done: looks whether it is.
+    :raises CloudError: the service refuses or fails, again and again.
+    """
+    for pause in (*PAUSES, None):
+        if done():
+            return
+        try:
+            act()
+            return
+        except CloudError as exc:
+            if not in_doubt(exc):
+                raise
+            if pause is None:
+                if done():
+                    return
+                raise
+            time.sleep(pause)
+
+
+def was_repeated(error: BaseException) -> bool:
+    """Whether the call that was refused was made before, so that what is in its way may be its own work."""
+    for seen in _causes(error):
+        raw = getattr(getattr(seen, "response", None), "raw", None)
+        if getattr(getattr(raw, "retries", None), "history", ()):
+            return True
+    return False
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__

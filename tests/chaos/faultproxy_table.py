@@ -1,0 +1,269 @@
+"""The table of each call and each fault: runs what is missing of it, and shows it.
+
+``python -m tests.chaos.faultproxy_table run protect`` (and ``restore``) in an environment with a devcloud;
+results are added to the folder ``--results``, and what is there is not run again. ``show`` prints the table,
+``document`` writes its summary into ``docs/faults.md``.
+
+Two kinds of runs:
+
+* **once**: all calls of an operation are spoilt in the same way in one run, each once (those that change
+  something every time that they are made for the first time). All are then known to be survived, together.
+* **stays**: calls stay spoilt to the end, as those of a service that is down. What does not depend on each
+  other is spoilt in one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import openstack
+
+from tests.chaos.faultproxy import FAULTS, Call, Fault
+from tests.chaos.faultproxy_app import SIZES
+from tests.chaos.faultproxy_bench import Bench, Row, member_of, remove_member
+
+OPERATIONS = ("protect", "restore")
+STAYING = ("503", "lost", "hang")
+OUTCOMES = ("succeeded", "undone", "undone later", "refused")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "faults.md"
+MARKS = ("<!-- table -->", "<!-- end of table -->")
+
+WAVES = {
+    "protect": (
+        ("POST compute /v2.1/servers/{id}/action createImage", "POST volume /v3/snapshots"),
+        ("POST volume /v3/backups", "DELETE image /v2/images/{id}"),
+        ("DELETE volume /v3/snapshots/{id}",),
+    ),
+    "restore": (
+        (
+            "POST network /v2.0/networks",
+            "POST network /v2.0/security-groups",
+            "POST network /v2.0/floatingips",
+            "POST volume /v3/volumes",
+            "POST image /v2/images",
+        ),
+        (
+            "POST network /v2.0/subnets",
+            "POST network /v2.0/routers",
+            "POST volume /v3/backups/{id}/restore",
+            "PUT image /v2/images/{id}/file",
+            "PUT network /v2.0/security-groups/{id}",
+        ),
+        (
+            "PUT network /v2.0/subnets/{id}",
+            "PUT network /v2.0/routers/{id}",
+            "POST network /v2.0/security-group-rules",
+            "PUT volume /v3/volumes/{id}/metadata",
+            "PATCH image /v2/images/{id}",
+        ),
+        ("PUT network /v2.0/networks/{id}", "PUT network /v2.0/floatingips/{id}"),
+        ("POST network /v2.0/ports", "POST compute /v2.1/servers"),
+        ("PUT network /v2.0/routers/{id}/add_router_interface", "PUT compute /v2.1/servers/{id}"),
+        ("PUT network /v2.0/ports/{id}",),
+    ),
+}
+"""What may be spoilt to the end in one run: no call of a wave waits for another of it."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run that the table needs."""
+
+    operation: str
+    calls: tuple[Call, ...]
+    fault: Fault
+
+    @property
+    def key(self) -> str:
+        """What tells it from others."""
+        return json.dumps([self.operation, sorted(_named(self.calls)), str(self.fault)])
+
+
+def _named(calls: Iterable[Call]) -> list[str]:
+    return [str(call) for call in calls]
+
+
+def cases(operation: str, recorded: Iterable[str]) -> Iterator[Case]:
+    """All runs, the most telling first.
+
+    :param recorded: the calls of an undisturbed run.
+    """
+    counts = Counter(recorded)
+    once = []
+    for what, count in sorted(counts.items()):
+        times = 1 if Call(what, 1).reads else count
+        # A spoilt call is made again: so the next one that is made for the first time is the second next.
+        once += [Call(what, 2 * place + 1) for place in range(times)]
+    for kind in ("lost", "503", "500", "closed", "429", "torn", "hang"):
+        yield Case(operation, tuple(once), Fault(kind))
+    changing = [what for what in sorted(counts) if not Call(what, 1).reads]
+    waved = {what for wave in WAVES[operation] for what in wave}
+    waves = [*WAVES[operation], *((what,) for what in changing if what not in waved)]
+    for kind in STAYING:
+        for wave in waves:
+            present = tuple(Call(what, 1) for what in wave if what in counts)
+            if present:
+                yield Case(operation, present, Fault(kind, stays=True))
+    for what in sorted(counts):
+        if Call(what, 1).reads:
+            yield Case(operation, (Call(what, 1),), Fault("503", stays=True))
+
+
+def results(folder: Path) -> list[Row]:
+    """The rows so far."""
+    rows = []
+    for file in sorted(folder.glob("*.jsonl")):
+        for line in file.read_text().splitlines():
+            data = json.loads(line)
+            rows.append(Row(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}))
+    return rows
+
+
+def _key_of(row: Row) -> str:
+    return json.dumps([row.operation, sorted(row.calls), row.fault])
+
+
+def run(operation: str, folder: Path, until: float, only: str, name: str, size: str) -> None:
+    """Run what is missing, until it is this time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    admin = openstack.connect(cloud="admin")
+    entry = member_of(admin, name)
+    try:
+        with Bench(entry, folder / f"home-{name}-{int(time.time())}") as bench:
+            bench.ready_to_protect(size)
+            if operation == "restore":
+                bench.ready_to_restore()
+            _run_all(bench, operation, folder, until, only)
+    finally:
+        remove_member(admin, name)
+
+
+def _run_all(bench: Bench, operation: str, folder: Path, until: float, only: str) -> None:
+    first = bench.run_with(operation)  # also what restores are compared with
+    _say(first)
+    recorded = _record(folder, operation, bench.size)
+    if first.outcome != "succeeded":
+        raise SystemExit("the undisturbed run did not succeed")
+    if not recorded.exists():
+        recorded.write_text(json.dumps([call.what for call in bench.calls]))
+    for case in cases(operation, json.loads(recorded.read_text())):
+        key = (bench.size, case.key)
+        text = f"{case.fault} {' '.join(_named(case.calls))}"
+        if only not in text or key in {(row.size, _key_of(row)) for row in results(folder)}:
+            continue
+        if time.time() > until:
+            return
+        row = bench.run(operation, case.calls, case.fault)
+        _say(row)
+        with (folder / f"{operation}-{bench.size}.jsonl").open("a") as file:
+            file.write(json.dumps(row.to_json()) + "\n")
+
+
+def _say(row: Row) -> None:
+    calls = row.calls[0] if len(row.calls) == 1 else f"{len(row.reached)} of {len(row.calls)} calls"
+    print(f"{row.operation:8} {row.fault:12} {row.seconds:4} s {row.outcome:14} {calls}", flush=True)
+    for line in (*row.left, *([row.said] if row.said else [])):
+        print(f"    {line}", flush=True)
+
+
+def _record(folder: Path, operation: str, size: str) -> Path:
+    return folder / f"{operation}-{size}.calls.json"
+
+
+def cells(rows: Iterable[Row]) -> dict[tuple[str, str, str, str], Row]:
+    """The last row of each operation, size, call and fault."""
+    return {
+        (row.operation, row.size, call, row.fault): row
+        for row in rows
+        for call in row.reached
+        if call in row.calls
+    }
+
+
+def show(rows: list[Row]) -> Iterator[str]:
+    """The table."""
+    for (operation, size, call, fault), row in sorted(cells(rows).items()):
+        left = "; ".join(row.left) or "nothing"
+        together = f" (with {len(row.reached) - 1} others)" if len(row.reached) > 1 else ""
+        yield f"{operation:8} {size:10} {call:70} {fault:12} {row.outcome:14} left: {left}{together}"
+
+
+def summary(rows: list[Row], folder: Path) -> Iterator[str]:
+    """The summary, as Markdown."""
+    found = cells(rows)
+    yield f"| operation | application | fault | calls spoilt | runs | {' | '.join(OUTCOMES)} | not clean |"
+    yield f"| --- | --- | --- |{' ---: |' * (len(OUTCOMES) + 3)}"
+    faults = [str(Fault(kind, stays)) for stays in (False, True) for kind in FAULTS]
+    for operation, size, fault in itertools.product(OPERATIONS, SIZES, faults):
+        mine = [
+            row for (op, of, _call, kind), row in found.items() if (op, of, kind) == (operation, size, fault)
+        ]
+        if not mine:
+            continue
+        counts = Counter(row.outcome for row in mine)
+        bad = sum(1 for row in mine if row.left or row.outcome not in OUTCOMES)
+        runs = len({id(row) for row in mine})
+        how = " | ".join(str(counts[name]) for name in OUTCOMES)
+        yield f"| {operation} | {size} | {fault} | {len(mine)} | {runs} | {how} | {bad} |"
+    yield ""
+    lacks = missing(rows, folder)
+    yield f"{len(found)} cells in {len(rows)} runs; {lacks} cells of the whole table are missing."
+
+
+def missing(rows: list[Row], folder: Path) -> int:
+    """How many cells were not run with any size of the application, or their call was not reached."""
+    told = {(operation, call, fault) for operation, _size, call, fault in cells(rows)}
+    wanted = set()
+    for operation in OPERATIONS:
+        recorded = _record(folder, operation, "all")
+        if recorded.exists():
+            for case in cases(operation, json.loads(recorded.read_text())):
+                wanted |= {(operation, call, str(case.fault)) for call in _named(case.calls)}
+    return len(wanted - told)
+
+
+def document(lines: Iterable[str]) -> None:
+    """Write the summary into the document."""
+    text = DOCUMENT.read_text()
+    before, _, rest = text.partition(MARKS[0])
+    after = rest.partition(MARKS[1])[2]
+    DOCUMENT.write_text(f"{before}{MARKS[0]}\n" + "\n".join(lines) + f"\n{MARKS[1]}{after}")
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="faultproxy_table", description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("fault-results"), help="folder of the results")
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run", help="run what is missing")
+    running.add_argument("operation", choices=OPERATIONS)
+    running.add_argument("--minutes", type=float, default=600.0, help="begin no run after so many")
+    running.add_argument("--only", default="", help="only runs in whose fault and calls this text is")
+    running.add_argument("--size", choices=SIZES, default="all", help="how much of the application there is")
+    running.add_argument("--project", default="", help="the project to make, and to remove at the end")
+    commands.add_parser("show", help="print the table")
+    commands.add_parser("document", help="write the summary into docs/faults.md")
+    options = parser.parse_args()
+    if options.command == "run":
+        name = options.project or f"faults-{options.operation}"
+        until = time.time() + options.minutes * 60
+        run(options.operation, options.results, until, options.only, name, options.size)
+        return 0
+    rows = results(options.results)
+    if options.command == "show":
+        print("\n".join(show(rows)))
+    else:
+        document(summary(rows, options.results))
+    return 1 if any(row.left for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
