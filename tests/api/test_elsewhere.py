@@ -103,8 +103,11 @@ def test_what_is_left_elsewhere_is_removed_there(working: Running, monkeypatch: 
     def fail(*_args: Any) -> Any:
         raise CloudError("it does not go away", left_behind="a volume")
 
+    def broken(*_args: Any) -> Any:
+        raise CloudError("no room")
+
     with monkeypatch.context() as patched:
-        patched.setattr(NoopRestore, "on_main", fail)
+        patched.setattr(NoopRestore, "on_main", broken)
         patched.setattr(RestoreProgram, "undo", fail)
         body = {
             "provider_id": NOOP,

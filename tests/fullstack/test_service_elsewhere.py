@@ -15,6 +15,8 @@ import pytest
 from tests.fullstack.second import CLOUD
 from tests.fullstack.served import SECONDS, Caller, login, service_user, serving
 
+pytestmark = pytest.mark.timeout(1200)
+
 BANK = "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b04"
 """The built-in provider that keeps all data in the bank."""
 
