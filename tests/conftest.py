@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import pwd
-import shutil
 import signal
-import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,12 +12,15 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests import pgserver
+
 pytest.register_assert_rewrite("store_contract", "tests.unit.store_contract")
 
 FULLSTACK = Path(__file__).parent / "fullstack"
 SECOND = {
     "test_bank_store_cloud.py", "test_faults.py", "test_image.py", "test_karborclient.py", "test_kill.py",
-    "test_out_of_the_cloud.py", "test_volume.py", "test_volume_bank.py",
+    "test_out_of_the_cloud.py", "test_schedule.py", "test_service_elsewhere.py", "test_volume.py",
+    "test_volume_bank.py",
 }  # fmt: skip
 """Files with tests on a cloud that work in its second project, beside all others, which work in the first."""
 NO_CLOUD = "not run: no cloud here ({})"
@@ -112,42 +110,11 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Callable[[], str]]:
-    """A function that creates an empty database and returns its URL.
-
-    The server is Debian's package ``postgresql``, run from a temporary folder on a unix socket.
-    """
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql): tested on SQLite only")
-    programs = found[-1].parent
-    # In memory where there is room: thousands of small files are slow to make and to remove.
-    memory = Path("/dev/shm")
-    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2**31
-    home = Path(tempfile.mkdtemp(prefix="refloat-pg-", dir=memory if roomy else None))
-    become: list[str] = []
-    if os.geteuid() == 0:  # the server refuses to run as root
-        user = pwd.getpwnam("postgres")
-        os.chown(home, user.pw_uid, user.pw_gid)
-        become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-
-    def run(*command: str) -> None:
-        done = subprocess.run([*become, *command], cwd=home, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-
-    data = home / "data"
-    run(f"{programs}/initdb", "-D", f"{data}", "-U", "refloat", "-A", "trust", "--no-sync", "-E", "UTF8")
-    # What is lost when the machine dies in the middle of a test does not matter.
-    options = f"-k {home} -c listen_addresses= -c fsync=off -c max_connections=200"
-    run(f"{programs}/pg_ctl", "-D", f"{data}", "-w", "-l", f"{home}/log", "-o", options, "start")
-    numbers = itertools.count(1)
-
-    def create() -> str:
-        name = f"test{next(numbers)}"
-        run(f"{programs}/createdb", "-h", f"{home}", "-U", "refloat", name)
-        return f"postgresql://refloat@/{name}?host={home}"
-
+    """A function that creates an empty database and returns its URL."""
+    if not pgserver.is_installed():
+        pytest.skip(f"{pgserver.NOT_INSTALLED}: tested on SQLite only")
+    server = pgserver.PostgreSQL()
     try:
-        yield create
+        yield server.create
     finally:
-        run(f"{programs}/pg_ctl", "-D", f"{data}", "-m", "immediate", "stop")
-        shutil.rmtree(home, ignore_errors=True)
+        server.close()

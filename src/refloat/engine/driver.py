@@ -108,6 +108,8 @@ class Driver:
         self.lease = lease
         self.board = board
         self.ended = threading.Event()
+        self.came_to: Ended | None = None
+        """Set when this attempt, and no other, has said how the operation ended or that it is parked."""
         self._program = program
         self._history = history
         self._on_failure = on_failure
@@ -198,6 +200,7 @@ class Driver:
             # It was to be parked, and was cancelled in the same moment.
             self._stop = False
             ended = self._back({"state": "cancelled"})
+        self.came_to = ended
 
     def _write(self, ended: Ended) -> bool:
         unless_cancelled = ended.state == "parked" and not self._undoing
@@ -379,7 +382,7 @@ class Driver:
             step=name,
             results=self._result_of,
             progress=partial(self.board.progress, name),
-            cancelled=self._is_halted,
+            cancelled=self._must_end,
         )
 
     def _result_of(self, name: str) -> Json:
@@ -388,8 +391,17 @@ class Driver:
             raise KeyError(name)
         return outcome.result
 
-    def _is_halted(self) -> bool:
-        return self._halted
+    def _must_end(self) -> bool:
+        """Asked by running code, also by code of a process that was stopped for a while and woke up."""
+        try:
+            return not self._may_go_on()
+        except Lost:
+            self.ask("lost")
+        except Exception:
+            # Without the database nobody can say whose the operation is by now.
+            _LOG.warning("the lease of operation %s could not be renewed", self.operation_id, exc_info=True)
+            self.ask("lost")
+        return True
 
     def _launch(self, running: _Running) -> None:
         self._running[running.key] = running

@@ -21,16 +21,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from refloat.engine.program import Ended, Event, Json, Program, State
+from refloat.engine.program import Ended, Event, Json, Milestone, Program, State
 from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
 
 if TYPE_CHECKING:
     from refloat.engine.driver import Driver
     from refloat.engine.history import History
-    from refloat.engine.journal import Journal
+    from refloat.engine.journal import Journal, Recorder
     from refloat.engine.lease import Lease, Row, Wish
     from refloat.engine.snapshot import Snapshot
 
@@ -52,6 +54,7 @@ class Engine:
     :param workers: so many threads run the code of steps; steps that wait hold none.
     :param lanes: so many steps of each of these lanes run or wait at once, in this process.
     :param listener: is called with everything that happens, from several threads; it should be quick.
+    :param milestones: is called when a run here begins or ends, from several threads.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Engine:
         workers: int = 16,
         lanes: Mapping[str, int] | None = None,
         listener: Callable[[Event], None] | None = None,
+        milestones: Callable[[Milestone], None] | None = None,
     ) -> None:
         from refloat.engine.database import Database
         from refloat.engine.driver import Resources
@@ -71,6 +75,7 @@ class Engine:
         from refloat.engine.pool import Pool
 
         self._listener = listener
+        self._milestones = milestones
         self._factories: dict[str, tuple[Factory, Party]] = {}
         self._drivers: dict[str, Driver] = {}
         self._launching: set[str] = set()
@@ -168,7 +173,9 @@ class Engine:
             with self._launch_of(operation_id):
                 lease = self._leases.insert(operation_id, kind, payload, on_failure)
                 if lease is not None:
-                    self._launch(lease, program, on_failure, None, self._factories[kind][1](payload))
+                    self._launch(
+                        lease, program, on_failure, None, Milestone(operation_id, kind, payload, "began")
+                    )
                     return
             row = self._read(operation_id)
         if (row.kind, row.payload) != (kind, payload):
@@ -352,8 +359,9 @@ class Engine:
             lease = self._leases.take(row, wish=wish)
             if lease is None:
                 raise Conflict(f"somebody else has just taken up operation {row.id}")
-            party = self._factories[row.kind][1](row.payload)
-            self._launch(lease, program, row.on_failure, row, party, cancel=wish == "cancel")
+            what: Literal["taken over", "resumed"] = "taken over" if row.state == "running" else "resumed"
+            begun = Milestone(row.id, row.kind, row.payload, what)
+            self._launch(lease, program, row.on_failure, row, begun, cancel=wish == "cancel")
 
     @contextmanager
     def _launch_of(self, operation_id: str) -> Iterator[None]:
@@ -372,7 +380,7 @@ class Engine:
         program: Program,
         on_failure: Literal["undo", "park"],
         row: Row | None,
-        party: str,
+        begun: Milestone,
         *,
         cancel: bool = False,
     ) -> None:
@@ -395,7 +403,7 @@ class Engine:
                 on_failure=on_failure,
                 way_back=_way_back(history, before, on_failure, cancel=cancel),
                 shared=self._shared,
-                party=party,
+                party=self._factories[begun.kind][1](begun.payload),
             )
             self._shared.database.flush()
             self._running_drivers()
@@ -403,13 +411,37 @@ class Engine:
                 if self._closed:
                     raise RuntimeError("the engine is closed")
                 self._drivers[lease.operation_id] = driver
-            self._journal.run(_attempt_id(lease.operation_id, lease.attempt), driver.run)
+            since = time.time() if row is None else row.created_at
+            body = partial(self._run, driver, begun, since)
+            self._journal.run(_attempt_id(lease.operation_id, lease.attempt), body)
         except BaseException:
             with self._lock:
                 self._drivers.pop(lease.operation_id, None)
             with suppress(Exception):  # the reason is already being raised; the lease runs out by itself
                 lease.give_back(before)
             raise
+
+    def _run(self, driver: Driver, begun: Milestone, since: float, recorder: Recorder) -> None:
+        self._tell(begun)
+        driver.run(recorder)
+        if (ended := driver.came_to) is not None:
+            seconds, moved = max(0.0, time.time() - since), driver.board.to_json()["bytes_done"]
+            self._tell(
+                replace(
+                    begun, what="ended", state=ended.state, error=ended.error, seconds=seconds, bytes=moved
+                )
+            )
+
+    def _tell(self, milestone: Milestone) -> None:
+        if self._milestones is None:
+            return
+        try:
+            self._milestones(milestone)
+        except Exception:
+            # Whoever only watches must not break what he watches.
+            _LOG.exception(
+                "operation %s: nobody could be told that it %s", *(milestone.operation_id, milestone.what)
+            )
 
     def _history(self, row: Row) -> History:
         from refloat.engine.history import History

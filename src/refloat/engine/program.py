@@ -129,3 +129,22 @@ class Event:
     text: str = ""
     done: int = 0
     total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Milestone:
+    """A run of an operation in this process began or ended. Over all processes, an end is told once.
+
+    :param what: ``taken over``: from a process that died; ``resumed``: it had been parked.
+    :param seconds: since the operation was begun for the first time.
+    :param bytes: that its steps have moved.
+    """
+
+    operation_id: str
+    kind: str
+    payload: Json
+    what: Literal["began", "taken over", "resumed", "ended"]
+    state: State = "running"
+    error: Mapping[str, str] | None = None
+    seconds: float = 0.0
+    bytes: int = 0

@@ -159,6 +159,7 @@ class HookContext:
             if found:
                 self.journal.made(source, role, found)
                 return found
+        self.check_cancelled()  # the process may have slept, and the operation be somebody else's by now
         identity = create_once(self.cloud, kind, marker, clue or {}, create)
         self.journal.made(source, role, identity)
         return identity

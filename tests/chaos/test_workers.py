@@ -1,0 +1,334 @@
+"""Several workers on one PostgreSQL: killed, stopped, cut off from the database; nothing is lost or doubled.
+
+The short form runs with all tests. The long form is the same for longer, with real leases::
+
+    REFLOAT_CHAOS=long pytest tests/chaos/test_workers.py -n0 -s
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from refloat.api import config
+from refloat.api.site import Site
+from refloat.bank import Bank, create_key
+from refloat.cloud.authority import Caller
+from refloat.engine.engine import Engine
+from refloat.records.plans import Plan
+from tests import pgserver
+from tests.unit.cli_helpers import PROJECT, new_user, serve_identity
+
+CHILD = Path(__file__).with_name("worker_child.py")
+NOOP = "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b03"
+CALLER = Caller("tester", PROJECT, frozenset({"member"}))
+LONG = os.environ.get("REFLOAT_CHAOS") == "long"
+PATIENCE = 180.0
+
+pytestmark = [
+    pytest.mark.postgresql,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not pgserver.is_installed(), reason=pgserver.NOT_INSTALLED),
+]
+
+
+@dataclass
+class Place:
+    """A database server, a bank and workers.
+
+    :param lease: seconds.
+    :param pause: seconds that a hook takes.
+    """
+
+    folder: Path
+    server: pgserver.PostgreSQL
+    environ: dict[str, str]
+    lease: float
+    pause: float
+    workers: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.url = self.server.create()
+        settings = {
+            "database": {"connection": self.url},
+            "bank": {"url": self.folder / "bank", "key_file": self.folder / "bank.key"},
+            "operations": {"authority": "cloud", "cloud": "good", "at_once": 4},
+        }
+        lines = [
+            line
+            for name, options in settings.items()
+            for line in (f"[{name}]", *(f"{option} = {value}" for option, value in options.items()))
+        ]
+        (self.folder / "refloat.conf").write_text("\n".join(lines))
+        self.site = Site(config.load([self.folder / "refloat.conf"]))
+        self.engine = Engine(self.site.settings.engine_url)
+        self.engine.prepare()
+        url = self.url.replace("postgresql:", "postgresql+psycopg:")
+        self.sql = sa.create_engine(url, pool_pre_ping=True)
+        self.open_bank = partial(Bank.open, str(self.folder / "bank"), create_key(self.folder / "bank.key"))
+        self.open_bank(create=True)
+
+    def work(self, name: str) -> subprocess.Popen[str]:
+        """Start a worker, or start it again."""
+        given = (self.folder / "refloat.conf", self.folder, name, self.lease, self.pause)
+        said = (self.folder / f"{name}.err").open("a")
+        self.workers[name] = subprocess.Popen(
+            [sys.executable, CHILD, *map(str, given)],
+            env=self.environ,
+            cwd=self.folder,
+            stdout=said,
+            stderr=said,
+            text=True,
+        )
+        said.close()
+        return self.workers[name]
+
+    def said(self, name: str) -> str:
+        """What a worker has said."""
+        return (self.folder / f"{name}.err").read_text()
+
+    def plan(self, size: int) -> Plan:
+        """A new plan of a made-up application."""
+        entries = [{"type": "Refloat::Noop", "id": f"tree-{size}", "name": f"tree:{size}"}]
+        return self.site.plans(PROJECT).create("app", "noop", entries, {})
+
+    def protect(self, size: int = 4) -> str:
+        """Ask for a plan to be protected; the id of the operation."""
+        made = self.site.desk.protect(CALLER, self.plan(size), NOOP, None)
+        return self.newest(made.id)
+
+    def newest(self, checkpoint: str) -> str:
+        with self.sql.connect() as connection:
+            query = sa.text(
+                "SELECT id FROM operations WHERE checkpoint_id = :c ORDER BY created_at DESC LIMIT 1"
+            )
+            return str(connection.execute(query, {"c": checkpoint}).scalar_one())
+
+    def use(self, kind: str, checkpoint: str) -> str:
+        """Ask for a checkpoint to be restored or verified; the id of the operation."""
+        record = self.site.checkpoints.get(checkpoint, None)
+        return getattr(self.site.desk, kind)(CALLER, record, {}).id  # type: ignore[no-any-return]
+
+    def states(self) -> dict[str, str]:
+        """Of every operation."""
+        with self.sql.connect() as connection:
+            found = connection.execute(sa.text("SELECT id, state FROM operations"))
+            return {row.id: row.state for row in found}
+
+    def run_by(self, pid: int) -> dict[str, tuple[int, float]]:
+        """The operations that a process runs: attempt, and the end of its lease."""
+        with self.sql.connect() as connection:
+            query = sa.text(
+                "SELECT id, attempt, expires FROM refloat_engine.engine_operation "
+                "WHERE state = 'running' AND pid = :pid"
+            )
+            return {row.id: (row.attempt, row.expires) for row in connection.execute(query, {"pid": pid})}
+
+    def attempts(self) -> dict[str, float]:
+        """When each attempt at each operation began."""
+        with self.sql.connect() as connection:
+            query = sa.text("SELECT workflow_uuid, created_at FROM refloat_engine.workflow_status")
+            return {row.workflow_uuid: row.created_at / 1000 for row in connection.execute(query)}
+
+    def log(self) -> list[list[str]]:
+        """Lines: process, begin or end, operation, kind, hook, resource, number of the run."""
+        with contextlib.suppress(FileNotFoundError):
+            return [line.split() for line in (self.folder / "log").read_text().splitlines()]
+        return []
+
+    def until(self, done: Callable[[], Any], what: str) -> None:
+        """Wait for something; workers that ended are started again, as a service manager does."""
+        deadline = time.monotonic() + PATIENCE + (900 if LONG else 0)
+        while not done():
+            assert time.monotonic() < deadline, f"{what}: {self.states()}"
+            for name, worker in list(self.workers.items()):
+                if worker.poll() is not None:
+                    self.work(name)
+            time.sleep(0.2)
+
+    def all_ended(self) -> bool:
+        """Whether no operation is left."""
+        return not {"running", "parked"} & set(self.states().values())
+
+    def bank(self) -> dict[str, int]:
+        """What lies in the bank, and the time of its last change."""
+        folder = self.folder / "bank"
+        return {str(p): p.stat().st_mtime_ns for p in sorted(folder.rglob("*")) if p.is_file()}
+
+    def rows(self) -> dict[str, list[Any]]:
+        """All that the database says of operations, but for signs of life of workers."""
+        tables = ("operations", "checkpoints", "journal", "refloat_engine.engine_operation")
+        steps = "refloat_engine.operation_outputs"
+        with self.sql.connect() as connection:
+            return {
+                table: sorted(str(row) for row in connection.execute(sa.text(f"SELECT * FROM {table}")))
+                for table in (*tables, steps)
+            }
+
+    def check_nothing_doubled(self) -> int:
+        """What was recorded as done was not run again; how many hooks that is checked of."""
+        runs = defaultdict(list)
+        for _pid, what, operation, _kind, hook, resource, number in self.log():
+            if what == "begin":
+                runs[operation, f"{hook} Refloat::Noop#{resource}"].append(number)
+        checked = 0
+        for operation in self.states():
+            outcomes = self.engine.state(operation).outcomes
+            recorded = {name: outcome for name, outcome in outcomes.items() if outcome.status == "done"}
+            assert recorded, operation
+            for name, outcome in recorded.items():
+                if "_run" in (outcome.result or {}):
+                    assert runs[operation, name][-1] == outcome.result["_run"], (operation, name)
+                    checked += 1
+        return checked
+
+    def check_bank(self) -> None:
+        """The bank holds a checkpoint for each that the records know, every byte of it, and no other."""
+        with self.sql.connect() as connection:
+            query = sa.text("SELECT id FROM checkpoints WHERE status = 'available'")
+            known = {row.id for row in connection.execute(query)}
+        bank = self.open_bank()
+        assert {info.id for info in bank.checkpoints()} == known
+        for identity in known:
+            assert bank.verify(identity).pieces > 0
+
+    def close(self) -> None:
+        """End everything."""
+        for worker in self.workers.values():
+            worker.send_signal(signal.SIGCONT)
+            worker.kill()
+            worker.wait(60)
+        self.engine.close()
+        self.site.close()
+        self.sql.dispose()
+        self.server.close()
+
+
+@pytest.fixture
+def make_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Place]]:
+    """A function that makes a place."""
+    identity = serve_identity()
+    command = new_user(tmp_path, identity.server_address[1])
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", command.environ["OS_CLIENT_CONFIG_FILE"])
+    places: list[Place] = []
+
+    def make(lease: float, pause: float) -> Place:
+        places.append(Place(tmp_path, pgserver.PostgreSQL(), command.environ, lease, pause))
+        return places[-1]
+
+    try:
+        yield make
+    finally:
+        for place in places:
+            place.close()
+        identity.shutdown()
+
+
+def test_workers_that_are_killed_and_a_database_that_is_restarted(make_place: Callable[..., Place]) -> None:
+    if LONG:
+        total, kill_every, seconds, restarts = 60, 10.0, 300.0, (100.0, 200.0)
+        place = make_place(lease=15.0, pause=3.0)
+    else:
+        total, kill_every, seconds, restarts = 8, 4.0, 12.0, (6.0,)
+        place = make_place(lease=4.0, pause=0.2)
+    chance = random.Random(5)
+    names = ["host-1", "host-2", "host-3"]
+    for number in range(total // 2):
+        place.protect(4 + number % 3)
+    for name in names:
+        place.work(name)
+    place.until(lambda: "available" in _statuses(place), "the first checkpoint")
+
+    # Some of the rest is asked for at the beginning, some on the way.
+    asked = total // 2
+    begun, killed_at, restarted = time.monotonic(), time.monotonic(), 0
+    orphaned: dict[str, tuple[int, float]] = {}
+    kills = 0
+    while (passed := time.monotonic() - begun) < seconds or asked < total:
+        if asked < total and asked - total // 2 <= passed / seconds * (total // 2):
+            available = [c for c, status in _checkpoints(place).items() if status == "available"]
+            checkpoint = chance.choice(available)
+            place.use(("restore", "verify")[asked % 2], checkpoint)
+            asked += 1
+        if restarted < len(restarts) and passed > restarts[restarted]:
+            place.server.restart(("fast", "immediate")[restarted % 2])
+            restarted += 1
+        if time.monotonic() - killed_at > kill_every and passed < seconds:
+            victim = place.workers[name := chance.choice(names)]
+            if victim.poll() is None:
+                victim.kill()
+                victim.wait(60)
+                # Nobody renews it now: what is there is the end of the lease.
+                left = place.run_by(victim.pid)
+                orphaned |= {f"{o}#{attempt + 1}": (attempt, ends) for o, (attempt, ends) in left.items()}
+                kills += 1
+            place.work(name)
+            killed_at = time.monotonic()
+        time.sleep(0.2)
+    place.until(place.all_ended, "every operation ends")
+
+    assert Counter(place.states().values()) == {"succeeded": total}
+    assert set(_statuses(place)) == {"available"}
+    began = place.attempts()
+    late = {attempt: began[attempt] - ends for attempt, (_, ends) in orphaned.items()}
+    hooks = place.check_nothing_doubled()
+    place.check_bank()
+    print(
+        f"\n{total} operations, {kills} kills, {restarted} restarts of PostgreSQL, {hooks} hooks, "
+        f"{len(late)} take-overs, seconds after the lease's end: {sorted(round(s, 1) for s in late.values())}"
+    )
+    assert all(seconds > 0 for seconds in late.values()), "taken over before the lease's end"
+
+
+def test_a_stopped_worker_that_wakes_after_a_take_over_changes_nothing(
+    make_place: Callable[..., Place],
+) -> None:
+    place = make_place(lease=3.0, pause=0.05)
+    (place.folder / "hold").touch()
+    operation = place.protect(4)
+    first = place.work("host-1")
+    place.until(lambda: [x for x in place.log() if x[1:5:3] == ["begin", "on_main"]], "hooks in flight")
+    first.send_signal(signal.SIGSTOP)
+    (place.folder / "hold").unlink()
+    place.work("host-2")
+    place.until(place.all_ended, "the other one ends it")
+    assert place.states() == {operation: "succeeded"}
+    place.check_bank()
+    before = place.bank(), place.rows()
+    mine = [line for line in place.log() if int(line[0]) == first.pid]
+
+    first.send_signal(signal.SIGCONT)
+    place.until(lambda: "taken over" in place.said("host-1"), "it notices")
+    # It has noticed, and works on as a worker: it can only end when nothing of the old is left.
+    place.workers.pop("host-1")
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(120) == 0, place.said("host-1")
+    assert [line for line in place.log() if int(line[0]) == first.pid] == mine
+    assert (place.bank(), place.rows()) == before
+    place.check_nothing_doubled()
+    place.check_bank()
+
+
+def _checkpoints(place: Place) -> dict[str, str]:
+    with place.sql.connect() as connection:
+        return {
+            row.id: row.status for row in connection.execute(sa.text("SELECT id, status FROM checkpoints"))
+        }
+
+
+def _statuses(place: Place) -> list[str]:
+    return list(_checkpoints(place).values())

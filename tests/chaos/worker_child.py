@@ -1,0 +1,101 @@
+"""A ``refloat worker`` whose no-op hooks leave traces: ``worker_child.py CONFIG FOLDER HOST LEASE PAUSE``.
+
+Each hook writes a line to FOLDER/log when it begins and when it ends, and takes PAUSE seconds; protecting
+stores bytes in the bank, for as long as FOLDER/hold is there. The worker takes itself to be on a host of its
+own, so that others know of its death by the end of its lease (LEASE seconds) alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import refloat.engine.lease
+from refloat.cli.main import main
+from refloat.engine import owner
+from refloat.resources.base import HOOKS
+from refloat.resources.noop import plugin
+
+BLOCK = 1 << 16
+BLOCKS = 8
+
+
+def data_of(resource_id: str) -> list[bytes]:
+    """The bytes of a made-up resource."""
+    return [f"{resource_id} {number} ".encode().ljust(BLOCK, b".") for number in range(BLOCKS)]
+
+
+class Traces:
+    """What hooks leave behind."""
+
+    def __init__(self, folder: Path, pause: float) -> None:
+        self.folder = folder
+        self.pause = pause
+
+    def write(self, what: str, context: Any, kind: str, hook: str, run: str) -> None:
+        """Add a line: whole lines only, in the order of things."""
+        line = f"{os.getpid()} {what} {context.operation_id} {kind} {hook} {context.resource.id} {run}\n"
+        log = os.open(self.folder / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(log, line.encode())
+        os.close(log)
+
+    def blocks(self, context: Any) -> Iterator[bytes]:
+        """The data, slowly."""
+        for block in data_of(context.resource.id):
+            deadline = time.monotonic() + 120
+            while (self.folder / "hold").exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            yield block
+            time.sleep(self.pause / BLOCKS)
+
+    def hook(self, kind: str, name: str, known: Any) -> Any:
+        """A hook that does as the known one does, and more."""
+
+        def run(self_: Any, context: Any) -> Any:
+            number = uuid.uuid4().hex
+            self.write("begin", context, kind, name, number)
+            result = dict(known(self_, context) or {})
+            if name != "on_main":
+                time.sleep(self.pause)
+            elif kind == "protect":
+                size = BLOCK * BLOCKS
+                result["data"] = context.data.put(
+                    self.blocks(context), size, context.progress, context.cancelled
+                )
+            elif kind in ("restore", "verify"):
+                with context.data.open(context.section["data"]) as reader:
+                    if reader.read(BLOCK * BLOCKS) != b"".join(data_of(context.resource.id)):
+                        raise AssertionError(f"{context.resource.id} is not what it was")
+            self.write("end", context, kind, name, number)
+            return result | {"_run": number}
+
+        return run
+
+
+def install(traces: Traces) -> None:
+    """Put the hooks in the place of the no-op ones."""
+    classes = {
+        "protect": plugin.NoopProtect,
+        "restore": plugin.NoopRestore,
+        "verify": plugin.NoopVerify,
+        "delete": type("NoopDelete", (plugin.NoopHooks,), {}),
+    }
+    made = {
+        kind: {name: traces.hook(kind, name, getattr(known, name)) for name in HOOKS}
+        for kind, known in classes.items()
+    }
+    for kind, hooks in made.items():
+        setattr(plugin.NoopPlugin, kind, type(f"Traced{kind}", (classes[kind],), hooks))
+
+
+if __name__ == "__main__":
+    config, folder, host, lease, pause = sys.argv[1:]
+    owner.this_host = lambda: host
+    refloat.engine.lease.LASTS = float(lease)
+    install(Traces(Path(folder), float(pause)))
+    sys.exit(main(["-v", "worker", "--config-file", config]))
