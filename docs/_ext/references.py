@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import cliff.sphinxext
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
@@ -143,8 +145,21 @@ def _plain(text: str) -> str:
     return text.replace("*", "\\*").replace("|", "\\|").replace("_ ", "\\_ ")
 
 
+_EPILOG = cliff.sphinxext._format_epilog
+
+
+def _examples(parser: argparse.ArgumentParser) -> Iterable[str]:
+    """The examples under a command's help as they are written, not as reStructuredText."""
+    if not (parser.epilog or "").startswith("examples:"):
+        yield from _EPILOG(parser)
+        return
+    yield from ("Examples::", "")
+    yield from (f"    {line}" for line in (parser.epilog or "").splitlines()[1:])
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx."""
+    cliff.sphinxext._format_epilog = _examples
     app.add_directive("openapi-reference", OpenApiReference)
     app.add_directive("config-reference", ConfigReference)
     app.add_directive("policy-reference", PolicyReference)

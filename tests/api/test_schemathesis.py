@@ -27,7 +27,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 20
+EXAMPLES = 15
 ALWAYS = {"project_id", "type_name"}
 """Nothing made up is tried in their place: it is refused at once, or there is no cloud to ask."""
 HEADERS = {

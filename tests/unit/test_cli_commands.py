@@ -526,3 +526,30 @@ def test_the_key_may_not(refloat: Command) -> None:
     ran = refloat("checkpoint", "list")
     assert ran.status == 2
     assert "cannot be read without its key" in ran.err
+
+
+# The service
+
+
+def test_a_service_is_chosen_by_option_or_environment(
+    refloat: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = refloat("--service", "plan", "list")
+    assert (none.status, none.out) == (1, "")
+    assert "This cloud does not offer the service" in none.err
+    monkeypatch.setenv("REFLOAT_SERVICE", "http://127.0.0.1:9")
+    gone = refloat("plan", "list")
+    assert (gone.status, gone.out) == (1, "")
+    assert "127.0.0.1" in gone.err
+    assert gone.err.count("\n") == 1
+    monkeypatch.setenv("REFLOAT_SERVICE", "nonsense")
+    assert "'nonsense' is not the URL of a service" in refloat("plan", "list").err
+    monkeypatch.setenv("REFLOAT_SERVICE", "")
+    assert refloat("plan", "list").status == 0
+
+
+def test_what_is_done_with_the_bank_itself_is_not_done_by_the_service(refloat: Command) -> None:
+    for argv in (("bank", "info"), ("bank", "keys", "list"), ("bank", "repair"), ("bank", "check-store")):
+        ran = refloat("--service", *argv)
+        assert (ran.status, ran.out) == (2, ""), argv
+        assert "is done on the machine that has the bank and its key" in ran.err, argv

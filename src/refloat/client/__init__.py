@@ -63,19 +63,27 @@ def connect_as(cloud: str | None, endpoint: str | None) -> Proxy:
     from openstack import exceptions as sdk_exceptions
 
     from refloat.client.errors import told
-    from refloat.errors import InvalidInput
+    from refloat.errors import InvalidInput, ServiceMissing
 
     try:
         with told("log in to the cloud"):
             connection = connect(cloud, endpoint=endpoint, app_name="refloat")
             connection.authorize()
-            return add_to(connection)
+            found: object = add_to(connection)
     except (sdk_exceptions.ConfigException, ka_exceptions.MissingRequiredOptions) as exc:
         raise InvalidInput(
             "no cloud to work with",
             reason=str(exc),
             advice="Name an entry of clouds.yaml with --os-cloud or OS_CLOUD",
         ) from exc
+    if isinstance(found, Proxy):
+        return found
+    # openstacksdk puts something else there, which refuses whatever is asked of it.
+    raise ServiceMissing(
+        "could not find the service",
+        reason=f"the catalog has none of type {SERVICE_TYPE}",
+        advice="This cloud does not offer the service, or not to you; or name its URL",
+    )
 
 
 def endpoint_of(url: str) -> str:

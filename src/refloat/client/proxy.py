@@ -6,6 +6,7 @@ from typing import Any
 
 from openstack import exceptions
 from openstack.proxy import Proxy as SdkProxy
+from openstack.resource import wait_for_status
 
 from refloat.client import resources as r
 from refloat.client.verbs import verbs
@@ -45,6 +46,17 @@ class Proxy(SdkProxy):
     update_quota, delete_quota = verbs(r.Quota, "update delete")
     get_quota_class, update_quota_class = verbs(r.QuotaClass, "get update")
     services, update_service = verbs(r.Service, "list update")
+
+    def wait_for_status(
+        self, resource: Any, status: str, failures: list[str], interval: float = 5.0, wait: float = 3600.0
+    ) -> Any:
+        """Wait until a checkpoint, a restore, an operation... has a status; it, as it is then.
+
+        :param failures: the statuses after which it will not come.
+        :param interval: seconds between two looks.
+        :param wait: seconds after which ResourceTimeout is raised; at a failure it is ResourceFailure.
+        """
+        return wait_for_status(self, resource, status, failures, interval, wait)
 
     def reset_checkpoint_status(self, provider: Any, checkpoint: Any, status: str) -> None:
         """Set a checkpoint's status by hand, to ``available`` or ``error``."""
