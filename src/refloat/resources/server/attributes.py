@@ -99,7 +99,9 @@ ATTRIBUTES = (
         lambda section: section["flavor"]["swap"],
     ),
     Attribute("disk_config", "exact"),
-    Attribute("shares", "lost", "file shares are not protected yet", lambda _section: None),
+    Attribute(
+        "shares", "lost", "attach them again: what is in them is protected as shares", lambda _section: None
+    ),
     # Network cards, in their order
     Attribute("nic_order", "exact", value=_of_ports("id")),
     Attribute("port_ids", "mapped", "Neutron chooses them, unless the port is still there", _of_ports("id")),
