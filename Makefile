@@ -31,14 +31,14 @@ format: .venv/.made  ## let ruff put the style right
 
 lock: .venv/.made  ## write constraints.txt anew, with the newest versions
 	uv=$$(command -v uv || echo $(BIN)/uv); $$uv pip compile -q --upgrade --python-version 3.11 \
-	  --no-header --no-annotate --no-emit-index-url --extra service --extra barbican --extra osc --group dev -o constraints.txt \
+	  --no-header --no-annotate --no-emit-index-url --extra service --extra barbican --extra kubernetes --extra osc --group dev -o constraints.txt \
 	  pyproject.toml devcloud/pyproject.toml
 
 benchmark-bank: .venv/.made  ## the bank's speed beside restic and borg (apt-get install restic borgbackup zstd)
 	$(BIN)/python benchmarks/bank.py $(BENCHMARK_OPTIONS)
 
 clean:  ## remove what was made here
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-karborclient .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .venv/.made: tools/venv.sh pyproject.toml devcloud/pyproject.toml constraints.txt
 	tools/venv.sh

@@ -25,6 +25,7 @@ from typing import Any
 import openstack
 
 SERVICE_TYPE = "data-protect"
+LIMITS = {"plans": 50, "checkpoints": 1000}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,6 +45,8 @@ def main(argv: list[str] | None = None) -> int:
         "admin": chosen.internal_url or chosen.url,
     }
     endpoints(api, chosen.name, chosen.region, urls)
+    if chosen.limits:
+        limits(api, chosen.user, chosen.region)
     return 0
 
 
@@ -59,11 +62,29 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--user", default="refloat", help="the service's user")
     parser.add_argument("--password-file", metavar="FILE", type=Path, help="default: REFLOAT_PASSWORD")
     parser.add_argument("--reset-password", action="store_true", help="set it for a user that is there")
+    parser.add_argument("--limits", action="store_true", help="also register unified limits")
     parser.add_argument("--project", default="service", help="the project of services' users")
     parser.add_argument(
         "--role", action="append", help="can be repeated (default: service; before Keystone 24 also admin)"
     )
     return parser
+
+
+def limits(api: Any, name: str, region: str) -> None:
+    """For [quota] driver = keystone: registered limits, and the role that lets the user read them."""
+    found = api.find_user(name, domain_id="default", ignore_missing=False)
+    reader = api.find_role("reader", ignore_missing=False)
+    if not api.validate_user_has_system_role(found, reader, "all"):
+        api.assign_system_role_to_user(found, reader, "all")
+        print(f"gave user {name} the role reader on the system")
+    service = next(iter(api.services(type=SERVICE_TYPE)))
+    there = {item.resource_name for item in api.registered_limits(service_id=service.id, region_id=region)}
+    for resource, limit in LIMITS.items():
+        if resource not in there:
+            api.create_registered_limit(
+                service_id=service.id, region_id=region, resource_name=resource, default_limit=limit
+            )
+            print(f"registered the limit {resource} = {limit}")
 
 
 def user(

@@ -15,12 +15,13 @@ from refloat.api import config
 from refloat.api.app import make_application
 from refloat.api.openapi import document
 from refloat.api.routes import ROUTES
-from refloat.api.server import make_worker
+from refloat.api.server import make_runner, make_worker
 from refloat.api.site import Site
 from refloat.api.validation import check
 from refloat.cloud import Cloud
-from refloat.cloud.authority import Caller, SessionCloud
+from refloat.cloud.authority import AuthorityGone, Caller, SessionCloud
 from refloat.operations.worker import Worker
+from refloat.schedule.runner import Runner
 
 DEMO = "5a1f7c3e5a1f7c3e5a1f7c3e5a1f7c3e"
 OTHER = "0123456789abcdef0123456789abcdef"
@@ -36,11 +37,21 @@ class Notes:
     def __init__(self) -> None:
         self.granted: list[str] = []
         self.revoked: list[str] = []
+        self.gone: set[str] = set()
+        self.logins: list[tuple[str, dict[str, Any]]] = []
 
     def caller(self, caller: Caller) -> Cloud:
         return SessionCloud(None, caller.project_id)
 
-    def grant(self, caller: Caller) -> dict[str, Any]:
+    def login(self, target: str, auth: Any) -> Caller:
+        self.logins.append((target, dict(auth)))
+        return Caller(auth["username"], "e" * 32, target="there")
+
+    def stray(self, granting: Any) -> Any:
+        left = set(self.granted) - set(self.revoked)
+        return next(({"id": name} for name in left if name.startswith(f"{granting.user_id} ")), None)
+
+    def grant(self, caller: Caller, until: Any = None) -> dict[str, Any]:
         self.granted.append(f"{caller.user_id} {len(self.granted)}")
         return {"id": self.granted[-1], "project_id": caller.project_id}
 
@@ -49,6 +60,10 @@ class Notes:
 
     def revoke(self, granted: Any) -> None:
         self.revoked.append(granted["id"])
+
+    def check(self, granted: Any) -> None:
+        if granted["id"] in self.gone:
+            raise AuthorityGone("the trust is good for nothing any more", reason="the owner has left")
 
 
 def believe(application: Any) -> Any:
@@ -169,6 +184,7 @@ class Running:
     application: Any
     authority: Notes
     workers: list[Worker] = field(default_factory=list)
+    runners: list[Runner] = field(default_factory=list)
 
     def work(self) -> Worker:
         """Start a worker."""
@@ -177,6 +193,10 @@ class Running:
         self.workers.append(worker)
         self.site.wake = worker.wake
         worker.start()
+        runner = make_runner(self.site, wake=worker.wake)
+        runner._tick = 0.05
+        self.runners.append(runner)
+        runner.start()
         return worker
 
     def all_given_back(self) -> bool:
@@ -190,8 +210,8 @@ class Running:
 
     def close(self) -> None:
         """End the workers, then the rest."""
-        for worker in self.workers:
-            worker.close()
+        for each in (*self.runners, *self.workers):
+            each.close()
         self.site.close()
 
     def user(self, **more: Any) -> User:

@@ -19,6 +19,7 @@ ROLES = {"nobody": "", "none": "stranger", "reader": "reader", "member": "member
 }
 READERS = {"reader", "member", "manager", "admin"}
 MEMBERS = READERS - {"reader"}
+MANAGERS = {"manager", "admin"}
 ADMINS = {"admin"}
 
 PLAN = {
@@ -28,6 +29,11 @@ PLAN = {
     "parameters": {},
 }
 LIMITS = {"plans": 10, "checkpoints": 10}
+TRIGGER = {
+    "name": "x",
+    "type": "time",
+    "properties": {"format": "crontab", "pattern": "0 2 * * *", "start_time": "2026-01-01 00:00:00"},
+}
 
 
 def bodies(made: Mapping[str, str]) -> dict[str, Any]:
@@ -39,10 +45,29 @@ def bodies(made: Mapping[str, str]) -> dict[str, Any]:
         "provider:checkpoint_create": {"checkpoint": {"plan_id": made["plan_id"]}},
         "provider:checkpoint_update": {"os-resetState": {"state": "error"}},
         "restore:create": {"restore": run},
+        "copy:create": {"copy": {"checkpoint_id": made["checkpoint_id"], "parameters": {"to": "default"}}},
+        "operation:create": {"operation": {**run, "type": "restore", "dry_run": True}},
+        "operation:update": {"park": None},
+        "bank:maintain": {"info": None},
         "verification:create": {"verification": run},
+        "trigger:create": {"trigger_info": TRIGGER},
+        "trigger:update": {"trigger_info": {"name": "y", "properties": TRIGGER["properties"]}},
+        "scheduled_operation:create": {"scheduled_operation": scheduled(made)},
+        "scheduled_operation:update": {"scheduled_operation": {"enabled": True}},
+        "scheduled_operation:run": {"run": {}},
+        "provider:checkpoint_hold": {"hold": {"reason": "court"}},
         "quota:update": {"quota": LIMITS},
         "quota_class:update": {"quota_class": LIMITS},
         "service:update": {"status": "disabled"},
+    }
+
+
+def scheduled(made: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "name": "x",
+        "operation_type": "protect",
+        "trigger_id": made["trigger_id"],
+        "operation_definition": {"provider_id": NOOP, "plan_id": made["plan_id"]},
     }
 
 
@@ -55,13 +80,21 @@ def things(user: User) -> dict[str, str]:
     verification = user("POST", "verifications", {"verification": run}).body["verification"]["id"]
     for path in (f"restores/{restore}", f"verifications/{verification}"):
         user.until(path, lambda found: found["status"] == "success")
+    trigger = user("POST", "triggers", {"trigger_info": TRIGGER}).body["trigger_info"]["id"]
+    body = {"scheduled_operation": scheduled({"trigger_id": trigger, "plan_id": plan["id"]})}
+    made = user("POST", "scheduled_operations", body).body["scheduled_operation"]["id"]
+    hold = f"providers/{NOOP}/checkpoints/{checkpoint['id']}/hold"
+    assert user("PUT", hold, {"hold": {"reason": "court"}}).status == 200
     return {
+        "trigger_id": trigger,
+        "scheduled_operation_id": made,
         "provider_id": NOOP,
         "plan_id": plan["id"],
         "checkpoint_id": checkpoint["id"],
         "restore_id": restore,
         "verification_id": verification,
         "operation_log_id": restore,
+        "operation_id": restore,
         "type_name": "Refloat::Noop",
         "instance_id": "tree-3",
         "target_id": user.project,
@@ -76,8 +109,11 @@ def allowed(route: Route) -> set[str]:
         "quota:update",
         "quota:delete",
         "quota_class:update",
+        "bank:maintain",
     }:
         return ADMINS
+    if route.policy == "provider:checkpoint_release":
+        return MANAGERS
     return READERS if route.method == "GET" else MEMBERS
 
 
@@ -88,7 +124,11 @@ def send(user: User, route: Route, made: Mapping[str, str]) -> Any:
 
 GUARDED = [route for route in ROUTES if route.policy]
 # What takes things away comes last.
-ORDER = sorted(GUARDED, key=lambda route: (route.method == "DELETE", route.policy == "plan:delete"))
+LAST = ("provider:checkpoint_delete", "trigger:delete", "plan:delete")
+ORDER = sorted(
+    GUARDED,
+    key=lambda route: (route.method == "DELETE", LAST.index(route.policy) if route.policy in LAST else -1),
+)
 
 
 def test_every_policy_guards_a_route() -> None:
@@ -105,14 +145,23 @@ def test_every_route_for_every_role_in_its_own_project(working: Running) -> None
             if name == "nobody":
                 assert answer.status == 401, where
             elif name in allowed(route):
-                # A checkpoint that is set to error cannot be restored: then the state is what refuses.
-                assert answer.status in (200, 409), where
+                # A checkpoint in error cannot be restored, nor a used trigger deleted: the state refuses.
+                assert answer.status in (200, 409, 424), where
             else:
                 assert answer.status == 403, where
                 assert route.policy in answer.message, where
 
 
-HIDDEN = {"plan_id", "checkpoint_id", "restore_id", "verification_id", "operation_log_id"}
+HIDDEN = {
+    "trigger_id",
+    "scheduled_operation_id",
+    "plan_id",
+    "checkpoint_id",
+    "restore_id",
+    "verification_id",
+    "operation_log_id",
+    "operation_id",
+}
 
 
 def test_things_of_another_project_are_not_there(working: Running) -> None:
@@ -139,7 +188,8 @@ def test_things_of_another_project_are_not_there(working: Running) -> None:
 def test_lists_of_another_project_are_empty(working: Running) -> None:
     things(working.user())
     user = working.user(project=OTHER)
-    for path in ("plans", f"providers/{NOOP}/checkpoints", "restores", "verifications", "operation_logs"):
+    lists = ("plans", "restores", "verifications", "operation_logs", "operations", "triggers")
+    for path in (*lists, "scheduled_operations", f"providers/{NOOP}/checkpoints"):
         for query in ("", "?all_tenants=1", f"?all_tenants=1&project_id={DEMO}", f"?project_id={DEMO}"):
             (found,) = user("GET", path + query).body.values()
             assert found == [], path
@@ -168,6 +218,11 @@ def test_an_administrator_sees_things_of_all_projects_and_works_in_his_own(worki
             "verification:create",
             "provider:checkpoint_create",
             "provider:checkpoint_delete",
+            "scheduled_operation:create",
+            "scheduled_operation:update",
+            "copy:create",
+            "operation:create",
+            "operation:update",
         }:
             assert answer.status == 400, where
             assert "can only be worked on from there" in answer.message

@@ -291,7 +291,9 @@ def test_keystone_does_not_believe_headers(tmp_path: Path) -> None:
     from refloat.api.app import make_application
     from refloat.api.site import Site
 
-    conf = config.load([], overrides(tmp_path))
+    file = tmp_path / "keystone.conf"
+    file.write_text("[keystone_authtoken]\nwww_authenticate_uri = http://127.0.0.1:9/v3\n")
+    conf = config.load([file], overrides(tmp_path))
     site = Site(conf, Notes())
     client = testing.TestClient(make_application(site))
     spoof = {"X-Identity-Status": "Confirmed", "X-Project-Id": DEMO, "X-Roles": "admin"}

@@ -49,9 +49,16 @@ def test_providers(member: User) -> None:
 
 def test_protectables(member: User) -> None:
     types = member("GET", "protectables").body["protectable_type"]
-    assert {"OS::Nova::Server", "OS::Cinder::Volume", "OS::Glance::Image", "OS::Neutron::Network"} <= set(
-        types
-    )
+    assert {
+        "OS::Keystone::Project",
+        "OS::Nova::Server",
+        "OS::Cinder::Volume",
+        "OS::Glance::Image",
+        "OS::Neutron::Network",
+        "OS::Manila::Share",
+        "OS::Trove::Instance",
+        "OS::Kubernetes::Pod",
+    } <= set(types)
     server = member("GET", "protectables/OS::Nova::Server").body["protectable_type"]
     assert server["name"] == "OS::Nova::Server"
     assert "OS::Cinder::Volume" in server["dependent_types"]
@@ -133,7 +140,7 @@ def test_what_a_plan_needs(member: User, missing: str) -> None:
     assert missing in answer.message
 
 
-@pytest.mark.parametrize("body", [{"plan": {}}, {}, {"plan": {"parameters": {}}}, [], {"plan": None}])
+@pytest.mark.parametrize("body", [{"plan": {}}, {}, {"plan": {"provider_id": "x"}}, [], {"plan": None}])
 def test_what_changes_no_plan(member: User, body: Any) -> None:
     plan = member.plan()
     assert member("PUT", f"plans/{plan['id']}", body).status == 400
@@ -230,3 +237,26 @@ def test_administrators_see_all_projects_when_they_ask(service: Running) -> None
     assert names(admin, f"all_tenants=1&project_id={DEMO}") == {"a"}
     assert names(service.user(), "all_tenants=1") == {"a"}
     assert names(service.user(), f"all_tenants=1&project_id={OTHER}") == {"a"}
+
+
+def test_a_plan_may_name_what_carries_a_tag(member: User) -> None:
+    chosen = {"type": "OS::Nova::Server", "select": "metadata:tier=1"}
+    made = member.plan(provider=DEFAULT, resources=[chosen])
+    assert made["resources"] == [chosen]
+    plan = {**BODY["plan"], "resources": [{**chosen, "id": "x", "name": "y"}]}
+    assert member("POST", "plans", {"plan": plan}).status == 400
+
+
+def test_parameters_of_a_plan_change_while_it_is_suspended(member: User) -> None:
+    made = member.plan(provider=DEFAULT)
+    changed = member(
+        "PUT",
+        f"plans/{made['id']}",
+        {"plan": {"parameters": {"OS::Cinder::Volume": {"backup_mode": "full"}}}},
+    )
+    assert changed.body["plan"]["parameters"] == {"OS::Cinder::Volume": {"backup_mode": "full"}}
+    assert changed.body["plan"]["created_at"] == made["created_at"]
+    wrong = member(
+        "PUT", f"plans/{made['id']}", {"plan": {"parameters": {"OS::Cinder::Volume": {"colour": "red"}}}}
+    )
+    assert (wrong.status, "colour" in wrong.message) == (400, True)

@@ -129,6 +129,7 @@ class _Identity(BaseHTTPRequestHandler):
 
     log: list[tuple[str, str, Any]]
     refuse: int
+    trusts: list[Any]
 
     def _answer(self, status: int, body: Any, **headers: str) -> None:
         data = json.dumps(body).encode()
@@ -141,6 +142,9 @@ class _Identity(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self) -> None:
+        if "/OS-TRUST/trusts" in self.path:
+            self._answer(200, {"trusts": self.trusts})
+            return
         url = f"http://127.0.0.1:{self.server.server_address[1]}/v3"
         links = [{"rel": "self", "href": url}]
         self._answer(200, {"version": {"id": "v3.14", "status": "stable", "links": links}})
@@ -178,7 +182,7 @@ class _Identity(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def identity() -> Iterator[Any]:
-    handler = type("Identity", (_Identity,), {"log": [], "refuse": 0})
+    handler = type("Identity", (_Identity,), {"log": [], "refuse": 0, "trusts": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield handler, f"http://127.0.0.1:{server.server_address[1]}/v3"

@@ -50,6 +50,9 @@ def data(blocks: tuple[int, ...]) -> bytes:
 class Model:
     """The bank, what should be in it, and what may be in it."""
 
+    mine = ""
+    """How the names of its checkpoints begin: others may have theirs in the same bank."""
+
     def __init__(self, root: Path, rng: random.Random) -> None:
         self.root = root
         self.rng = rng
@@ -58,11 +61,12 @@ class Model:
         self.step = 0
         self.kept: dict[str, tuple[str, Content]] = {}
         self.unfinished: dict[str, tuple[str, Content]] = {}
+        self.doomed: dict[str, tuple[str, Content]] = {}
         self.busy: set[str] = set()
         self.copies: dict[str, tuple[str, Content]] = {}
         self.writers: dict[str, tuple[Any, dict[str, Any]]] = {}
+        self.doing = ""
         self.done: Counter[str] = Counter()
-        Bank.open(str(root), self.key, create=True)
 
     # --- how a bank is opened
 
@@ -142,13 +146,10 @@ class Model:
         if not name:
             return
         with self._claimed(name):
-            kept = self.kept.pop(name)
-            try:
+            self.doomed[name] = self.kept.pop(name)
+            with suppress(Crash):
                 self.some_bank().delete(name)
-            except Crash:
-                with suppress(NotFound):
-                    self.bank().checkpoint(name)
-                    self.kept[name] = kept
+            self.look(name)
 
     def collect(self) -> None:
         """Remove garbage."""
@@ -195,14 +196,17 @@ class Model:
     def copy(self) -> None:
         """A checkpoint becomes one in another bank; whoever dies on the way is followed by another."""
         name = self._choose(self.kept)
-        if not name:
-            return
+        if name:
+            self.copy_of(name)
+
+    def copy_of(self, name: str) -> None:
+        """This one becomes one in the other bank."""
         project, content = self.kept[name]
         source = self.bank()
         sections = source.checkpoint(name).sections
         self.copies.setdefault(name, (project, content))
         for target in (self._elsewhere(dying=True), self._elsewhere()):
-            if name in {info.id for info in target.checkpoints()}:
+            if name in self._there(target):
                 break
             with suppress(Crash), target.writer(name, project) as writer:
                 refs = {}
@@ -244,27 +248,30 @@ class Model:
 
     def compare_all(self) -> None:
         """All checkpoints are there, no others, and each is what it should be."""
-        found = self.bank().checkpoints()
-        assert {info.id for info in found} == set(self.kept), self._where("other checkpoints than expected")
-        assert not [info for info in found if info.damaged]
+        assert self._there(self.bank()) == set(self.kept), self._where("other checkpoints than expected")
         for name in self.kept:
             self.compare(name)
         if self.copies:
             there = self._elsewhere()
-            assert {info.id for info in there.checkpoints()} == set(self.copies)
+            assert self._there(there) == set(self.copies), self._where("other copies than expected")
             assert not there.verify_all("full").damages, self._where("copies")
 
     def run(self, steps: int) -> None:
         """Do it."""
-        names = [action.__name__ for action, weight in ACTIONS for _ in range(weight)]
-        for self.step in range(steps):
-            name = self.rng.choice(names)
-            getattr(self, name)()
-            self.done[name] += 1
+        while self.step < steps:
+            self.act()
             self.restore()
-            if self.step % 20 == 19:
+            if self.step % 20 == 0:
                 self.compare_all()
         self.compare_all()
+
+    def act(self) -> None:
+        """Do one thing."""
+        name = self.rng.choice([action.__name__ for action, weight in ACTIONS for _ in range(weight)])
+        self.step += 1
+        self.doing = name
+        getattr(self, name)()
+        self.done[name] += 1
 
     def end(self) -> None:
         """Undo and delete all; nothing is left."""
@@ -288,7 +295,7 @@ class Model:
         self.count += 1
         sections = self.rng.sample(["a", "b", "c"], self.rng.randrange(1, 4))
         return (
-            f"c{self.count}",
+            f"{self.mine}c{self.count}",
             self.rng.choice(PROJECTS),
             {s: tuple(self.rng.randrange(-1, 6) for _ in range(self.rng.randrange(4))) for s in sections},
         )
@@ -300,9 +307,21 @@ class Model:
                 with bank.writer(name, project) as writer:
                     self._commit(writer, {s: writer.put_data([data(b)]) for s, b in content.items()})
             except Crash:
-                if name not in {info.id for info in self.bank().checkpoints()}:
-                    return
-            self.kept[name] = self.unfinished.pop(name)
+                self.look(name)
+            else:
+                self.kept[name] = self.unfinished.pop(name)
+
+    def look(self, name: str) -> None:
+        """After a death: what was to be made is there now or not, and so is what was to be removed."""
+        there = name in self._there(self.bank())
+        if there:
+            self.kept[name] = self.unfinished.pop(name, None) or self.doomed[name]
+        self.doomed.pop(name, None)
+
+    def _there(self, bank: Bank) -> set[str]:
+        found = [info for info in bank.checkpoints() if info.id.startswith(self.mine)]
+        assert not [info for info in found if info.damaged], self._where("damaged checkpoints")
+        return {info.id for info in found}
 
     @staticmethod
     def _commit(writer: Any, refs: dict[str, Any]) -> None:
@@ -368,6 +387,7 @@ def test_a_random_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fdatasync", lambda _fd: None)
     monkeypatch.setattr(packs, "PACK_SIZE", CHUNK // 100)
     monkeypatch.setattr(writing, "_PAUSE", 0.001)
+    Bank.open(str(tmp_path / "bank"), KEYS[0], create=True)
     model = Model(tmp_path / "bank", random.Random(SEED))
     model.run(STEPS)
     model.end()

@@ -65,6 +65,14 @@ def admin() -> Any:
     return connect("admin")
 
 
+@pytest.fixture(scope="session")
+def deployed(member: Any) -> str:
+    """The URL of the service that the cloud runs, as the catalogue has it, without the project at its end."""
+    found = member.session.get_endpoint(service_type="data-protect", interface="public")
+    assert found, "the cloud runs no Refloat: devcloud up --with-refloat"
+    return str(found).removesuffix(f"/{member.current_project_id}")
+
+
 @dataclass(frozen=True)
 class Built:
     """The application as it was built.

@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -22,7 +22,12 @@ PROJECT = "5a1f7c3e5a1f7c3e5a1f7c3e5a1f7c3e"
 
 
 class _Identity(BaseHTTPRequestHandler):
-    """As much of the identity API as it takes to log in, to a cloud that has nothing else."""
+    """As much of the identity API as it takes to log in, to a cloud that has nothing else.
+
+    :cvar services: URLs of other services by type, for the catalog.
+    """
+
+    services: ClassVar[dict[str, str]] = {}
 
     def do_GET(self) -> None:
         url = f"http://127.0.0.1:{self.server.server_address[1]}/v3"
@@ -42,7 +47,7 @@ class _Identity(BaseHTTPRequestHandler):
             "user": {"id": "u1", "name": "tester", "domain": {"id": "default", "name": "Default"}},
             "project": {"id": PROJECT, "name": "demo", "domain": {"id": "default", "name": "Default"}},
             "roles": [{"id": "r1", "name": "member"}],
-            "catalog": [],
+            "catalog": [_entry(kind, url) for kind, url in self.services.items()],
         }
         self._answer(201, {"token": token})
 
@@ -60,9 +65,25 @@ class _Identity(BaseHTTPRequestHandler):
         pass
 
 
-def serve_identity() -> ThreadingHTTPServer:
-    """A running identity service."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Identity)
+def _entry(kind: str, url: str) -> dict[str, Any]:
+    endpoint = {
+        "id": kind,
+        "interface": "public",
+        "region": "RegionOne",
+        "region_id": "RegionOne",
+        "url": url,
+    }
+    return {"type": kind, "id": kind, "name": kind, "endpoints": [endpoint]}
+
+
+def serve_identity(**services: str) -> ThreadingHTTPServer:
+    """A running identity service.
+
+    :param services: what else is in its catalog: URLs by type, with _ for -.
+    """
+    catalog = {kind.replace("_", "-"): url for kind, url in services.items()}
+    handler = type("Identity", (_Identity,), {"services": catalog})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 

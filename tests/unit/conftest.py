@@ -10,6 +10,8 @@ import pytest
 from cli_helpers import Command, new_user, serve_identity
 from object_servers import KEYS, S3, s3_server
 
+from tests.unit.doubles.world import World
+
 
 @pytest.fixture(scope="session")
 def identity_port() -> Iterator[int]:
@@ -42,3 +44,12 @@ def s3(_s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     return _s3_server
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A cloud with doubles of services that not every machine can have."""
+    made = World(tmp_path, monkeypatch)
+    yield made
+    for double in made.doubles:
+        double.close()

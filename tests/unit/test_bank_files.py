@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from refloat.bank.reader import open_index
 from refloat.bank.sealing import compress, compress_if_worth_it
 from refloat.bank.sinks import FileSink
 from refloat.bank.sources import FileSource, runs
+from refloat.bank.store import StoreFull
 from refloat.bank.wrappers import BitFlip, Hooked, Wrapper
 from refloat.errors import BankDamaged, BankError, Cancelled, InvalidInput, NotFound
 
@@ -104,8 +106,9 @@ def test_any_sink(bank: Bank) -> None:
             self.lock = threading.Lock()
             self.ended: list[str] = []
 
-        def begin(self, size: int) -> None:
+        def begin(self, size: int, holes: Iterable[tuple[int, int]]) -> None:
             self.data = bytearray(b"?" * size)
+            self.holes = list(holes)
 
         def write(self, offset: int, data: bytes | memoryview) -> None:
             with self.lock:
@@ -127,6 +130,8 @@ def test_any_sink(bank: Bank) -> None:
     bank.open_data(ref).restore_to(sink)
     assert sink.data == CONTENTS["mixed"]
     assert sink.ended == ["flush=True"]
+    assert sink.holes
+    assert set(sink.holes) <= set(sink.told)
     at = 0
     for offset, length in sorted(sink.told):
         assert offset == at
@@ -314,15 +319,50 @@ def test_neighbours_are_read_together_and_repeated_chunks_once(tmp_path: Path) -
     bank = open_bank(tmp_path / "bank")
     with bank.writer("c1", "p1") as writer:
         ref = writer.put_data([noise(CHUNK, n % 10) for n in range(40)])
-    spans = list(plan(open_index(bank._objects, ref)))
+    spans = list(plan(open_index(bank._objects, ref), packs.LARGEST_REQUEST))
     assert sum(len(span.chunks) for span in spans) == 10
     assert sorted(n for span in spans for chunk in span.chunks for n in chunk.numbers) == list(range(40))
     assert len(spans) <= 5
 
 
+@pytest.mark.parametrize("why", [errno.EOPNOTSUPP, errno.EBADF])
+def test_a_file_system_that_cannot_set_room_aside(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: int
+) -> None:
+    monkeypatch.setattr(os, "posix_fallocate", failing(why))
+    with bank.writer("c1", "p1") as writer:
+        ref = writer.put_data([CONTENTS["mixed"]])
+    bank.open_data(ref).restore_to(tmp_path / "restored")
+    assert (tmp_path / "restored").read_bytes() == CONTENTS["mixed"]
+
+
+def test_whether_there_is_room_is_known_before_anything_is_written(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bank.writer("c1", "p1") as writer:
+        ref = writer.put_data([CONTENTS["mixed"]])
+    monkeypatch.setattr(os, "posix_fallocate", failing(errno.ENOSPC))
+    monkeypatch.setattr(os, "pwrite", failing(errno.EIO))
+    with pytest.raises(BankError, match=r"restored cannot be written.*No space left"):
+        bank.open_data(ref).restore_to(tmp_path / "restored")
+    assert not (tmp_path / "restored").exists()
+    with pytest.raises(StoreFull, match=r"bank is full.*needed and \d+ are free"):
+        bank._objects.store.put("large", noise(2 * CHUNK))
+    assert not [p for p in (tmp_path / "bank").rglob("*") if p.name == "large" or p.parent.name == ".tmp"]
+
+
+def failing(why: int) -> Callable[..., None]:
+    """A call to the system that fails."""
+
+    def fail(*_arguments: object) -> None:
+        raise OSError(why, os.strerror(why))
+
+    return fail
+
+
 def test_a_sink_by_itself(tmp_path: Path) -> None:
     sink = FileSink(tmp_path / "x")
-    sink.begin(10)
+    sink.begin(10, [(0, 5)])
     sink.zeros(0, 5)
     sink.write(5, b"12345")
     sink.finish(flush=True)

@@ -11,7 +11,7 @@ from bank_helpers import CHUNK, KEY, files, hasty, noise, objects, open_bank, pr
 from refloat.bank import Bank, BankKey, Passphrase, ProjectKey, keys, load_any_key, load_passphrase
 from refloat.bank.filesystem import FileSystemStore
 from refloat.bank.store import Store
-from refloat.bank.wrappers import Crash, CrashAfter, RefuseDelete
+from refloat.bank.wrappers import Crash, CrashAfter, Hooked, RefuseDelete
 from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NotFound
 
 __all__ = ["hasty"]
@@ -131,6 +131,19 @@ def test_a_bank_that_has_lost_its_slots(root: Path) -> None:
             path.unlink()
     with pytest.raises(BankDamaged, match="lost the objects that its keys open"):
         Bank.open(str(root), KEY)
+
+
+def test_the_only_key_is_replaced_while_the_new_one_opens_the_bank(root: Path) -> None:
+    """What was listed is gone when it is read; that is no loss."""
+    bank = Bank.open(str(root), KEY)
+    rotations = [lambda: bank.rotate_key(OTHER)]
+
+    def before(operation: str, name: str) -> None:
+        if operation == "get" and name.startswith("keys/") and rotations:
+            rotations.pop()()
+
+    assert Bank.open(Hooked(FileSystemStore(root), before), OTHER).id == bank.id
+    assert not rotations
 
 
 @pytest.mark.parametrize("new", [OTHER, WORDS], ids=["key", "passphrase"])

@@ -162,6 +162,35 @@ def test_manifests_and_bodies(root: Path) -> None:
     assert ("c1", "") in hurt(report)
 
 
+@pytest.mark.parametrize("suffix", [".index", ".pack"])
+def test_what_is_deleted_meanwhile_is_not_damaged(root: Path, suffix: str) -> None:
+    """Before the first index or pack is read, a checkpoint goes, and all that only it needed."""
+    deletions = [lambda: Bank.open(str(root), KEY).delete("c2")]
+
+    def before(_operation: str, name: str) -> None:
+        if name.endswith(suffix) and deletions:
+            deletions.pop()()
+
+    bank = Bank.open(Hooked(FileSystemStore(root), before), KEY)
+    report = bank.verify_all()
+    assert not deletions
+    assert report.damages == []
+    assert report.lost_packs == set()
+    for path in objects(root):  # but what is lost is
+        if path.name.endswith(".pack"):
+            path.unlink()
+    assert {damage.checkpoint_id for damage in bank.verify_all().damages} == {"c1", "c3"}
+
+
+def test_a_pack_of_many_chunks(tmp_path: Path) -> None:
+    """The list of its chunks does not fit into the first request for it."""
+    bank = open_bank(tmp_path / "bank")
+    protect(bank, "c1", {"a": b"".join(number.to_bytes(2, "big") * (CHUNK // 2) for number in range(1, 121))})
+    assert len(packs_of(bank, "c1", "a")) == 1
+    report = bank.verify_all()
+    assert (report.damages, report.packs, report.chunks) == ([], 1, 120)
+
+
 def test_a_sample(root: Path) -> None:
     bank = open_bank(root)
     for pack in objects(root, ".pack"):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from refloat.engine.lanes import Lanes
 from refloat.engine.owner import Owner
 from refloat.engine.pool import Pool
 from refloat.engine.program import Outcome
+from refloat.engine.turns import Turns
 
 LONG = 30.0
 
@@ -161,3 +163,47 @@ def test_in_a_history_what_was_done_stays_done_and_failures_are_forgiven() -> No
     assert history.outcomes == {"a": ok, "b": ok}
     assert history.moved == {"b": (3, 4)}
     assert history.failure == {"message": "no"}
+
+
+def test_a_party_with_much_to_do_does_not_keep_the_others_out() -> None:
+    turns: Turns[str] = Turns()
+    for number in range(1000):
+        turns.put("large", f"large {number}")
+    turns.put("small", "small 0")
+    turns.put("other", "other 0")
+    turns.put("small", "small 1")
+    assert [turns.get() for _ in range(6)] == [
+        *("large 0", "small 0", "other 0", "large 1", "small 1", "large 2"),
+    ]
+    turns.put("other", "other 1")
+    assert turns.remove("large", "large 3")
+    assert not turns.remove("large", "large 3")
+    assert not turns.remove("nobody", "x")
+    assert [turns.get() for _ in range(3)] == ["large 4", "other 1", "large 5"]
+    assert len(turns) == 994
+    turns.clear()
+    with pytest.raises(KeyError):
+        turns.get()
+
+
+def test_a_pool_and_a_lane_go_round_the_parties() -> None:
+    pool, order, go, over = Pool(1), list[str](), threading.Event(), threading.Event()
+    pool.submit(lambda: go.wait(60) and None)
+    for number in range(3):
+        pool.submit(partial(order.append, f"a{number}"), party="a")
+    pool.submit(partial(order.append, "b0"), party="b")
+    pool.submit(partial(order.append, "c urgent"), party="c", urgent=True)
+    pool.submit(over.set, party="d")
+    go.set()
+    assert over.wait(60)
+    assert pool.close(60)
+    assert order[:3] == ["c urgent", "a0", "b0"]
+
+    lanes, granted = Lanes({"cinder": 1}), list[str]()
+    assert lanes.enter("cinder", partial(granted.append, "first"), "a")
+    for number in range(3):
+        assert not lanes.enter("cinder", partial(granted.append, f"a{number}"), "a")
+    assert not lanes.enter("cinder", partial(granted.append, "b0"), "b")
+    for _ in range(3):
+        lanes.leave("cinder")
+    assert granted == ["a0", "b0", "a1"]

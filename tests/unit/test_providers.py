@@ -75,11 +75,16 @@ def test_a_provider_file_of_karbor_loads_as_it_is(folder: Path, tmp_path: Path) 
     assert chosen["OS::Nova::Server"].name == "server"
     assert chosen["OS::Neutron::Router"].name == "router"
     assert infra.bank == BankPlace("swift://karbor/refloat", tmp_path / "key")
-    assert infra.notes == (
-        "karbor-share-protection-plugin: Refloat does not protect OS::Manila::Share",
-        "karbor-database-protection-plugin: Refloat does not protect OS::Trove::Instance",
-    )
+    assert chosen["OS::Manila::Share"].name == "share-manila-snapshot"
+    assert chosen["OS::Trove::Instance"].name == "database-trove-backup"
+    assert infra.notes == ()
     assert infra.reference == infra.id
+
+
+def test_a_plugin_that_only_karbor_has_is_noted(folder: Path) -> None:
+    write(folder, INFRA.replace("karbor-volume-protection-plugin", "karbor-volume-freezer-plugin"))
+    (note,) = Providers(folder).find("OS Infra Provider").notes
+    assert note == "karbor-volume-freezer-plugin: Refloat does not protect volumes through Freezer"
 
 
 def test_the_no_op_plugin_of_karbor_is_for_every_type(folder: Path) -> None:

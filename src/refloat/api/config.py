@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
 
-from refloat.cloud import authority
+from refloat.cloud import targets
+from refloat.errors import InvalidInput
 from refloat.operations.settings import Settings
+from refloat.schedule.desk import Terms
+from refloat.schedule.timetable import Limits
 
 DATABASE = cfg.OptGroup("database", "Where plans, checkpoints and operations are remembered.")
 BANK = cfg.OptGroup("bank", "The bank of providers that have none of their own.")
 PROVIDERS = cfg.OptGroup("providers", "Providers that files define.")
 API = cfg.OptGroup("api", "The REST API.")
 OPERATIONS = cfg.OptGroup("operations", "What the workers do.")
+SCHEDULES = cfg.OptGroup("schedules", "Triggers, scheduled operations and retention.")
+RESTORE = cfg.OptGroup("restore", "Restoring into other projects and clouds.")
 QUOTA = cfg.OptGroup("quota", "How much a project may have, when nothing else is set for it.")
 
 OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
@@ -69,12 +75,72 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
         cfg.StrOpt("cloud", help="The entry of clouds.yaml of the authority 'cloud'. Default: OS_CLOUD."),
         cfg.StrOpt("region", help="The region to work in, where there are several."),
         cfg.IntOpt("at_once", default=8, min=1, help="So many operations run in one worker at once."),
+        cfg.IntOpt(
+            "trust_days",
+            default=30,
+            min=1,
+            help="A trust that nobody could delete ends by itself after so many days. "
+            "An operation that takes longer fails.",
+        ),
+    ],
+    RESTORE: [
+        cfg.DictOpt(
+            "allowed_targets",
+            default={},
+            help="Where restore_target may lead: NAME:URL, ... of identity services. One with a group "
+            "[target_NAME], which has the service's user there as in [trustee], is another cloud's; one "
+            "without is the service's own identity service, as users know it.",
+        ),
+        cfg.DictOpt("regions", default={}, help="NAME:REGION, ...: where to work in a target with several."),
+    ],
+    SCHEDULES: [
+        cfg.IntOpt(
+            "min_interval", default=3600, min=60, help="The shortest time between two firings, in seconds."
+        ),
+        cfg.IntOpt("min_window_time", default=900, min=1, help="The shortest window, in seconds."),
+        cfg.IntOpt(
+            "max_window_time",
+            default=1800,
+            min=1,
+            help="The longest window, in seconds; at most half of min_interval.",
+        ),
+        cfg.IntOpt(
+            "minimum_retention",
+            default=0,
+            min=0,
+            help="Nobody but administrators can delete a checkpoint younger than so many hours.",
+        ),
+        cfg.IntOpt(
+            "authority_check_interval",
+            default=3600,
+            min=60,
+            help="So often, in seconds, it is looked whether schedules still may act.",
+        ),
     ],
     QUOTA: [
+        cfg.StrOpt(
+            "driver",
+            default="database",
+            choices=[
+                ("database", "limits are set by this service's API, in its own database"),
+                ("keystone", "Keystone's unified limits of these names, read as [oslo_limit] says"),
+            ],
+            help="Who keeps the limits.",
+        ),
         cfg.IntOpt("plans", default=50, min=-1, help="Plans; -1: no limit."),
         cfg.IntOpt("checkpoints", default=-1, min=-1, help="Checkpoints; -1: no limit."),
     ],
 }
+
+
+def make() -> Any:
+    """A configuration with all options, which has read nothing yet."""
+    conf = cfg.ConfigOpts()
+    for group, options in OPTIONS.items():
+        # A group of its own: configurations that share one also share what is set in it.
+        conf.register_group(cfg.OptGroup(group.name, help=group.help))
+        conf.register_opts(options, group=group.name)
+    return conf
 
 
 def load(files: Iterable[str | Path] | None = None, overrides: Sequence[tuple[str, str, Any]] = ()) -> Any:
@@ -83,17 +149,14 @@ def load(files: Iterable[str | Path] | None = None, overrides: Sequence[tuple[st
     :param files: None: the file ``REFLOAT_CONFIG``, else those of ``~/.refloat``, ``/etc/refloat``.
     :param overrides: group, option and value, before all files.
     """
-    conf = cfg.ConfigOpts()
-    for group, options in OPTIONS.items():
-        conf.register_group(group)
-        conf.register_opts(options, group=group)
-    authority.register_options(conf)
+    conf = make()
     chosen = [str(file) for file in files] if files is not None else None
     if chosen is None and os.environ.get("REFLOAT_CONFIG"):
         chosen = [os.environ["REFLOAT_CONFIG"]]
     conf([], project="refloat", default_config_files=chosen)
     for group_name, option, value in overrides:
         conf.set_override(option, value, group=group_name)
+    targets.register_options(conf, conf.restore.allowed_targets)
     return conf
 
 
@@ -108,6 +171,21 @@ def settings(conf: Any) -> Settings:
     )
 
 
+def terms(conf: Any) -> Terms:
+    """What the operator says of schedules. :raises InvalidInput: the options contradict each other."""
+    group = conf.schedules
+    if not group.min_window_time <= group.max_window_time <= group.min_interval // 2:
+        raise InvalidInput(
+            "[schedules] contradicts itself",
+            reason="min_window_time must not exceed max_window_time, nor that half of min_interval",
+        )
+    return Terms(
+        Limits(group.min_interval, group.min_window_time, group.max_window_time),
+        timedelta(hours=group.minimum_retention),
+        timedelta(seconds=group.authority_check_interval),
+    )
+
+
 def list_opts() -> list[tuple[Any, list[Any]]]:
     """All options, for ``oslo-config-generator --namespace refloat``."""
-    return [*OPTIONS.items(), (authority.TRUSTEE, authority.list_options())]
+    return [*OPTIONS.items(), (targets.TRUSTEE, targets.list_options())]

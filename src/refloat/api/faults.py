@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from refloat.cloud.errors import status_of
 from refloat.errors import AuthFailed, BankError, CloudError, Conflict, InvalidInput, NotFound, RefloatError
 from refloat.records.quotas import OverQuota
+from refloat.records.triggers import TriggerInUse
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,12 +37,14 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (OverQuota, 413),
     (InvalidInput, 400),
     (NotFound, 404),
+    (TriggerInUse, 424),
     (Conflict, 409),
     (AuthFailed, 401),
     # Without Retry-After: the cloud has answered. Some clients cannot read errors that have that header.
     (CloudError, 502),
     (BankError, 502),
     (OperationalError, 503),
+    (TimeoutError, 503),
     (RefloatError, 400),
 )
 
@@ -78,6 +81,8 @@ def fault_of(error: BaseException) -> Fault:
                 status = 503  # it has not answered
             if isinstance(error, RefloatError):
                 return Fault(status, _words(error))
+            if isinstance(error, TimeoutError):
+                return Fault(status, str(error) or "something that is needed does not answer")
             _LOG.error("the database does not answer", exc_info=error)
             return Fault(status, "the database does not answer")
     if isinstance(error, DBAPIError) and error.connection_invalidated:

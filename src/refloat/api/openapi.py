@@ -20,6 +20,7 @@ FAULTS = {
     "409": "the state of things does not allow it",
     "413": "the body is too large, or the quota is used up",
     "415": "the body is not JSON",
+    "424": "something else depends on it",
     "502": "the cloud or the bank refuses",
     "503": "something that the service needs is away; Retry-After says when to try again",
 }

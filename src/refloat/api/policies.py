@@ -14,6 +14,7 @@ from oslo_policy import policy
 ADMIN = "rule:admin_api"
 READER = "rule:project_reader"
 MEMBER = "rule:project_member"
+MANAGER = "rule:project_manager"
 
 _BASE = (
     policy.RuleDefault("context_is_admin", "role:admin", "Who is an administrator"),
@@ -27,6 +28,11 @@ _BASE = (
         "project_member",
         "rule:context_is_admin or (role:member or role:manager) and project_id:%(project_id)s",
         "Acting, in one's own project",
+    ),
+    policy.RuleDefault(
+        "project_manager",
+        "rule:context_is_admin or role:manager and project_id:%(project_id)s",
+        "Acting on what others rely on, in one's own project",
     ),
     policy.RuleDefault("admin_or_owner", MEMBER, "For policy files written for Karbor"),
     policy.RuleDefault("default", MEMBER, "For policy files written for Karbor"),
@@ -55,8 +61,27 @@ DEFAULTS: Mapping[str, str] = {
     "verification:create": MEMBER,
     "verification:get": READER,
     "verification:get_all": READER,
+    "copy:create": MEMBER,
+    "operation:get": READER,
+    "operation:get_all": READER,
+    "operation:create": MEMBER,
+    "operation:update": MEMBER,
+    "bank:maintain": ADMIN,
     "operation_log:get": READER,
     "operation_log:list": READER,
+    "trigger:create": MEMBER,
+    "trigger:update": MEMBER,
+    "trigger:delete": MEMBER,
+    "trigger:get": READER,
+    "trigger:list": READER,
+    "scheduled_operation:create": MEMBER,
+    "scheduled_operation:update": MEMBER,
+    "scheduled_operation:delete": MEMBER,
+    "scheduled_operation:run": MEMBER,
+    "scheduled_operation:get": READER,
+    "scheduled_operation:list": READER,
+    "provider:checkpoint_hold": MEMBER,
+    "provider:checkpoint_release": MANAGER,
     "quota:get": READER,
     "quota:get_default": READER,
     "quota:update": ADMIN,

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 from refloat.api import schemas as s
-from refloat.api.call import Call
-from refloat.api.handlers import checkpoints, plans, protectables, providers, quotas, runs, services, versions
+from refloat.api import schemas_operations as o
+from refloat.api.handlers import (
+    banks,
+    checkpoints,
+    copies,
+    operations,
+    plans,
+    protectables,
+    providers,
+    quotas,
+    runs,
+    services,
+    versions,
+)
+from refloat.api.route import CHECKPOINTS, PROJECT, Route
+from refloat.api.routes_schedule import SCHEDULE_ROUTES
 
-Handler = Callable[[Call], dict[str, Any] | None]
+__all__ = ["ROUTES", "Route"]
 
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One route.
-
-    :param policy: who may; empty: everybody, without a token.
-    :param reply: None: the answer has no body.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    policy: str = ""
-    reply: s.Schema | None = None
-    body: s.Schema | None = None
-    query: s.Schema | None = None
-    status: int = 200
-
-
-_P = "/v1/{project_id}"
-_CHECKPOINTS = f"{_P}/providers/{{provider_id}}/checkpoints"
+_P = PROJECT
+_CHECKPOINTS = CHECKPOINTS
+_OPERATION = f"{_P}/operations/{{operation_id}}"
 _EMPTY = s.obj()
 
 ROUTES: tuple[Route, ...] = (
@@ -139,6 +131,9 @@ ROUTES: tuple[Route, ...] = (
         _EMPTY,
         s.CHECKPOINT_RESET,
     ),
+    Route(
+        "POST", f"{_CHECKPOINTS}/action", copies.create, "copy:create", s.wrapped("copy", o.COPY), o.COPY_NEW
+    ),
     # Restores and verifications
     Route(
         "GET",
@@ -186,6 +181,41 @@ ROUTES: tuple[Route, ...] = (
         "verification:get",
         s.wrapped("verification", s.VERIFICATION),
     ),
+    # Operations, and what can be done about them; dry runs; upkeep of banks
+    Route(
+        "GET",
+        f"{_P}/operations",
+        operations.listing,
+        "operation:get_all",
+        s.listed("operations", o.OPERATION),
+        query=o.OPERATIONS_QUERY,
+    ),
+    Route(
+        "POST",
+        f"{_P}/operations",
+        operations.create,
+        "operation:create",
+        s.wrapped("operation", o.OPERATION),
+        o.OPERATION_NEW,
+    ),
+    Route("GET", _OPERATION, operations.show, "operation:get", s.wrapped("operation", o.OPERATION_DETAIL)),
+    Route("GET", f"{_OPERATION}/events", operations.events, "operation:get", o.EVENTS, query=o.EVENTS_QUERY),
+    Route(
+        "POST",
+        f"{_OPERATION}/action",
+        operations.act,
+        "operation:update",
+        s.wrapped("operation", o.OPERATION),
+        o.OPERATION_ACTION,
+    ),
+    Route(
+        "POST",
+        f"{_P}/providers/{{provider_id}}/bank/action",
+        banks.act,
+        "bank:maintain",
+        s.wrapped("operation", o.OPERATION),
+        o.BANK_ACTION,
+    ),
     # Operation logs
     Route(
         "GET",
@@ -232,6 +262,7 @@ ROUTES: tuple[Route, ...] = (
         s.quota("quota_class"),
         s.quota_new("quota_class"),
     ),
+    *SCHEDULE_ROUTES,
     # Services
     Route(
         "GET",

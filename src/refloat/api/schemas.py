@@ -52,25 +52,36 @@ NAME: Schema = {
 DESCRIPTION: Schema = {"type": ["string", "null"], "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f]*$"}
 TIME: Schema = {"type": ["string", "null"], "description": "ISO 8601, UTC"}
 
-_KEY = r"^[a-zA-Z0-9\-_:.# ]{1,255}$"
+KEY = r"^[a-zA-Z0-9\-_:.# ]{1,255}$"
 SCALARS: Schema = {
     "type": ["object", "null"],
-    "patternProperties": {_KEY: {"type": ["boolean", "string", "integer"]}},
+    "patternProperties": {KEY: {"type": ["boolean", "string", "integer"]}},
     "additionalProperties": False,
 }
 PARAMETERS: Schema = {
     "type": "object",
     "description": "settings by resource type, or by type#id",
-    "patternProperties": {_KEY: SCALARS},
+    "patternProperties": {KEY: SCALARS},
     "additionalProperties": False,
 }
-RESOURCE = obj(
-    ("id", "type", "name"),
-    id={"type": "string", "minLength": 1, "maxLength": 255},
-    type={"type": "string", "minLength": 1, "maxLength": 255},
-    name={"type": "string", "maxLength": 255},
-    extra_info={"type": ["object", "null"]},
-)
+_NAMED: Schema = {"type": "string", "minLength": 1, "maxLength": 255}
+RESOURCE: Schema = {
+    **obj(
+        id=_NAMED,
+        type=_NAMED,
+        name={"type": "string", "maxLength": 255},
+        extra_info={"type": ["object", "null"]},
+        select={
+            "type": "string",
+            "pattern": r"^(tag|metadata):[^\x00-\x1f\x7f]",
+            "maxLength": 512,
+            "description": "tag:NAME or metadata:KEY=VALUE: all that carry it; goes with type alone",
+        },
+    ),
+    "if": {"required": ["select"]},
+    "then": {"required": ["type"], "maxProperties": 2},
+    "else": {"required": ["id", "type", "name"]},
+}
 STATE_MAP: Schema = {"type": "object", "additionalProperties": STRING}
 
 # Queries
@@ -120,6 +131,7 @@ PLAN_CHANGE = wrapped(
             description=DESCRIPTION,
             status={"type": ["string", "null"], "maxLength": 255},
             resources=array(RESOURCE, minItems=1),
+            parameters=PARAMETERS,
         ),
         "minProperties": 1,
     },
@@ -133,6 +145,9 @@ PLAN = obj(
     resources=array(ANY_OBJECT),
     status=STRING,
     parameters=ANY_OBJECT,
+    project_id=STRING,
+    created_at=TIME,
+    updated_at=TIME,
 )
 
 # Providers and protectables
@@ -149,6 +164,7 @@ PROVIDER = obj(
         verify_schema=ANY_OBJECT,
         saved_info_schema=ANY_OBJECT,
     ),
+    plugins=array(ANY_OBJECT, description="of one provider: how each type is protected, how faithfully"),
 )
 PROTECTABLE_TYPES = obj(("protectable_type",), protectable_type=array(STRING))
 PROTECTABLE_TYPE = wrapped(
@@ -159,6 +175,7 @@ INSTANCE = obj(
     (*_FOUND, "dependent_resources"),
     **_FOUND,
     dependent_resources=array(obj(tuple(_FOUND), **_FOUND)),
+    references=array(obj(tuple(_FOUND), **_FOUND), description="of one resource: what its settings name"),
 )
 INSTANCES_QUERY = obj(**PAGING, parameters={"type": "string", "maxLength": 1024}, type=FILTER)
 
@@ -187,8 +204,13 @@ CHECKPOINT = obj(
     ),
     resource_graph={"type": "string", "description": "JSON: [nodes, adjacency]"},
     created_at={"type": "string", "description": "YYYY-MM-DD"},
+    protected_at=TIME,
     extra_info={"type": "string", "description": "JSON"},
     error_info=TEXT,
+    copied_from={
+        **obj(("checkpoint_id", "provider_id"), checkpoint_id=STRING, provider_id=STRING),
+        "type": ["object", "null"],
+    },
 )
 DATE: Schema = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$", "description": "YYYY-MM-DD, UTC"}
 CHECKPOINTS_QUERY = {
@@ -208,6 +230,24 @@ _RUN = {
     "resources_reason": STATE_MAP,
 }
 RESTORE = obj((*_RUN, "restore_target"), **_RUN, restore_target=TEXT, error_info=TEXT)
+RESTORE_TARGET: Schema = {
+    "type": ["string", "null"],
+    "maxLength": 255,
+    "description": "URL of an identity service that the operator allows; null: the service's own",
+}
+RESTORE_AUTH: Schema = {
+    "type": ["object", "null"],
+    "description": "how to log in there: type (password, application_credential), username, password, "
+    "user_domain_id, project_id, ...; nulls mean the current session. Used once, never kept or told",
+    "patternProperties": {KEY: {"type": ["boolean", "string", "integer", "null"]}},
+    "additionalProperties": False,
+}
+ONLY: Schema = array(
+    {"type": "string", "minLength": 1, "maxLength": 512},
+    description="TYPE#ID or TYPE#NAME of what to restore, with all that it needs; empty: all",
+    maxItems=10_000,
+)
+
 VERIFICATION = obj(tuple(_RUN), **_RUN, error_info=TEXT)
 RESTORE_NEW = wrapped(
     "restore",
@@ -216,12 +256,13 @@ RESTORE_NEW = wrapped(
         provider_id=UUID,
         checkpoint_id=UUID,
         parameters=PARAMETERS,
-        restore_target={"type": ["string", "null"], "maxLength": 255},
-        restore_auth={
-            "type": ["object", "null"],
-            "patternProperties": {_KEY: {"type": ["boolean", "string", "integer", "null"]}},
-            "additionalProperties": False,
+        only=ONLY,
+        keep_on_failure={
+            "type": "boolean",
+            "description": "when it fails, park it, to be resumed or cancelled, rather than undo it",
         },
+        restore_target=RESTORE_TARGET,
+        restore_auth=RESTORE_AUTH,
     ),
 )
 VERIFICATION_NEW = wrapped(

@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import waitress
@@ -15,6 +15,8 @@ from refloat.api.app import make_application
 from refloat.api.site import Site
 from refloat.errors import InvalidInput
 from refloat.operations.worker import Worker
+from refloat.schedule.runner import Runner
+from refloat.schedule.starting import Starting
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,12 +30,16 @@ def run(conf: Any, *, api: bool, worker: bool, say: Callable[[str], None]) -> No
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopped.set())
     site = Site(conf)
-    works = make_worker(site) if worker else None
+    working: list[Worker | Runner] = []
+    if worker:
+        works = make_worker(site)
+        working = [works, make_runner(site, wake=works.wake)]
     server = None
     try:
-        if works is not None:
-            site.wake = works.wake
-            works.start()
+        site.wake = lambda: _wake(working)
+        for each in working:
+            each.start()
+        if working:
             say("The worker is running.")
         if api:
             server = _listen(site)
@@ -45,16 +51,35 @@ def run(conf: Any, *, api: bool, worker: bool, say: Callable[[str], None]) -> No
     finally:
         if server is not None:
             server.close()
-        if works is not None:
-            works.close()
+        for each in reversed(working):
+            each.close()
         site.close()
+
+
+def _wake(working: Sequence[Worker | Runner]) -> None:
+    for each in working:
+        each.wake()
 
 
 def make_worker(site: Site) -> Worker:
     """A worker for a site."""
     return Worker(
-        site.settings, site.database, site.providers, site.authority, at_once=site.conf.operations.at_once
+        site.settings,
+        site.database,
+        site.providers,
+        site.authority,
+        site.grants,
+        at_once=site.conf.operations.at_once,
     )
+
+
+def make_runner(site: Site, *, wake: Callable[[], None] = lambda: None) -> Runner:
+    """What runs a site's schedules, in the process of a worker.
+
+    :param wake: called when there is a new operation for the worker.
+    """
+    starting = Starting(site.database, site.providers, site.quotas)
+    return Runner(site.database, site.schedules, starting, site.authority, wake=wake)
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from refloat.api import config, policies
+from refloat.cloud import targets
 from refloat.cloud.authority import Authority, NamedCloud, Trusts
+from refloat.engine.reader import Reader
+from refloat.operations.control import Control
+from refloat.operations.copies import Copies
 from refloat.operations.desk import Desk
+from refloat.operations.grants import Grants
+from refloat.operations.orders import Orders
 from refloat.operations.providers import Providers
 from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.database import Database
@@ -15,6 +23,7 @@ from refloat.records.operations import ServiceOperations
 from refloat.records.plans import Plans
 from refloat.records.quotas import Quotas
 from refloat.records.services import ServiceRecords
+from refloat.schedule.desk import ScheduleDesk
 
 
 class Site:
@@ -34,11 +43,15 @@ class Site:
         self.providers = Providers(self.settings.providers, self.settings.key_file)
         self.authority = authority or _authority(conf)
         self.enforcer = policies.make_enforcer(conf)
-        self.quotas = Quotas(
-            self.database, {"plans": conf.quota.plans, "checkpoints": conf.quota.checkpoints}
-        )
-        self.desk = Desk(self.database, self.providers, self.authority, self.quotas)
+        self.quotas = _quotas(conf, self.database)
         self.operations = ServiceOperations(self.database)
+        lifetime = timedelta(days=conf.operations.trust_days)
+        self.grants = Grants(self.database, self.authority, lifetime)
+        self.orders = Orders(self.operations, self.grants)
+        self.desk = Desk(self.database, self.providers, self.authority, self.orders, self.quotas)
+        self.schedules = ScheduleDesk(self.database, self.providers, self.authority, config.terms(conf))
+        self.copies = Copies(self.database, self.providers, self.orders, self.quotas, self.settings.bank)
+        self.control = Control(self.database, self.authority, self.grants)
         self.checkpoints = CheckpointRecords(self.database)
         self.services = ServiceRecords(self.database)
         self.max_limit: int = conf.api.max_limit
@@ -48,12 +61,31 @@ class Site:
         """The plans of a project; None: of all."""
         return Plans(self.database, project_id)
 
+    @cached_property
+    def reader(self) -> Reader:
+        """Looks at how far operations are."""
+        return Reader(self.settings.engine_url)
+
     def close(self) -> None:
-        """Close the database."""
+        """Close the databases."""
+        self.copies.close()
+        if "reader" in self.__dict__:
+            self.reader.close()
         self.database.close()
+
+
+def _quotas(conf: Any, database: Database) -> Quotas:
+    defaults = {"plans": conf.quota.plans, "checkpoints": conf.quota.checkpoints}
+    if conf.quota.driver == "database":
+        return Quotas(database, defaults)
+    from refloat.cloud.limits import KeystoneLimits
+    from refloat.operations.limits import UnifiedLimits
+
+    return UnifiedLimits(database, defaults, KeystoneLimits(conf.config_file or conf.default_config_files))
 
 
 def _authority(conf: Any) -> Authority:
     if conf.operations.authority == "cloud":
         return NamedCloud(conf.operations.cloud)
-    return Trusts(conf, conf.operations.trust_roles, conf.operations.region)
+    found = targets.configured(conf, conf.restore.allowed_targets, conf.restore.regions)
+    return Trusts(conf, conf.operations.trust_roles, conf.operations.region, found)

@@ -22,6 +22,7 @@ _BOOLEANS = {
 _UUID = re.compile(UUID["pattern"])
 _MOST_DIGITS = 40
 _SHOWN = 200
+SECRET = "restore_auth"  # noqa: S105 - the name of what holds one
 
 
 class _Validators:
@@ -47,6 +48,8 @@ def check(schema: Schema, value: Any, what: str) -> None:
     if error is not None:
         where = "/".join(str(part) for part in error.absolute_path)
         message = error.message if len(error.message) <= _SHOWN else f"{error.message[:_SHOWN]}..."
+        if SECRET in where or SECRET in error.message:
+            message = "it is not of the form that is documented"  # what was sent holds a password
         raise Fault(400, f"{what} is wrong{f' at {where}' if where else ''}: {message}")
 
 
@@ -99,8 +102,11 @@ UUIDS = frozenset(
         "checkpoint_id",
         "restore_id",
         "verification_id",
+        "operation_id",
         "operation_log_id",
         "target_id",
+        "trigger_id",
+        "scheduled_operation_id",
     }
 )
 """The parameters of paths that are UUIDs."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from refloat.bank.dataindex import DataIndex
 from refloat.bank.objects import Objects
 from refloat.bank.packing import WORKERS
-from refloat.bank.packs import ChunkReader, Pack, Place, neighbours
+from refloat.bank.packs import ChunkReader, Pack, Place, largest_request, neighbours
 from refloat.bank.sealing import damaged
 from refloat.errors import Cancelled
 
@@ -37,8 +37,8 @@ class Span(NamedTuple):
     chunks: list[Wanted]
 
 
-def plan(index: DataIndex) -> Iterator[Span]:
-    """All chunks of an index but those of zeros, each once, pack by pack."""
+def plan(index: DataIndex, largest: int) -> Iterator[Span]:
+    """All chunks of an index but those of zeros, each once, pack by pack, ``largest`` bytes together."""
     packs: dict[str, tuple[Pack, dict[int, Wanted]]] = {}
     for number, chunk_id, pack, place in index.stored():
         wanted = packs.setdefault(pack.name, (pack, {}))[1]
@@ -50,7 +50,7 @@ def plan(index: DataIndex) -> Iterator[Span]:
         else:
             raise damaged(pack.name, "an index of data has two different chunks at one place of it")
     for pack, wanted in packs.values():
-        for together in neighbours(sorted(wanted.values(), key=lambda each: each.place.offset)):
+        for together in neighbours(sorted(wanted.values(), key=lambda each: each.place.offset), largest):
             yield Span(pack, together)
 
 
@@ -75,7 +75,7 @@ def fetch(
     pending: deque[Future[int]] = deque()
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="bank-fetch") as pool:
         try:
-            for span in plan(index):
+            for span in plan(index, largest_request(objects.store)):
                 if cancelled is not None and cancelled():
                     raise Cancelled("reading the data was cancelled")
                 pending.append(pool.submit(_read, chunks, index, span, handle))

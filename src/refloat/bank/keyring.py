@@ -37,6 +37,7 @@ _SLOT = re.compile(r"keys/([0-9a-f]{32})\.([0-9a-f]{32})")
 _PROJECT = re.compile(r"keys/([0-9a-f]{32})\.project\.([0-9a-f]{16})\.([1-9][0-9]*)(\.copy)?")
 _ABOUT = ("kind", "label", "created_at", "kdf")
 _ATTEMPTS = 20
+_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,11 +356,19 @@ def open_root(store: Store, bank_id: bytes, source: KeySource) -> tuple[bytes, B
     :raises BankError: no key of this source opens the bank.
     :raises BankDamaged: the slot is not what was written.
     """
-    found = slots(store, bank_id)
-    ids = {slot.id for slot in found}
-    for key in source.candidates([slot.about for slot in found if not slot.damaged]):
-        if key.id.hex() in ids:
-            return _root_in(store, bank_id, key), key
+    for attempt in range(_LOOKS):  # the only key may have been replaced while we looked
+        found = slots(store, bank_id)
+        ids = {slot.id for slot in found}
+        try:
+            for key in source.candidates([slot.about for slot in found if not slot.damaged]):
+                if key.id.hex() in ids:
+                    return _root_in(store, bank_id, key), key
+        except BankDamaged as error:
+            if attempt == _LOOKS - 1 or not isinstance(error.__cause__, ObjectMissing):
+                raise
+        else:
+            if found:
+                break
     if not found:
         raise BankDamaged(
             f"the bank {store.url} has lost the objects that its keys open",

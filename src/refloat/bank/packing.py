@@ -302,9 +302,8 @@ class Feed:
 
 def is_zeros(data: bytes | mmap.mmap) -> bool:
     """Whether there is nothing but zeros in it."""
-    return all(
-        data[at : at + _STEP] == _ZEROS[: min(_STEP, len(data) - at)] for at in range(0, len(data), _STEP)
-    )
+    with memoryview(data) as view:  # startswith takes it without copying it
+        return all(_ZEROS.startswith(view[at : at + _STEP]) for at in range(0, len(view), _STEP))
 
 
 def whole_chunks(

@@ -35,11 +35,15 @@ from refloat.errors import BankError
 CHUNK_SIZE = 1 << 20
 PACK_SIZE = 12 << 20
 LARGEST_REQUEST = 4 << 20
-"""What is read from a store with one request, at most."""
+"""What one request reads, at most, from a store that reads into the reader's memory, as a disk does."""
+
+FARTHEST_REQUEST = PACK_SIZE + 2 * CHUNK_SIZE
+"""The same of a store behind a network, where a request costs more than memory: a whole pack."""
 
 RAW, ZSTD, FOOTER = 0, 1, 2
 
 _RECORD = struct.Struct(">32s I I")
+_TAIL = 4 << 10
 _TRAILER = struct.Struct(">I I 8s")
 _END = b"REFLOATE"
 _IS_ZSTD = 1 << 31
@@ -163,21 +167,24 @@ def buffer_size() -> int:
 
 
 def read_footer(store: Store, sealer: Sealer, name: str, size: int) -> tuple[Pack, list[tuple[bytes, Place]]]:
-    """What a pack holds, from the pack itself.
+    """What a pack of ``size`` bytes holds, from the pack itself.
 
-    :raises BankDamaged: its header, footer or trailer is not what was written.
+    :raises BankDamaged: its header, footer or trailer is not what was written, or it has another size.
     """
     header = Header.parse(name, store.get_range(name, 0, HEADER.size), KIND_PACK)
     cipher = sealer.pack(name, header.end)
     if cipher.header != header.pack():
         raise damaged(name, "it does not begin as a pack does")
-    tail = store.get_range(name, max(0, size - _TRAILER.size), _TRAILER.size)
-    if len(tail) < _TRAILER.size:
-        raise damaged(name, "it is truncated")
-    length, count, end = _TRAILER.unpack(tail)
-    if end != _END or length != count * _RECORD.size + TAG_SIZE or length > size:
+    start = max(0, size - _TAIL)
+    tail = store.get_range(name, start, size - start + 1)
+    if len(tail) != size - start or len(tail) < _TRAILER.size:
+        raise damaged(name, f"it has not the {size} bytes it should have")
+    length, count, end = _TRAILER.unpack(tail[-_TRAILER.size :])
+    if end != _END or length != count * _RECORD.size + TAG_SIZE or length > size - _TRAILER.size:
         raise damaged(name, "it does not end as a pack does")
-    sealed = store.get_range(name, size - _TRAILER.size - length, length)
+    if length + _TRAILER.size > len(tail):
+        tail = store.get_range(name, size - _TRAILER.size - length, length + _TRAILER.size)
+    sealed = tail[-_TRAILER.size - length : -_TRAILER.size]
     footer = cipher.decrypt(FOOTER, count, sealed)
     chunks = [
         (chunk_id, Place.of(place, offset, stored))
@@ -210,14 +217,22 @@ class Placed(Protocol):
 T = TypeVar("T", bound=Placed)
 
 
-def neighbours(chunks: Iterable[T]) -> Iterator[list[T]]:
-    """Chunks of one pack, in the order of their offsets: those together that one request should read."""
+def largest_request(store: Store) -> int:
+    """How many bytes to read from this store with one request, at most."""
+    return LARGEST_REQUEST if isinstance(store, RangeInto) else FARTHEST_REQUEST
+
+
+def neighbours(chunks: Iterable[T], largest: int) -> Iterator[list[T]]:
+    """Chunks of one pack, in the order of their offsets: those together that one request should read.
+
+    :param largest: how many bytes that may be.
+    """
     together: list[T] = []
     for each in chunks:
         if together:
             start, last = together[0].place.offset, together[-1].place
             follows = each.place.offset == last.offset + last.length
-            if not follows or each.place.offset + each.place.length - start > LARGEST_REQUEST:
+            if not follows or each.place.offset + each.place.length - start > largest:
                 yield together
                 together = []
         together.append(each)

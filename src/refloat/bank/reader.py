@@ -13,7 +13,7 @@ from refloat.bank.dataindex import RECORD, DataIndex, check_ref, load_index
 from refloat.bank.fetch import Span, fetch, plan, read_span
 from refloat.bank.objects import Objects
 from refloat.bank.packing import WORKERS
-from refloat.bank.packs import CHUNK_SIZE, ChunkReader
+from refloat.bank.packs import CHUNK_SIZE, ChunkReader, largest_request
 from refloat.bank.sealing import damaged
 from refloat.bank.sinks import FileSink, Sink
 from refloat.errors import BankError, Cancelled
@@ -41,7 +41,7 @@ class DataReader:
         )
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="bank-read")
         self._ahead: deque[list[Future[dict[int, bytes]]]] = deque()
-        self._windows = _windows(self._index)
+        self._windows = _windows(self._index, largest_request(objects.store))
         self._pieces = self._in_order()
         self._rest = b""
         self._error: BaseException | None = None
@@ -87,7 +87,7 @@ class DataReader:
                 progress(done, self.size)
 
         try:
-            sink.begin(self.size)
+            sink.begin(self.size, self._index.holes())
             for offset, length in _pieces(self._index.holes()):
                 if cancelled is not None and cancelled():
                     raise Cancelled("restoring the data was cancelled")
@@ -173,12 +173,12 @@ def _pieces(holes: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
             yield at, min(_LARGEST_HOLE, offset + length - at)
 
 
-def _windows(index: DataIndex) -> Iterator[list[Span]]:
+def _windows(index: DataIndex, largest: int) -> Iterator[list[Span]]:
     """A few chunks of the data at a time, as what is to be read for them."""
     step = _WINDOW * RECORD.size
     for start in range(0, len(index.records), step):
         part = DataIndex(index.project_id, index.size, index.packs, index.records[start : start + step])
-        yield list(plan(part))
+        yield list(plan(part, largest))
 
 
 def open_index(objects: Objects, ref: Any) -> DataIndex:

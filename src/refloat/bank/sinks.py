@@ -13,10 +13,13 @@ import os
 import stat
 import struct
 import threading
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from refloat.bank.filesystem import reserve, write_at
 from refloat.errors import BankError, InvalidInput
 
 _BLKZEROOUT = 0x127F
@@ -28,9 +31,10 @@ _ZEROS = bytes(1 << 20)
 class Sink(Protocol):
     """A place for data of known size. For many threads."""
 
-    def begin(self, size: int) -> None:
+    def begin(self, size: int, holes: Iterable[tuple[int, int]]) -> None:
         """So many bytes will come.
 
+        :param holes: offset and length of what will come as zeros, in order.
         :raises BankError: there is no room for them.
         """
         ...
@@ -80,12 +84,17 @@ class FileSink:
             os.close(self._fd)
             raise InvalidInput(f"{path} is neither a file nor a block device")
 
-    def begin(self, size: int) -> None:
-        """Make a file just so large; see whether a device is large enough."""
+    def begin(self, size: int, holes: Iterable[tuple[int, int]]) -> None:
+        """Make a file so large, with room for all but the holes; see whether a device is large enough."""
         try:
             if not self._device:
                 os.ftruncate(self._fd, 0)
                 os.ftruncate(self._fd, size)
+                at = 0
+                for offset, length in chain(holes, [(size, 0)]):
+                    if at < offset and not reserve(self._fd, at, offset - at):
+                        break
+                    at = offset + length
             elif (room := os.lseek(self._fd, 0, os.SEEK_END)) < size:
                 raise InvalidInput(f"{self._path} has {room} bytes, {size} are needed")
         except OSError as error:
@@ -95,9 +104,7 @@ class FileSink:
         """Write this part."""
         try:
             with self._turn:
-                done = os.pwrite(self._fd, data, offset)
-                while done < len(data):
-                    done += os.pwrite(self._fd, memoryview(data)[done:], offset + done)
+                write_at(self._fd, data, offset)
         except OSError as error:
             raise self._failed(error) from error
 

@@ -25,7 +25,7 @@ from refloat.bank.manifest import MANIFESTS, Checkpoint, Manifest, get_checkpoin
 from refloat.bank.notes import NO_NOTES, Notes
 from refloat.bank.objects import INDEX_NAME, Json, Objects
 from refloat.bank.packing import WORKERS
-from refloat.bank.packs import ChunkReader, Pack, Place, neighbours, read_footer
+from refloat.bank.packs import ChunkReader, Pack, Place, largest_request, neighbours, read_footer
 from refloat.bank.sealing import damaged, tag_in
 from refloat.bank.store import ObjectMissing
 from refloat.errors import BankDamaged, BankError, Cancelled
@@ -152,6 +152,7 @@ class Verification:
         self._progress = progress
         self._cancelled = cancelled
         self._done = self._total = 0
+        self._manifests: dict[str, str] = {}
         self._users: dict[str, set[tuple[str, str]]] = {}
         self._references: dict[str, set[tuple[int, str]]] = {}
         self._broken: dict[str, str] = {}
@@ -172,6 +173,7 @@ class Verification:
             kept = self._read(name)
             if kept is not None:
                 self.report.checkpoints += 1
+                self._manifests[kept.info.id] = name
                 self._note(kept)
         return self._run()
 
@@ -310,7 +312,7 @@ class Verification:
         yield partial(self._check_pack, use, rest)
         if chosen:
             reader = self._reader(use.chunk_key)
-            for span in neighbours(chosen):
+            for span in neighbours(chosen, largest_request(self._objects.store)):
                 yield partial(_check_span, reader, use.pack, span)
 
     def _reader(self, chunk_key: bytes) -> ChunkReader:
@@ -321,21 +323,24 @@ class Verification:
 
     def _check_pack(self, use: _PackUse, uses: int) -> _Found:
         """A pack is there, whole, and holds by its own account what the indexes want of it."""
-        name = use.pack.name
-        bad: dict[int, str] = {}
+        name, store = use.pack.name, self._objects.store
         try:
-            size = self._objects.store.stat(name).size
-            if size != use.pack.size:
-                bad = {w.place.place: "" for w in use.wanted.values() if _end(w.place) > size}
-                raise damaged(name, f"it has {size} bytes instead of {use.pack.size}")
-            found, chunks = read_footer(self._objects.store, self._objects.sealer, name, size)
+            try:
+                found, chunks = read_footer(store, self._objects.sealer, name, use.pack.size)
+            except BankDamaged:
+                size = store.stat(name).size
+                if size == use.pack.size:
+                    raise
+                reason = f"it has {size} bytes instead of {use.pack.size}"
+                cut = [place for place, each in use.wanted.items() if _end(each.place) > size]
+                return _Found(name, uses, 0, dict.fromkeys(cut, reason), reason)
             here = dict(enumerate(chunks))
             if found != use.pack or any(here.get(p) != w[:2] for p, w in use.wanted.items()):
                 raise damaged(name, "it does not hold what the index of the data says")
         except ObjectMissing:
             return _Found(name, uses, 0, dict.fromkeys(use.wanted, "it is missing"), "it is missing")
         except BankDamaged as error:
-            return _Found(name, uses, 0, dict.fromkeys(bad, error.reason), error.reason)
+            return _Found(name, uses, 0, {}, error.reason)
         return _Found(name, uses, 0, {}, "")
 
     def _settle(self, found: _Found) -> None:
@@ -360,6 +365,7 @@ class Verification:
     # --- whom it hurts
 
     def _attribute(self) -> None:
+        self._forget_deleted()
         for name, reason in self._broken.items():
             for checkpoint_id, section in sorted(self._users[name]):
                 self._add(checkpoint_id, section, name, reason)
@@ -369,11 +375,23 @@ class Verification:
         self.report.damages.sort(key=lambda each: (each.checkpoint_id, each.section, each.object))
         self.report.bytes = self._done
 
+    def _forget_deleted(self) -> None:
+        """A checkpoint that was deleted since it was read needs nothing. (Its manifest went first.)"""
+        bad = {name for use in self._packs.values() if use.bad or use.whole for name in use.indexes}
+        hurt = {checkpoint_id for name in bad | self._broken.keys() for checkpoint_id, _ in self._users[name]}
+        gone = {each for each in hurt if each in self._manifests and self._gone(self._manifests[each])}
+        for name in self._users:
+            self._users[name] = {user for user in self._users[name] if user[0] not in gone}
+
     def _attribute_pack(self, use: _PackUse) -> None:
+        if not any(self._users[name] for name in use.indexes):
+            return
         full = self._depth == "full" and self.report.sample >= 1
         if use.bad or not full:
             self.report.lost_packs.add(use.pack.name)
         for name in sorted(use.indexes - self._broken.keys()):
+            if not self._users[name]:
+                continue
             index = load_index(self._objects.store, self._objects.sealer, name)
             hurt = {
                 place.place: use.bad[place.place]

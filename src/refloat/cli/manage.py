@@ -1,17 +1,27 @@
-"""``refloat-manage``: what an operator does to the service's database."""
+"""``refloat-manage``: what an operator does besides running the service: database, workers, keys."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from sqlalchemy import inspect, text
+from sqlalchemy.engine import make_url
+
 from refloat.api import config
+from refloat.bank import create_key
 from refloat.engine.engine import Engine
 from refloat.errors import RefloatError
+from refloat.operations import purge as purging
 from refloat.operations.settings import Settings
 from refloat.records.database import HEAD, Database
+from refloat.records.services import ServiceRecords
+from refloat.records.tables import Base
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="refloat-manage", description="What an operator does to the service's database."
+        prog="refloat-manage", description="What an operator does besides running the service."
     )
     parser.add_argument(
         "--config-file",
@@ -36,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     categories = parser.add_subparsers(required=True, metavar="COMMAND")
     database = categories.add_parser("db", help="the database").add_subparsers(required=True, metavar="DO")
+    workers = categories.add_parser("service", help="the workers").add_subparsers(required=True, metavar="DO")
 
     def command(group: Any, name: str, action: Callable[..., int | None]) -> argparse.ArgumentParser:
         about = (action.__doc__ or "").partition("\n")[0]
@@ -43,9 +54,26 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(action=action)
         return made
 
+    keys = categories.add_parser("key", help="keys of banks").add_subparsers(required=True, metavar="DO")
+    made = command(keys, "create", create_bank_key)
+    made.add_argument("file", type=Path, metavar="FILE", help="must not be there yet")
     command(database, "sync", sync)
     command(database, "version", version)
+    command(database, "check", check)
+    purged = command(database, "purge", purge)
+    purged.add_argument("days", type=_days, metavar="DAYS", help="what is older than so many days")
+    purged.add_argument("--dry-run", action="store_true", help="only tell how much it would be")
+    listed = command(workers, "list", services)
+    for told in (purged, listed):
+        told.add_argument("-f", "--format", choices=("table", "json"), default="table")
     return parser
+
+
+def _days(told: str) -> int:
+    days = int(told)
+    if days < 0:
+        raise argparse.ArgumentTypeError("days must be 0 or more")
+    return days
 
 
 def sync(chosen: argparse.Namespace, conf: Any) -> None:
@@ -71,9 +99,93 @@ def version(chosen: argparse.Namespace, conf: Any) -> None:
         database.close()
 
 
-def _shown(settings: Settings) -> str:
-    from sqlalchemy.engine import make_url
+def check(chosen: argparse.Namespace, conf: Any) -> int:
+    """Is the database there, sound, and as this Refloat needs it? 0: yes, 1: no."""
+    settings = config.settings(conf)
+    database = Database(settings.database_url, migrate=False)
+    try:
+        wrong = list(faults(database))
+    finally:
+        database.close()
+    for sentence in wrong:
+        print(f"{_shown(settings)}: {sentence}", file=sys.stderr)
+    if not wrong:
+        print(f"{_shown(settings)}: schema {HEAD}, all tables are there")
+    return 1 if wrong else 0
 
+
+def faults(database: Database) -> Sequence[str]:
+    """What is wrong with a database, in sentences. :raises RefloatError: it cannot be opened."""
+    found = database.version()
+    if found != HEAD:
+        advice = "upgrade Refloat" if (found or "") > HEAD else "run refloat-manage db sync"
+        return [f"the schema is {found or 'empty'}, this Refloat needs {HEAD}: {advice}"]
+    with database.engine.connect() as connection:
+        there = set(inspect(connection).get_table_names())
+        wrong = [f"table {name} is missing" for name in sorted(set(Base.metadata.tables) - there)]
+        if database.engine.dialect.name == "sqlite":
+            said = connection.scalars(text("PRAGMA quick_check")).all()
+            wrong += [f"SQLite: {line}" for line in said if line != "ok"]
+    return wrong
+
+
+def purge(chosen: argparse.Namespace, conf: Any) -> None:
+    """Forget operations that ended, and checkpoints that were deleted, more than DAYS days ago."""
+    settings = config.settings(conf)
+    before = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=chosen.days)
+    database = Database(settings.database_url)
+    try:
+        old = purging.find(database, before)
+        if not chosen.dry_run:
+            with Engine(settings.engine_url) as engine:
+                old = purging.forget(database, engine, old, lambda told: print(told, file=sys.stderr))
+    finally:
+        database.close()
+    counts = {"operations": len(old.operations), "checkpoints": len(old.checkpoints)}
+    if chosen.format == "json":
+        print(json.dumps({**counts, "dry_run": chosen.dry_run}))
+    else:
+        word = "Would forget" if chosen.dry_run else "Forgot"
+        print(f"{word} {counts['operations']} ended operations, {counts['checkpoints']} deleted checkpoints.")
+
+
+def services(chosen: argparse.Namespace, conf: Any) -> None:
+    """List the workers, and whether they live."""
+    database = Database(config.settings(conf).database_url)
+    try:
+        found = ServiceRecords(database).list()
+    finally:
+        database.close()
+    oldest = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=conf.api.service_down_time)
+    rows = [
+        {
+            "id": item.id,
+            "binary": item.binary,
+            "host": item.host,
+            "status": "disabled" if item.disabled else "enabled",
+            "state": "up" if item.updated_at >= oldest else "down",
+            "updated_at": item.updated_at.isoformat(timespec="seconds"),
+            "disabled_reason": item.disabled_reason or "",
+        }
+        for item in found
+    ]
+    if chosen.format == "json":
+        print(json.dumps(rows, indent=2))
+        return
+    heads = ("id", "binary", "host", "status", "state", "updated_at", "disabled_reason")
+    lines = [heads, *(tuple(str(row[head]) for head in heads) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    for line in lines:
+        print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
+
+
+def create_bank_key(chosen: argparse.Namespace, conf: Any) -> None:
+    """Make a key for a new bank, where the service cannot write one itself."""
+    create_key(chosen.file)
+    print(f"{chosen.file}: keep a copy elsewhere. Without it no checkpoint can be read.")
+
+
+def _shown(settings: Settings) -> str:
     return make_url(settings.database_url).render_as_string(hide_password=True)
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 
 from refloat.cli.backend import Json, Parameters
 from refloat.cli.remote_views import checkpoint_state, journal_item, operation_view, plan_of, resource_of
 from refloat.client import connect_as
 from refloat.client.errors import Missing, told
-from refloat.errors import Conflict, InvalidInput, NotFound
+from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
 from refloat.graph import Graph, Resource, discover
 from refloat.operations.app import CheckpointState, OperationView
 from refloat.records.operations import JournalItem, Operation
 from refloat.records.plans import Plan
 
 SELECTORS = ("tag:", "metadata:")
+
+_ENDED = frozenset({"succeeded", "failed", "cancelled", "parked"})
+_PATIENCE = 600.0
+"""Seconds that a worker has for a look."""
+_TICK = 0.5
 
 
 class Remote:
@@ -209,7 +215,7 @@ class Remote:
     def checkpoints(self) -> list[CheckpointState]:
         """Those of all providers."""
         made_by = {
-            view.operation.checkpoint_id: view.operation.id for view in self._operations(kind="protect")
+            view.operation.checkpoint_id: view.operation.id for view in self._operations(type="protect")
         }
         with told("list the checkpoints"):
             found = [
@@ -281,8 +287,7 @@ class Remote:
     ) -> Json:
         """What a restore would do."""
         wanted = self._run_of(checkpoint, parameters, only)
-        with told("plan the restore of the checkpoint", checkpoint):
-            return dict(self._api.dry_run(**wanted))
+        return self._looked("restore", **wanted)
 
     def verify(
         self, checkpoint: str, *, parameters: Parameters | None = None, begin: bool = True
@@ -308,12 +313,35 @@ class Remote:
     def copy(
         self, checkpoint: str, to: str, *, allow_incomplete: bool = False, begin: bool = True
     ) -> Operation:
-        """:raises InvalidInput: always: the service copies the checkpoints of a plan."""
-        _refuse_copy()
+        """Have a checkpoint copied."""
+        state, target = self._checkpoint(checkpoint), self._provider(to)
+        settings = {"to": target.id, "allow_incomplete": allow_incomplete}
+        with told("copy the checkpoint", checkpoint):
+            self._api.create_copy(state.provider, checkpoint_id=state.id, parameters=settings)
+            return self._newest("copy", state.id)
 
     def copy_dry_run(self, checkpoint: str, to: str) -> Json:
-        """:raises InvalidInput: always."""
-        _refuse_copy()
+        """What would be copied."""
+        state, target = self._checkpoint(checkpoint), self._provider(to)
+        return self._looked(
+            "copy", provider_id=state.provider, checkpoint_id=state.id, parameters={"to": target.id}
+        )
+
+    def _looked(self, kind: str, provider_id: str, checkpoint_id: str, **settings: Any) -> Json:
+        """What a dry run found, which a worker does meanwhile."""
+        with told(f"find out what a {kind} would do"):
+            identity = self._api.dry_run(kind, provider_id, checkpoint_id, **settings).id
+            deadline = time.monotonic() + _PATIENCE
+            while (found := self._api.get_operation(identity)).status not in _ENDED:
+                if time.monotonic() > deadline:
+                    raise Conflict(
+                        "no worker of the service has looked yet",
+                        advice=f"See: refloat operation watch {identity}",
+                    )
+                time.sleep(_TICK)
+        if found.error:
+            raise RefloatError.from_json(dict(found.error))
+        return dict(found.result or {})
 
     def delete_checkpoint(self, checkpoint: str, *, begin: bool = True) -> Operation:
         """Have a checkpoint deleted."""
@@ -323,7 +351,7 @@ class Remote:
             return self._newest("delete", state.id)
 
     def _newest(self, kind: str, checkpoint_id: str) -> Operation:
-        for view in self._operations(kind=kind, checkpoint_id=checkpoint_id):
+        for view in self._operations(type=kind, checkpoint_id=checkpoint_id):
             return view.operation
         raise NotFound(f"the service shows no operation for checkpoint {checkpoint_id}")
 
@@ -340,8 +368,8 @@ class Remote:
 
     def _operations(self, **filters: Any) -> Iterator[OperationView]:
         with told("list the operations"):
-            for item in self._api.operations(sort="created_at:desc,id:asc", **filters):
-                yield operation_view(item.to_dict())
+            for item in self._api.operations(sort="created_at:desc,id:asc", dry_run=False, **filters):
+                yield operation_view(item.to_dict(), self.provider_name)
 
     def look_at_all(self) -> list[OperationView]:
         """All operations, newest first."""
@@ -350,7 +378,8 @@ class Remote:
     def look(self, identity: str, *, outcomes: bool = False) -> OperationView:
         """One operation."""
         with told("show the operation", identity), contextlib.suppress(Missing):
-            return operation_view(self._api.get_operation(self._operation_id(identity)).to_dict())
+            found = self._api.get_operation(self._operation_id(identity)).to_dict()
+            return operation_view(found, self.provider_name)
         raise NotFound(f"there is no operation '{identity}'", advice="See: refloat operation list")
 
     def _operation_id(self, identity: str) -> str:
@@ -419,10 +448,3 @@ def _check_covered(provider: Any, resources: Sequence[tuple[str, str]]) -> None:
     for type_name, _wanted in resources:
         if type_name not in covered:
             raise InvalidInput(f"provider {provider.name} does not protect resources of type {type_name}")
-
-
-def _refuse_copy() -> NoReturn:
-    raise InvalidInput(
-        "one checkpoint is copied on the machine that has its bank",
-        advice="Through the service, all checkpoints of a plan are: openstack data protection copy create",
-    )

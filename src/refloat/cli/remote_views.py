@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from refloat.engine.program import Event
@@ -51,68 +51,83 @@ def checkpoint_state(item: Any, made_by: Mapping[str, str]) -> CheckpointState:
     )
 
 
-def operation_view(data: Mapping[str, Any]) -> OperationView:
+_RESTORED = frozenset({"created", "reused", "removed", "failed"})
+
+
+def operation_view(data: Mapping[str, Any], provider_name: Callable[[str], str]) -> OperationView:
     """An operation, and how far it is."""
-    state = str(data["state"])
+    state = str(data["status"])
+    payload = {
+        "plan": {"id": data.get("plan_id") or "", "name": data.get("plan_name") or ""},
+        "provider": data["provider_id"],
+        "provider_name": provider_name(data["provider_id"]),
+        "copy_id": data.get("copy_id") or "",
+        "to_name": provider_name(data.get("copy_provider_id") or ""),
+    }
+    result = data.get("result") or None
+    if data["type"] == "restore" and not result and data.get("resources"):
+        result = {"resources": [_restored(item) for item in data["resources"] if item["status"] in _RESTORED]}
     operation = Operation(
         id=data["id"],
-        kind=data["kind"],
+        kind=data["type"],
         project_id=data["project_id"],
         plan_id=data.get("plan_id") or "",
         checkpoint_id=data.get("checkpoint_id") or "",
         state=state,
-        payload={
-            "plan": {"id": data.get("plan_id") or "", "name": data.get("plan_name") or ""},
-            "provider": data.get("provider_id") or "",
-            "provider_name": data.get("provider_name") or "",
-        },
-        result=data.get("result"),
-        error=data.get("error"),
+        payload=payload,
+        result=result,
+        error=data.get("error") or None,
         created_at=data.get("created_at") or "",
         ended_at=data.get("ended_at") or "",
         runner="service",
     )
-    progress = data.get("progress")
-    return OperationView(operation, state, _snapshot(operation, progress) if progress else None)
+    return OperationView(operation, state, _snapshot(data))
 
 
-def _snapshot(operation: Operation, progress: Mapping[str, Any]) -> Snapshot:
+def _restored(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": item["type"],
+        "source_id": item["id"],
+        "new_id": item["new_id"] or "",
+        "name": item["name"] or "",
+        "status": item["status"],
+        "reason": item["reason"] or "",
+    }
+
+
+def _snapshot(data: Mapping[str, Any]) -> Snapshot:
+    progress = data["progress"]
     active = tuple(
         Event(
-            operation.id,
-            event["step"],
-            event["state"],
-            event.get("text") or "",
-            event.get("done") or 0,
-            event.get("total") or 0,
+            data["id"],
+            item["step"],
+            "waiting" if item["state"] == "waiting" else "started",
+            item["text"],
+            item["bytes_done"],
+            item["bytes_total"],
         )
-        for event in progress.get("active") or ()
+        for item in data.get("active") or ()
     )
     return Snapshot(
-        operation_id=operation.id,
-        kind=operation.kind,
+        operation_id=data["id"],
+        kind=data["type"],
         payload={},
         on_failure="undo",
         state="running",
-        interrupted=operation.state == "interrupted",
+        interrupted=data["status"] == "interrupted",
         wish="",
-        owner=progress.get("owner") or "",
-        attempt=progress.get("attempt") or 1,
-        steps=progress.get("steps") or 0,
-        done=progress.get("done") or 0,
-        failed=progress.get("failed") or 0,
-        skipped=progress.get("skipped") or 0,
-        running=len(active),
+        owner="",
+        attempt=data["attempt"],
+        **{name: progress[name] for name in ("steps", "done", "failed", "skipped", "running")},
         active=active,
-        bytes_done=progress.get("bytes_done") or 0,
-        bytes_total=progress.get("bytes_total") or 0,
+        bytes_done=progress["bytes_done"],
+        bytes_total=progress["bytes_total"],
         created_at=0.0,
         updated_at=0.0,
         ended=None,
-        outcomes={},
     )
 
 
 def journal_item(item: Mapping[str, Any]) -> JournalItem:
     """Something that was created in the cloud."""
-    return JournalItem(item["source"], item["role"], item["kind"], item["id"], {})
+    return JournalItem(item["for"], item["role"], item["kind"], item["id"], {})

@@ -41,16 +41,76 @@ class Proxy(SdkProxy):
         delete_scheduled_operation,
     ) = verbs(r.ScheduledOperation, "list get find create update delete")
     operation_logs, get_operation_log = verbs(r.OperationLog, "list get")
+    operations, get_operation = verbs(r.Operation, "list get")
     update_quota, delete_quota = verbs(r.Quota, "update delete")
     get_quota_class, update_quota_class = verbs(r.QuotaClass, "get update")
     services, update_service = verbs(r.Service, "list update")
 
     def reset_checkpoint_status(self, provider: Any, checkpoint: Any, status: str) -> None:
         """Set a checkpoint's status by hand, to ``available`` or ``error``."""
-        found: Any = self._get_resource(
-            r.Checkpoint, checkpoint, provider_id=getattr(provider, "id", provider)
-        )
+        found: Any = self._get_resource(r.Checkpoint, checkpoint, provider_id=_id(provider))
         found.reset_status(self, status)
+
+    def dry_run(self, type: str, provider: Any, checkpoint: Any, **settings: Any) -> r.Operation:  # noqa: A002
+        """Begin to find out what an operation would do; the result of the ended operation tells.
+
+        :param type: ``restore``, ``copy`` or ``delete``.
+        :param settings: as for :meth:`create_restore` or :meth:`create_copy`: ``parameters``, ``only``...
+        """
+        where = {"provider_id": _id(provider), "checkpoint_id": _id(checkpoint)}
+        found: r.Operation = self._create(r.Operation, type=type, dry_run=True, **where, **settings)
+        return found
+
+    def cancel_operation(self, operation: Any, **settings: Any) -> r.Operation:
+        """Have an operation stopped, and all removed that it created."""
+        return self._act(operation, "cancel", settings)
+
+    def resume_operation(self, operation: Any, **settings: Any) -> r.Operation:
+        """Have an operation go on that is parked."""
+        return self._act(operation, "resume", settings)
+
+    def park_operation(self, operation: Any) -> r.Operation:
+        """Have an operation stopped where it is."""
+        return self._act(operation, "park", {})
+
+    def _act(self, operation: Any, action: str, settings: dict[str, Any]) -> r.Operation:
+        found: r.Operation = self._get_resource(r.Operation, operation)
+        return found.act(self, action, settings or None)
+
+    def operation_events(self, operation: Any) -> list[dict[str, Any]]:
+        """What has happened in an operation, oldest first."""
+        response = self.get(f"{r.Operation.base_path}/{_id(operation)}/events")
+        exceptions.raise_from_response(response)
+        return list(response.json()["events"])
+
+    def maintain_bank(self, provider: Any, action: str, **settings: Any) -> r.Operation:
+        """Begin upkeep of a provider's bank: ``info``, ``verify`` or ``collect``."""
+        return r.Operation.on_bank(self, _id(provider), action, settings or None)
+
+    def run_scheduled_operation(self, operation: Any) -> None:
+        """Run a scheduled operation now, besides its times."""
+        url = f"{r.ScheduledOperation.base_path}/{_id(operation)}/action"
+        exceptions.raise_from_response(self.post(url, json={"run": {}}))
+
+    def scheduled_operation_retention(self, operation: Any) -> dict[str, Any]:
+        """Which checkpoints a scheduled operation would keep, and by which rule."""
+        response = self.get(f"{r.ScheduledOperation.base_path}/{_id(operation)}/retention")
+        exceptions.raise_from_response(response)
+        return dict(response.json()["retention"])
+
+    def get_hold(self, provider: Any, checkpoint: Any) -> r.Hold:
+        """Why a checkpoint must not be deleted. Raises NotFoundException."""
+        found: r.Hold = self._get(r.Hold, **_place(provider, checkpoint))
+        return found
+
+    def place_hold(self, provider: Any, checkpoint: Any, reason: str) -> r.Hold:
+        """Have a checkpoint kept, whatever anybody says, until it is released."""
+        found: r.Hold = self._update(r.Hold, None, reason=reason, **_place(provider, checkpoint))
+        return found
+
+    def release_hold(self, provider: Any, checkpoint: Any) -> None:
+        """Let a checkpoint be deleted again."""
+        self._delete(r.Hold, None, ignore_missing=False, **_place(provider, checkpoint))
 
     def get_quota(self, project: str, *, usage: bool = False) -> r.Quota:
         """A project's limits.
@@ -67,3 +127,11 @@ class Proxy(SdkProxy):
         response = self.get(f"{r.Quota.base_path}/{project}{below}")
         exceptions.raise_from_response(response)
         return r.Quota.existing(connection=self._get_connection(), **response.json()["quota"])
+
+
+def _id(given: Any) -> str:
+    return str(getattr(given, "id", given))
+
+
+def _place(provider: Any, checkpoint: Any) -> dict[str, Any]:
+    return {"provider_id": _id(provider), "checkpoint_id": _id(checkpoint)}

@@ -82,6 +82,7 @@ class Instance(_Ours):
     type = Body("type")
     extra_info = Body("extra_info", type=dict)
     dependent_resources = Body("dependent_resources", type=list)
+    references = Body("references", type=list)
 
 
 class Provider(_Ours):
@@ -116,7 +117,7 @@ class Checkpoint(_Ours):
     created_at = Body("created_at")
     extra_info = Body("extra_info")
     error_info = Body("error_info")
-    operation_id = Body("operation_id")
+    copied_from = Body("copied_from", type=dict)
     protected_at = Body("protected_at")
 
     def graph(self) -> tuple[dict[str, Any], Any]:
@@ -144,6 +145,8 @@ class Restore(_Ours):
     checkpoint_id = Body("checkpoint_id")
     restore_target = Body("restore_target")
     restore_auth = Body("restore_auth")
+    only = Body("only", type=list)
+    keep_on_failure = Body("keep_on_failure", type=bool)
     parameters = Body("parameters", type=dict)
     status = Body("status")
     resources_status = Body("resources_status", type=dict)
@@ -181,7 +184,7 @@ class Copy(_Ours):
     provider_id = URI("provider_id")
     project_id = Body("project_id")
     plan_id = Body("plan_id")
-    checkpoint_id = Body("checkpoint_id", type=list)
+    checkpoint_id = Body("checkpoint_id")
     parameters = Body("parameters", type=dict)
 
 
@@ -197,6 +200,7 @@ class Trigger(_Ours):
     name = Body("name")
     type = Body("type")
     properties = Body("properties", type=dict)
+    next_run_at = Body("next_run_at")
 
 
 class ScheduledOperation(_Ours):
@@ -214,6 +218,64 @@ class ScheduledOperation(_Ours):
     trigger_id = Body("trigger_id")
     operation_definition = Body("operation_definition", type=dict)
     enabled = Body("enabled", type=bool)
+    next_run_at = Body("next_run_at")
+    status_reason = Body("status_reason")
+    last_runs = Body("last_runs", type=list)
+
+
+class Operation(_Ours):
+    """One run of protect, restore, verify, copy or delete, or one look; how far it is.
+
+    Lists leave out what comes after ``error_info``.
+    """
+
+    resource_key = "operation"
+    resources_key = "operations"
+    base_path = "/operations"
+    allow_create = True
+    _query_mapping = _filters("type", "status", "checkpoint_id", "plan_id", "dry_run")
+
+    project_id = Body("project_id")
+    type = Body("type")
+    dry_run = Body("dry_run", type=bool)
+    status = Body("status")
+    provider_id = Body("provider_id")
+    checkpoint_id = Body("checkpoint_id")
+    copy_id = Body("copy_id")
+    copy_provider_id = Body("copy_provider_id")
+    plan_id = Body("plan_id")
+    plan_name = Body("plan_name")
+    restore_target = Body("restore_target")
+    created_at = Body("created_at")
+    updated_at = Body("updated_at")
+    ended_at = Body("ended_at")
+    attempt = Body("attempt")
+    progress = Body("progress", type=dict)
+    error_info = Body("error_info")
+    active = Body("active", type=list)
+    resources = Body("resources", type=list)
+    created = Body("created", type=list)
+    result = Body("result", type=dict)
+    error = Body("error", type=dict)
+    # Of a dry run that is asked for
+    parameters = Body("parameters", type=dict)
+    only = Body("only", type=list)
+    restore_auth = Body("restore_auth", type=dict)
+
+    def act(self, session: Any, action: str, settings: Any = None) -> Operation:
+        """Do something about it: ``cancel``, ``resume`` or ``park``."""
+        return self._posted(session, f"{self.base_path}/{self.id}/action", {action: settings})
+
+    @classmethod
+    def on_bank(cls, session: Any, provider: str, action: str, settings: Any) -> Operation:
+        """Begin upkeep of a provider's bank: ``info``, ``verify`` or ``collect``."""
+        return cls._posted(session, f"/providers/{provider}/bank/action", {action: settings})
+
+    @classmethod
+    def _posted(cls, session: Any, url: str, body: Any) -> Operation:
+        response = session.post(url, json=body)
+        exceptions.raise_from_response(response)
+        return cls.existing(connection=session._get_connection(), **response.json()[cls.resource_key])
 
 
 class OperationLog(_Ours):
@@ -237,6 +299,22 @@ class OperationLog(_Ours):
     ended_at = Body("ended_at")
     error_info = Body("error_info")
     extra_info = Body("extra_info")
+
+
+class Hold(_Ours):
+    """Why a checkpoint must not be deleted."""
+
+    resource_key = "hold"
+    base_path = "/providers/%(provider_id)s/checkpoints/%(checkpoint_id)s/hold"
+    requires_id = False
+    allow_list = False
+    allow_commit = allow_delete = True
+
+    provider_id = URI("provider_id")
+    checkpoint_id = URI("checkpoint_id")
+    reason = Body("reason")
+    user_id = Body("user_id")
+    created_at = Body("created_at")
 
 
 class Quota(_Ours):

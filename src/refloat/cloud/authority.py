@@ -3,12 +3,16 @@
 During a request, as the caller, with the caller's token. An operation goes on when that token has expired,
 and so acts under an *authority* of its own: granted while the caller's token is at hand, given back when the
 operation has ended. What is kept of it is JSON and no secret.
+
+A restore into another project or cloud acts under what the user of ``restore_auth`` grants: his password is
+used once, to log in and make a trust, and is then forgotten.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -20,15 +24,15 @@ from openstack.connection import Connection
 from refloat import __version__
 from refloat.cloud.connection import Cloud
 from refloat.cloud.errors import explained, status_of
-from refloat.errors import AuthFailed, CloudError, InvalidInput, NotFound
+from refloat.cloud.targets import TRUSTEE, Target, find_target, login_plugin
+from refloat.errors import AuthFailed, CloudError, InvalidInput, NotFound, RefloatError
 
 Granted = Mapping[str, Any]
 
 PATIENCE = 30.0
 """Seconds after which a request is not kept waiting any longer for a service that says nothing."""
 
-TRUSTEE = "trustee"
-"""The configuration's group with the credentials of the service's own user."""
+_REFUSED = (401, 403, 404)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,42 @@ class Caller:
     """Who a request is from.
 
     :param plugin: what requests to the cloud are authenticated with (a keystoneauth plugin); None: nothing.
+    :param target: the cloud that this is a user of: a name of the configuration; empty: the service's own.
     """
 
     user_id: str
     project_id: str
     roles: frozenset[str] = frozenset()
     plugin: Any = field(default=None, repr=False, compare=False)
+    target: str = ""
+
+
+class Granting(Protocol):
+    """What is about to be granted, or may have been."""
+
+    @property
+    def user_id(self) -> str:
+        """Who grants it."""
+        ...
+
+    @property
+    def project_id(self) -> str:
+        """For which project."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """In which cloud."""
+        ...
+
+    @property
+    def until(self) -> datetime:
+        """When it ends by itself (UTC): no two have the same."""
+        ...
+
+
+class AuthorityGone(AuthFailed):
+    """What was granted is good for nothing any more: the identity service says so."""
 
 
 class Authority(Protocol):
@@ -51,11 +85,24 @@ class Authority(Protocol):
         """The cloud as the caller, for the time of a request."""
         ...
 
-    def grant(self, caller: Caller) -> dict[str, Any]:
+    def login(self, target: str, auth: Mapping[str, Any]) -> Caller:
+        """The user of a restore's ``restore_auth``, logged in where it is to go.
+
+        :param target: the URL of an identity service; empty: the service's own.
+        :raises InvalidInput: the operator does not allow this target, or it refuses the login.
+        """
+        ...
+
+    def grant(self, caller: Caller, until: datetime | None = None) -> dict[str, Any]:
         """What an operation will act with: JSON, no secrets.
 
+        :param until: when it ends by itself (UTC); None: never.
         :raises CloudError: the identity service refuses.
         """
+        ...
+
+    def stray(self, granting: Granting) -> dict[str, Any] | None:
+        """What was granted when nobody was left to write it down; None: nothing was."""
         ...
 
     def cloud(self, granted: Granted) -> Cloud:
@@ -64,6 +111,14 @@ class Authority(Protocol):
 
     def revoke(self, granted: Granted) -> None:
         """Give it back; fine when it is gone already."""
+        ...
+
+    def check(self, granted: Granted) -> None:
+        """See whether one can act with it now.
+
+        :raises AuthorityGone: nobody can any more.
+        :raises CloudError: that cannot be told now.
+        """
         ...
 
 
@@ -103,6 +158,19 @@ class SessionCloud(Cloud):
         return self._auth_url
 
 
+class NoCloud(Cloud):
+    """For operations that have nothing to do in any cloud, and no rights there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.__dict__["project_id"] = ""
+
+    @property
+    def connection(self) -> Connection:
+        """There is none. :raises InvalidInput: always."""
+        raise InvalidInput("this operation has no rights in the cloud")
+
+
 class NamedCloud:
     """Everything is done as one entry of ``clouds.yaml``, which should hold an application credential.
 
@@ -118,10 +186,18 @@ class NamedCloud:
         self._check(caller)
         return self._cloud
 
-    def grant(self, caller: Caller) -> dict[str, Any]:
+    def login(self, target: str, auth: Mapping[str, Any]) -> Caller:
+        """:raises InvalidInput: always."""
+        raise InvalidInput("this service only acts in one project: it cannot restore into another")
+
+    def grant(self, caller: Caller, until: datetime | None = None) -> dict[str, Any]:
         """Names the entry."""
         self._check(caller)
         return {"kind": "cloud", "name": self._name or ""}
+
+    def stray(self, granting: Granting) -> dict[str, Any] | None:
+        """Nothing is left behind."""
+        return None
 
     def cloud(self, granted: Granted) -> Cloud:
         """A connection of the operation's own."""
@@ -129,6 +205,20 @@ class NamedCloud:
 
     def revoke(self, granted: Granted) -> None:
         """There is nothing to give back."""
+
+    def check(self, granted: Granted) -> None:
+        """Log in."""
+        if granted.get("kind") != "cloud":
+            raise AuthorityGone(
+                "the authority is no entry of clouds.yaml", reason="made under other settings"
+            )
+        cloud = self.cloud(granted)
+        try:
+            cloud.project_id  # noqa: B018 - logs in
+        except AuthFailed as exc:
+            raise AuthorityGone(exc.message, reason=exc.reason, request_id=exc.request_id) from exc
+        finally:
+            cloud.close()
 
     def _check(self, caller: Caller) -> None:
         if caller.project_id != self._cloud.project_id:
@@ -141,12 +231,21 @@ class Trusts:
     :param conf: the configuration (oslo.config) with the group :data:`TRUSTEE`.
     :param roles: a trust passes on those of these that the caller has; all of the caller's when that is none.
     :param region: where to work; None: the only one there is.
+    :param targets: where restores may go, by name.
     """
 
-    def __init__(self, conf: Any, roles: Collection[str], region: str | None = None) -> None:
+    def __init__(
+        self,
+        conf: Any,
+        roles: Collection[str],
+        region: str | None = None,
+        targets: Mapping[str, Target] | None = None,
+    ) -> None:
         self._conf = conf
         self._roles = frozenset(role.lower() for role in roles)
         self._region = region
+        self._targets = dict(targets or {})
+        self._trustees: dict[str, str] = {}
 
     def caller(self, caller: Caller) -> Cloud:
         """With the caller's own token."""
@@ -156,25 +255,42 @@ class Trusts:
             caller.plugin,
             caller.project_id,
             region=self._region,
-            auth_url=self._auth_url,
+            auth_url=self._auth_url(TRUSTEE),
             timeout=PATIENCE,
         )
 
-    def grant(self, caller: Caller) -> dict[str, Any]:
+    def login(self, target: str, auth: Mapping[str, Any]) -> Caller:
+        """Log in. Nothing is sent to a target that the operator does not allow."""
+        found = find_target(self._targets, target, self._auth_url(TRUSTEE))
+        plugin = login_plugin(found.url or self._auth_url(TRUSTEE), auth)
+        try:
+            with explained(f"log in to {found.url or 'the identity service'} with restore_auth"):
+                access = plugin.get_access(self._session(plugin))
+        except (AuthFailed, NotFound) as exc:
+            # Not a 401: it is not the caller's own token that was refused.
+            raise InvalidInput(exc.message, reason=exc.reason, request_id=exc.request_id) from exc
+        if not access.project_id:
+            raise InvalidInput("restore_auth must say into which project: project_id or project_name")
+        own = "" if found.group == TRUSTEE else found.name
+        return Caller(access.user_id, access.project_id, frozenset(access.role_names), plugin, own)
+
+    def grant(self, caller: Caller, until: datetime | None = None) -> dict[str, Any]:
         """Make a trust."""
         trustor = self._session(caller.plugin)
         wanted = {role for role in caller.roles if role.lower() in self._roles} or caller.roles
         body = {
             "trustor_user_id": caller.user_id,
-            "trustee_user_id": self._trustee_id,
+            "trustee_user_id": self._trustee_id(self._group(caller.target)),
             "project_id": caller.project_id,
             "impersonation": True,
             "roles": [{"name": role} for role in sorted(wanted)],
         }
+        if until is not None:
+            body["expires_at"] = _time(until)
         try:
             with explained("make a trust for the operation"):
                 answer = trustor.post(
-                    "/OS-TRUST/trusts", json={"trust": body}, endpoint_filter=self._identity
+                    "/OS-TRUST/trusts", json={"trust": body}, endpoint_filter=self._identity(caller.target)
                 )
                 trust_id = str(answer.json()["trust"]["id"])
         except CloudError as exc:
@@ -186,45 +302,109 @@ class Trusts:
                 request_id=exc.request_id,
                 advice="Use a password, or an application credential that is unrestricted",
             ) from exc
-        return {"kind": "trust", "trust_id": trust_id, "project_id": caller.project_id}
+        return _granted(trust_id, caller.project_id, caller.target)
+
+    def stray(self, granting: Granting) -> dict[str, Any] | None:
+        """The trust that ends at that very moment."""
+        group = self._group(granting.target)
+        auth = loading.load_auth_from_conf_options(self._conf, group)
+        with explained("list the trusts of the service's user"):
+            answer = self._session(auth).get(
+                f"{self._auth_url(group)}/OS-TRUST/trusts",
+                params={"trustee_user_id": self._trustee_id(group)},
+            )
+        for trust in answer.json()["trusts"]:
+            if (trust["trustor_user_id"], trust["project_id"], trust["expires_at"]) == (
+                granting.user_id,
+                granting.project_id,
+                _time(granting.until),
+            ):
+                return _granted(str(trust["id"]), granting.project_id, granting.target)
+        return None
 
     def cloud(self, granted: Granted) -> Cloud:
         """With the trust. It renews its tokens by itself."""
-        auth = loading.load_auth_from_conf_options(self._conf, TRUSTEE, trust_id=granted["trust_id"])
-        return SessionCloud(auth, granted["project_id"], region=self._region, auth_url=self._auth_url)
+        target = str(granted.get("target", ""))
+        group = self._group(target)
+        auth = loading.load_auth_from_conf_options(self._conf, group, trust_id=granted["trust_id"])
+        return SessionCloud(
+            auth, granted["project_id"], region=self._region_of(target), auth_url=self._auth_url(group)
+        )
 
     def revoke(self, granted: Granted) -> None:
         """Delete the trust."""
-        auth = loading.load_auth_from_conf_options(self._conf, TRUSTEE, trust_id=granted["trust_id"])
+        target = str(granted.get("target", ""))
         try:
+            auth = loading.load_auth_from_conf_options(
+                self._conf, self._group(target), trust_id=granted["trust_id"]
+            )
             with explained("delete the trust of an operation that has ended"):
                 self._session(auth).delete(
-                    f"/OS-TRUST/trusts/{granted['trust_id']}", endpoint_filter=self._identity
+                    f"/OS-TRUST/trusts/{granted['trust_id']}", endpoint_filter=self._identity(target)
                 )
         except (NotFound, AuthFailed):
             # Whoever may not log in with it any more has nothing left to give back.
             return
 
-    @cached_property
-    def _trustee_id(self) -> str:
+    def check(self, granted: Granted) -> None:
+        """Log in with the trust."""
+        if granted.get("kind") != "trust":
+            raise AuthorityGone("there is no trust", reason="made under other settings")
+        group = self._group(str(granted.get("target", "")))
+        auth = loading.load_auth_from_conf_options(self._conf, group, trust_id=granted["trust_id"])
         try:
-            auth = loading.load_auth_from_conf_options(self._conf, TRUSTEE)
-            if auth is None:
-                raise CloudError("the service has no user of its own", reason="[trustee] says nothing")
-            return str(self._session(auth).get_user_id())
-        except ClientException as exc:
-            raise CloudError("the service's own user cannot log in", reason=str(exc)) from exc
+            with explained("log in with the trust"):
+                self._session(auth).get_token()
+        except RefloatError as exc:
+            if status_of(exc) not in _REFUSED or not self._can_log_in():
+                raise
+            raise AuthorityGone(
+                "the trust is good for nothing any more",
+                reason=exc.reason,
+                request_id=exc.request_id,
+                advice="Its owner has lost the role or the account, or has removed the trust: "
+                "somebody who has the role must enable the schedule again",
+            ) from exc
 
-    @cached_property
-    def _auth_url(self) -> str:
-        return str(getattr(loading.load_auth_from_conf_options(self._conf, TRUSTEE), "auth_url", "") or "")
+    def _can_log_in(self) -> bool:
+        """Whether the service's own user can log in; if not, a trust that is refused says nothing."""
+        try:
+            self._session(loading.load_auth_from_conf_options(self._conf, TRUSTEE)).get_token()
+        except ClientException:
+            return False
+        return True
 
-    @property
-    def _identity(self) -> dict[str, Any]:
+    def _trustee_id(self, group: str) -> str:
+        if group not in self._trustees:
+            try:
+                auth = loading.load_auth_from_conf_options(self._conf, group)
+                if auth is None:
+                    raise CloudError("the service has no user of its own", reason=f"[{group}] says nothing")
+                self._trustees[group] = str(self._session(auth).get_user_id())
+            except ClientException as exc:
+                raise CloudError("the service's own user cannot log in", reason=str(exc)) from exc
+        return self._trustees[group]
+
+    def _group(self, target: str) -> str:
+        """The configuration's group with the service's user in a cloud. :raises InvalidInput: none is."""
+        if not target:
+            return TRUSTEE
+        if target not in self._targets:
+            raise InvalidInput(f"the configuration has no restore target '{target}' any more")
+        return self._targets[target].group
+
+    def _region_of(self, target: str) -> str | None:
+        return self._targets[target].region if target else self._region
+
+    def _auth_url(self, group: str) -> str:
+        auth = loading.load_auth_from_conf_options(self._conf, group)
+        return str(getattr(auth, "auth_url", "") or "").rstrip("/")
+
+    def _identity(self, target: str) -> dict[str, Any]:
         return {
             "service_type": "identity",
             "interface": "public",
-            "region_name": self._region,
+            "region_name": self._region_of(target),
             "version": (3, 0),
         }
 
@@ -232,14 +412,45 @@ class Trusts:
         return session.Session(auth=auth, app_name="refloat", app_version=__version__, timeout=PATIENCE)
 
 
-def register_options(conf: Any) -> None:
-    """Register the options of the group :data:`TRUSTEE`."""
-    loading.register_auth_conf_options(conf, TRUSTEE)
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What the identity service says of a user that has logged in.
+
+    :param roles: names; none without a project.
+    :param services: the types of services in the catalogue.
+    """
+
+    user_id: str
+    roles: frozenset[str]
+    services: frozenset[str]
 
 
-def list_options() -> list[Any]:
-    """The same, for samples."""
-    return [
-        *loading.get_auth_common_conf_options(),
-        *loading.get_auth_plugin_conf_options("v3password"),
-    ]
+def log_in(conf: Any, group: str) -> Login:
+    """Log in as the user of a group of the configuration.
+
+    :raises CloudError: the group says nothing, or the identity service refuses or does not answer.
+    """
+    loading.register_auth_conf_options(conf, group)
+    try:
+        auth: Any = loading.load_auth_from_conf_options(conf, group)
+        if auth is None:
+            raise CloudError("the service has no user of its own", reason=f"[{group}] says nothing")
+        access = auth.get_access(session.Session(auth=auth, app_name="refloat", timeout=PATIENCE))
+    except ClientException as exc:
+        raise CloudError(f"the user of [{group}] cannot log in", reason=str(exc)) from exc
+    services = access.service_catalog.catalog if access.has_service_catalog() else []
+    return Login(
+        str(access.user_id),
+        frozenset(name.lower() for name in access.role_names),
+        frozenset(str(service.get("type", "")) for service in services),
+    )
+
+
+def _granted(trust_id: str, project_id: str, target: str) -> dict[str, Any]:
+    found = {"kind": "trust", "trust_id": trust_id, "project_id": project_id}
+    return {**found, "target": target} if target else found
+
+
+def _time(moment: datetime) -> str:
+    """As Keystone writes times."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

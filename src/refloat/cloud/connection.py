@@ -25,6 +25,20 @@ from refloat.errors import AuthFailed, CloudError, InvalidInput, NotFound, Servi
 DEFAULT_TIMEOUT = 3600.0
 """Seconds a wait may last when the caller does not say: backups of large volumes take long."""
 
+SERVICES = frozenset(
+    {
+        "compute",
+        "block_storage",
+        "image",
+        "network",
+        "identity",
+        "object_store",
+        "shared_file_system",
+        "database",
+    }
+)
+"""The openstacksdk proxies that are used."""
+
 _ERRORS = frozenset({"error", "error_deleting", "error_restoring", "killed"})
 
 
@@ -143,10 +157,18 @@ class Cloud:
 
         :raises ServiceMissing: the cloud has no such service.
         """
-        if service not in {"compute", "block_storage", "image", "network", "identity", "object_store"}:
+        if service not in SERVICES:
             raise AttributeError(service)
         self.require(service)
         return getattr(self.connection, service)
+
+    def has(self, service: str) -> bool:
+        """Whether the cloud has a service. One that it has and that fails raises."""
+        try:
+            self.require(service)
+        except ServiceMissing:
+            return False
+        return True
 
     def require(self, service: str) -> None:
         """Make sure that the cloud has a service. :raises ServiceMissing: it has not."""
@@ -154,17 +176,17 @@ class Cloud:
             session = self.connection.session
             if session.timeout is None:  # one that was given, rather than found in clouds.yaml
                 make_patient(session, self._retries)
-        proxy = getattr(self.connection, service)
         self.project_id  # noqa: B018 - a refused login must say so, not "service missing"
         with explained(f"use the {service.replace('_', ' ')} service"):
-            endpoint = proxy.get_endpoint()
+            endpoint = getattr(self.connection, service).get_endpoint()
         if not endpoint:
             raise ServiceMissing(f"this cloud has no {service.replace('_', ' ')} service")
 
     def kind(self, name: str) -> Kind:
         """The table entry of a kind, once its service is known to be there."""
         kind = KINDS[name]
-        self.require(kind.service)
+        if kind.service:
+            self.require(kind.service)
         return kind
 
     def get(self, kind: str, identity: str) -> Any:

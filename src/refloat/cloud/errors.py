@@ -14,7 +14,11 @@ from refloat.errors import AuthFailed, CloudError, NotFound, RefloatError, Servi
 
 _AUTH = (ka_exceptions.Unauthorized, ka_exceptions.AuthorizationFailure, ka_exceptions.MissingRequiredOptions)
 _APPENDED = re.compile(r"( \((HTTP \d{3}|Request-ID: [^)]*)\))+$")
-_MISSING = (ka_exceptions.EndpointNotFound, ka_exceptions.catalog.CatalogException)
+_MISSING = (
+    ka_exceptions.EndpointNotFound,
+    ka_exceptions.catalog.CatalogException,
+    sdk_exceptions.ServiceDisabledException,
+)
 
 
 @contextmanager

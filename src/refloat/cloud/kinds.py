@@ -23,7 +23,8 @@ class Kind:
     """How to handle one kind of thing through openstacksdk.
 
     :param name: Refloat's word for it, used in journals and messages.
-    :param service: the openstacksdk proxy (``block_storage``, ``network``...).
+    :param service: the openstacksdk proxy (``block_storage``, ``network``...); empty when it is none of
+        OpenStack's: its functions then raise the errors of openstacksdk all the same.
     :param get: read one by id; raises NotFoundException when it is not there.
     :param list: all of the caller's project.
     :param remove: delete one by id; may raise NotFoundException.

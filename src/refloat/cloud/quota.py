@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from refloat.cloud.connection import Cloud
 from refloat.cloud.errors import explained
@@ -12,7 +13,7 @@ Headroom = Mapping[str, int]
 """Free amount by name; a name that is missing has no limit. Names: ``servers``, ``cores``,
 ``ram`` (MiB), ``volumes``, ``gigabytes`` (GiB), ``snapshots``, ``backups``, ``backup_gigabytes`` (GiB),
 ``networks``, ``subnets``, ``ports``, ``routers``, ``security_groups``, ``security_group_rules``,
-``floating_ips``, ``server_groups``."""
+``floating_ips``, ``server_groups``, ``shares``, ``share_gigabytes`` (GiB)."""
 
 _COMPUTE = {
     "servers": ("instances", "instances_used"),
@@ -38,10 +39,22 @@ _NETWORK = {
 }
 
 
-def headroom(cloud: Cloud) -> Headroom:
-    """What is free now. Services that the cloud does not have are left out."""
+_SHARES = {
+    "shares": ("maxTotalShares", "totalSharesUsed"),
+    "share_gigabytes": ("maxTotalShareGigabytes", "totalShareGigabytesUsed"),
+}
+
+
+def headroom(cloud: Cloud, wanted: Collection[str]) -> Headroom:
+    """What is free now, as far as it is wanted: only the services that know are asked.
+
+    Services that the cloud does not have are left out.
+    """
     free: dict[str, int] = {}
-    for part in (_compute, _storage, _network):
+    parts = ((_COMPUTE, _compute), (_STORAGE, _storage), (_NETWORK, _network), (_SHARES, _shares))
+    for names, part in parts:
+        if names.keys().isdisjoint(wanted):
+            continue
         try:
             free.update(part(cloud))
         except ServiceMissing:
@@ -65,13 +78,21 @@ def _compute(cloud: Cloud) -> dict[str, int]:
 
 
 def _storage(cloud: Cloud) -> dict[str, int]:
-    with explained("read the block storage limits"):
-        # The raw answer: openstacksdk's resource leaves out the counts of snapshots.
-        response = cloud.block_storage.get("/limits")
+    return _absolute(cloud.block_storage, "block storage", _STORAGE)
+
+
+def _shares(cloud: Cloud) -> dict[str, int]:
+    return _absolute(cloud.shared_file_system, "shared file system", _SHARES)
+
+
+def _absolute(service: Any, called: str, names: Mapping[str, tuple[str, str]]) -> dict[str, int]:
+    with explained(f"read the {called} limits"):
+        # The raw answer: openstacksdk's resource leaves out Cinder's counts of snapshots.
+        response = service.get("/limits")
         response.raise_for_status()
         limits = response.json()["limits"]["absolute"]
     free: dict[str, int] = {}
-    for name, (limit, used) in _STORAGE.items():
+    for name, (limit, used) in names.items():
         free.update(_free(name, limits.get(limit), limits.get(used)))
     return free
 

@@ -57,14 +57,19 @@ class Resources:
     lanes: Lanes
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Running:
-    """A task that was started and has not ended."""
+    """Something that was started and has not ended. There may be tens of thousands that only queue."""
 
-    task: Task
-    lane: str
+    name: str
     key: str
-    on_end: Callable[[Outcome | None], None]
+    lane: str
+    call: Callable[[StepRun], Json | Body]
+    on_end: Callable[[str, Outcome | None], None]
+    task: Task | None = None
+    """None before it begins."""
+    future: Future[Any] | None = None
+    """What it waits for."""
     begun: bool = False
     dropped: bool = False
     granted: Callable[[], None] | None = None
@@ -85,6 +90,7 @@ class Driver:
     """One attempt.
 
     :param way_back: the operation is being undone already, or is to be; ends as this says.
+    :param party: whose operation it is: where steps queue, each party gets its turn.
     """
 
     def __init__(
@@ -97,6 +103,7 @@ class Driver:
         on_failure: Literal["undo", "park"],
         way_back: Mapping[str, Any] | None,
         shared: Resources,
+        party: str = "",
     ) -> None:
         self.lease = lease
         self.board = board
@@ -106,6 +113,7 @@ class Driver:
         self._on_failure = on_failure
         self._way_back = way_back
         self._shared = shared
+        self._party = party
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stop = self._cancel = self._lost = False
         self._left = False
@@ -134,7 +142,7 @@ class Driver:
 
     def running(self) -> list[str]:
         """The names of what has not ended yet, for messages."""
-        return sorted(running.task.name for running in list(self._running.values()))
+        return sorted(running.name for running in list(self._running.values()))
 
     def run(self, recorder: Recorder) -> None:
         """Run the attempt to its end, in this thread."""
@@ -149,10 +157,19 @@ class Driver:
             self._wind_up()
             self._give_back()
         else:
+            self._forget()
             self.ended.set()
             return
         self._wind_up()
+        self._forget()
         self.ended.set()
+
+    def _forget(self) -> None:
+        """Let go of what is large: others may hold on to the driver for a while."""
+        if self._left:
+            return  # a step that still runs may ask for results
+        del self._program, self._recorder
+        self._history, self._steps = History(), _Steps({})
 
     def _wind_up(self) -> None:
         """Wait for what still runs, when the operation is no longer ours to drive."""
@@ -281,8 +298,7 @@ class Driver:
         if self._asked:
             return None
         ended: list[Outcome | None] = []
-        task = Task(name, call, self._step_run(name))
-        self._launch(_Running(task, "", name, ended.append))
+        self._launch(_Running(name, name, "", call, lambda _name, outcome: ended.append(outcome)))
         self._until_idle()
         outcome = ended[0] if ended else None
         if outcome is not None:
@@ -312,25 +328,21 @@ class Driver:
             self.board.ended(name, "done", moved=self._history.moved.get(name, (0, 0)))
             for follower in dag.followers[name]:
                 self._steps.missing[follower] -= 1
+        start = partial(self._start, dag, partial(self._program.step, prepared))
         for name, missing in self._steps.missing.items():
             if missing == 0 and name not in self._steps.outcomes:
-                self._start(prepared, dag, name)
+                start(name)
         self._until_idle()
 
-    def _start(self, prepared: Json, dag: Dag, name: str) -> None:
+    def _start(self, dag: Dag, call: Callable[[StepRun], Json | Body], name: str) -> None:
         if self._halted:
             return
-        task = Task(name, partial(self._program.step, prepared), self._step_run(name))
-        key = STEP + name
-        on_end = partial(self._on_step_ended, prepared, dag, name)
-        running = _Running(task, dag[name].lane, key, on_end)
-        granted = partial(self._inbox.put, partial(self._on_granted, running))
-        running.granted = granted
-        self._running[key] = running
-        if self._shared.lanes.enter(running.lane, granted):
-            self._on_granted(running)
+        on_end = partial(self._on_step_ended, dag, call)
+        self._launch(_Running(name, STEP + name, dag[name].lane, call, on_end))
 
-    def _on_step_ended(self, prepared: Json, dag: Dag, name: str, outcome: Outcome | None) -> None:
+    def _on_step_ended(
+        self, dag: Dag, call: Callable[[StepRun], Json | Body], name: str, outcome: Outcome | None
+    ) -> None:
         if outcome is None:
             self.board.abandoned(name)
             return
@@ -341,7 +353,7 @@ class Driver:
             for follower in dag.followers[name]:
                 self._steps.missing[follower] -= 1
                 if self._steps.missing[follower] == 0 and follower not in self._steps.outcomes:
-                    self._start(prepared, dag, follower)
+                    self._start(dag, call, follower)
             return
         if self._failure is None:
             self._failure, self._failed_step = outcome.error, name
@@ -381,7 +393,9 @@ class Driver:
 
     def _launch(self, running: _Running) -> None:
         self._running[running.key] = running
-        self._on_granted(running)
+        running.granted = partial(self._inbox.put, partial(self._on_granted, running))
+        if self._shared.lanes.enter(running.lane, running.granted, self._party):
+            self._on_granted(running)
 
     def _on_granted(self, running: _Running) -> None:
         """It has its place in its lane: off it goes."""
@@ -389,28 +403,28 @@ class Driver:
         if self._halted:
             self._on_ended(running, None)
             return
-        self._shared.pool.submit(partial(self._begin, running))
+        self._shared.pool.submit(partial(self._begin, running), party=self._party)
 
     def _on_waiting(self, running: _Running, waiting: Waiting) -> None:
         if self._halted:
             self._abandon(running, waiting.future)
             return
-        self.board.waiting(running.task.name, waiting.text)
-        running.task.future = waiting.future
+        self.board.waiting(running.name, waiting.text)
+        running.future = waiting.future
         waiting.future.add_done_callback(
             lambda future: self._inbox.put(partial(self._on_woken, running, future))
         )
 
     def _on_woken(self, running: _Running, future: Future[Any]) -> None:
-        if running.task.future is not future:
+        if running.future is not future:
             return  # abandoned in the meantime
-        running.task.future = None
-        self._shared.pool.submit(partial(self._go, running, future), urgent=True)
+        running.future = None
+        self._shared.pool.submit(partial(self._go, running, future), party=self._party, urgent=True)
 
     def _abandon(self, running: _Running, future: Future[Any]) -> None:
-        running.task.future = None
+        running.future = None
         future.cancel()
-        self._shared.pool.submit(partial(self._drop, running), urgent=True)
+        self._shared.pool.submit(partial(self._drop, running), party=self._party, urgent=True)
 
     def _on_outcome(self, running: _Running, outcome: Outcome) -> None:
         self._unrecorded.append((running, outcome))
@@ -419,7 +433,7 @@ class Driver:
         if self._running.pop(running.key, None) is None:
             return
         self._shared.lanes.leave(running.lane)
-        running.on_end(outcome)
+        running.on_end(running.name, outcome)
 
     def _on_ask(self, what: Asked) -> None:
         if what == "lost":
@@ -444,12 +458,12 @@ class Driver:
             return
         self._halted = True
         for running in list(self._running.values()):
-            if running.task.future is not None:
-                self._abandon(running, running.task.future)
+            if running.future is not None:
+                self._abandon(running, running.future)
             elif running.granted is not None:
-                if self._shared.lanes.give_up(running.lane, running.granted):
+                if self._shared.lanes.give_up(running.lane, running.granted, self._party):
                     self._running.pop(running.key)
-                    running.on_end(None)
+                    running.on_end(running.name, None)
             else:
                 # It may be in the pool's queue behind hours of other work; if so it is dropped there.
                 # The worker sets and reads the two marks in the opposite order, so that one of us ends it.
@@ -478,7 +492,7 @@ class Driver:
         ended, self._unrecorded = self._unrecorded, []
         try:
             self._recorder.record(
-                [(run.key, to_json(outcome, self.board.moved(run.task.name))) for run, outcome in ended]
+                [(run.key, to_json(outcome, self.board.moved(run.name))) for run, outcome in ended]
             )
             self._shared.database.flush()
         except BaseException:
@@ -502,8 +516,9 @@ class Driver:
             if not self._may_go_on():
                 self._drop(running)
                 return
-            name = running.task.name
-            self.board.started(name)
+            self.board.started(running.name)
+            if running.task is None:
+                running.task = Task(running.name, running.call, self._step_run(running.name))
             pause = running.task.go(woken)
             if isinstance(pause, Waiting):
                 self._inbox.put(partial(self._on_waiting, running, pause))
@@ -519,7 +534,8 @@ class Driver:
             self._inbox.put(partial(self._on_defect, running, error))
 
     def _drop(self, running: _Running) -> None:
-        running.task.drop()
+        if running.task is not None:
+            running.task.drop()
         self._inbox.put(partial(self._on_ended, running, None))
 
     def _may_go_on(self) -> bool:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 Factory = Callable[[str, Json], Program]
+Party = Callable[[Json], str]
 
 _POLL_FIRST, _POLL_LAST = 0.05, 1.0
 """Seconds between two looks at an operation that another process runs."""
@@ -70,7 +71,7 @@ class Engine:
         from refloat.engine.pool import Pool
 
         self._listener = listener
-        self._factories: dict[str, Factory] = {}
+        self._factories: dict[str, tuple[Factory, Party]] = {}
         self._drivers: dict[str, Driver] = {}
         self._launching: set[str] = set()
         self._lock = threading.Lock()
@@ -126,12 +127,14 @@ class Engine:
             self._opened_journal.close()
         self._shared.database.close()
 
-    def register(self, kind: str, factory: Factory) -> None:
+    def register(self, kind: str, factory: Factory, party: Party = lambda payload: "") -> None:
         """Operations of this kind are run by what *factory*, given their id and payload, returns.
 
         The factory is called in the thread that starts, resumes or cancels; what it raises is raised there.
+
+        :param party: whose an operation of this payload is: where steps queue, each party gets its turn.
         """
-        self._factories[kind] = factory
+        self._factories[kind] = factory, party
 
     def prepare(self) -> None:
         """Make the engine's tables, or bring them up to date. Whoever runs an operation does so too."""
@@ -165,7 +168,7 @@ class Engine:
             with self._launch_of(operation_id):
                 lease = self._leases.insert(operation_id, kind, payload, on_failure)
                 if lease is not None:
-                    self._launch(lease, program, on_failure, None)
+                    self._launch(lease, program, on_failure, None, self._factories[kind][1](payload))
                     return
             row = self._read(operation_id)
         if (row.kind, row.payload) != (kind, payload):
@@ -219,9 +222,10 @@ class Engine:
             raise Conflict(f"operation {operation_id} has ended: {row.state}")
         self._take_up(row, "cancel")
 
-    def wait(self, operation_id: str, timeout: float | None = None) -> Ended:
+    def wait(self, operation_id: str, timeout: float | None = None, *, outcomes: bool = True) -> Ended:
         """Wait until an operation, wherever it runs, has ended or is parked.
 
+        :param outcomes: also read how every step ended.
         :raises NotFound: there is no such operation.
         :raises TimeoutError: it still runs after so many seconds.
         :raises Conflict: it was interrupted: nobody runs it any more.
@@ -240,7 +244,7 @@ class Engine:
             if driver is None or driver.ended.is_set():
                 row = self._read(operation_id)
                 if row.state != "running":
-                    return ended(row, self._history(row))
+                    return ended(row, self._history(row) if outcomes else None)
                 if not self._alive(row) and not self._alive(self._read(operation_id)):
                     raise Conflict(
                         f"operation {operation_id} was interrupted", advice="Resume it or cancel it"
@@ -325,9 +329,9 @@ class Engine:
             raise Conflict(f"operation {row.id} is run by {where}")
 
     def _program(self, operation_id: str, kind: str, payload: Json) -> Program:
-        factory = self._factories.get(kind)
-        if factory is None:
+        if kind not in self._factories:
             raise InvalidInput(f"operations of the kind {kind!r} are not known here")
+        factory, _ = self._factories[kind]
         return factory(operation_id, payload)
 
     def _ask(self, row: Row, wish: Wish) -> bool:
@@ -348,7 +352,8 @@ class Engine:
             lease = self._leases.take(row, wish=wish)
             if lease is None:
                 raise Conflict(f"somebody else has just taken up operation {row.id}")
-            self._launch(lease, program, row.on_failure, row, cancel=wish == "cancel")
+            party = self._factories[row.kind][1](row.payload)
+            self._launch(lease, program, row.on_failure, row, party, cancel=wish == "cancel")
 
     @contextmanager
     def _launch_of(self, operation_id: str) -> Iterator[None]:
@@ -367,6 +372,7 @@ class Engine:
         program: Program,
         on_failure: Literal["undo", "park"],
         row: Row | None,
+        party: str,
         *,
         cancel: bool = False,
     ) -> None:
@@ -389,6 +395,7 @@ class Engine:
                 on_failure=on_failure,
                 way_back=_way_back(history, before, on_failure, cancel=cancel),
                 shared=self._shared,
+                party=party,
             )
             self._shared.database.flush()
             self._running_drivers()

@@ -1,14 +1,16 @@
 """Limits on how many steps of one kind run at once, over all operations of a process.
 
 A step holds its place in its lane from its start to its end, waits included: the limit is on what the
-service behind it has in hand. Whoever is queued for a place holds no thread.
+service behind it has in hand. Whoever is queued for a place holds no thread. A place that becomes free goes
+to the next party, so that one with a thousand steps does not keep the others out.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
+
+from refloat.engine.turns import Turns
 
 
 class Lanes:
@@ -20,11 +22,9 @@ class Lanes:
                 raise ValueError(f"lane {lane} must let at least one step run, not {limit}")
         self._lock = threading.Lock()
         self._free = dict(limits)
-        self._queued: dict[str, OrderedDict[Callable[[], None], None]] = {
-            lane: OrderedDict() for lane in limits
-        }
+        self._queued: dict[str, Turns[Callable[[], None]]] = {lane: Turns() for lane in limits}
 
-    def enter(self, lane: str, granted: Callable[[], None]) -> bool:
+    def enter(self, lane: str, granted: Callable[[], None], party: str = "") -> bool:
         """Take a place now and return True; or call *granted*, from any thread, when one is free."""
         if lane not in self._queued:
             return True
@@ -32,26 +32,23 @@ class Lanes:
             if self._free[lane]:
                 self._free[lane] -= 1
                 return True
-            self._queued[lane][granted] = None
+            self._queued[lane].put(party, granted)
             return False
 
-    def give_up(self, lane: str, granted: Callable[[], None]) -> bool:
+    def give_up(self, lane: str, granted: Callable[[], None], party: str = "") -> bool:
         """Leave the queue; False when the place has been granted already, and must be left instead."""
         if lane not in self._queued:
             return True
         with self._lock:
-            if granted not in self._queued[lane]:
-                return False
-            del self._queued[lane][granted]
-            return True
+            return self._queued[lane].remove(party, granted)
 
     def leave(self, lane: str) -> None:
-        """Give a place back, to the first who waits for one."""
+        """Give a place back, to whose turn it is."""
         if lane not in self._queued:
             return
         with self._lock:
             if not self._queued[lane]:
                 self._free[lane] += 1
                 return
-            granted, _ = self._queued[lane].popitem(last=False)
+            granted = self._queued[lane].get()
         granted()

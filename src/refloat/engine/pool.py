@@ -1,7 +1,8 @@
 """The threads in which the code of steps runs.
 
 Work that continues a step goes before work that begins one: steps that are half done finish before others
-start. Threads are started when needed, and are daemons: a body that never ends cannot keep the process alive.
+start. Apart from that the parties that have work get their turns. Threads are started when needed, and are
+daemons: a body that never ends cannot keep the process alive.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
+
+from refloat.engine.turns import Turns
 
 _LOG = logging.getLogger(__name__)
 
@@ -23,16 +25,16 @@ class Pool:
             raise ValueError(f"at least one worker is needed, not {workers}")
         self._limit = workers
         self._work = threading.Condition()
-        self._urgent: deque[Callable[[], None]] = deque()
-        self._usual: deque[Callable[[], None]] = deque()
+        self._urgent: Turns[Callable[[], None]] = Turns()
+        self._usual: Turns[Callable[[], None]] = Turns()
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._closed = False
 
-    def submit(self, work: Callable[[], None], *, urgent: bool = False) -> None:
-        """Run *work* in a thread. It must not raise."""
+    def submit(self, work: Callable[[], None], *, party: str = "", urgent: bool = False) -> None:
+        """Run *work* of *party* in a thread. It must not raise, nor be submitted twice before it runs."""
         with self._work:
-            (self._urgent if urgent else self._usual).append(work)
+            (self._urgent if urgent else self._usual).put(party, work)
             queued = len(self._urgent) + len(self._usual)
             if queued <= self._idle:
                 self._work.notify()
@@ -67,7 +69,7 @@ class Pool:
             while not self._closed:
                 for queue in (self._urgent, self._usual):
                     if queue:
-                        return queue.popleft()
+                        return queue.get()
                 self._idle += 1
                 try:
                     self._work.wait(60.0)

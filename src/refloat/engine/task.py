@@ -39,7 +39,6 @@ class Task:
 
     def __init__(self, name: str, call: Callable[[StepRun], Json | Body], run: StepRun) -> None:
         self.name = name
-        self.future: Future[Any] | None = None
         self._call = call
         self._run = run
         self._body: Body | None = None

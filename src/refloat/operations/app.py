@@ -183,8 +183,12 @@ class Refloat:
         return list(protectables())
 
     def resources(self, type_name: str) -> list[Resource]:
-        """The project's resources of a type."""
-        return Discovery(self.cloud).of_type(type_name).list()
+        """The project's resources of a type. When there can be none, that is said."""
+        kind = Discovery(self.cloud).of_type(type_name)
+        found = kind.list()
+        if not found and (why := kind.absence()):
+            self._notify(why)
+        return found
 
     def tree(self, type_name: str, name_or_id: str) -> tuple[Resource, Graph]:
         """A resource and the graph of all that it needs."""
@@ -540,7 +544,7 @@ class Refloat:
         :raises TimeoutError: it has not ended.
         :raises Conflict: it was interrupted.
         """
-        ended: Ended = self.engine.wait(operation_id, timeout)
+        ended: Ended = self.engine.wait(operation_id, timeout, outcomes=False)
         return self._write_down(operation_id, ended)
 
     def _write_down(self, operation_id: str, ended: Ended) -> Operation:

@@ -49,26 +49,26 @@ def compile_hooks(graph: Graph, implemented: Callable[[Resource], Iterable[str]]
     :param implemented: the hooks that a resource's plugin has for this operation.
     """
     real = {(node.key, hook) for node in graph for hook in implemented(node)}
-    before: dict[Place, list[Place]] = {}
     followers: dict[Place, int] = defaultdict(int)
     order = _places_in_order(graph)
     for place in order:
-        before[place] = _directly_before(graph, place)
-        for earlier in before[place]:
+        for earlier in _directly_before(graph, place):
             followers[earlier] += 1
 
-    passed_on: dict[Place, tuple[Place, ...]] = {}
+    passed_on: dict[Place, tuple[str, ...]] = {}
     steps: list[Step] = []
     for place in order:
-        waits = dict.fromkeys(end for earlier in before[place] for end in passed_on[earlier])
+        waits = tuple(
+            dict.fromkeys(end for earlier in _directly_before(graph, place) for end in passed_on[earlier])
+        )
         multiplies = len(waits) * followers[place] > len(waits) + followers[place]
         if place in real or multiplies:
             key, hook = place
-            lane = lane_of(key) if place in real else ""
-            steps.append(Step(step_name(key, hook), tuple(step_name(*end) for end in waits), lane))
-            passed_on[place] = (place,)
+            step = Step(step_name(key, hook), waits, lane_of(key) if place in real else "")
+            steps.append(step)
+            passed_on[place] = (step.name,)
         else:
-            passed_on[place] = tuple(waits)
+            passed_on[place] = waits
     return Dag(steps)
 
 

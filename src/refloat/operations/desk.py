@@ -5,40 +5,58 @@ Nothing here waits for the cloud's resources or the bank: an operation is writte
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import Any
 
 from refloat.cloud.authority import Authority, Caller
-from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
+from refloat.errors import Conflict, InvalidInput
+from refloat.graph import Graph
+from refloat.operations.ledger import MANUAL
+from refloat.operations.orders import Orders, own, short
 from refloat.operations.providers import Provider, Providers, check_parameters
+from refloat.operations.restoreplan import chosen_part
 from refloat.records.checkpoints import (
     AVAILABLE,
+    COPYING,
     DELETED,
     DELETING,
     ERROR,
     ERROR_DELETING,
     PROTECTING,
+    WAIT_COPYING,
     CheckpointRecord,
     CheckpointRecords,
     now,
 )
 from refloat.records.database import Database
-from refloat.records.operations import Operation, ServiceOperations, write_end
+from refloat.records.holds import refuse_held
+from refloat.records.operations import Operation
 from refloat.records.plans import Plan
 from refloat.records.quotas import Quotas
 from refloat.resources.base import OperationKind
 from refloat.resources.registry import protectables
 
-_LOG = logging.getLogger(__name__)
-
 Parameters = Mapping[str, Mapping[str, Any]]
 
-MANUAL = {"created_by": "manual"}
-RESETTABLE = (AVAILABLE, ERROR, ERROR_DELETING)
+RESETTABLE = (AVAILABLE, ERROR, ERROR_DELETING, COPYING, WAIT_COPYING)
 DELETABLE = (AVAILABLE, ERROR, ERROR_DELETING)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Where a restore goes.
+
+    :param target: the URL of an identity service; empty: the service's own.
+    :param auth: how to log in there; used once and never written down. Empty: the caller's own session.
+    """
+
+    target: str = ""
+    auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+HERE = Elsewhere()
 
 
 class Desk:
@@ -48,13 +66,13 @@ class Desk:
     """
 
     def __init__(
-        self, database: Database, providers: Providers, authority: Authority, quotas: Quotas
+        self, database: Database, providers: Providers, authority: Authority, orders: Orders, quotas: Quotas
     ) -> None:
         self._database = database
         self._providers = providers
         self._authority = authority
+        self._orders = orders
         self._quotas = quotas
-        self._operations = ServiceOperations(database)
         self._checkpoints = CheckpointRecords(database)
 
     def protect(
@@ -65,7 +83,7 @@ class Desk:
         :raises InvalidInput: the plan is not of this provider.
         :raises OverQuota: the project has as many checkpoints as it may.
         """
-        _own(caller, plan.project_id)
+        own(caller, plan.project_id)
         provider = self._providers.find(plan.provider)
         if provider.id != provider_id:
             raise InvalidInput(f"the plan {plan.id} is not of provider {provider_id}, but of {provider.id}")
@@ -86,70 +104,105 @@ class Desk:
             "parameters": known_parameters(provider, plan.parameters),
             "extra_info": dict(record.extra_info),
         }
-        with _Grant(self._authority, caller) as granted:
+        with self._orders.grants.to(caller) as grant:
             with self._database.one_at_a_time(f"checkpoints {plan.project_id}") as session:
                 self._quotas.check(session, "checkpoints", plan.project_id)
                 self._checkpoints.add(session, record)
-                self._add(session, "protect", record.id, plan.project_id, provider, payload, granted)
-            granted.keep()
+                self._orders.add(session, "protect", record.id, plan.project_id, provider, payload, grant)
+            grant.keep()
         return record
 
-    def restore(self, caller: Caller, checkpoint: CheckpointRecord, parameters: Parameters) -> Operation:
+    def restore(
+        self,
+        caller: Caller,
+        checkpoint: CheckpointRecord,
+        parameters: Parameters,
+        elsewhere: Elsewhere = HERE,
+        *,
+        only: Sequence[str] = (),
+        keep_on_failure: bool = False,
+        dry_run: bool = False,
+    ) -> Operation:
         """Start to restore a checkpoint.
 
+        :param elsewhere: where to, if it is not the caller's project.
+        :param only: ``TYPE#ID`` or ``TYPE#NAME`` of what to restore, with all that it needs; empty: all.
+        :param keep_on_failure: park a failed restore, to be resumed, rather than undo it.
+        :param dry_run: only find out what it would do.
         :raises Conflict: the checkpoint is not available.
-        :raises InvalidInput: a parameter is wrong.
+        :raises InvalidInput: a parameter or the target is wrong.
+        :raises NotFound: the checkpoint does not hold what is to be restored.
         """
-        return self._read("restore", caller, checkpoint, parameters, {"only": []})
+        if checkpoint.graph is not None:
+            chosen_part(Graph.from_json(checkpoint.graph), only)
+        more: dict[str, Any] = {"only": list(only)}
+        if elsewhere.target:
+            more["restore_target"] = elsewhere.target
+        if keep_on_failure:
+            more["keep_on_failure"] = True
+        kind = "restore_plan" if dry_run else "restore"
+        return self._read(kind, "restore", caller, checkpoint, parameters, more, elsewhere)
 
     def verify(self, caller: Caller, checkpoint: CheckpointRecord, parameters: Parameters) -> Operation:
         """Start to verify a checkpoint; raises as :meth:`restore`."""
-        return self._read("verify", caller, checkpoint, parameters, {})
+        return self._read("verify", "verify", caller, checkpoint, parameters, {})
 
     def _read(
         self,
-        kind: OperationKind,
+        kind: str,
+        settings: OperationKind,
         caller: Caller,
         checkpoint: CheckpointRecord,
         parameters: Parameters,
         more: Mapping[str, Any],
+        elsewhere: Elsewhere = HERE,
     ) -> Operation:
-        _own(caller, checkpoint.project_id)
+        own(caller, checkpoint.project_id)
         provider = self._providers.find(checkpoint.provider_id)
-        check_parameters(provider.plugins(), kind, parameters)
+        check_parameters(provider.plugins(), settings, parameters)
         if checkpoint.status != AVAILABLE:
-            raise _not_available(checkpoint)
-        payload = {"plan": _short(checkpoint.plan), "parameters": parameters, **more}
-        with _Grant(self._authority, caller) as granted:
+            raise not_available(checkpoint)
+        payload = {"plan": short(checkpoint.plan), "parameters": parameters, **more}
+        acting = self._authority.login(elsewhere.target, elsewhere.auth) if elsewhere.auth else caller
+        with self._orders.grants.to(acting) as grant:
             with self._database.one_at_a_time(f"checkpoint {checkpoint.id}") as session:
                 if not self._checkpoints.move(session, checkpoint.id, [AVAILABLE], status=AVAILABLE):
-                    raise _not_available(checkpoint)
-                found = self._add(session, kind, checkpoint.id, caller.project_id, provider, payload, granted)
-            granted.keep()
+                    raise not_available(checkpoint)
+                found = self._orders.add(
+                    session, kind, checkpoint.id, caller.project_id, provider, payload, grant
+                )
+            grant.keep()
         return found
+
+    def plan_deletion(self, caller: Caller, checkpoint: CheckpointRecord) -> Operation:
+        """Start to find out what deleting a checkpoint would remove; raises as :meth:`restore`."""
+        return self._read("delete_plan", "delete", caller, checkpoint, {}, {})
 
     def delete(self, caller: Caller, checkpoint: CheckpointRecord) -> None:
         """Start to delete a checkpoint.
 
         :raises Conflict: its status does not allow it, or another operation uses it.
         """
-        _own(caller, checkpoint.project_id)
+        own(caller, checkpoint.project_id)
         if checkpoint.graph is None and checkpoint.status == ERROR:
             with self._database.session() as session:  # nothing of it was kept
                 self._checkpoints.move(session, checkpoint.id, [ERROR], status=DELETED)
             return
         provider = self._providers.find(checkpoint.provider_id)
-        payload = {"plan": _short(checkpoint.plan), "parameters": {}}
+        payload = {"plan": short(checkpoint.plan), "parameters": {}}
         if checkpoint.status not in DELETABLE:
             raise _not_deletable(checkpoint)
-        with _Grant(self._authority, caller) as granted:
+        with self._orders.grants.to(caller) as grant:
             with self._database.one_at_a_time(f"checkpoint {checkpoint.id}") as session:
                 if not self._checkpoints.move(session, checkpoint.id, DELETABLE, status=DELETING, reason=""):
                     raise _not_deletable(checkpoint)
-                for user in self._operations.users_of(session, checkpoint.id):
+                refuse_held(session, checkpoint.id)
+                for user in self._orders.operations.users_of(session, checkpoint.id):
                     raise Conflict(f"the checkpoint {checkpoint.id} is in use by a {user.kind} operation")
-                self._add(session, "delete", checkpoint.id, checkpoint.project_id, provider, payload, granted)
-            granted.keep()
+                self._orders.add(
+                    session, "delete", checkpoint.id, checkpoint.project_id, provider, payload, grant
+                )
+            grant.keep()
 
     def reset(self, checkpoint: CheckpointRecord, state: str) -> None:
         """Set the status of a checkpoint by hand.
@@ -165,50 +218,6 @@ class Desk:
                 raise InvalidInput(
                     f"the status of checkpoint {checkpoint.id} can not be reset: it is {checkpoint.status}"
                 )
-
-    def _add(
-        self,
-        session: Any,
-        kind: str,
-        checkpoint_id: str,
-        project_id: str,
-        provider: Provider,
-        payload: Mapping[str, Any],
-        granted: _Grant,
-    ) -> Operation:
-        whole = {
-            **payload,
-            "provider": provider.reference,
-            "provider_name": provider.name,
-            "checkpoint_id": checkpoint_id,
-            "project_id": project_id,
-            "authority": granted.granted,
-        }
-        return self._operations.add(session, str(uuid.uuid4()), kind, project_id, whole, granted.granted)
-
-
-class _Grant:
-    """What is granted for an operation, given back when the operation was not written down."""
-
-    def __init__(self, authority: Authority, caller: Caller) -> None:
-        self._authority = authority
-        self.granted = authority.grant(caller)
-        self._kept = False
-
-    def __enter__(self) -> _Grant:
-        return self
-
-    def keep(self) -> None:
-        """The operation is written down."""
-        self._kept = True
-
-    def __exit__(self, *_exc: object) -> None:
-        if self._kept:
-            return
-        try:
-            self._authority.revoke(self.granted)
-        except RefloatError as exc:  # the caller must hear why the operation was not written down
-            _LOG.warning("what was granted for an operation that did not begin stays granted: %s", exc)
 
 
 def known_parameters(provider: Provider, parameters: Parameters) -> dict[str, dict[str, Any]]:
@@ -228,103 +237,10 @@ def check_plan_parameters(provider: Provider, parameters: Parameters) -> None:
     check_parameters(provider.plugins(), "protect", known_parameters(provider, parameters))
 
 
-def _not_available(checkpoint: CheckpointRecord) -> Conflict:
+def not_available(checkpoint: CheckpointRecord) -> Conflict:
+    """The refusal."""
     return Conflict(f"the checkpoint {checkpoint.id} is not available")
 
 
 def _not_deletable(checkpoint: CheckpointRecord) -> Conflict:
     return Conflict(f"the checkpoint {checkpoint.id} can not be deleted: it is {checkpoint.status}")
-
-
-def _own(caller: Caller, project_id: str) -> None:
-    """Operations act in the caller's project: done from another, they would not find what they work on."""
-    if caller.project_id != project_id:
-        raise InvalidInput(
-            f"this belongs to project {project_id}, and can only be worked on from there",
-            advice="Use a token for that project",
-        )
-
-
-def _short(plan: Mapping[str, Any]) -> dict[str, str]:
-    return {"id": str(plan.get("id", "")), "name": str(plan.get("name", ""))}
-
-
-class Ledger:
-    """Writes down what has come of the service's operations."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._checkpoints = CheckpointRecords(database)
-
-    def ended(
-        self,
-        operation: Operation,
-        state: str,
-        result: Mapping[str, Any] | None,
-        error: Mapping[str, str] | None,
-        graph: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write down how an operation ended, and what that means for its checkpoint.
-
-        :param graph: of the checkpoint, if it is in the bank now.
-        """
-        changes = self._changes(operation, state, error, graph)
-        with self._database.session() as session:
-            if changes is not None:
-                before, values = changes
-                self._checkpoints.move(session, operation.checkpoint_id, before, **values)
-            # At once: whoever sees the one sees the other.
-            write_end(session, operation.id, state, result, error)
-
-    def _changes(
-        self,
-        operation: Operation,
-        state: str,
-        error: Mapping[str, str] | None,
-        graph: Mapping[str, Any] | None,
-    ) -> tuple[Sequence[str], dict[str, Any]] | None:
-        reason = _words(error)
-        if operation.kind == "protect":
-            if state == "succeeded":
-                return [PROTECTING], {"status": AVAILABLE, "graph": graph, "reason": ""}
-            return [PROTECTING], {"status": ERROR, "reason": reason or state}
-        if operation.kind == "delete":
-            if graph is None:
-                return [DELETING], {"status": DELETED, "reason": ""}
-            return [DELETING], {"status": ERROR_DELETING, "reason": reason or state}
-        return None
-
-    def found(self, provider_id: str, info: Any, graph: Mapping[str, Any]) -> None:
-        """Remember a checkpoint that was found in a bank."""
-        made = datetime.fromisoformat(info.created_at)
-        record = CheckpointRecord(
-            id=info.id,
-            project_id=info.project_id,
-            provider_id=provider_id,
-            plan_id=str(info.plan.get("id", "")),
-            plan=info.plan,
-            status=AVAILABLE,
-            reason="",
-            extra_info=dict(info.extra.get("extra_info") or MANUAL),
-            graph=graph,
-            created_at=made.astimezone(UTC).replace(tzinfo=None) if made.tzinfo else made,
-        )
-        with self._database.one_at_a_time(f"checkpoint {info.id}") as session:
-            try:
-                self._checkpoints.get(info.id, None)
-            except NotFound:
-                self._checkpoints.add(session, record)
-
-    def vanished(self, identity: str) -> None:
-        """Write down that a checkpoint is not in any bank any more."""
-        with self._database.session() as session:
-            self._checkpoints.move(session, identity, [AVAILABLE], status=DELETED)
-
-
-def _words(error: Mapping[str, str] | None) -> str:
-    if not error:
-        return ""
-    return str(RefloatError.from_json(dict(error)))
-
-
-__all__ = ["Desk", "Ledger", "check_plan_parameters"]

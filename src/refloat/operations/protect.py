@@ -45,9 +45,12 @@ class ProtectProgram(OperationProgram):
             graph=prepared["graph"],
             sections=sections,
         )
+        links = (self.plugins[node.type].builds_on(sections[str(node.key)]) for node in graph)
+        chain = [list(link) for link in links if link is not None]
         return {
             "id": self.checkpoint_id,
             "status": "available",
+            **({"chain": chain} if chain else {}),
             "resources": [{"type": node.type, "id": node.id, "name": node.name} for node in graph],
         }
 

@@ -25,15 +25,15 @@ KARBOR_PLUGINS: Mapping[str, tuple[str, ...]] = {
     "karbor-image-protection-plugin": ("image-bank",),
     "karbor-server-protection-plugin": ("server", "keypair", "server-group"),
     "karbor-network-protection-plugin": ("network", "router", "security-group", "floating-ip"),
+    "karbor-share-protection-plugin": ("share-manila-snapshot",),
+    "karbor-database-protection-plugin": ("database-trove-backup",),
+    "karbor-pod-protection-plugin": ("pod-manifest",),
     "karbor-noop-protection-plugin": ("noop",),
 }
 """What does the work of each of Karbor's plugins here."""
 
 KARBOR_ONLY: Mapping[str, str] = {
     "karbor-volume-freezer-plugin": "volumes through Freezer",
-    "karbor-share-protection-plugin": "OS::Manila::Share",
-    "karbor-database-protection-plugin": "OS::Trove::Instance",
-    "karbor-pod-protection-plugin": "OS::Kubernetes::Pod",
 }
 """Karbor's plugins that have no counterpart, and what they protect."""
 

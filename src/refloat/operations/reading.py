@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 
 from refloat.bank import Checkpoint
@@ -21,8 +22,8 @@ class ReadingProgram(OperationProgram):
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """The checkpoint, read from the bank and verified."""
-        return self.bank.checkpoint(self.checkpoint_id)
+        """The checkpoint, read from the bank and verified; but for its graph, which would stay in memory."""
+        return replace(self.bank.checkpoint(self.checkpoint_id), graph={})
 
     @cached_property
     def provider(self) -> Provider:
@@ -49,10 +50,10 @@ class ReadingProgram(OperationProgram):
                 known = None
         return dict(known or {})
 
-    @cached_property
+    @property
     def whole_graph(self) -> Graph:
-        """All that the checkpoint holds."""
-        return Graph.from_json(self.checkpoint.graph)
+        """All that the checkpoint holds. Is read anew each time."""
+        return Graph.from_json(self.bank.checkpoint(self.checkpoint_id).graph)
 
     def section(self, key: ResourceKey) -> Section:
         """A resource's section. :raises BankDamaged: the checkpoint has none."""

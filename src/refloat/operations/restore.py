@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
 from typing import Any, ClassVar
 
 from refloat.engine.program import Json, StepRun
@@ -17,13 +17,12 @@ class RestoreProgram(ReadingProgram):
     """Payload: ``checkpoint_id``, ``provider``, ``parameters``, ``only`` (list of ``TYPE#ID``)."""
 
     kind: ClassVar[OperationKind] = "restore"
-    _planned: Mapping[str, Planned] | None = None
 
     def prepare(self, run: StepRun) -> Json:
         """Make the restore plan; refuse, before anything is changed, what cannot be done."""
         plan = self.plan()
         plan.refuse_impossible()
-        return {"graph": plan.graph.to_json(), "planned": plan.planned_json()}
+        return {"graph": plan.graph.to_json(), "planned": plan.planned_texts()}
 
     def plan(self) -> RestorePlan:
         """What this restore will do. Changes nothing."""
@@ -35,13 +34,7 @@ class RestoreProgram(ReadingProgram):
 
     def planned(self, prepared: Json, key: ResourceKey) -> Planned:
         """What the restore plan decided for a resource."""
-        return self._all_planned(prepared)[str(key)]
-
-    def _all_planned(self, prepared: Json) -> Mapping[str, Planned]:
-        with self._lock:
-            if self._planned is None:
-                self._planned = {key: Planned.from_json(data) for key, data in prepared["planned"].items()}
-            return self._planned
+        return Planned.from_json(json.loads(prepared["planned"][str(key)]))
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
         """Every resource that was made or re-used, with its old and new id."""

@@ -1,9 +1,10 @@
 """The service's worker: takes up operations that were asked for, and those whose worker has died.
 
 It looks at the records once a second. What has not begun, it begins; what nobody runs any more, it resumes;
-what has ended, it writes down, and gives back what the operation acted with. Any number of workers may do
-this at once, on one database: an operation has one owner (see :mod:`refloat.engine.lease`), and writing down
-twice is harmless.
+what has ended, it writes down, and gives back what the operation acted with. What callers wish (to cancel,
+park or resume an operation) it reads there too, and heeds, whoever runs the operation. Any number of workers
+may do this at once, on one database: an operation has one owner (see :mod:`refloat.engine.lease`), and
+writing down twice is harmless.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from refloat.cloud import Cloud
-from refloat.cloud.authority import Authority
+from refloat.cloud.authority import Authority, NoCloud
 from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
-from refloat.operations.desk import Ledger
+from refloat.operations.grants import Grants
 from refloat.operations.lanes import LANES
+from refloat.operations.ledger import Ledger, subject
+from refloat.operations.looking import LOOKS, LookProgram
 from refloat.operations.places import BankPlace, Banks
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.providers import Providers
@@ -30,6 +33,7 @@ from refloat.records.operations import Operation, ServiceOperations
 from refloat.records.services import ServiceRecords
 
 if TYPE_CHECKING:
+    from refloat.engine.program import Ended
     from refloat.engine.snapshot import Snapshot
 
 _LOG = logging.getLogger(__name__)
@@ -54,6 +58,7 @@ class Worker:
         database: Database,
         providers: Providers,
         authority: Authority,
+        grants: Grants,
         *,
         at_once: int = 8,
         tick: float = _TICK,
@@ -66,6 +71,7 @@ class Worker:
         self._database = database
         self._providers = providers
         self._authority = authority
+        self._grants = grants
         self._at_once = at_once
         self._tick = tick
         self._host = host or socket.gethostname()
@@ -81,7 +87,8 @@ class Worker:
         self._alive_at = self._looked_at = float("-inf")
         self._disabled = False
         self._engine = Engine(settings.engine_url, workers=THREADS, lanes=LANES)
-        for kind, program in PROGRAMS.items():
+        programs: dict[str, type[OperationProgram] | type[LookProgram]] = {**PROGRAMS, **LOOKS}
+        for kind, program in programs.items():
             self._engine.register(kind, self._factory(program))
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
@@ -121,6 +128,7 @@ class Worker:
         if time.monotonic() - self._looked_at > _LOOK_INTO_BANKS:
             self._looked_at = time.monotonic()
             self.look_into_banks()
+            self._grants.sweep()
         unfinished = self._operations.unfinished()
         self._mine &= {operation.id for operation in unfinished}
         for operation in unfinished:
@@ -143,27 +151,68 @@ class Worker:
         try:
             snapshot: Snapshot = self._engine.state(operation.id, outcomes=False)
         except NotFound:
-            if self._room():
-                self._begin(operation)
+            self._attend_new(operation)
+            return
+        if operation.wish == "cancel" and self._cancel(operation):
             return
         ended = snapshot.ended
-        if snapshot.interrupted or (ended is not None and ended.state == "parked"):
-            if self._room():
-                self._engine.resume(operation.id)
-                self._mine.add(operation.id)
-        elif ended is not None:
+        if ended is not None and ended.state != "parked":
             self._write_down(operation, ended.state, ended.result, _error(ended.error, ended.undo_error))
+        elif ended is None and not snapshot.interrupted:  # somebody runs it
+            if operation.wish == "park" and not snapshot.wish:
+                self._engine.stop(operation.id)
+        elif operation.wish == "resume" or not self._stays_parked(operation, ended):
+            self._resume(operation)
+        elif operation.state != "parked":
+            self._ledger.parked(operation, _error(ended.error, ended.undo_error) if ended else None)
+            self._mine.discard(operation.id)
+
+    def _attend_new(self, operation: Operation) -> None:
+        """One that the engine does not know yet."""
+        if operation.wish == "park":
+            if operation.state != "parked":
+                self._ledger.parked(operation, None)
+        elif operation.wish == "cancel" or self._room():
+            self._begin(operation)
+            if operation.wish == "resume":
+                self._operations.heeded(operation.id, "resume", "running")
+
+    @staticmethod
+    def _stays_parked(operation: Operation, ended: Ended | None) -> bool:
+        """Whether it was parked by a wish, or kept after a failure, and not by a worker that ended."""
+        return (
+            operation.wish == "park"
+            or operation.state == "parked"
+            or (ended is not None and ended.error is not None)
+        )
+
+    def _resume(self, operation: Operation) -> None:
+        if self._room():
+            self._engine.resume(operation.id)
+            self._operations.heeded(operation.id, operation.wish, "running")
+            self._mine.add(operation.id)
+
+    def _cancel(self, operation: Operation) -> bool:
+        """Have it undone by whoever runs it, or here; whether that has begun."""
+        try:
+            self._engine.cancel(operation.id)
+        except Conflict:  # it ended in the meantime, or another worker was quicker
+            return False
+        self._operations.heeded(operation.id, "cancel", "running")
+        return True
 
     def _room(self) -> bool:
         return not self._disabled and len(self._mine) < self._at_once
 
     def _begin(self, operation: Operation) -> None:
+        on_failure: Literal["park", "undo"] = "park" if operation.payload.get("keep_on_failure") else "undo"
         try:
-            self._engine.start(operation.id, operation.kind, operation.payload)
+            self._engine.start(operation.id, operation.kind, operation.payload, on_failure=on_failure)
         except (InvalidInput, NotFound) as exc:
             self._write_down(operation, "failed", None, exc.to_json())
         else:
             self._mine.add(operation.id)
+            self._ledger.began(operation)
 
     def _write_down(
         self,
@@ -172,7 +221,7 @@ class Worker:
         result: Mapping[str, Any] | None,
         error: Mapping[str, str] | None,
     ) -> None:
-        graph = self._graph_of(operation) if operation.kind in ("protect", "delete") else None
+        graph = self._graph_of(operation) if operation.kind in ("protect", "delete", "copy") else None
         self._ledger.ended(operation, state, result, error, graph)
         self._mine.discard(operation.id)
         self._give_back(operation)
@@ -180,8 +229,8 @@ class Worker:
     def _graph_of(self, operation: Operation) -> Mapping[str, Any] | None:
         """That of a checkpoint; None when it is not in the bank."""
         try:
-            bank = self._bank_for(str(operation.payload["provider"]))
-            graph: Mapping[str, Any] = bank.checkpoint(operation.checkpoint_id).graph
+            bank = self._bank_for(str(operation.payload["to" if operation.kind == "copy" else "provider"]))
+            graph: Mapping[str, Any] = bank.checkpoint(subject(operation)).graph
         except NotFound:
             return None
         return graph
@@ -194,16 +243,21 @@ class Worker:
             self._authority.revoke(operation.authority)
             self._operations.gave_back(operation.id)
 
-    def _factory(self, program: type[OperationProgram]) -> Any:
-        def make(operation_id: str, payload: Any) -> OperationProgram:
-            if operation_id not in self._clouds:
-                self._clouds[operation_id] = self._authority.cloud(payload["authority"])
-            cloud = self._clouds[operation_id]
-            return program(
-                operation_id, payload, Services(cloud, self._database, self._providers, self._bank_for)
-            )
+    def _factory(self, program: type[OperationProgram] | type[LookProgram]) -> Any:
+        def make(operation_id: str, payload: Any) -> OperationProgram | LookProgram:
+            cloud = self._cloud_of(operation_id, payload)
+            services = Services(cloud, self._database, self._providers, self._bank_for)
+            return program(operation_id, payload, services)
 
         return make
+
+    def _cloud_of(self, operation_id: str, payload: Any) -> Cloud:
+        if operation_id not in self._clouds:
+            authority = self._operations.get(operation_id, None).authority
+            if authority is None:  # nothing of its own: then perhaps what somebody else gives back
+                authority = payload.get("authority")
+            self._clouds[operation_id] = NoCloud() if authority is None else self._authority.cloud(authority)
+        return self._clouds[operation_id]
 
     def _bank_for(self, provider: str) -> Any:
         return self._banks.at(self._providers.find(provider).bank or self._settings.bank)
@@ -223,7 +277,7 @@ class Worker:
                     provider_id = self._id_of(info.provider)
                     # What lies in another bank than its provider's, only the command can work on.
                     if info.id not in known and not info.damaged and places.get(provider_id) == place:
-                        self._ledger.found(provider_id, info, bank.checkpoint(info.id).graph)
+                        self._ledger.found(provider_id, info, bank.checkpoint(info.id).graph, self._id_of)
             except NotFound:
                 continue  # deleted just now
             except BankError as exc:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, cast
@@ -19,6 +19,7 @@ SORTABLE = ("id", "status", "created_at")
 
 PROTECTING, AVAILABLE, ERROR = "protecting", "available", "error"
 DELETING, DELETED, ERROR_DELETING = "deleting", "deleted", "error-deleting"
+WAIT_COPYING, COPYING = "wait_copying", "copying"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class CheckpointRecord:
     :param reason: why it is in error.
     :param graph: ``Graph.to_json()``; None until it is known.
     :param created_at: UTC.
+    :param copied_from: of a copy: ``{"checkpoint_id", "provider_id", "origin"}``.
     """
 
     id: str
@@ -42,6 +44,7 @@ class CheckpointRecord:
     extra_info: Mapping[str, Any]
     graph: Mapping[str, Any] | None
     created_at: datetime
+    copied_from: Mapping[str, Any] | None = None
 
 
 class CheckpointRecords:
@@ -94,6 +97,38 @@ class CheckpointRecords:
                 )
         with self._database.session() as session:
             return [_record(row) for row in fetch(session, CheckpointRow, conditions, page, SORTABLE)]
+
+    def of_plan(self, plan_id: str, project_id: str, provider_id: str) -> Sequence[CheckpointRecord]:
+        """The available checkpoints of a plan in a provider's bank, oldest first."""
+        query = (
+            select(CheckpointRow)
+            .where(
+                CheckpointRow.plan_id == plan_id,
+                CheckpointRow.status == AVAILABLE,
+                *_scope(project_id, provider_id),
+            )
+            .order_by(CheckpointRow.created_at, CheckpointRow.id)
+        )
+        with self._database.session() as session:
+            return [_record(row) for row in session.scalars(query)]
+
+    def copies_of(self, checkpoint_id: str, project_id: str) -> Sequence[CheckpointRecord]:
+        """The copies of a checkpoint that are not deleted."""
+        query = select(CheckpointRow).where(
+            CheckpointRow.project_id == project_id,
+            CheckpointRow.status != DELETED,
+            CheckpointRow.copied_from.is_not(None),
+        )
+        with self._database.session() as session:
+            found = [_record(row) for row in session.scalars(query)]
+        return [
+            record for record in found if (record.copied_from or {}).get("checkpoint_id") == checkpoint_id
+        ]
+
+    def statuses(self, session: Session, identities: Collection[str]) -> Mapping[str, str]:
+        """The statuses of some checkpoints, of those that there are."""
+        query = select(CheckpointRow.id, CheckpointRow.status).where(CheckpointRow.id.in_(identities))
+        return {row[0]: row[1] for row in session.execute(query)}
 
     def known(self) -> Mapping[str, tuple[str, str]]:
         """The status and the provider of every checkpoint by id."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, and_, delete, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, func, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from refloat.errors import InvalidInput, NotFound
@@ -33,6 +33,12 @@ class Operation:
     ended_at: str = ""
     runner: str = "command"
     authority: Mapping[str, Any] | None = None
+    scheduled_operation_id: str = ""
+    wish: str = ""
+
+
+KINDS = ("protect", "restore", "verify", "copy", "delete")
+"""The kinds of operations on checkpoints; the service knows of others, which only look."""
 
 
 def _operation(row: OperationRow) -> Operation:
@@ -51,7 +57,9 @@ def write_end(
 ) -> None:
     """Write down, in a session of the caller's, how an operation ended, or that it was parked."""
     values: dict[str, Any] = {"state": state, "result": result, "error": error}
-    values["ended_at"] = None if state in {"running", "parked"} else datetime.now(UTC).replace(tzinfo=None)
+    values["ended_at"] = None
+    if state not in {"running", "parked"}:
+        values |= {"ended_at": datetime.now(UTC).replace(tzinfo=None), "wish": ""}
     session.execute(update(OperationRow).where(OperationRow.id == identity).values(**values))
 
 
@@ -73,6 +81,7 @@ class Operations:
             state="running",
             payload=dict(payload),
             created_at=datetime.now(UTC).replace(tzinfo=None),
+            scheduled_operation_id=str(payload.get("scheduled_operation_id", "")),
         )
         with self._database.session() as session:
             session.add(row)
@@ -85,11 +94,14 @@ class Operations:
         with self._database.session() as session:
             write_end(session, identity, state, result, error)
 
-    def list(self) -> list[Operation]:
+    def list(self) -> Sequence[Operation]:
         """All operations of the project, newest first."""
+        return self._which()
+
+    def _which(self, *conditions: ColumnElement[bool]) -> Sequence[Operation]:
         query = (
             select(OperationRow)
-            .where(OperationRow.project_id == self._project_id)
+            .where(OperationRow.project_id == self._project_id, OperationRow.kind.in_(KINDS), *conditions)
             .order_by(OperationRow.created_at.desc(), OperationRow.id)
         )
         with self._database.session() as session:
@@ -101,9 +113,7 @@ class Operations:
         :raises NotFound: there is none.
         :raises InvalidInput: several ids begin so.
         """
-        found = (
-            [operation for operation in self.list() if operation.id.startswith(identity)] if identity else []
-        )
+        found = self._which(OperationRow.id.startswith(identity, autoescape=True)) if identity else []
         exact = [operation for operation in found if operation.id == identity]
         if len(found) > 1 and not exact:
             raise InvalidInput(
@@ -121,6 +131,9 @@ BAD = "bad"
 
 SERVICE = "service"
 """The runner of operations that any worker may take up."""
+
+CANCELLING = "cancelling"
+"""The wish of an operation that is being cancelled: nothing else can be wished any more."""
 
 SORTABLE = ("id", "state", "created_at")
 
@@ -152,6 +165,7 @@ class ServiceOperations:
             created_at=datetime.now(UTC).replace(tzinfo=None),
             runner=SERVICE,
             authority=dict(authority) if authority is not None else None,
+            scheduled_operation_id=str(payload.get("scheduled_operation_id", "")),
         )
         session.add(row)
         session.flush()
@@ -169,6 +183,39 @@ class ServiceOperations:
         )
         with self._database.session() as session:
             return [_operation(row) for row in session.scalars(query)]
+
+    def wish(self, session: Session, identity: str, wish: str, states: Sequence[str], **values: Any) -> bool:
+        """Ask a worker for something, if the operation is in one of some states; whether it was.
+
+        A wish to cancel is not taken back.
+        """
+        statement = (
+            update(OperationRow)
+            .where(
+                OperationRow.id == identity,
+                OperationRow.runner == SERVICE,
+                OperationRow.state.in_(states),
+                OperationRow.wish.not_in(("cancel", CANCELLING)),
+            )
+            .values(wish=wish, **values)
+        )
+        return bool(cast("CursorResult[Any]", session.execute(statement)).rowcount)
+
+    def heeded(self, identity: str, wish: str, state: str) -> None:
+        """Write down that a worker has begun to do what was wished, and how the operation is now."""
+        statement = (
+            update(OperationRow)
+            .where(OperationRow.id == identity, OperationRow.wish == wish)
+            .values(
+                wish=CANCELLING if wish == "cancel" else "",
+                state=state,
+                result=None,
+                error=None,
+                ended_at=None,
+            )
+        )
+        with self._database.session() as session:
+            session.execute(statement)
 
     def gave_back(self, identity: str) -> None:
         """Write down that what an operation acted with is given back."""
@@ -197,6 +244,7 @@ class ServiceOperations:
         kinds: Sequence[str],
         *,
         outcome: Outcome | None = None,
+        state: str | None = None,
         checkpoint_id: str | None = None,
         plan_id: str | None = None,
         identity: str | None = None,
@@ -204,11 +252,13 @@ class ServiceOperations:
         """A page of the operations of some kinds.
 
         :param outcome: a verification that found something bad counts as failed.
+        :param state: as it is written down.
         """
         conditions = _which(project_id, kinds)
         if outcome is not None:
             conditions.append(_came_to(outcome))
         for column, wanted in (
+            (OperationRow.state, state),
             (OperationRow.checkpoint_id, checkpoint_id),
             (OperationRow.plan_id, plan_id),
             (OperationRow.id, identity),
@@ -219,9 +269,11 @@ class ServiceOperations:
             return [_operation(row) for row in fetch(session, OperationRow, conditions, page, SORTABLE)]
 
     def users_of(self, session: Session, checkpoint_id: str) -> Sequence[Operation]:
-        """The operations that use a checkpoint and have not ended."""
+        """The operations that use a checkpoint and have not ended. Those that only look do not count."""
         query = select(OperationRow).where(
-            OperationRow.checkpoint_id == checkpoint_id, OperationRow.state.in_(("running", "parked"))
+            OperationRow.checkpoint_id == checkpoint_id,
+            OperationRow.state.in_(("running", "parked")),
+            OperationRow.kind.in_(KINDS),
         )
         return [_operation(row) for row in session.scalars(query)]
 

@@ -35,7 +35,7 @@ class PlanRow(Base):
 
 
 class OperationRow(Base):
-    """One run of protect, restore, verify or delete. Its progress is the engine's to know."""
+    """One run of protect, restore, verify, copy or delete, or a look. The engine knows its progress."""
 
     __tablename__ = "operations"
     __table_args__ = (
@@ -59,6 +59,25 @@ class OperationRow(Base):
     """Who is to run it: ``command`` (whoever typed it) or ``service`` (any worker)."""
     authority: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     """What a worker may act with, and gives back at the end; no secrets."""
+    scheduled_operation_id: Mapped[str] = mapped_column(String(36), default="", index=True)
+    """The scheduled operation that it is a run of; what it acts with is then that one's."""
+    wish: Mapped[str] = mapped_column(String(16), default="")
+    """What a worker has been asked for and has not done yet: ``cancel``, ``park``, ``resume``."""
+
+
+class GrantRow(Base):
+    """Something that is about to be granted, until the operation that it is for is written down."""
+
+    __tablename__ = "grants"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(64))
+    project_id: Mapped[str] = mapped_column(String(64))
+    target: Mapped[str] = mapped_column(String(64))
+    """The cloud it is in: a name of the configuration; empty: the service's own."""
+    until: Mapped[datetime] = mapped_column(DateTime)
+    """When it ends by itself, UTC: to the microsecond, so that it can be told from all others."""
+    created_at: Mapped[datetime] = mapped_column(DateTime)
 
 
 class CheckpointRow(Base):
@@ -79,6 +98,8 @@ class CheckpointRow(Base):
     extra_info: Mapped[dict[str, Any]] = mapped_column(JSON)
     graph: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     created_at: Mapped[datetime] = mapped_column(DateTime)
+    copied_from: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """``{"checkpoint_id", "provider_id", "origin"}`` of a copy; ``origin`` as in the bank."""
 
 
 class QuotaRow(Base):

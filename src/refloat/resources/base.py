@@ -72,6 +72,10 @@ class Protectable(ABC):
     def dependants(self, parent: Resource) -> Iterable[Resource]:
         """The resources of this type that ``parent`` (of a type in ``parents``) needs directly."""
 
+    def absence(self) -> str:
+        """Why there can be no resources of this type for this user, in a sentence; empty: there can be."""
+        return ""
+
     def references(self, resource: Resource) -> Iterable[Resource]:
         """The resources, of any type, that one of this type names in its settings; circles are allowed."""
         return ()
@@ -282,6 +286,14 @@ class ProtectionPlugin(ABC):
         A copy of the checkpoint refers to these things, and does not have them: it is deleted without them.
         """
         return ()
+
+    def builds_on(self, section: Section) -> tuple[str, str] | None:
+        """The id of what is kept in the cloud, and of what that cannot be read without (empty: nothing).
+
+        Retention keeps a checkpoint as long as a later one that it keeps builds on it. None: nothing of the
+        kind is kept.
+        """
+        return None
 
     @abstractmethod
     def plan_restore(self, context: PlanContext) -> Planned:

@@ -12,7 +12,7 @@ from refloat.api.handlers import plans, providers
 from refloat.api.validation import same_form
 from refloat.errors import InvalidInput
 from refloat.graph import Graph
-from refloat.records.checkpoints import CheckpointRecord
+from refloat.records.checkpoints import AVAILABLE, CheckpointRecord
 
 NO_GRAPH = "[{}, []]"
 
@@ -50,8 +50,11 @@ def show(call: Call) -> dict[str, Any]:
 
 
 def delete(call: Call) -> dict[str, Any]:
-    """Start to delete a checkpoint."""
-    call.site.desk.delete(call.caller, find(call))
+    """Start to delete a checkpoint that is old enough, and on no hold."""
+    record = find(call)
+    if not call.is_admin:
+        call.site.schedules.refuse_young(record.id, record.created_at)
+    call.site.desk.delete(call.caller, record)
     call.site.wake()
     return {}
 
@@ -70,6 +73,7 @@ def find(call: Call) -> CheckpointRecord:
 
 def view(record: CheckpointRecord) -> dict[str, Any]:
     """A checkpoint as clients know it: with JSON in strings."""
+    copied = record.copied_from
     return {
         "id": record.id,
         "project_id": record.project_id,
@@ -82,9 +86,16 @@ def view(record: CheckpointRecord) -> dict[str, Any]:
         },
         "resource_graph": graph_text(record.graph),
         "created_at": f"{record.created_at:%Y-%m-%d}",
-        "extra_info": json.dumps(dict(record.extra_info)),
+        "protected_at": f"{record.created_at:%Y-%m-%dT%H:%M:%S}Z",
+        "extra_info": json.dumps(_extra(record)),
         "error_info": record.reason or None,
+        "copied_from": {name: copied[name] for name in ("checkpoint_id", "provider_id")} if copied else None,
     }
+
+
+def _extra(record: CheckpointRecord) -> dict[str, Any]:
+    finished = record.copied_from and record.status == AVAILABLE
+    return {**record.extra_info, **({"copy_status": "finished"} if finished else {})}
 
 
 def graph_text(data: Mapping[str, Any] | None) -> str:

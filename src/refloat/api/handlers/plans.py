@@ -51,13 +51,17 @@ def show(call: Call) -> dict[str, Any]:
 
 def change(call: Call) -> dict[str, Any]:
     """Change a plan that is suspended."""
-    changes = {name: value for name, value in call.body["plan"].items() if value is not None}
+    changes: dict[str, Any] = {name: value for name, value in call.body["plan"].items() if value is not None}
     if not changes:
         raise InvalidInput("there is nothing to change")
     if "resources" in changes:
         _check_resources(changes["resources"])
     if "description" in call.body["plan"]:
         changes["description"] = call.body["plan"]["description"] or ""
+    if "parameters" in changes:
+        changes["parameters"] = {where: given or {} for where, given in changes["parameters"].items()}
+        provider = call.site.providers.find(find(call, call.path["plan_id"]).provider)
+        check_plan_parameters(provider, changes["parameters"])
     plan = call.site.plans(call.scope).change_suspended(call.path["plan_id"], **changes)
     return {"plan": _view(call, plan)}
 
@@ -98,4 +102,7 @@ def _view(call: Call, plan: Plan) -> dict[str, Any]:
         "resources": [dict(resource) for resource in plan.resources],
         "status": plan.status,
         "parameters": {where: dict(given) for where, given in plan.parameters.items()},
+        "project_id": plan.project_id,
+        "created_at": plan.created_at,
+        "updated_at": plan.updated_at or None,
     }

@@ -44,7 +44,9 @@ def instance(call: Call) -> dict[str, Any]:
     name = protectable(call.path["type_name"]).type
     _check_parameters(call)
     with _discovery(call) as discovery:
-        return {"instance": _view(discovery, discovery.of_type(name).show(call.path["instance_id"]))}
+        found = discovery.of_type(name).show(call.path["instance_id"])
+        references = [_short(resource) for resource in discovery.references(found)]
+        return {"instance": {**_view(discovery, found), "references": references}}
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 from refloat.api.call import Call
 from refloat.errors import NotFound
+from refloat.operations.describe import describe_plugins
 from refloat.operations.providers import Provider
 from refloat.resources.base import OperationKind, ProtectionPlugin
 
@@ -25,7 +26,8 @@ def listing(call: Call) -> dict[str, Any]:
 
 def show(call: Call) -> dict[str, Any]:
     """One provider."""
-    return {"provider": view(find(call))}
+    provider = find(call)
+    return {"provider": {**view(provider), "plugins": describe_plugins(provider)}}
 
 
 def find(call: Call) -> Provider:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from refloat.api.call import Call
+from refloat.api.handlers import operations
 from refloat.api.validation import same_form
-from refloat.errors import InvalidInput, NotFound, RefloatError
-from refloat.records.operations import BAD, Operation, Outcome
+from refloat.errors import NotFound, RefloatError
+from refloat.records.checkpoints import WAIT_COPYING
+from refloat.records.operations import BAD, KINDS, Operation, Outcome
 
 _OUTCOMES: Mapping[str, Outcome] = {
     "running": "in_progress",
@@ -23,6 +27,7 @@ _WORDS: Mapping[str, Mapping[Outcome, str]] = {
     "delete": {"in_progress": "deleting", "success": "deleted", "fail": "error-deleting"},
     "restore": _RUNS,
     "verify": _RUNS,
+    "copy": {"in_progress": "copying", "success": "available", "fail": "error"},
 }
 """What an operation log's status says: the words of checkpoints, restores and verifications."""
 
@@ -38,11 +43,14 @@ def list_restores(call: Call) -> dict[str, Any]:
 def create_restore(call: Call) -> dict[str, Any]:
     """Start to restore a checkpoint."""
     wanted = call.body["restore"]
-    if wanted.get("restore_target"):
-        raise InvalidInput(
-            "restoring into another cloud is not offered by this service: leave restore_target out"
-        )
-    operation = call.site.desk.restore(call.caller, _checkpoint(call, wanted), _parameters(wanted))
+    operation = call.site.desk.restore(
+        call.caller,
+        _checkpoint(call, wanted),
+        _parameters(wanted),
+        operations.elsewhere(wanted),
+        only=wanted.get("only", ()),
+        keep_on_failure=wanted.get("keep_on_failure", False),
+    )
     call.site.wake()
     return {"restore": _restore(call, operation)}
 
@@ -84,7 +92,7 @@ def list_logs(call: Call) -> dict[str, Any]:
     found = call.site.operations.page(
         call.page(),
         call.listed,
-        kinds,
+        kinds or KINDS,
         outcome=outcome,
         checkpoint_id=query.get("checkpoint_id"),
         plan_id=query.get("plan_id"),
@@ -96,7 +104,7 @@ def list_logs(call: Call) -> dict[str, Any]:
 
 def show_log(call: Call) -> dict[str, Any]:
     """One operation log."""
-    return {"operation_log": _log(call, _find(call, call.path["operation_log_id"], "Operation log", ""))}
+    return {"operation_log": _log(call, _find(call, call.path["operation_log_id"], "Operation log", *KINDS))}
 
 
 # What they share
@@ -110,9 +118,9 @@ def _listing(call: Call, name: str, kind: str) -> dict[str, Any]:
     return call.listing(name, [view(call, item) for item in found], found[-1].id if found else None)
 
 
-def _find(call: Call, identity: str, title: str, kind: str) -> Operation:
+def _find(call: Call, identity: str, title: str, *kinds: str) -> Operation:
     try:
-        return call.site.operations.get(identity, call.scope, (kind,) if kind else ())
+        return call.site.operations.get(identity, call.scope, kinds)
     except NotFound:
         raise NotFound(f"{title} {identity} could not be found") from None
 
@@ -131,7 +139,7 @@ def _run(call: Call, operation: Operation) -> dict[str, Any]:
     return {
         "id": operation.id,
         "project_id": operation.project_id,
-        "provider_id": _provider_id(call, operation),
+        "provider_id": operations.provider_id(call, str(operation.payload.get("provider", ""))),
         "checkpoint_id": operation.checkpoint_id,
         "parameters": operation.payload.get("parameters", {}),
         "status": _outcome(operation),
@@ -145,7 +153,7 @@ def _restore(call: Call, operation: Operation) -> dict[str, Any]:
     lines = _lines(operation)
     return {
         **_run(call, operation),
-        "restore_target": None,
+        "restore_target": operation.payload.get("restore_target"),
         "resources_status": {f"{line['type']}#{line['new_id']}": "available" for line in lines},
         "resources_reason": {
             f"{line['type']}#{line['new_id']}": line["reason"] for line in lines if line.get("reason")
@@ -178,16 +186,28 @@ def _log(call: Call, operation: Operation) -> dict[str, Any]:
         "operation_type": kind,
         "checkpoint_id": operation.checkpoint_id or None,
         "plan_id": operation.plan_id or None,
-        "provider_id": _provider_id(call, operation),
+        "provider_id": operations.provider_id(call, str(operation.payload.get("provider", ""))),
         "restore_id": operation.id if kind == "restore" else None,
         "verification_id": operation.id if kind == "verify" else None,
-        "scheduled_operation_id": None,
-        "status": _WORDS.get(operation.kind, _RUNS)[_outcome(operation)],
+        "scheduled_operation_id": operation.scheduled_operation_id or None,
+        "status": _log_status(call, operation),
         "started_at": _time(operation.created_at),
         "ended_at": _time(operation.ended_at),
         "error_info": _error(operation),
-        "extra_info": None,
+        "extra_info": json.dumps({"checkpoint_copy_id": operation.payload["copy_id"]})
+        if kind == "copy" and "copy_id" in operation.payload
+        else None,
     }
+
+
+def _log_status(call: Call, operation: Operation) -> str:
+    outcome = _outcome(operation)
+    if operation.kind == "copy" and outcome == "in_progress":
+        with suppress(NotFound):
+            copy = call.site.checkpoints.get(str(operation.payload.get("copy_id")), operation.project_id)
+            if copy.status == WAIT_COPYING:
+                return copy.status
+    return _WORDS[operation.kind][outcome]
 
 
 def _time(text: str) -> str | None:
@@ -210,14 +230,6 @@ def _meant(status: str | None, kind: str = "") -> tuple[tuple[str, ...], Outcome
         if kinds:
             return kinds, outcome
     return ("none",), None
-
-
-def _provider_id(call: Call, operation: Operation) -> str:
-    reference = str(operation.payload.get("provider", ""))
-    try:
-        return call.site.providers.find(reference).id
-    except NotFound:
-        return reference
 
 
 def _error(operation: Operation) -> str | None:

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from refloat.records import schedule_tables  # noqa: F401
 from refloat.records.tables import Base
 
 context.configure(

@@ -329,6 +329,10 @@ class VolumeBackupPlugin(ProtectionPlugin):
         """The backup."""
         return (f"the Cinder backup {section['backup']['id']}",)
 
+    def builds_on(self, section: Section) -> tuple[str, str]:
+        """The backup, and the one that it is incremental to."""
+        return section["backup"]["id"], section["backup"]["parent_id"]
+
     def plan_restore(self, context: PlanContext) -> Planned:
         """A new volume; impossible when the backup is not there or not usable."""
         expected = context.section["backup"]

@@ -14,6 +14,7 @@ from refloat.resources.base import PROJECT, Protectable
 
 TYPE = "OS::Cinder::Volume"
 SERVER = "OS::Nova::Server"
+POD = "OS::Kubernetes::Pod"
 
 GOING = frozenset({"deleting", "deleted", "error_deleting"})
 """Its owner has asked for it to be deleted: not part of a project any more."""
@@ -40,7 +41,7 @@ class VolumeProtectable(Protectable):
     """The volumes of one project."""
 
     type = TYPE
-    parents = frozenset({SERVER, PROJECT})
+    parents = frozenset({SERVER, POD, PROJECT})
 
     def list(self) -> list[Resource]:
         """All volumes but those in error or being deleted."""
@@ -56,9 +57,12 @@ class VolumeProtectable(Protectable):
         return self._usable(volume)
 
     def dependants(self, parent: Resource) -> Iterable[Resource]:
-        """All volumes of a project; those attached to a server, its boot volume among them."""
+        """All volumes of a project; those attached to a server, its boot volume too; those of a pod."""
         if parent.type == PROJECT:
             return [self._usable(v) for v in self._volumes if status_of_thing(v) not in GOING]
+        if parent.type == POD:
+            wanted = parent.extra["volumes"]
+            return [self._usable(volume) for volume in self._volumes if volume.id in wanted] if wanted else []
         return [self._usable(volume) for volume in self._by_server.get(parent.id, ())]
 
     def select(self, selector: str) -> Sequence[Resource]:

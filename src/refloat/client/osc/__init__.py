@@ -1,0 +1,1 @@
+"""The OpenStackClient plugin: ``openstack data protection ...``. It needs the extra ``refloat[osc]``."""

@@ -1,0 +1,125 @@
+"""Arguments of commands as a table, and the forms in which python-karborclient takes values."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from osc_lib import exceptions
+
+_NEXT_KEY = re.compile(r",(?=[A-Za-z_]+=)")
+
+
+@dataclass(frozen=True)
+class Arg:
+    """One argument.
+
+    :param name: as it is written: ``plan`` or ``--status``.
+    :param key: what the service calls it; empty: the same. ``None``: it is not sent.
+    :param read: makes of what is written what is sent.
+    :param more: passed on to ``add_argument``.
+    """
+
+    name: str
+    help: str
+    key: str | None = ""
+    read: Callable[[Any], Any] | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dest(self) -> str:
+        """The name of the attribute that argparse makes."""
+        return str(self.more.get("dest") or self.name.lstrip("-").replace("-", "_"))
+
+    def add(self, parser: argparse.ArgumentParser) -> None:
+        """Add it to a command's parser."""
+        more = dict(self.more)
+        if "action" not in more or more["action"] == "append":
+            more.setdefault("metavar", f"<{self.name.lstrip('-')}>")
+        parser.add_argument(self.name, help=self.help, **more)
+
+
+def arg(
+    name: str, text: str, key: str | None = "", read: Callable[[Any], Any] | None = None, **more: Any
+) -> Arg:
+    """An argument."""
+    return Arg(name, text, key, read, more)
+
+
+def values(args: Iterable[Arg], parsed: argparse.Namespace) -> dict[str, Any]:
+    """What is sent of what was given."""
+    found: dict[str, Any] = {}
+    for item in args:
+        given = getattr(parsed, item.dest)
+        if item.key is not None and given is not None and given is not False and given != []:
+            found[item.key or item.dest] = item.read(given) if item.read else given
+    return found
+
+
+def resources(text: str) -> list[dict[str, Any]]:
+    """``id=type=name[=extra_info],...``."""
+    found = []
+    for part in re.split(r",(?=[^,=]+=[^,=]+=)", text):
+        pieces = part.split("=", 3)
+        if len(pieces) < 3:
+            raise exceptions.CommandError(
+                f"'{part}' is not of the form id=type=name or id=type=name=extra_info"
+            )
+        entry: dict[str, Any] = dict(zip(("id", "type", "name"), pieces, strict=False))
+        if len(pieces) == 4:
+            entry["extra_info"] = read_json(pieces[3])
+        found.append(entry)
+    return found
+
+
+def pairs(text: str) -> dict[str, Any]:
+    """``key=value,key=value``; a comma belongs to a value unless a key and = follow it."""
+    found = {}
+    for part in _NEXT_KEY.split(text):
+        key, mark, value = part.partition("=")
+        if not mark:
+            raise exceptions.CommandError(f"'{part}' is not of the form key=value")
+        found[key.strip()] = value
+    return found
+
+
+def trigger_properties(text: str) -> dict[str, Any]:
+    """The properties of a trigger."""
+    found = pairs(text)
+    if str(found.get("window", "")).isdigit():
+        found["window"] = int(found["window"])
+    return found
+
+
+def words(given: Iterable[str]) -> dict[str, Any]:
+    """``key=value key=value ...``."""
+    return {key: value if mark else None for key, mark, value in (text.partition("=") for text in given)}
+
+
+def parameters(given: Iterable[str]) -> dict[str, dict[str, str]]:
+    """``resource_type=TYPE[,resource_id=ID],key=value,...``, by ``TYPE`` or ``TYPE#ID``."""
+    found: dict[str, dict[str, str]] = {}
+    for text in given:
+        settings = pairs(text)
+        kind, identity = settings.pop("resource_type", ""), settings.pop("resource_id", "")
+        if not kind:
+            raise exceptions.CommandError("Must specify resource_type for parameters")
+        found[f"{kind}#{identity}" if identity else kind] = settings
+    return found
+
+
+def write_json(value: Any) -> str:
+    """JSON for the service."""
+    return json.dumps(value)
+
+
+def read_json(text: str) -> Any:
+    """JSON that somebody has written."""
+    try:
+        return json.loads(text)
+    except ValueError as exc:
+        raise exceptions.CommandError(f"'{text}' is not JSON: {exc}") from exc

@@ -1,0 +1,87 @@
+"""Looks at operations that other processes run, and runs none itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from refloat.engine.database import SCHEMA, Database
+from refloat.engine.history import STEP, UNDOING, History
+from refloat.engine.lease import Leases, Row
+from refloat.engine.owner import Owner
+from refloat.engine.snapshot import Snapshot, snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing that an attempt at an operation has recorded.
+
+    :param step: a step's name, ``prepare``, ``finish`` or ``undo``.
+    :param ended_at: seconds since 1970.
+    """
+
+    attempt: int
+    step: str
+    status: str
+    error: dict[str, str] | None
+    ended_at: float
+
+
+class Reader:
+    """The operations of an engine's database. Loads the (slow) workflow library when details are wanted."""
+
+    def __init__(self, database_url: str) -> None:
+        self._database = Database(database_url)
+        self._leases = Leases(self._database, Owner.of_this_process())
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._database.close()
+
+    def look(self, operation_id: str) -> Snapshot | None:
+        """How an operation is, without how its steps ended; None when it has not begun."""
+        row = self._leases.read(operation_id)
+        return None if row is None else snapshot(row, None, alive=row.alive)
+
+    def read(self, operation_id: str) -> tuple[Snapshot, History, list[Record]] | None:
+        """How an operation is, and all that was recorded of it; None when it has not begun."""
+        row = self._leases.read(operation_id)
+        if row is None:
+            return None
+        history, records = self._history(row)
+        return snapshot(row, history, alive=row.alive), history, records
+
+    def _history(self, row: Row) -> tuple[History, list[Record]]:
+        history, records = History(), []
+        forgiven_until = row.attempt if row.state == "parked" else row.forgiven_until
+        for attempt in range(1, row.attempt + 1):
+            kept = [
+                (name, value, step["completed_at_epoch_ms"])
+                for step in self._client.list_workflow_steps(f"{row.id}#{attempt}")
+                if step["error"] is None
+                for name, value in step["output"] or ()
+            ]
+            history.add(((name, value) for name, value, _at in kept), forgiven=attempt <= forgiven_until)
+            records += [
+                Record(
+                    attempt, name.removeprefix(STEP), value["status"], value.get("error"), at and at / 1000
+                )
+                for name, value, at in kept
+                if name != UNDOING
+            ]
+        return history, records
+
+    @cached_property
+    def _client(self) -> Any:
+        from dbos import DBOSClient, DBOSPortableJSONSerializer
+
+        from refloat.engine import journal  # noqa: F401 - keeps the library's log quiet
+
+        return DBOSClient(
+            system_database_engine=self._database.engine,
+            dbos_system_schema=SCHEMA,
+            serializer=DBOSPortableJSONSerializer(),
+            lazy=True,
+            retry_connection_errors=False,
+        )

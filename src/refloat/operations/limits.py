@@ -1,0 +1,49 @@
+"""Quotas whose limits the identity service keeps: what is in use is counted here, as always."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NoReturn
+
+from sqlalchemy.orm import Session
+
+from refloat.cloud.limits import KeystoneLimits
+from refloat.errors import InvalidInput
+from refloat.records.database import Database
+from refloat.records.quotas import Quotas
+
+
+class UnifiedLimits(Quotas):
+    """Quotas by Keystone's unified limits. They cannot be set here.
+
+    :param names: the quotas that there are; so their limits are called in Keystone.
+    """
+
+    def __init__(self, database: Database, names: Mapping[str, int], limits: KeystoneLimits) -> None:
+        super().__init__(database, names)
+        self._limits = limits
+
+    def _of_class(self, session: Session, class_name: str) -> dict[str, int]:
+        return self._limits.registered(self.names)
+
+    def _of_project(self, session: Session, project_id: str) -> dict[str, int]:
+        return self._limits.of_project(project_id, self.names)
+
+    def set_project(self, project_id: str, limits: Mapping[str, int]) -> NoReturn:
+        """:raises InvalidInput: always."""
+        _elsewhere()
+
+    def reset_project(self, project_id: str) -> NoReturn:
+        """:raises InvalidInput: always."""
+        _elsewhere()
+
+    def set_class(self, class_name: str, limits: Mapping[str, int]) -> NoReturn:
+        """:raises InvalidInput: always."""
+        _elsewhere()
+
+
+def _elsewhere() -> NoReturn:
+    raise InvalidInput(
+        "the limits of this service are kept by the identity service",
+        advice="Use: openstack limit create, openstack registered limit set",
+    )

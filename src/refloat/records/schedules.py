@@ -1,0 +1,236 @@
+"""Scheduled operations, and their firings: what has been taken up, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Text, cast, func, or_, select
+from sqlalchemy.orm import Session
+
+from refloat.errors import InvalidInput, NotFound
+from refloat.records.database import Database
+from refloat.records.paging import Page, fetch
+from refloat.records.schedule_tables import FiringRow, ScheduleRow
+from refloat.records.tables import OperationRow
+
+SORTABLE = ("id", "name", "created_at")
+
+WAITING, RUNNING, CLEANING = "waiting", "running", "cleaning"
+SUCCEEDED, FAILED, DROPPED = "succeeded", "failed", "dropped"
+OPEN = (WAITING, RUNNING, CLEANING)
+"""The states of firings that have not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One scheduled operation. Times are UTC.
+
+    :param definition: ``provider_id``, ``plan_id`` and, for ``retention_protect``, the rules.
+    :param authority: what its operations act with.
+    :param next_due: the first firing that nobody has taken up yet; None: there is none.
+    :param reason: why it cannot run, as far as that is known.
+    """
+
+    id: str
+    project_id: str
+    user_id: str
+    name: str
+    description: str | None
+    operation_type: str
+    trigger_id: str
+    plan_id: str
+    definition: Mapping[str, Any]
+    enabled: bool
+    authority: Mapping[str, Any] | None
+    retired: Sequence[Mapping[str, Any]]
+    next_due: datetime | None
+    reason: str
+    checked_at: datetime
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """One firing. Times are UTC.
+
+    :param state: ``waiting`` (taken up, not begun), ``running``, ``cleaning`` (deletes what retention says),
+        ``succeeded``, ``failed`` or ``dropped``.
+    :param deletions: what retention deletes, by which rule, and what came of it.
+    """
+
+    id: str
+    schedule_id: str
+    due_at: datetime
+    claimed_at: datetime
+    ended_at: datetime | None
+    manual: bool
+    state: str
+    reason: str
+    operation_id: str
+    checkpoint_id: str
+    deletions: Sequence[Mapping[str, Any]]
+
+
+class Schedules:
+    """The scheduled operations of a project.
+
+    :param project_id: None: of all projects.
+    """
+
+    def __init__(self, database: Database, project_id: str | None) -> None:
+        self._database = database
+        self._project_id = project_id
+
+    def page(
+        self,
+        page: Page,
+        *,
+        name: str | None = None,
+        operation_type: str | None = None,
+        trigger_id: str | None = None,
+        definition: str | None = None,
+    ) -> Sequence[Schedule]:
+        """A page of them.
+
+        :param name: contains this.
+        :param operation_type: exactly of this type.
+        :param trigger_id: exactly of this trigger.
+        :param definition: its JSON contains this.
+        """
+        conditions = self._scope()
+        for column, wanted in (
+            (ScheduleRow.operation_type, operation_type),
+            (ScheduleRow.trigger_id, trigger_id),
+        ):
+            if wanted is not None:
+                conditions.append(column == wanted)
+        if name is not None:
+            conditions.append(ScheduleRow.name.contains(name, autoescape=True))
+        if definition is not None:
+            conditions.append(cast(ScheduleRow.definition, Text).contains(definition, autoescape=True))
+        with self._database.session() as session:
+            return [schedule_of(row) for row in fetch(session, ScheduleRow, conditions, page, SORTABLE)]
+
+    def _scope(self) -> list[ColumnElement[bool]]:
+        conditions: list[ColumnElement[bool]] = [ScheduleRow.trigger_id.is_not(None)]
+        if self._project_id is not None:
+            conditions.append(ScheduleRow.project_id == self._project_id)
+        return conditions
+
+    def list(self) -> Sequence[Schedule]:
+        """All of them, oldest first."""
+        query = select(ScheduleRow).where(*self._scope()).order_by(ScheduleRow.created_at, ScheduleRow.id)
+        with self._database.session() as session:
+            return [schedule_of(row) for row in session.scalars(query)]
+
+    def find(self, name_or_id: str) -> Schedule:
+        """One by id, or by name when just one has it.
+
+        :raises NotFound: there is none.
+        :raises InvalidInput: several have this name.
+        """
+        found = [item for item in self.list() if name_or_id in (item.id, item.name)]
+        exact = [item for item in found if item.id == name_or_id]
+        if not found:
+            raise NotFound(f"there is no schedule '{name_or_id}'", advice="See: refloat schedule list")
+        if len(found) > 1 and not exact:
+            raise InvalidInput(f"{len(found)} schedules are called '{name_or_id}'", advice="Use an id")
+        return (exact or found)[0]
+
+    def get(self, identity: str) -> Schedule:
+        """One by its id. :raises NotFound: there is none."""
+        with self._database.session() as session:
+            return schedule_of(self.row(session, identity))
+
+    def row(self, session: Session, identity: str) -> ScheduleRow:
+        """The row of one, in a session of the caller's. :raises NotFound: there is none."""
+        query = select(ScheduleRow).where(ScheduleRow.id == identity, *self._scope())
+        row = session.scalars(query).one_or_none()
+        if row is None:
+            raise NotFound(f"Scheduled operation {identity} could not be found")
+        return row
+
+    def due(self, now: datetime, limit: int = 100) -> Sequence[Schedule]:
+        """Those that are enabled and have a firing that is due, the longest overdue first."""
+        query = select(ScheduleRow).where(
+            *self._scope(), ScheduleRow.enabled.is_(True), ScheduleRow.next_due <= now
+        )
+        with self._database.session() as session:
+            rows = session.scalars(query.order_by(ScheduleRow.next_due, ScheduleRow.id).limit(limit))
+            return [schedule_of(row) for row in rows]
+
+    def unchecked(self, since: datetime, limit: int = 10) -> Sequence[Schedule]:
+        """Those that are enabled and whose authority was not looked at since a moment."""
+        query = select(ScheduleRow).where(
+            *self._scope(), ScheduleRow.enabled.is_(True), ScheduleRow.checked_at < since
+        )
+        with self._database.session() as session:
+            rows = session.scalars(query.order_by(ScheduleRow.checked_at).limit(limit))
+            return [schedule_of(row) for row in rows]
+
+    def with_retired(self, limit: int = 10) -> Sequence[Schedule]:
+        """Those with something to give back: deleted ones, and some that act with something new."""
+        query = select(ScheduleRow).where(
+            or_(ScheduleRow.trigger_id.is_(None), cast(ScheduleRow.retired, Text) != "[]"),
+        )
+        with self._database.session() as session:
+            return [schedule_of(row) for row in session.scalars(query.order_by(ScheduleRow.id).limit(limit))]
+
+    def last_firings(self, identities: Sequence[str], each: int) -> Mapping[str, Sequence[Firing]]:
+        """The latest firings of several, the last first."""
+        place = func.row_number().over(
+            partition_by=FiringRow.schedule_id, order_by=(FiringRow.due_at.desc(), FiringRow.id)
+        )
+        numbered = (
+            select(FiringRow.id, place.label("place")).where(FiringRow.schedule_id.in_(identities)).subquery()
+        )
+        query = (
+            select(FiringRow)
+            .join(numbered, numbered.c.id == FiringRow.id)
+            .where(numbered.c.place <= each)
+            .order_by(FiringRow.due_at.desc(), FiringRow.id)
+        )
+        found: dict[str, list[Firing]] = {}
+        with self._database.session() as session:
+            for row in session.scalars(query):
+                found.setdefault(row.schedule_id, []).append(firing_of(row))
+        return found
+
+    def open_firings(self, limit: int = 1000) -> Sequence[tuple[Firing, Schedule]]:
+        """Firings that have not ended, the oldest first, and what they are of."""
+        query = (
+            select(FiringRow, ScheduleRow)
+            .join(ScheduleRow, ScheduleRow.id == FiringRow.schedule_id)
+            .where(FiringRow.state.in_(OPEN))
+            .order_by(FiringRow.due_at, FiringRow.id)
+            .limit(limit)
+        )
+        if self._project_id is not None:
+            query = query.where(ScheduleRow.project_id == self._project_id)
+        with self._database.session() as session:
+            return [(firing_of(row[0]), schedule_of(row[1])) for row in session.execute(query)]
+
+
+def works(session: Session, identity: str) -> bool:
+    """Whether a firing of a scheduled operation, or an operation that it has begun, has not ended."""
+    firing = select(FiringRow.id).where(FiringRow.schedule_id == identity, FiringRow.state.in_(OPEN))
+    operation = select(OperationRow.id).where(
+        OperationRow.scheduled_operation_id == identity, OperationRow.state.in_(("running", "parked"))
+    )
+    return any(session.scalars(query.limit(1)).first() is not None for query in (firing, operation))
+
+
+def schedule_of(row: ScheduleRow) -> Schedule:
+    """As a record."""
+    return Schedule(
+        **{name: getattr(row, name) for name in Schedule.__slots__ if name != "trigger_id"},
+        trigger_id=row.trigger_id or "",
+    )
+
+
+def firing_of(row: FiringRow) -> Firing:
+    """As a record."""
+    return Firing(**{name: getattr(row, name) for name in Firing.__slots__})

@@ -1,0 +1,1 @@
+"""Triggers, scheduled operations and retention: what happens by itself, and when."""

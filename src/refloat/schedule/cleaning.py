@@ -1,0 +1,91 @@
+"""Deletes what a scheduled operation's retention says: one checkpoint after the other, dependants first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from refloat.errors import RefloatError
+from refloat.records.database import Database
+from refloat.records.schedule_tables import FiringRow
+from refloat.records.schedules import CLEANING, FAILED, SUCCEEDED, Firing, Schedule
+from refloat.schedule.desk import ScheduleDesk
+from refloat.schedule.starting import Starting
+
+_REFUSED = "Conflict"
+"""The error of a deletion that is refused, such as when other backups build on what it would delete."""
+
+
+class Cleaning:
+    """Deletes what retention says."""
+
+    def __init__(
+        self, database: Database, desk: ScheduleDesk, starting: Starting, clock: Callable[[], datetime]
+    ) -> None:
+        self._database = database
+        self._desk = desk
+        self._starting = starting
+        self._clock = clock
+
+    def begin(self, firing: Firing, schedule: Schedule) -> None:
+        """Write down what is to be deleted."""
+        _rules, verdicts = self._desk.preview(schedule, self._clock())
+        deletions = [
+            {
+                "checkpoint_id": verdict.id,
+                "rule": verdict.rule,
+                "state": "waiting",
+                "reason": "",
+                "operation_id": "",
+            }
+            for verdict in verdicts
+            if not verdict.keep
+        ]
+        with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
+            row = session.get(FiringRow, firing.id, with_for_update=True)
+            if row is not None and row.state == firing.state:
+                row.state, row.deletions = CLEANING, deletions
+
+    def go_on(self, firing: Firing, schedule: Schedule) -> None:
+        """Do the next thing there is to do, unless another worker has."""
+        with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
+            row = session.get(FiringRow, firing.id, with_for_update=True)
+            if row is None or row.state != CLEANING:
+                return
+            deletions = [dict(item) for item in row.deletions]
+            opened = [item for item in deletions if item["state"] in ("waiting", "running")]
+            # One at a time: Cinder must have removed what builds on a backup before the backup itself.
+            done = all(self._settled(session, firing, schedule, item) for item in opened)
+            row.deletions = deletions
+            if done:
+                row.state, row.reason = self._result(firing, deletions)
+                row.ended_at = self._clock()
+
+    def _settled(self, session: Session, firing: Firing, schedule: Schedule, item: dict[str, Any]) -> bool:
+        """Whether one deletion has come to its end."""
+        if item["state"] == "waiting":
+            try:
+                item["operation_id"] = self._starting.delete(session, firing, schedule, item["checkpoint_id"])
+            except RefloatError as exc:
+                item["state"], item["reason"] = "kept", str(exc)
+                return True
+            item["state"] = "running"
+            return False
+        ended = self._starting.ended(item["operation_id"])
+        if ended is None:
+            return False
+        state, item["reason"], kind = ended
+        item["state"] = "deleted" if state == SUCCEEDED else "failed"
+        if kind == _REFUSED:
+            item["state"] = "kept"
+            self._starting.keep_after_all(session, item["checkpoint_id"])
+        return True
+
+    def _result(self, firing: Firing, deletions: list[dict[str, Any]]) -> tuple[str, str]:
+        state, words, _kind = self._starting.ended(firing.operation_id) or (FAILED, "", "")
+        left = [item for item in deletions if item["state"] in ("failed", "kept")]
+        told = [f"checkpoint {item['checkpoint_id']} was not deleted: {item['reason']}" for item in left]
+        return state, "; ".join([words, *told] if words else told)

@@ -1,0 +1,318 @@
+"""Where triggers and scheduled operations are made, changed and taken away."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from refloat.cloud.authority import Authority, Caller
+from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
+from refloat.operations.providers import Providers
+from refloat.records.checkpoints import now
+from refloat.records.database import Database
+from refloat.records.plans import Plan
+from refloat.records.schedule_tables import FiringRow, ScheduleRow, TriggerRow
+from refloat.records.schedules import WAITING, Schedule, Schedules, schedule_of, works
+from refloat.records.triggers import Trigger, Triggers
+from refloat.schedule import definition, timetable
+from refloat.schedule.retention import Rules, Verdict, judge, span_text
+from refloat.schedule.stock import kept
+from refloat.schedule.timetable import Limits, Timetable
+
+_LOG = logging.getLogger(__name__)
+
+TIME_TRIGGER = "time"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the operator says of schedules.
+
+    :param minimum: no checkpoint that is younger is deleted.
+    :param check_every: so often it is looked whether what a schedule acts with is still good.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    minimum: timedelta = timedelta()
+    check_every: timedelta = timedelta(hours=1)
+
+
+class ScheduleDesk:
+    """Makes, changes and takes away triggers and scheduled operations.
+
+    :param authority: what scheduled operations act with.
+    :param clock: the time, UTC without saying so.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        providers: Providers,
+        authority: Authority,
+        terms: Terms | None = None,
+        *,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        self._database = database
+        self._providers = providers
+        self._authority = authority
+        self.terms = terms or Terms()
+        self._clock = clock
+
+    # --- triggers
+
+    def create_trigger(self, project_id: str, name: str, kind: str, properties: Mapping[str, Any]) -> Trigger:
+        """Make a trigger. :raises InvalidInput: a property is wrong, or it would never fire, or too often."""
+        if kind != TIME_TRIGGER:
+            raise InvalidInput(f"type must be {TIME_TRIGGER}")
+        table = timetable.checked(properties, self._clock(), self.terms.limits)
+        return Triggers(self._database, project_id).create(name, kind, table.to_json())
+
+    def change_trigger(
+        self, project_id: str | None, identity: str, name: str | None, properties: Mapping[str, Any] | None
+    ) -> Trigger:
+        """Change a trigger; schedules that use it go on from now.
+
+        :param project_id: None: it may be of any.
+        :param properties: all of them, with a ``start_time``; None or empty: as they are.
+        :raises InvalidInput: as for :meth:`create_trigger`.
+        :raises NotFound: there is none.
+        """
+        triggers = Triggers(self._database, project_id)
+        moment = self._clock()
+        if properties and not properties.get("start_time"):
+            raise InvalidInput("new properties need a start_time")
+        table = timetable.checked(properties, moment, self.terms.limits) if properties else None
+        with self._database.one_at_a_time(f"trigger {identity}") as session:
+            row = triggers.locked(session, identity)
+            if name is not None:
+                row.name = name
+            if table is not None:
+                row.properties = table.to_json()
+                users = select(ScheduleRow).where(ScheduleRow.trigger_id == row.id)
+                for schedule in session.scalars(users.with_for_update()):
+                    schedule.next_due = table.next_after(moment)
+        return triggers.get(identity)
+
+    # --- scheduled operations
+
+    def create(
+        self,
+        caller: Caller,
+        name: str,
+        description: str | None,
+        operation_type: str,
+        trigger: Trigger,
+        plan: Plan,
+        given: Mapping[str, Any],
+    ) -> Schedule:
+        """Make a scheduled operation, and what it will act with.
+
+        :param given: of :func:`refloat.schedule.definition.checked`.
+        :raises InvalidInput: trigger or plan is of another project, the plan of another provider, or the
+            trigger never fires again; or the caller may not delegate.
+        """
+        for project_id in (trigger.project_id, plan.project_id):
+            _own(caller, project_id)
+        provider = self._providers.find(plan.provider)
+        if provider.id != given["provider_id"]:
+            raise InvalidInput(
+                f"the plan {plan.id} is not of provider {given['provider_id']}, but of {provider.id}"
+            )
+        if Timetable.from_json(trigger.properties).next_after(self._clock()) is None:
+            raise InvalidInput(f"the trigger {trigger.id} never fires again")
+        granted = self._authority.grant(caller)
+        row = ScheduleRow(
+            id=str(uuid.uuid4()),
+            project_id=caller.project_id,
+            user_id=caller.user_id,
+            name=name,
+            description=description,
+            operation_type=operation_type,
+            trigger_id=trigger.id,
+            plan_id=plan.id,
+            definition=dict(given),
+            enabled=True,
+            authority=granted,
+            retired=[],
+            reason="",
+            checked_at=self._clock(),
+            created_at=self._clock(),
+        )
+        try:
+            with self._database.one_at_a_time(f"trigger {trigger.id}") as session:
+                # It may have been changed, or deleted, just now.
+                row.next_due = _table(session, trigger.id).next_after(self._clock())
+                session.add(row)
+                session.flush()
+                return schedule_of(row)
+        except BaseException as exc:
+            self._give_back([granted])
+            if isinstance(exc, IntegrityError):
+                raise NotFound(f"Trigger {trigger.id} could not be found") from None
+            raise
+
+    def change(
+        self,
+        caller: Caller,
+        schedule: Schedule,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        enabled: bool | None = None,
+    ) -> Schedule:
+        """Change what is given. Enabling makes anew, as the caller, what it acts with.
+
+        What was missed while it was disabled is not made up for.
+
+        :raises InvalidInput: it is of another project, and is to be enabled; or it never fires again.
+        """
+        granted: dict[str, Any] | None = None
+        if enabled:
+            _own(caller, schedule.project_id)
+            granted = self._authority.grant(caller)
+        try:
+            with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
+                row = Schedules(self._database, schedule.project_id).row(session, schedule.id)
+                if name is not None:
+                    row.name = name
+                if description is not None:
+                    row.description = description
+                if granted is not None:
+                    following = _table(session, schedule.trigger_id).next_after(self._clock())
+                    if following is None:
+                        raise InvalidInput("it never fires again", advice="Change its trigger first")
+                    row.enabled, row.next_due, row.reason = True, following, ""
+                    row.retired = [*row.retired, row.authority] if row.authority else list(row.retired)
+                    row.authority, row.user_id, row.checked_at = granted, caller.user_id, self._clock()
+                elif enabled is False:
+                    row.enabled = False
+                session.flush()
+                changed = schedule_of(row)
+        except BaseException:
+            if granted is not None:
+                self._give_back([granted])
+            raise
+        self.give_back(changed)
+        return Schedules(self._database, schedule.project_id).get(schedule.id)
+
+    def delete(self, schedule: Schedule) -> None:
+        """Take a scheduled operation away. What it has begun comes to its end; then its trust goes too."""
+        with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
+            row = session.get_one(ScheduleRow, schedule.id)
+            row.retired = [*row.retired, row.authority] if row.authority else list(row.retired)
+            row.authority, row.trigger_id, row.enabled, row.next_due = None, None, False, None
+            session.flush()
+            gone = schedule_of(row)
+        self.give_back(gone)
+
+    def run(self, schedule: Schedule) -> str:
+        """Have it run now, also when it is disabled; the id of the firing."""
+        with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
+            Schedules(self._database, schedule.project_id).row(session, schedule.id)
+            moment = self._clock()
+            while session.scalar(
+                select(FiringRow.id).where(FiringRow.schedule_id == schedule.id, FiringRow.due_at == moment)
+            ):
+                moment += timedelta(microseconds=1)
+            row = new_firing(schedule.id, moment, moment, manual=True)
+            session.add(row)
+            return row.id
+
+    def rules(self, schedule: Schedule) -> Rules:
+        """What a schedule keeps, and the operator."""
+        if schedule.operation_type != definition.RETENTION_PROTECT:
+            return Rules(minimum=self.terms.minimum)
+        return Rules.from_definition(schedule.definition, self.terms.minimum)
+
+    def preview(self, schedule: Schedule, moment: datetime | None = None) -> tuple[Rules, list[Verdict]]:
+        """What a schedule's retention would do now. Changes nothing."""
+        rules = self.rules(schedule)
+        return rules, judge(
+            kept(self._database, schedule), rules, moment or self._clock(), self.zone(schedule)
+        )
+
+    def zone(self, schedule: Schedule) -> ZoneInfo:
+        """Whose days and weeks count: its trigger's."""
+        with self._database.session() as session:
+            return ZoneInfo(_table(session, schedule.trigger_id).timezone)
+
+    def refuse_young(self, checkpoint_id: str, created_at: datetime) -> None:
+        """:raises Conflict: the operator does not let a checkpoint go that is so young."""
+        age = self._clock() - created_at
+        if age < self.terms.minimum:
+            raise Conflict(
+                f"the checkpoint {checkpoint_id} cannot be deleted yet",
+                reason=f"the operator keeps everything for {span_text(self.terms.minimum)}",
+            )
+
+    # --- what is given back
+
+    def give_back(self, schedule: Schedule) -> None:
+        """Give back what a schedule does not act with any more, if nothing of it runs. Safe to repeat."""
+        with self._database.session() as session:
+            if works(session, schedule.id):
+                return
+        left = self._give_back(schedule.retired)
+        with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
+            row = session.get(ScheduleRow, schedule.id)
+            if row is None:
+                return
+            row.retired = [item for item in row.retired if item not in schedule.retired or item in left]
+            if row.trigger_id is None and not row.retired and not works(session, row.id):
+                session.delete(row)
+
+    def _give_back(self, granted: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """What could not be given back."""
+        left: list[Mapping[str, Any]] = []
+        for item in granted:
+            try:
+                self._authority.revoke(item)
+            except RefloatError as exc:
+                _LOG.warning("what a schedule acted with is not given back yet: %s", exc)
+                left.append(item)
+        return left
+
+
+def new_firing(
+    schedule_id: str, due_at: datetime, claimed_at: datetime, *, manual: bool = False
+) -> FiringRow:
+    """The row of a firing. Its id is made of what fires and when: nobody can make two."""
+    return FiringRow(
+        id=str(uuid.uuid5(uuid.UUID(schedule_id), f"{due_at:%Y-%m-%d %H:%M:%S.%f}")),
+        schedule_id=schedule_id,
+        due_at=due_at,
+        claimed_at=claimed_at,
+        manual=manual,
+        state=WAITING,
+        reason="",
+        deletions=[],
+    )
+
+
+def _table(session: Session, trigger_id: str) -> Timetable:
+    row = session.get(TriggerRow, trigger_id)
+    if row is None:
+        raise NotFound(f"Trigger {trigger_id} could not be found")
+    return Timetable.from_json(row.properties)
+
+
+def _own(caller: Caller, project_id: str) -> None:
+    """What is scheduled acts in the caller's project."""
+    if caller.project_id != project_id:
+        raise InvalidInput(
+            f"this belongs to project {project_id}, and can only be worked on from there",
+            advice="Use a token for that project",
+        )
+
+
+__all__ = ["ScheduleDesk", "Terms", "new_firing"]

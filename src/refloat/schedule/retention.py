@@ -1,0 +1,189 @@
+"""Which checkpoints of a plan go, and by which rule. Pure: the same for doing it and for the preview."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from refloat.errors import InvalidInput
+
+_LARGEST = 1_000_000
+
+PERIODS: Mapping[str, Callable[[datetime], tuple[int, ...]]] = {
+    "keep_hourly": lambda time: (time.year, time.month, time.day, time.hour, time.fold),
+    "keep_daily": lambda time: (time.year, time.month, time.day),
+    "keep_weekly": lambda time: time.isocalendar()[:2],
+    "keep_monthly": lambda time: (time.year, time.month),
+    "keep_yearly": lambda time: (time.year,),
+}
+"""Grandfather, father, son: the newest checkpoint of so many of the latest hours, days... that have any."""
+
+NAMES = ("max_backups", "retention_duration", *PERIODS)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What to keep. What no rule keeps goes; without rules everything is kept.
+
+    :param max_backups: so many; None: any number.
+    :param retention_duration: none that is older than so many days; None: of any age.
+    :param periods: a number for names of :data:`PERIODS`; what these keep, the two above do not take away.
+    :param minimum: the operator's: nothing younger goes, whatever the rules say.
+    """
+
+    max_backups: int | None = None
+    retention_duration: int | None = None
+    periods: Mapping[str, int] = field(default_factory=dict)
+    minimum: timedelta = timedelta()
+
+    @property
+    def given(self) -> bool:
+        """Whether there are rules at all."""
+        return bool(self.periods) or self.max_backups is not None or self.retention_duration is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON; ``minimum`` in hours."""
+        two = {"max_backups": self.max_backups, "retention_duration": self.retention_duration}
+        return {
+            **{name: number for name, number in two.items() if number is not None},
+            **self.periods,
+            **({"minimum": self.minimum.total_seconds() / 3600} if self.minimum else {}),
+        }
+
+    @classmethod
+    def from_definition(cls, definition: Mapping[str, Any], minimum: timedelta = timedelta()) -> Rules:
+        """The rules in a scheduled operation's definition; 0, -1 and nothing mean that there is none.
+
+        :raises InvalidInput: one is no number.
+        """
+        given = {name: _number(name, definition.get(name)) for name in NAMES}
+        return cls(
+            given["max_backups"] or None,
+            given["retention_duration"] or None,
+            {name: given[name] for name in PERIODS if given[name]},
+            minimum,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A checkpoint that is available, or was not wholly deleted.
+
+    :param created_at: UTC, without saying so.
+    :param bad: a verification found it bad.
+    :param unfinished: deleting it has failed.
+    :param held: why it is on legal hold; None: it is not.
+    :param needs: the checkpoints without which it cannot be restored.
+    """
+
+    id: str
+    created_at: datetime
+    bad: bool = False
+    unfinished: bool = False
+    held: str | None = None
+    needs: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of one checkpoint, and by which rule."""
+
+    id: str
+    created_at: datetime
+    keep: bool
+    rule: str
+
+
+def judge(
+    checkpoints: Sequence[Kept], rules: Rules, now: datetime, zone: ZoneInfo | None = None
+) -> list[Verdict]:
+    """What becomes of a plan's checkpoints, the newest first: also the order to delete them in.
+
+    :param zone: whose days, weeks... count; None: UTC's.
+    """
+    newest_first = sorted(checkpoints, key=lambda item: (item.created_at, item.id), reverse=True)
+    good = [item for item in newest_first if not (item.bad or item.unfinished)]
+    keeping = _protected(newest_first, good, rules, now)
+    for name, count in rules.periods.items():
+        for item in _latest(good, PERIODS[name], count, zone or ZoneInfo("UTC")):
+            keeping.setdefault(item.id, name)
+    going = {item.id: "deleting it has failed before" for item in newest_first if item.unfinished}
+    going |= _going(good, rules, now)
+    for item in good:
+        if item.id not in going:
+            keeping.setdefault(item.id, "within the rules" if rules.given else "there are no rules")
+    for item in newest_first:  # dependants first: what they need may itself need something
+        if item.id in keeping:
+            for needed in item.needs:
+                keeping.setdefault(needed, f"checkpoint {item.id} builds on it")
+    return [
+        Verdict(item.id, item.created_at, item.id in keeping, keeping.get(item.id) or going[item.id])
+        for item in newest_first
+    ]
+
+
+def _protected(
+    newest_first: Sequence[Kept], good: Sequence[Kept], rules: Rules, now: datetime
+) -> dict[str, str]:
+    """What no rule may take away, and why."""
+    keeping: dict[str, str] = {}
+    for item in newest_first:
+        if item.held is not None:
+            keeping[item.id] = f"legal hold: {item.held}"
+        elif now - item.created_at < rules.minimum:
+            keeping[item.id] = f"the operator keeps everything for {span_text(rules.minimum)}"
+        elif item.bad and not item.unfinished:
+            keeping[item.id] = "a verification found it bad: it neither counts nor goes by itself"
+    if good:
+        keeping.setdefault(good[0].id, "the last good checkpoint")
+    return keeping
+
+
+def _going(good: Sequence[Kept], rules: Rules, now: datetime) -> dict[str, str]:
+    """What the rules take away, unless something else keeps it."""
+    going: dict[str, str] = {}
+    if rules.retention_duration is not None:
+        oldest = timedelta(days=rules.retention_duration)
+        words = f"retention_duration: older than {rules.retention_duration} days"
+        going.update({item.id: words for item in good if now - item.created_at > oldest})
+    if rules.max_backups is not None:
+        words = f"max_backups: {rules.max_backups} newer ones"
+        going.update({item.id: words for item in good[rules.max_backups :]})
+    if rules.periods and rules.max_backups is None and rules.retention_duration is None:
+        words = f"none of {', '.join(rules.periods)} keeps it"
+        going.update({item.id: words for item in good})
+    return going
+
+
+def _latest(
+    good: Sequence[Kept], period: Callable[[datetime], tuple[int, ...]], count: int, zone: ZoneInfo
+) -> list[Kept]:
+    found: list[Kept] = []
+    before: tuple[int, ...] | None = None
+    for item in good:
+        this = period(item.created_at.replace(tzinfo=UTC).astimezone(zone))
+        if this != before and len(found) < count:
+            found.append(item)
+        before = this
+    return found
+
+
+def span_text(span: timedelta) -> str:
+    """``36 hours`` or ``3 days``."""
+    hours = span.total_seconds() / 3600
+    return f"{hours / 24:g} days" if hours >= 48 else f"{hours:g} hours"
+
+
+def _number(name: str, value: Any) -> int:
+    if value is None or value == "":
+        return 0
+    try:
+        number = int(str(value).strip())
+    except ValueError:
+        raise InvalidInput(f"{name} must be a whole number") from None
+    if not -1 <= number <= _LARGEST:
+        raise InvalidInput(f"{name} must be -1 (no such rule) to {_LARGEST}")
+    return max(number, 0)

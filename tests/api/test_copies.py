@@ -1,0 +1,230 @@
+"""Copies of checkpoints to another provider's bank, over the wire."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_helpers import DEFAULT, NOOP, OTHER, Running, User, run_service
+
+from refloat.errors import CloudError
+from refloat.operations.copies import Copies
+from refloat.operations.copy import CopyProgram
+
+AWAY = "b766f37c-d011-4026-8228-28730d734a3f"
+HERE = f"providers/{NOOP}/checkpoints"
+THERE = f"providers/{AWAY}/checkpoints"
+ADMIN = "admin,manager,member,reader"
+
+
+@pytest.fixture
+def two_banks(tmp_path: Path) -> Iterator[Running]:
+    """The service without a worker; the provider ``away`` has a bank of its own."""
+    (tmp_path / "providers.d").mkdir()
+    (tmp_path / "providers.d" / "away.conf").write_text(
+        f"[provider]\nname = away\nid = {AWAY}\nplugin = karbor-noop-protection-plugin\n"
+        "bank = karbor-fs-bank-plugin\nenabled = True\n\n"
+        f"[file_system_bank_plugin]\nfile_system_bank_path = {tmp_path}/away\n"
+    )
+    running = run_service(tmp_path)
+    yield running
+    running.close()
+
+
+def copy(user: User, **wanted: Any) -> Any:
+    return user("POST", f"{HERE}/action", {"copy": {"parameters": {"to": "away"}, **wanted}})
+
+
+def status(user: User, path: str, *wanted: str) -> Any:
+    return user.until(path, lambda found: found["status"] in wanted)
+
+
+def test_a_plans_checkpoints_are_copied(two_banks: Running) -> None:
+    worker = two_banks.work()
+    member = two_banks.user()
+    plan = member.plan()
+    made = [member.protected(plan)["id"] for _each in range(2)]
+    member.protected(member.plan("another"))
+    worker.close()
+    two_banks.workers.clear()
+
+    answer = copy(member, plan_id=plan["id"])
+    assert answer.status == 200, answer.body
+    copied = answer.body["copy"]
+    assert (copied["provider_id"], copied["plan_id"]) == (NOOP, plan["id"])
+    assert copied["parameters"] == {"to": "away"}
+    assert [pair["checkpoint_protect_id"] for pair in copied["checkpoint_id"]] == made
+    copies = [pair["checkpoint_copy_id"] for pair in copied["checkpoint_id"]]
+    for identity in copies:
+        waiting = member("GET", f"{THERE}/{identity}").body["checkpoint"]
+        assert (waiting["status"], waiting["protection_plan"]["id"]) == ("wait_copying", plan["id"])
+    logs = member("GET", "operation_logs?status=copying").body["operation_logs"]
+    assert [(log["operation_type"], log["status"]) for log in logs] == [("copy", "wait_copying")] * 2
+    assert copy(member, plan_id=plan["id"]).status == 400  # they are on their way
+    assert member("DELETE", f"{HERE}/{made[0]}").status == 409
+    assert member("DELETE", f"{THERE}/{copies[0]}").status == 409
+
+    two_banks.work()
+    for original, identity in zip(made, copies, strict=True):
+        done = status(member, f"{THERE}/{identity}", "available", "error")
+        assert done["status"] == "available", done
+        assert done["copied_from"] == {"checkpoint_id": original, "provider_id": NOOP}
+        assert json.loads(done["extra_info"])["copy_status"] == "finished"
+        first = member("GET", f"{HERE}/{original}").body["checkpoint"]
+        assert (first["status"], first["copied_from"]) == ("available", None)
+        assert done["resource_graph"] == first["resource_graph"]
+    logs = member("GET", "operation_logs?limit=2").body["operation_logs"]
+    assert {(log["operation_type"], log["status"]) for log in logs} == {("copy", "available")}
+    assert {log["checkpoint_id"] for log in logs} == set(made)
+    assert {json.loads(log["extra_info"])["checkpoint_copy_id"] for log in logs} == set(copies)
+    assert "every available checkpoint is there" in copy(member, plan_id=plan["id"]).message
+
+    # The copy is a checkpoint by itself, also when the original is gone.
+    assert member("DELETE", f"{HERE}/{made[0]}").status == 200
+    status(member, f"{HERE}/{made[0]}", "deleted")
+    run = {"provider_id": AWAY, "checkpoint_id": copies[0], "parameters": {}}
+    restore = member("POST", "restores", {"restore": run}).body["restore"]
+    assert status(member, f"restores/{restore['id']}", "success", "fail")["status"] == "success"
+    # Deleted, it can be made again, under its old id.
+    assert member("DELETE", f"{THERE}/{copies[1]}").status == 200
+    status(member, f"{THERE}/{copies[1]}", "deleted")
+    again = copy(member, checkpoint_id=made[1]).body["copy"]["checkpoint_id"]
+    assert again == [{"checkpoint_protect_id": made[1], "checkpoint_copy_id": copies[1]}]
+    status(member, f"{THERE}/{copies[1]}", "available")
+    assert two_banks.all_given_back()
+
+
+def test_a_copy_of_a_copy_back_is_there_already(two_banks: Running) -> None:
+    two_banks.work()
+    member = two_banks.user()
+    original = member.protected()["id"]
+    (pair,) = copy(member, checkpoint_id=original).body["copy"]["checkpoint_id"]
+    status(member, f"{THERE}/{pair['checkpoint_copy_id']}", "available")
+    body = {"copy": {"checkpoint_id": pair["checkpoint_copy_id"], "parameters": {"to": NOOP}}}
+    answer = member("POST", f"{THERE}/action", body)
+    assert answer.status == 400
+    assert "nothing to copy" in answer.message
+
+
+def test_what_is_not_copied(two_banks: Running) -> None:
+    two_banks.work()
+    member = two_banks.user()
+    plan = member.plan()
+    assert "no available checkpoint" in copy(member, plan_id=plan["id"]).message
+    checkpoint = member.protected(plan)
+    for wanted, code, words in (
+        ({"plan_id": str(uuid.uuid4())}, 404, "Plan"),
+        ({"checkpoint_id": str(uuid.uuid4())}, 404, "Checkpoint"),
+        ({}, 400, "copy"),
+        ({"plan_id": plan["id"], "parameters": {}}, 400, "'to'"),
+        ({"plan_id": plan["id"], "parameters": {"to": "nowhere"}}, 400, "nowhere"),
+        ({"plan_id": plan["id"], "parameters": {"to": DEFAULT}}, 409, "the bank that this one is in"),
+        ({"plan_id": plan["id"], "parameters": {"to": "away", "x": 1}}, 400, "x"),
+        ({"plan_id": plan["id"], "checkpoint_id": str(uuid.uuid4())}, 404, ""),
+    ):
+        answer = copy(member, **wanted)
+        assert answer.status == code, (wanted, answer.body)
+        assert words in answer.message
+    answer = member("POST", f"{THERE}/action", {"copy": {"plan_id": plan["id"], "parameters": {"to": NOOP}}})
+    assert answer.status == 400
+    assert "not of provider" in answer.message
+    other = two_banks.user(project=OTHER)
+    assert copy(other, plan_id=plan["id"]).status == 404
+    assert copy(other, checkpoint_id=checkpoint["id"]).status == 404
+    assert two_banks.user(roles="reader")("POST", f"{HERE}/action", {"copy": {}}).status == 403
+    two_banks.user(roles=ADMIN)("PUT", f"quotas/{member.project}", {"quota": {"checkpoints": 1}})
+    assert copy(member, plan_id=plan["id"]).status == 413
+    assert member("GET", THERE).body == {"checkpoints": []}
+    assert two_banks.authority.granted == two_banks.authority.revoked
+
+
+def test_a_copy_that_fails_is_made_again(two_banks: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_banks.work()
+    member = two_banks.user()
+    checkpoint = member.protected()
+
+    def fail(_self: Any, _prepared: Any, _run: Any) -> Any:
+        raise CloudError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CopyProgram, "finish", fail)
+        (pair,) = copy(member, checkpoint_id=checkpoint["id"]).body["copy"]["checkpoint_id"]
+        path = f"{THERE}/{pair['checkpoint_copy_id']}"
+        failed = status(member, path, "available", "error")
+    assert failed["status"] == "error"
+    assert "the disk is full" in failed["error_info"]
+    (log,) = member("GET", "operation_logs?status=error").body["operation_logs"]
+    assert (log["operation_type"], log["checkpoint_id"]) == ("copy", checkpoint["id"])
+    assert copy(member, checkpoint_id=checkpoint["id"]).status == 200
+    assert status(member, path, "available", "error")["status"] == "available"
+
+
+def test_a_dry_run_of_a_copy(two_banks: Running) -> None:
+    two_banks.work()
+    member = two_banks.user()
+    checkpoint = member.protected()
+    body = {
+        "operation": {
+            "type": "copy",
+            "dry_run": True,
+            "provider_id": NOOP,
+            "checkpoint_id": checkpoint["id"],
+            "parameters": {"to": AWAY},
+        }
+    }
+    begun = member("POST", "operations", body).body["operation"]
+    assert (begun["type"], begun["copy_provider_id"]) == ("copy", AWAY)
+    found = status(member, f"operations/{begun['id']}", "succeeded", "failed")
+    assert found["status"] == "succeeded", found
+    assert (found["result"]["exists"], found["result"]["complete"]) == (False, True)
+    assert member("GET", THERE).body == {"checkpoints": []}
+    (pair,) = copy(member, checkpoint_id=checkpoint["id"]).body["copy"]["checkpoint_id"]
+    assert pair["checkpoint_copy_id"] == found["result"]["id"]
+    status(member, f"{THERE}/{pair['checkpoint_copy_id']}", "available")
+    delete = {"operation": {**body["operation"], "type": "delete"}}
+    assert member("POST", "operations", delete).status == 400
+    del delete["operation"]["parameters"]
+    begun = member("POST", "operations", delete).body["operation"]
+    found = status(member, f"operations/{begun['id']}", "succeeded", "failed")
+    (known,) = found["result"]["copies"]
+    assert known == {
+        "checkpoint_id": pair["checkpoint_copy_id"],
+        "provider_id": AWAY,
+        "would_lack": {},
+    }
+
+
+def test_copies_of_a_bank_are_found_again_without_the_database(two_banks: Running) -> None:
+    worker = two_banks.work()
+    member = two_banks.user()
+    checkpoint = member.protected()
+    (pair,) = copy(member, checkpoint_id=checkpoint["id"]).body["copy"]["checkpoint_id"]
+    path = f"{THERE}/{pair['checkpoint_copy_id']}"
+    before = status(member, path, "available")
+    worker.close()
+    two_banks.workers.clear()
+    with two_banks.site.database.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM checkpoints")
+    two_banks.work()
+    member.until(THERE, lambda found: len(found) == 1)
+    assert member("GET", path).body["checkpoint"] == before
+    assert copy(member, checkpoint_id=checkpoint["id"]).status == 400
+
+
+def test_a_bank_that_does_not_answer(two_banks: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = two_banks.work()
+    member = two_banks.user()
+    checkpoint = member.protected()
+    worker.close()
+
+    def away(_self: Copies, _provider: Any) -> Any:
+        raise TimeoutError("the bank of provider away does not answer")
+
+    monkeypatch.setattr(Copies, "_bank", away)
+    answer = copy(member, checkpoint_id=checkpoint["id"])
+    assert (answer.status, "does not answer" in answer.message) == (503, True)
+    assert int(answer.headers["retry-after"]) > 0

@@ -1,0 +1,87 @@
+"""Quotas by Keystone's unified limits."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refloat.api import config
+from refloat.api.site import Site
+from refloat.errors import InvalidInput
+from refloat.records.quotas import OverQuota
+
+REGISTER = Path(__file__).parents[2] / "deploy" / "register.py"
+
+
+@pytest.fixture
+def user(admin: Any, deployed: str) -> Iterator[tuple[str, str]]:
+    """A user that may read limits, made by the script for operators; and the limits, registered by it."""
+    name, password = f"refloat-{secrets.token_hex(4)}", secrets.token_hex(16)
+    words = [
+        sys.executable,
+        REGISTER,
+        "--os-cloud",
+        "admin",
+        "--user",
+        name,
+        "--url",
+        deployed.removesuffix("/v1"),
+    ]
+    for _time in range(2):
+        done = subprocess.run(
+            [*words, "--limits"], env={**os.environ, "REFLOAT_PASSWORD": password}, text=True,
+            capture_output=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert done.stdout == "", "the second time nothing is left to do"
+    yield name, password
+    api = admin.identity
+    for item in list(api.registered_limits(resource_name="plans")):
+        for limit in list(api.limits(resource_name="plans")):
+            api.delete_limit(limit)
+        api.delete_registered_limit(item)
+    for item in list(api.registered_limits(resource_name="checkpoints")):
+        api.delete_registered_limit(item)
+    api.delete_user(api.find_user(name))
+
+
+def test_the_limits_are_keystones(user: tuple[str, str], admin: Any, member: Any, tmp_path: Path) -> None:
+    name, password = user
+    auth_url = admin.config.auth["auth_url"]
+    file = tmp_path / "refloat.conf"
+    file.write_text(
+        f"[database]\nconnection = sqlite:///{tmp_path}/refloat.sqlite\n"
+        f"[bank]\nurl = {tmp_path}/bank\n[providers]\nfolder = {tmp_path}/none\n"
+        "[operations]\nauthority = cloud\ncloud = demo\n[quota]\ndriver = keystone\n"
+        f"[oslo_limit]\nauth_type = password\nauth_url = {auth_url}\nsystem_scope = all\n"
+        f"username = {name}\npassword = {password}\nuser_domain_name = Default\n"
+        "endpoint_service_type = data-protect\nendpoint_service_name = refloat\n"
+        "endpoint_region_name = RegionOne\n"
+    )
+    site = Site(config.load([file]))
+    project = member.current_project_id
+    try:
+        assert site.quotas.of_project(project) == {"plans": 50, "checkpoints": 1000}
+        api = admin.identity
+        service = next(iter(api.services(type="data-protect")))
+        api.create_limit(
+            project_id=project, service_id=service.id, region_id="RegionOne", resource_name="plans",
+            resource_limit=0,
+        )  # fmt: skip
+        assert site.quotas.of_project(project)["plans"] == 0
+        assert site.quotas.of_class() == {"plans": 50, "checkpoints": 1000}
+        with site.database.one_at_a_time("plans") as session:
+            with pytest.raises(OverQuota, match="plans"):
+                site.quotas.check(session, "plans", project)
+            site.quotas.check(session, "checkpoints", project)
+        with pytest.raises(InvalidInput, match="kept by the identity service"):
+            site.quotas.set_project(project, {"plans": 7})
+    finally:
+        site.close()

@@ -1,0 +1,179 @@
+"""Shares, database instances and pods: one contract, against servers that answer as theirs do."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from refloat.cloud import Cloud
+from refloat.errors import CloudError, NotFound
+from refloat.graph import Resource
+from refloat.operations.discovery import Discovery
+from refloat.operations.providers import Providers
+from refloat.resources.base import PROJECT
+from refloat.resources.database.protectable import DatabaseProtectable
+from refloat.resources.pod import cluster
+from refloat.resources.pod.protectable import PodProtectable
+from refloat.resources.share.protectable import ShareProtectable
+from tests.fullstack.hookrig import Run
+from tests.unit.doubles import openstack
+from tests.unit.doubles.cases import Case, DatabaseCase, PodCase, ShareCase
+from tests.unit.doubles.world import DATABASE, POD, SHARE, World
+
+CASES = (ShareCase, DatabaseCase, PodCase)
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.type.rpartition("::")[2])
+def case(request: pytest.FixtureRequest, world: World) -> Case:
+    made: Case = request.param(world)
+    return made
+
+
+# --- the contract
+
+
+def test_protect_lose_restore_compare(case: Case, world: World) -> None:
+    resource, rig = case.make(), world.rig()
+    before = case.living()
+    rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
+    case.lose()
+    assert case.living() == []
+    lines = rig.restore()
+    assert case.living() == before
+    assert case.new_id(lines[case.type, resource.id])
+
+
+def test_a_restore_that_is_cut_off_anywhere_makes_nothing_twice(case: Case, world: World) -> None:
+    resource, rig = case.make(), world.rig()
+    before = case.living()
+    rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
+    case.lose()
+    rig.restore(cuts=range(7))
+    assert case.living() == before
+
+
+def test_a_protect_that_is_cut_off_keeps_one(case: Case, world: World) -> None:
+    resource, rig = case.make(), world.rig()
+    discovery = Discovery(rig.cloud)
+    rig.graph = discovery.graph([discovery.of_type(case.type).show(resource.id)])
+    world.lose_answer(case.kept_request or "nothing")
+    run = Run(rig, "protect", rig.graph, {})
+    if case.kept_request:
+        with pytest.raises(CloudError):
+            run.all()
+    again = Run(rig, "protect", rig.graph, {}, run.operation_id)
+    again.all()
+    assert len(case.kept()) == bool(case.kept_request)
+    assert again.results[resource.key]
+
+
+def test_a_creation_whose_answer_was_lost_is_found_again(case: Case, world: World) -> None:
+    resource, rig = case.make(), world.rig()
+    before = case.living()
+    rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
+    case.lose()
+    plan = rig.plan()
+    run = Run(rig, "restore", plan.graph, plan.planned)
+    rig.journal.kept.clear()
+    world.lose_answer(case.created)
+    with pytest.raises(CloudError):
+        run.all()
+    Run(rig, "restore", plan.graph, plan.planned, run.operation_id).all()
+    assert case.living() == before
+
+
+def test_undo_leaves_nothing(case: Case, world: World) -> None:
+    resource, rig = case.make(), world.rig()
+    rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
+    case.lose()
+    objects = json.dumps(world.kubernetes.objects)
+    rig.restore()
+    assert case.living()
+    rig.undo()
+    assert case.living() == []
+    assert json.dumps(world.kubernetes.objects) == objects
+
+
+def test_beside_the_living_original(case: Case, world: World) -> None:
+    resource, rig = case.make(), world.rig()
+    rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
+    lines = rig.restore(parameters={case.type: {"restore_name": "{name}-2"}})
+    assert len(case.living()) == 2
+    assert lines[case.type, resource.id]["name"].endswith("-2")
+    told = rig.plan({case.type: {"restore_name": "{name}-3"}}).planned[resource.key]
+    outcome = next(item for item in told.attributes if item.name == "name")
+    assert outcome.fidelity == "mapped"
+    assert outcome.restored.endswith("-3")
+
+
+def test_every_attribute_is_told_and_has_a_reason_unless_exact(case: Case, world: World) -> None:
+    resource, rig = case.make(), world.rig()
+    rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
+    case.lose()
+    told = rig.plan().planned[resource.key].attributes
+    assert {item.name for item in told} == {item.name for item in rig.plugins[case.type].attributes}
+    assert [item.name for item in told if item.fidelity != "exact" and not item.reason] == []
+    assert "opensesame" not in json.dumps([item.to_json() for item in told])
+
+
+def test_verify_says_what_is_missing_and_a_restore_then_is_impossible(case: Case, world: World) -> None:
+    resource, rig = case.make(), world.rig()
+    rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
+    assert rig.verify()[resource.key]["ok"]
+    if not case.kept_request:
+        world.data.kept = dict.fromkeys(world.data.kept, b"x")
+        assert "not what was written" in rig.verify()[resource.key]["reason"]
+        return
+    world.manila.snapshots.clear()
+    world.trove.backups.clear()
+    assert "is gone" in rig.verify()[resource.key]["reason"]
+    assert [problem for problem in rig.plan().problems if "is gone" in problem]
+
+
+def test_delete_frees_what_the_checkpoint_has_in_the_cloud(case: Case, world: World) -> None:
+    resource, rig = case.make(), world.rig()
+    rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
+    stays = rig.plugins[case.type].stays_in_cloud(rig.sections[resource.key])
+    assert [identity for identity in case.kept() if not any(identity in text for text in stays)] == []
+    Run(rig, "delete", rig.graph, {}).all()
+    assert case.kept() == []
+    Run(rig, "delete", rig.graph, {}).all()  # again, as after a crash
+
+
+# --- clouds without these services, and services that fail
+
+
+@pytest.mark.parametrize("kind", [ShareProtectable, DatabaseProtectable, PodProtectable])
+def test_without_the_service_there_are_none_and_nobody_is_asked(
+    kind: Callable[[Cloud], Any], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.keystone.catalog = {}
+    monkeypatch.delenv(cluster.VARIABLE)
+    found = kind(world.cloud())
+    assert found.list() == []
+    assert " no " in found.absence().lower()
+    assert list(found.dependants(Resource(PROJECT, openstack.PROJECT))) == []
+    assert {request.path for request in world.keystone.asked} <= {"/v3/", "/v3", "/v3/auth/tokens"}
+    assert world.manila.asked == world.trove.asked == world.kubernetes.asked == []
+    with pytest.raises((NotFound, CloudError), match=r"not present in the service catalog|no Kubernetes"):
+        found.show(str(uuid.uuid4()))
+
+
+def test_a_service_that_is_there_and_fails_fails_the_discovery(case: Case, world: World) -> None:
+    case.make()
+    world.manila.broken = world.trove.broken = world.kubernetes.broken = True
+    with pytest.raises(CloudError, match="out of order"):
+        Discovery(world.cloud()).of_type(case.type).dependants(Resource(PROJECT, openstack.PROJECT))
+
+
+def test_providers_of_karbors_files_know_the_plugins() -> None:
+    chosen = Providers().find("default").plugins()
+    assert [chosen[kind].name for kind in (SHARE, DATABASE, POD)] == [
+        "share-manila-snapshot",
+        "database-trove-backup",
+        "pod-manifest",
+    ]
