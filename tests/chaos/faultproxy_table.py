@@ -134,7 +134,7 @@ def _key_of(row: Row) -> str:
 def run(operation: str, folder: Path, until: float, only: str, name: str, size: str) -> None:
     """Run what is missing, until it is this time."""
     folder.mkdir(parents=True, exist_ok=True)
-    admin = openstack.connect(cloud="admin")
+    admin = openstack.connect(cloud="admin", api_timeout=180)
     entry = member_of(admin, name)
     try:
         with Bench(entry, folder / f"home-{name}-{int(time.time())}") as bench:

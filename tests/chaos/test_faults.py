@@ -24,12 +24,12 @@ KINDS = ("500", "503", "429", "closed", "lost", "torn")
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A network, a router, a security group and a volume, behind the proxy."""
+    """A network, a router and a security group, behind the proxy."""
     admin = openstack.connect(cloud="admin", api_timeout=180)
     try:
         home = tmp_path_factory.mktemp("faults")
         with Bench(member_of(admin, PROJECT), home) as made:
-            made.ready_to_protect("no-server")
+            made.ready_to_protect("networks")
             yield made
     finally:
         remove_member(admin, PROJECT)
@@ -41,11 +41,11 @@ def check(row: Row) -> None:
     assert row.outcome in {"succeeded", "undone", "undone later"}, row
 
 
-def test_protect_and_restore_though_every_call_fails_once(bench: Bench, record_property: object) -> None:
+def test_each_call_fails_once_then_one_stays_broken(bench: Bench) -> None:
     protected = bench.run_with("protect", every_first(KINDS, SEED), "one of each", keep=True)
     check(protected)
     assert protected.outcome == "succeeded", protected
-    assert {"POST volume /v3/backups #1", "GET network /v2.0/networks/{id} #1"} <= set(protected.calls)
+    assert "GET network /v2.0/networks/{id} #1" in protected.calls
 
     bench.lose()
     expected = bench.shape_before
@@ -55,6 +55,6 @@ def test_protect_and_restore_though_every_call_fails_once(bench: Bench, record_p
     assert "POST network /v2.0/networks #1" in restored.calls
     assert bench.reference == expected
 
-    broken = bench.run("restore", [Call("POST network /v2.0/subnets", 1)], Fault("lost", stays=True))
+    broken = bench.run("restore", [Call("POST network /v2.0/subnets", 1)], Fault("503", stays=True))
     check(broken)
-    assert broken.calls
+    assert broken.outcome == "undone", broken
