@@ -4,7 +4,7 @@ export UV_PYTHON_DOWNLOADS = never
 BIN := .venv/bin
 SOURCES := src demo deploy devcloud/src tests benchmarks
 
-.PHONY: help demo test unit lint format lock benchmark-bank clean
+.PHONY: help demo test unit lint docs format lock benchmark-bank clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,6 +25,9 @@ lint: .venv/.made  ## style, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: .venv/.made  ## the documents as HTML in build/docs; a warning is an error
+	$(BIN)/sphinx-build -W --keep-going -q -j auto -d build/doctrees docs build/docs
+
 format: .venv/.made  ## let ruff put the style right
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
@@ -38,7 +41,7 @@ benchmark-bank: .venv/.made  ## the bank's speed beside restic and borg (apt-get
 	$(BIN)/python benchmarks/bank.py $(BENCHMARK_OPTIONS)
 
 clean:  ## remove what was made here
-	rm -rf .venv .venv-karborclient .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-karborclient build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .venv/.made: tools/venv.sh pyproject.toml devcloud/pyproject.toml constraints.txt
 	tools/venv.sh

@@ -51,6 +51,7 @@ GOALS = {
     ("restore", "cp"): 1.0,
     ("verify", "restic"): 8.0,
 }
+MOST_MEMORY = 150
 
 
 @dataclass
@@ -165,9 +166,11 @@ def main() -> None:
         images = make_images(folder, given.size)
         runs: dict[tuple[str, str], list[Run]] = {}
         stored: dict[tuple[str, str], int] = {}
+        loads: list[float] = []
         try:
             for number in range(given.rounds):
-                tell(f"round {number + 1} of {given.rounds}")
+                loads.append(os.getloadavg()[0])
+                tell(f"round {number + 1} of {given.rounds}, at a load of {loads[-1]:.1f}")
                 order = random.Random(number).sample(tools, len(tools))
                 one_round(folder, order, images, runs, stored)
         except KeyboardInterrupt:
@@ -176,6 +179,7 @@ def main() -> None:
         print(as_json(runs, stored))
     else:
         print_tables(given.size, runs, stored)
+        print(f"\nThe machine's load when the rounds began: {', '.join(f'{each:.1f}' for each in loads)}.")
     if missing:
         tell(f"not installed: {', '.join(missing)}")
 
@@ -315,6 +319,11 @@ def print_tables(
                 *ratios,
             ]
             print(f"| {' | '.join(cells)} |")
+    print_goals(runs, stored)
+
+
+def print_goals(runs: Mapping[tuple[str, str], list[Run]], stored: Mapping[tuple[str, str], int]) -> None:
+    """What was wanted, and what was reached."""
     print("\n| goal | wanted | median | best | |\n|--|--:|--:|--:|--|")
     for (step, tool), wanted in GOALS.items():
         if (step, tool) in runs and (step, "refloat") in runs:
@@ -322,10 +331,19 @@ def print_tables(
             mine = [run.wall for run in runs[step, "refloat"]]
             reached = statistics.median(theirs) / statistics.median(mine)
             best = min(theirs) / min(mine)
-            says = (
-                "reached" if reached >= wanted else "reached in the best runs" if best >= wanted else "missed"
-            )
+            says = "reached in the best runs" if reached < wanted <= best else _met(reached >= wanted)
             print(f"| {step}, times faster than {tool} | {wanted:g} | {reached:.1f} | {best:.1f} | {says} |")
+    ours, borgs = stored.get(("second", "refloat")), stored.get(("second", "borg"))
+    if ours and borgs:
+        print(f"| stored after both, part of borg's | 1 | {ours / borgs:.2f} | | {_met(ours <= borgs)} |")
+    largest = max(
+        (run.rss / MIB for (_, t), each in runs.items() if t == "refloat" for run in each), default=0
+    )
+    print(f"| peak MiB of memory | {MOST_MEMORY} | {largest:.0f} | | {_met(largest <= MOST_MEMORY)} |")
+
+
+def _met(reached: bool) -> str:
+    return "reached" if reached else "missed"
 
 
 def tell(text: str) -> None:

@@ -19,6 +19,7 @@ from demo.compare import Row, broken, show
 from demo.destroy import destroy
 from demo.inventory import counts, inventory
 from demo.mainjob import MainJob
+from demo.service import Refused, ServiceJob
 from demo.waiting import TooLong
 
 CALL_SECONDS = 120
@@ -42,6 +43,9 @@ def parser() -> argparse.ArgumentParser:
         "--provider", default="default", help="how it is protected; bank: nothing stays in the cloud"
     )
     result.add_argument("--bank", default="", metavar="URL", help="where the bank is (default: a folder)")
+    result.add_argument(
+        "--service", default="", metavar="URL", help="by this service alone, as in http://127.0.0.1:8799/v1"
+    )
     result.add_argument(
         "--keep", action="store_true", help="leave the restored application and the checkpoint"
     )
@@ -76,11 +80,15 @@ def run(cloud: openstack.connection.Connection, app: Application, options: argpa
     command = Command(home, options.cloud, aloud=True, bank_url=options.bank)
     manager = connect(options.manager)
     job = MainJob(cloud, manager, command, options.manager, app, say=_say, provider=options.provider)
+    if options.service:
+        job = ServiceJob(
+            options.service, options.cloud, options.manager, command, app, _say, options.provider
+        )
     try:
         rows = main_job(job)
         if not options.keep:
             job.clean_up()
-    except (CommandFailed, NotBuilt, TooLong) as error:
+    except (CommandFailed, NotBuilt, Refused, TooLong) as error:
         print(f"\nThe demo stopped: {error}", file=sys.stderr)
         print(f"What it made is left as it is; Refloat's files are in {home}.", file=sys.stderr)
         print("To delete the application: python -m demo destroy", file=sys.stderr)

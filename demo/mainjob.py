@@ -127,11 +127,14 @@ class MainJob:
         with self.phase("clean up"):
             self.delete_application()
             if self.checkpoint:
-                self.command.run("checkpoint", "delete", self.checkpoint, "-f", "json")
+                self._delete_checkpoint()
                 self.checkpoint = ""
             if self.empty:
                 left = difference(self.empty, inventory(self.cloud))
                 self.problems += [f"after cleaning up: {line}" for line in left]
+
+    def _delete_checkpoint(self) -> None:
+        self.command.run("checkpoint", "delete", self.checkpoint, "-f", "json")
 
     def delete_application(self) -> None:
         """Delete what is there of the application, and the images that a restore made for it."""

@@ -15,8 +15,10 @@ from refloat.api import config
 from refloat.api.site import _authority
 from refloat.cloud.authority import Trusts
 from refloat.cloud.targets import TRUSTEE, Target, find_target, given, login_plugin
-from refloat.errors import InvalidInput
+from refloat.errors import CloudError, InvalidInput
+from refloat.operations.restore import RestoreProgram
 from refloat.records.grants import Intent
+from refloat.resources.noop.plugin import NoopRestore
 
 __all__ = ["identity"]
 
@@ -87,11 +89,42 @@ def test_wrong_forms_do_not_tell_the_secret(working: Running, auth: Any) -> None
         ("restores", {"restore": wanted}),
         ("restores", {"restore": [wanted]}),
         ("operations", {"operation": {**wanted, "type": "restore", "dry_run": True}}),
-        (f"operations/{checkpoint['id']}/action", {"resume": {"restore_auth": auth}}),
+        (f"operations/{checkpoint['id']}/action", {"cancel": {"restore_auth": auth}}),
     ):
         answer = member("POST", path, body)
         assert answer.status == 400, path
         assert SECRET not in str(answer.body)
+
+
+def test_what_is_left_elsewhere_is_removed_there(working: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    member = working.user()
+    checkpoint = member.protected()
+
+    def fail(*_args: Any) -> Any:
+        raise CloudError("it does not go away", left_behind="a volume")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(NoopRestore, "on_main", fail)
+        patched.setattr(RestoreProgram, "undo", fail)
+        body = {
+            "provider_id": NOOP,
+            "checkpoint_id": checkpoint["id"],
+            "parameters": {},
+            "restore_auth": AUTH,
+        }
+        path = f"operations/{member('POST', 'restores', {'restore': body}).body['restore']['id']}"
+        failed = member.until(path, lambda found: found["status"] == "failed")
+    assert failed["error"]["left_behind"] == "a volume"
+    assert working.all_given_back()
+    answer = member("POST", f"{path}/action", {"cancel": None})
+    assert (answer.status, "restore_auth" in answer.message) == (400, False)
+    assert "another project" in answer.message
+    assert member("POST", f"{path}/action", {"cancel": {"restore_auth": AUTH}}).status == 200
+    done = member.until(path, lambda found: found["status"] not in ("cancelling", "running"))
+    assert (done["status"], done["error"]["left_behind"]) == ("failed", "")  # now nothing is left
+    assert member("POST", f"{path}/action", {"cancel": None}).status == 409
+    assert working.authority.granted[-1].startswith("u ")
+    assert working.all_given_back()
 
 
 # What is allowed

@@ -204,7 +204,7 @@ PROVIDER = "[provider]\nname = x\nid = cf56bd3e-97a7-4078-b6d5-f36246333fd9\nena
         ("no tables", "Database", 2, "refloat-manage db sync"),
         ("another key", "Banks", 2, "key"),
         ("an unknown plugin", "Providers", 2, "there is no protection plugin"),
-        ("a plugin of Karbor's alone", "Providers", 1, "OS::Manila::Share"),
+        ("a plugin of Karbor's alone", "Providers", 1, "Freezer"),
         ("no login", "Keystone", 2, "[trustee]"),
         ("no Keystone", "Keystone", 2, "cannot log in"),
         ("a policy in JSON", "Policy", 2, "JSON"),
@@ -230,7 +230,7 @@ def test_what_is_wrong_is_told(
     elif what == "an unknown plugin":
         (home / "providers.d/x.conf").write_text(PROVIDER.format("nonsense"))
     elif what == "a plugin of Karbor's alone":
-        (home / "providers.d/x.conf").write_text(PROVIDER.format("karbor-share-protection-plugin"))
+        (home / "providers.d/x.conf").write_text(PROVIDER.format("karbor-volume-freezer-plugin"))
     elif what == "no login":
         configured()
     elif what == "no Keystone":

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +178,52 @@ def test_as_a_process(served: Served) -> None:
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert {row["Name"] for row in json.loads(ran.stdout)} >= {"default", "noop"}
+
+
+def test_triggers_and_scheduled_operations(served: Served) -> None:
+    trigger = ok("trigger", "create", "daily", "time", "format=crontab,pattern=0 3,4 * * 1,window=1200")
+    assert trigger["properties"]["pattern"] == "0 3,4 * * 1"
+    assert trigger["properties"]["window"] == 1200
+    (row,) = ok("trigger", "list", "--name", "dai")
+    assert (row["Id"], row["Name"], row["Type"]) == (trigger["id"], "daily", "time")
+    assert ok("trigger", "show", "daily")["id"] == trigger["id"]
+    assert ok("trigger", "update", "daily", "--name", "weekly")["name"] == "weekly"
+    pattern = "BEGIN:VEVENT\\nRRULE:FREQ=WEEKLY;BYDAY=MO,TU;\\nEND:VEVENT"
+    properties = f"format=calendar,pattern={pattern},start_time=2050-01-01 00:00:00"
+    changed = ok("trigger", "update", "weekly", "--properties", properties)
+    assert changed["properties"]["format"] == "calendar"
+
+    definition = f"provider_id={NOOP},plan_id={plan()['id']}"
+    made = ok("scheduledoperation", "create", "nightly", "protect", trigger["id"], definition)
+    assert made["operation_definition"]["provider_id"] == NOOP
+    (row,) = ok("scheduledoperation", "list")
+    assert (row["Id"], row["Operation Type"], row["Trigger Id"]) == (made["id"], "protect", trigger["id"])
+    assert ok("scheduledoperation", "show", "nightly")["id"] == made["id"]
+    changed = ok("scheduledoperation", "update", "nightly", "--disable", "--name", "x")
+    assert (changed["name"], changed["enabled"]) == ("x", False)
+    used = osc("trigger", "delete", "weekly")
+    assert used.status == 1
+    assert osc("scheduledoperation", "delete", "x").status == 0
+    assert osc("trigger", "delete", "weekly").status == 0
+    assert ok("trigger", "list") == ok("scheduledoperation", "list") == []
+
+
+def test_a_hold(served: Served) -> None:
+    made = checkpoint(served)
+    assert ok("checkpoint", "hold", "set", NOOP, made, "court")["reason"] == "court"
+    assert ok("checkpoint", "hold", "show", NOOP, made)["user_id"] == "tester"
+    assert osc("checkpoint", "delete", NOOP, made).status == 1
+    served.who.roles = "manager,member,reader"
+    assert osc("checkpoint", "hold", "unset", NOOP, made).status == 0
+    assert osc("checkpoint", "hold", "show", NOOP, made).status == 1
+
+
+def test_every_command_of_the_plugin_has_help() -> None:
+    from openstackclient.shell import OpenStackShell
+
+    shell = OpenStackShell()
+    for entry in entry_points(group="openstack.data_protection.v1"):
+        command = entry.load()(shell, None, cmd_name=entry.name)
+        words = entry.name.removeprefix("data_protection_").replace("_", " ")
+        assert command.get_description(), words
+        assert all(action.help for action in command.get_parser(words)._actions), words

@@ -115,6 +115,11 @@ def test_on_postgresql(postgresql: Callable[[], str], tmp_path: Path) -> None:
         for status, count in (("success", 1), ("deleted", 1), ("available", 1), ("fail", 0)):
             logs = member("GET", f"operation_logs?status={status}").body["operation_logs"]
             assert len(logs) == count, status
+        done = member("GET", f"operations/{restore['id']}").body["operation"]
+        assert (done["status"], len(done["resources"])) == ("succeeded", 5)
+        events = member("GET", f"operations/{restore['id']}/events?limit=3").body
+        assert (events["total"], len(events["events"])) == (22, 3)
+        assert len(member("GET", "operations?type=restore&dry_run=false").body["operations"]) == 1
         assert admin("GET", "os-services").body["services"][0]["state"] == "up"
         assert running.all_given_back()
     finally:

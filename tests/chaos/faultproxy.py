@@ -12,6 +12,7 @@ import json
 import random
 import re
 import select
+import sys
 import threading
 import time
 from collections import Counter
@@ -128,8 +129,7 @@ class FaultProxy:
             pass
 
         Handler.proxy = proxy
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
 
     def __enter__(self) -> FaultProxy:
@@ -213,6 +213,15 @@ def template(method: str, service: str, path: str, body: bytes) -> str:
     if split.path.endswith("/action") and body:
         action = f" {next(iter(json.loads(body)), '')}"
     return f"{method} {service} {NAMED.sub('{name}', IDS.sub('{id}', split.path))}{query}{action}"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that give up are what this is for; all else is told."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -2,100 +2,25 @@
 
 from __future__ import annotations
 
-import re
-import secrets
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import openstack
 import pytest
 
-DEFAULT = "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b01"
-SECONDS = 280
+from tests.fullstack.served import SECONDS, Caller, serving
+
+BACKUPS = "6659007d-6f66-4a0f-9cb4-17d6aded0bb9"
+SNAPSHOTS = "90d5bfea-a259-41e6-80c6-dcfcfcd9d827"
+NOOP = "b766f37c-d011-4026-8228-28730d734a3f"
+"""The fixed ids of Karbor's provider files, as deploy/ has them."""
 
 
-class Caller:
-    """A user of the service, with a token of its own."""
-
-    def __init__(self, url: str, name: str) -> None:
-        self.cloud = openstack.connect(cloud=name, api_timeout=180)
-        self.url = f"{url}/{self.cloud.current_project_id}"
-
-    def __call__(self, method: str, path: str, body: Any = None) -> Any:
-        answer = self.cloud.session.request(f"{self.url}/{path}", method, json=body, raise_exc=False)
-        return answer.status_code, answer.json() if answer.content else None
-
-    def ok(self, method: str, path: str, body: Any = None) -> Any:
-        status, found = self(method, path, body)
-        assert status == 200, found
-        return next(iter(found.values())) if found else None
-
-    def until(self, path: str, *wanted: str) -> Any:
-        deadline = time.monotonic() + SECONDS
-        while (found := self.ok("GET", path))["status"] not in wanted:
-            assert time.monotonic() < deadline, found
-            time.sleep(0.5)
-        return found
-
-    def new_token(self) -> None:
-        """Revoke the token; the next request asks for another."""
-        session = self.cloud.session
-        token = session.get_token()
-        headers = {"X-Subject-Token": token}
-        identity = {"service_type": "identity", "interface": "public"}
-        session.delete("/auth/tokens", endpoint_filter=identity, headers=headers)
-        session.invalidate()
-
-    def trusts(self) -> list[Any]:
-        """What the user has delegated."""
-        identity = {"service_type": "identity", "interface": "public"}
-        query = {"trustor_user_id": self.cloud.current_user_id}
-        answer = self.cloud.session.get("/OS-TRUST/trusts", endpoint_filter=identity, params=query)
-        return list(answer.json()["trusts"])
-
-
-@pytest.fixture
-def service_url(admin: Any, tmp_path: Path) -> Iterator[str]:
-    """``refloat serve`` with a user of its own."""
-    name, password = f"refloat-{secrets.token_hex(4)}", secrets.token_hex(16)
-    user = admin.identity.create_user(name=name, password=password, domain_id="default")
-    project = admin.current_project_id
-    for role in ("admin", "service"):
-        found = admin.identity.find_role(role)
-        admin.identity.assign_project_role_to_user(project=project, user=user, role=found)
-    auth_url = admin.config.auth["auth_url"]
-    login = f"auth_url = {auth_url}\nusername = {name}\npassword = {password}\nuser_domain_name = Default\n"
-    (tmp_path / "refloat.conf").write_text(
-        f"[database]\nconnection = sqlite:///{tmp_path}/refloat.sqlite\n"
-        f"[bank]\nurl = {tmp_path}/bank\nkey_file = {tmp_path}/bank.key\n"
-        f"[providers]\nfolder = {tmp_path}/providers.d\n"
-        f"[keystone_authtoken]\nauth_type = password\nwww_authenticate_uri = {auth_url}\n{login}"
-        f"project_id = {project}\ntoken_cache_time = -1\n"
-        f"[trustee]\nauth_type = v3password\n{login}"
-    )
-    program = [sys.executable, "-m", "refloat.cli.main", "serve", "--port", "0"]
-    process = subprocess.Popen(
-        [*program, "--config-file", str(tmp_path / "refloat.conf")], stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    try:
-        for line in process.stderr:
-            if found := re.search(r"listens on (\S+)", line):
-                threading.Thread(target=process.stderr.read, daemon=True).start()
-                yield found[1].rstrip(".")
-                break
-        else:
-            raise AssertionError("it did not start")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(120)
-        admin.identity.delete_user(user)
+@pytest.fixture(scope="module")
+def service_url(admin: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service for the tests of this file."""
+    with serving(admin, tmp_path_factory.mktemp("service")) as served:
+        yield served.url
 
 
 def test_a_volume_by_the_service_alone(service_url: str) -> None:
@@ -109,9 +34,9 @@ def test_a_volume_by_the_service_alone(service_url: str) -> None:
         assert found["name"] == "kept"
 
         resource = {"type": "OS::Cinder::Volume", "id": volume.id, "name": "kept"}
-        plan = {"name": "v", "provider_id": DEFAULT, "resources": [resource], "parameters": {}}
+        plan = {"name": "v", "provider_id": BACKUPS, "resources": [resource], "parameters": {}}
         plan_id = member.ok("POST", "plans", {"plan": plan})["id"]
-        checkpoints = f"providers/{DEFAULT}/checkpoints"
+        checkpoints = f"providers/{BACKUPS}/checkpoints"
         made = member.ok("POST", checkpoints, {"checkpoint": {"plan_id": plan_id, "extra-info": None}})
         assert made["status"] == "protecting"
         member.new_token()  # the operation goes on without the one it was asked for with
@@ -121,7 +46,7 @@ def test_a_volume_by_the_service_alone(service_url: str) -> None:
 
         reader = Caller(service_url, "demo-reader")
         stranger = Caller(service_url, "demo2")
-        wanted = {"provider_id": DEFAULT, "checkpoint_id": made["id"], "parameters": {}}
+        wanted = {"provider_id": BACKUPS, "checkpoint_id": made["id"], "parameters": {}}
         assert reader.ok("GET", path)["status"] == "available"
         assert reader("POST", "restores", {"restore": wanted})[0] == 403
         assert stranger("GET", path)[0] == 404
@@ -146,6 +71,7 @@ def test_a_volume_by_the_service_alone(service_url: str) -> None:
 
         assert member("DELETE", path) == (200, {})
         assert member.until(path, "deleted", "error-deleting")["status"] == "deleted"
+        assert member.ok("GET", checkpoints) == []
         assert [backup for backup in storage.backups() if backup.volume_id == volume.id] == []
         deadline = time.monotonic() + 60
         while member.trusts():  # each is deleted when its operation has ended
@@ -155,3 +81,49 @@ def test_a_volume_by_the_service_alone(service_url: str) -> None:
         for left in [item for item in storage.volumes() if item.id not in before]:
             storage.delete_volume(left, ignore_missing=True)
             storage.wait_for_delete(left, wait=SECONDS)
+
+
+def test_a_network_and_a_volume_as_a_snapshot(service_url: str) -> None:
+    member = Caller(service_url, "demo")
+    cloud = member.cloud
+    before = {item.id for item in cloud.block_storage.volumes()}
+    names = ("elsewhere-net", "elsewhere-subnet")
+    volume = cloud.block_storage.create_volume(name="elsewhere-volume", size=1)
+    network = cloud.network.create_network(name=names[0], mtu=1300)
+    try:
+        cloud.network.create_subnet(network_id=network.id, name=names[1], cidr="10.77.0.0/24", ip_version=4)
+        cloud.block_storage.wait_for_status(volume, "available", wait=SECONDS)
+        resources = [
+            {"type": "OS::Cinder::Volume", "id": volume.id, "name": "elsewhere-volume"},
+            {"type": "OS::Neutron::Network", "id": network.id, "name": names[0]},
+        ]
+        checkpoint = member.protected(SNAPSHOTS, resources)
+        cloud.network.delete_network(network)
+        wanted = {"provider_id": SNAPSHOTS, "checkpoint_id": checkpoint["id"], "parameters": {}}
+        dry = {"operation": {**wanted, "type": "restore", "dry_run": True}}
+        plan = member.until(f"operations/{member.ok('POST', 'operations', dry)['id']}", "succeeded", "failed")
+        actions = {item["type"]: item["action"] for item in plan["result"]["resources"]}
+        assert actions == dict.fromkeys((item["type"] for item in resources), "create"), plan
+        restored = member.restored(wanted)
+        new = {key.partition("#")[0]: key.partition("#")[2] for key in restored["resources_status"]}
+        again = cloud.network.get_network(new["OS::Neutron::Network"])
+        assert (again.name, again.mtu) == (names[0], 1300)
+        assert [subnet.cidr for subnet in cloud.network.subnets(network_id=again.id)] == ["10.77.0.0/24"]
+        assert cloud.block_storage.get_volume(new["OS::Cinder::Volume"]).name == "elsewhere-volume"
+        cloud.block_storage.delete_volume(new["OS::Cinder::Volume"])
+        path = f"providers/{SNAPSHOTS}/checkpoints/{checkpoint['id']}"
+        assert member("DELETE", path) == (200, {})
+        assert member.until(path, "deleted", "error-deleting")["status"] == "deleted"
+        assert [s for s in cloud.block_storage.snapshots() if s.volume_id == volume.id] == []
+
+        checkpoint = member.protected(NOOP, resources[:1])
+        wanted = {"provider_id": NOOP, "checkpoint_id": checkpoint["id"], "parameters": {}}
+        assert len(member.restored(wanted)["resources_status"]) == 1
+        verification = member.ok("POST", "verifications", {"verification": wanted})
+        assert member.until(f"verifications/{verification['id']}", "success", "fail")["status"] == "success"
+    finally:
+        for left in list(cloud.network.networks(name=names[0])):
+            cloud.network.delete_network(left)
+        for item in [item for item in cloud.block_storage.volumes() if item.id not in before]:
+            cloud.block_storage.delete_volume(item, ignore_missing=True)
+            cloud.block_storage.wait_for_delete(item, wait=SECONDS)

@@ -211,8 +211,9 @@ OPERATION_NEW = wrapped(
     },
 )
 _WITH_AUTH = {**obj(restore_auth=RESTORE_AUTH, restore_target=RESTORE_TARGET), "type": ["object", "null"]}
+_PLAIN: Schema = {"type": ["object", "null"], "maxProperties": 0}
 OPERATION_ACTION: Schema = {
-    **obj(cancel=_WITH_AUTH, resume=_WITH_AUTH, park={"type": ["object", "null"], "maxProperties": 0}),
+    **obj(cancel=_WITH_AUTH, resume=_PLAIN, park=_PLAIN),
     "minProperties": 1,
     "maxProperties": 1,
 }
@@ -221,7 +222,7 @@ OPERATION_ACTION: Schema = {
 
 BANK_ACTION: Schema = {
     **obj(
-        info={"type": ["object", "null"], "maxProperties": 0},
+        info=_PLAIN,
         verify=obj(
             depth={"enum": ["manifests", "existence", "full"], "default": "full"},
             sample={
@@ -234,7 +235,7 @@ BANK_ACTION: Schema = {
             project_id={"type": ["string", "null"], "maxLength": 64, "description": "only of this project"},
         )
         | {"type": ["object", "null"]},
-        collect={"type": ["object", "null"], "maxProperties": 0},
+        collect=_PLAIN,
     ),
     "minProperties": 1,
     "maxProperties": 1,

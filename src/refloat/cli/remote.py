@@ -24,6 +24,8 @@ _ENDED = frozenset({"succeeded", "failed", "cancelled", "parked"})
 _PATIENCE = 600.0
 """Seconds that a worker has for a look."""
 _TICK = 0.5
+_RETRIES = 8
+"""Who follows an operation does not mind when the service is started anew meanwhile: about two minutes."""
 
 
 class Remote:
@@ -332,7 +334,7 @@ class Remote:
         with told(f"find out what a {kind} would do"):
             identity = self._api.dry_run(kind, provider_id, checkpoint_id, **settings).id
             deadline = time.monotonic() + _PATIENCE
-            while (found := self._api.get_operation(identity)).status not in _ENDED:
+            while (found := self._api.get_operation(identity, retries=_RETRIES)).status not in _ENDED:
                 if time.monotonic() > deadline:
                     raise Conflict(
                         "no worker of the service has looked yet",
@@ -378,7 +380,7 @@ class Remote:
     def look(self, identity: str, *, outcomes: bool = False) -> OperationView:
         """One operation."""
         with told("show the operation", identity), contextlib.suppress(Missing):
-            found = self._api.get_operation(self._operation_id(identity)).to_dict()
+            found = self._api.get_operation(self._operation_id(identity), retries=_RETRIES).to_dict()
             return operation_view(found, self.provider_name)
         raise NotFound(f"there is no operation '{identity}'", advice="See: refloat operation list")
 

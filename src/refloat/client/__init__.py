@@ -1,4 +1,4 @@
-"""A Python SDK of the service, in openstacksdk's style.
+"""A Python SDK of the service, in openstacksdk's style::
 
     import refloat.client
 

@@ -41,7 +41,7 @@ class Proxy(SdkProxy):
         delete_scheduled_operation,
     ) = verbs(r.ScheduledOperation, "list get find create update delete")
     operation_logs, get_operation_log = verbs(r.OperationLog, "list get")
-    operations, get_operation = verbs(r.Operation, "list get")
+    (operations,) = verbs(r.Operation, "list")
     update_quota, delete_quota = verbs(r.Quota, "update delete")
     get_quota_class, update_quota_class = verbs(r.QuotaClass, "get update")
     services, update_service = verbs(r.Service, "list update")
@@ -50,6 +50,16 @@ class Proxy(SdkProxy):
         """Set a checkpoint's status by hand, to ``available`` or ``error``."""
         found: Any = self._get_resource(r.Checkpoint, checkpoint, provider_id=_id(provider))
         found.reset_status(self, status)
+
+    def get_operation(self, operation: Any, *, retries: int = 0) -> r.Operation:
+        """One operation, with all that is told of it. Raises NotFoundException.
+
+        :param retries: ask again so often, after ever longer times, while the service does not answer.
+        """
+        url = f"{r.Operation.base_path}/{_id(operation)}"
+        response = self.get(url, connect_retries=retries, status_code_retries=retries)
+        exceptions.raise_from_response(response)
+        return r.Operation.existing(connection=self._get_connection(), **response.json()["operation"])
 
     def dry_run(self, type: str, provider: Any, checkpoint: Any, **settings: Any) -> r.Operation:  # noqa: A002
         """Begin to find out what an operation would do; the result of the ended operation tells.
@@ -100,7 +110,7 @@ class Proxy(SdkProxy):
 
     def get_hold(self, provider: Any, checkpoint: Any) -> r.Hold:
         """Why a checkpoint must not be deleted. Raises NotFoundException."""
-        found: r.Hold = self._get(r.Hold, **_place(provider, checkpoint))
+        found: r.Hold = self._get(r.Hold, requires_id=False, **_place(provider, checkpoint))
         return found
 
     def place_hold(self, provider: Any, checkpoint: Any, reason: str) -> r.Hold:

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from refloat.cloud.authority import Authority, Caller
-from refloat.errors import Conflict
+from refloat.errors import Conflict, InvalidInput
 from refloat.operations.desk import Elsewhere
 from refloat.operations.grants import Grants
 from refloat.operations.orders import own
@@ -46,12 +46,12 @@ class Control:
         """
         return self._wish(caller, operation, "park", ("running",), Elsewhere(), {})
 
-    def resume(self, caller: Caller, operation: Operation, elsewhere: Elsewhere) -> Operation:
+    def resume(self, caller: Caller, operation: Operation) -> Operation:
         """Have an operation go on that is parked.
 
         :raises Conflict: it is not.
         """
-        return self._wish(caller, operation, "resume", ("parked",), elsewhere, {})
+        return self._wish(caller, operation, "resume", ("parked",), Elsewhere(), {})
 
     def _wish(
         self,
@@ -84,6 +84,12 @@ class Control:
         if operation.authority is not None or operation.state in ("running", "parked"):
             return nullcontext(None)
         acting = self._authority.login(elsewhere.target, elsewhere.auth) if elsewhere.auth else caller
+        # Elsewhere, what is to be removed is not there, which would look as if it had been removed.
+        if acting.project_id != operation.payload.get("elsewhere", operation.project_id):
+            raise InvalidInput(
+                "this would work in another project than the operation did",
+                advice="Say with restore_target and restore_auth where that was",
+            )
         return self._grants.to(acting)
 
 

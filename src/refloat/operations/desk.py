@@ -163,7 +163,10 @@ class Desk:
         if checkpoint.status != AVAILABLE:
             raise not_available(checkpoint)
         payload = {"plan": short(checkpoint.plan), "parameters": parameters, **more}
-        acting = self._authority.login(elsewhere.target, elsewhere.auth) if elsewhere.auth else caller
+        acting = caller
+        if elsewhere.auth:
+            acting = self._authority.login(elsewhere.target, elsewhere.auth)
+            payload["elsewhere"] = acting.project_id
         with self._orders.grants.to(acting) as grant:
             with self._database.one_at_a_time(f"checkpoint {checkpoint.id}") as session:
                 if not self._checkpoints.move(session, checkpoint.id, [AVAILABLE], status=AVAILABLE):

@@ -123,7 +123,7 @@ def act(call: Call) -> dict[str, Any]:
     if action == "cancel":
         found = control.cancel(call.caller, operation, elsewhere(wanted or {}))
     elif action == "resume":
-        found = control.resume(call.caller, operation, elsewhere(wanted or {}))
+        found = control.resume(call.caller, operation)
     else:
         found = control.park(call.caller, operation)
     call.site.wake()

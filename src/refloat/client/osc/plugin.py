@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from importlib import metadata
 from typing import Any
 
 from osc_lib import utils
@@ -23,11 +24,15 @@ def make_client(instance: Any) -> Proxy:
 
 def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """The option that chooses the version of the API; there is one."""
-    parser.add_argument(
-        "--os-data-protection-api-version",
-        metavar="<data-protection-api-version>",
-        default=utils.env("OS_DATA_PROTECTION_API_VERSION", default=DEFAULT_API_VERSION),
-        help=f"Data protection API version, default={DEFAULT_API_VERSION} "
-        "(Env: OS_DATA_PROTECTION_API_VERSION)",
-    )
+    try:
+        metadata.distribution("python-karborclient")
+    except metadata.PackageNotFoundError:
+        parser.add_argument(
+            "--os-data-protection-api-version",
+            metavar="<data-protection-api-version>",
+            default=utils.env("OS_DATA_PROTECTION_API_VERSION", default=DEFAULT_API_VERSION),
+            help=f"Data protection API version, default={DEFAULT_API_VERSION} "
+            "(Env: OS_DATA_PROTECTION_API_VERSION)",
+        )
+    # Else that package adds the option, and a second one would break every command of OpenStackClient.
     return parser

@@ -38,6 +38,10 @@ class RestoreCreate(WithSettings):
     args = (
         PROVIDER,
         arg("checkpoint_id", "id of the checkpoint"),
+        arg(
+            "--only", "only this (TYPE#ID or TYPE#NAME), and what it needs; can be repeated", action="append"
+        ),
+        arg("--keep-on-failure", "park it when it fails", action="store_true", default=False),
         arg("--restore_target", "another cloud, of those that the service allows"),
         arg("--restore_username", "who works there", None),
         arg("--restore_password", "that user's password", None),
@@ -82,11 +86,28 @@ class VerificationCreate(WithSettings):
     args = (PROVIDER, arg("checkpoint_id", "id of the checkpoint"), *SETTINGS)
 
 
-class CopyCreate(WithSettings):
-    """Start to copy the checkpoints of a plan."""
+class CopyCreate(Show):
+    """Start to copy the checkpoints of a plan, or one checkpoint, to the bank of another provider."""
 
     verb, path = "create_copy", ("provider_id",)
-    args = (PROVIDER, arg("plan_id", "id of the plan"), *SETTINGS)
+    args = (
+        PROVIDER,
+        arg("--to", "the provider (name or id) to whose bank they are copied", None, required=True),
+        arg("--plan", "id of the plan", "plan_id"),
+        arg("--checkpoint", "id of the checkpoint", "checkpoint_id"),
+        arg(
+            "--allow-incomplete",
+            "although some data stays in the cloud",
+            None,
+            action="store_true",
+            default=False,
+        ),
+    )
+
+    def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
+        """Where to is a parameter."""
+        settings = {"to": parsed_args.to, "allow_incomplete": parsed_args.allow_incomplete}
+        return {**super().sent(parsed_args), "parameters": settings}
 
 
 # Operation logs

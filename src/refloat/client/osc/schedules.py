@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+from typing import Any
+
 from refloat.client.osc import arguments as a
 from refloat.client.osc.arguments import arg
 from refloat.client.osc.base import ALL, PAGE, PROJECT, Change, Delete, Find, List, Show
@@ -36,10 +39,7 @@ _TRIGGER_FORM = "<key=value,key=value>"
 
 
 class TriggerCreate(Show):
-    """Create a trigger.
-
-    As in: trigger create daily time 'format=crontab,pattern=0 3 * * *'.
-    """
+    """Create a trigger."""
 
     verb = "create_trigger"
     args = (
@@ -118,6 +118,37 @@ class ScheduledCreate(Show):
             metavar=_TRIGGER_FORM,
         ),
     )
+
+
+class ScheduledUpdate(Change):
+    """Rename, enable or disable a scheduled operation."""
+
+    verb, path, finder = "update_scheduled_operation", ("scheduledoperation",), "find_scheduled_operation"
+    args = (
+        arg("scheduledoperation", "name or id"),
+        arg("--name", "a new name"),
+        arg("--description", "a new description"),
+        arg("--enable", "let it run", None, dest="enabled", action="store_true", default=None),
+        arg("--disable", "do not let it run", None, dest="enabled", action="store_false", default=None),
+    )
+
+    def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
+        """Whether it is enabled, if that is said."""
+        found = super().sent(parsed_args)
+        return found if parsed_args.enabled is None else {**found, "enabled": parsed_args.enabled}
+
+
+class ScheduledRun(Find):
+    """Run a scheduled operation now, besides its times."""
+
+    verb, path = "find_scheduled_operation", ("scheduledoperation",)
+    args = (arg("scheduledoperation", "name or id"),)
+
+    def call(self, parsed_args: argparse.Namespace) -> Any:
+        """Have it run, show it."""
+        found = super().call(parsed_args)
+        self.service.run_scheduled_operation(found)
+        return self.service.get_scheduled_operation(found.id)
 
 
 class ScheduledDelete(Delete):

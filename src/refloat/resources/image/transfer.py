@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import requests
@@ -31,19 +32,14 @@ def download(cloud: Cloud, image: Mapping[str, Any], resource: object) -> Iterat
     expected = image.get("os_hash_value") or image.get("checksum")
     digest = hashlib.new(algorithm, usedforsecurity=False)
     done = 0
-    failures = 0
-    while failures <= AGAIN:
-        try:
-            for chunk in _from(cloud, str(image["id"]), done, what, resource):
-                digest.update(chunk)
-                done += len(chunk)
-                failures = 0
-                yield chunk
-            break
-        except CloudError as exc:
-            failures += 1
-            if failures > AGAIN or not in_doubt(exc):
-                raise
+    hashed: Future[None] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="image-hash") as hasher:  # it takes longer than reading
+        for chunk in _data(cloud, str(image["id"]), what, resource):
+            if hashed is not None:
+                hashed.result()
+            hashed = hasher.submit(digest.update, chunk)
+            done += len(chunk)
+            yield chunk
     if image.get("size") is not None and done != image["size"]:
         raise CloudError(
             f"could not {what}",
@@ -56,6 +52,23 @@ def download(cloud: Cloud, image: Mapping[str, Any], resource: object) -> Iterat
             resource=str(resource),
             reason=f"its {algorithm} is not what Glance says it is",
         )
+
+
+def _data(cloud: Cloud, image_id: str, what: str, resource: object) -> Iterator[bytes]:
+    """The data of an image; goes on where it broke off."""
+    done = failures = 0
+    while True:
+        try:
+            for chunk in _from(cloud, image_id, done, what, resource):
+                done += len(chunk)
+                failures = 0
+                yield chunk
+        except CloudError as exc:
+            failures += 1
+            if failures > AGAIN or not in_doubt(exc):
+                raise
+        else:
+            return
 
 
 def _from(cloud: Cloud, image_id: str, start: int, what: str, resource: object) -> Iterator[bytes]:

@@ -1,0 +1,219 @@
+"""``refloat schedule``: what happens when a trigger fires."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from refloat.cli.base import Lister, ShowOne
+from refloat.cli.output import Items
+from refloat.cli.trigger import Scheduling, when
+
+if TYPE_CHECKING:
+    from refloat.records.schedules import Firing, Schedule
+    from refloat.schedule.local import LocalSchedules
+
+RULES = {
+    "max_backups": "keep so many",
+    "retention_duration": "keep none that is older, in days",
+    "keep_hourly": "keep the newest of so many hours",
+    "keep_daily": "... of so many days",
+    "keep_weekly": "... of so many weeks",
+    "keep_monthly": "... of so many months",
+    "keep_yearly": "... of so many years",
+}
+_LAST = 5
+
+
+def _line(firing: Firing) -> str:
+    text = f"{when(firing.due_at).human_readable()} {firing.state}"
+    if firing.checkpoint_id:
+        text += f" checkpoint {firing.checkpoint_id}"
+    return f"{text}: {firing.reason}" if firing.reason else text
+
+
+def shown(schedules: LocalSchedules, schedule: Schedule, runs: Sequence[Firing]) -> Mapping[str, Any]:
+    """A schedule for display."""
+    trigger = schedules.triggers.get(schedule.trigger_id)
+    definition = dict(schedule.definition)
+    return {
+        "id": schedule.id,
+        "name": schedule.name,
+        "description": schedule.description or "",
+        "operation": schedule.operation_type,
+        "trigger": trigger.name,
+        "plan_id": definition.pop("plan_id"),
+        "provider_id": definition.pop("provider_id"),
+        "rules": Items(definition),
+        "enabled": schedule.enabled,
+        "next_run_at": when(schedule.next_due if schedule.enabled else None),
+        "problem": schedule.reason,
+        "last_run": runs[0].state if runs else "",
+        "last_runs": Items([_line(firing) for firing in runs]),
+    }
+
+
+def _all(schedules: LocalSchedules, chosen: list[Schedule]) -> list[Mapping[str, Any]]:
+    runs = schedules.last_runs(chosen, _LAST)
+    return [shown(schedules, item, runs.get(item.id, ())) for item in chosen]
+
+
+class _One(Scheduling):
+    """A command on one schedule."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The schedule."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("schedule", metavar="SCHEDULE", help="name or id")
+        return parser
+
+
+class CreateSchedule(Scheduling, ShowOne):
+    """Create a schedule: protect a plan whenever a trigger fires.
+
+    With any of the rules it also deletes checkpoints of the plan that no rule keeps: never the last good
+    one, none on hold.
+    """
+
+    examples = """
+        refloat schedule create nightly-shop --trigger nightly --plan shop
+        refloat schedule create shop --trigger nightly --plan shop --keep-daily 7 --keep-weekly 4
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Name, trigger, plan, rules."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("name", metavar="NAME", help="what to call it")
+        parser.add_argument("--trigger", metavar="TRIGGER", required=True, help="name or id")
+        parser.add_argument("--plan", metavar="PLAN", required=True, help="name or id")
+        parser.add_argument("--description", metavar="TEXT", default="", help="a few words for people")
+        for name, words in RULES.items():
+            parser.add_argument(f"--{name.replace('_', '-')}", metavar="N", type=int, help=words)
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The new schedule."""
+        rules = {name: getattr(parsed_args, name) for name in RULES if getattr(parsed_args, name) is not None}
+        with self.scheduling() as schedules:
+            made = schedules.create(
+                parsed_args.name,
+                parsed_args.trigger,
+                parsed_args.plan,
+                rules or None,
+                parsed_args.description,
+            )
+            return _all(schedules, [made])[0]
+
+
+class ListSchedule(Scheduling, Lister):
+    """List the project's schedules."""
+
+    columns = ("id", "name", "operation", "trigger", "enabled", "next_run_at", "last_run", "problem")
+
+    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        """The schedules."""
+        with self.scheduling() as schedules:
+            return _all(schedules, list(schedules.schedules.list()))
+
+
+class ShowSchedule(_One, ShowOne):
+    """Show a schedule, its next run and its last ones."""
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The schedule."""
+        with self.scheduling() as schedules:
+            return _all(schedules, [schedules.schedules.find(parsed_args.schedule)])[0]
+
+
+class SetSchedule(_One, ShowOne):
+    """Rename, enable or disable a schedule. What was missed meanwhile is not made up for."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The schedule and its new values."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--name", metavar="NAME", help="a new name")
+        parser.add_argument("--description", metavar="TEXT", help="a new description")
+        choice = parser.add_mutually_exclusive_group()
+        choice.add_argument(
+            "--enable", dest="enabled", action="store_true", default=None, help="run it again"
+        )
+        choice.add_argument("--disable", dest="enabled", action="store_false", help="do not run it")
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The changed schedule."""
+        wanted = {name: getattr(parsed_args, name) for name in ("name", "description", "enabled")}
+        with self.scheduling() as schedules:
+            found = schedules.schedules.find(parsed_args.schedule)
+            changed = schedules.change(found, **{k: v for k, v in wanted.items() if v is not None})
+            return _all(schedules, [changed])[0]
+
+
+class DeleteSchedule(Scheduling):
+    """Delete schedules. Their checkpoints stay."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The schedules."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("schedule", metavar="SCHEDULE", nargs="+", help="name or id")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Find all of them, then delete all of them."""
+        with self.scheduling() as schedules:
+            for found in [schedules.schedules.find(wanted) for wanted in parsed_args.schedule]:
+                schedules.delete(found)
+                self.say(f"Deleted schedule {found.name} ({found.id}).")
+
+
+class _Runs(Scheduling):
+    """A command that runs what is due, here."""
+
+    def run_due(self, schedules: LocalSchedules) -> int:
+        """Run it; the exit status."""
+        bad = schedules.run_due(lambda firing, schedule: self.say(f"{schedule.name}: {_line(firing)}"))
+        return 1 if bad else 0
+
+
+class RunSchedule(_One, _Runs):
+    """Run a schedule now, and wait for it."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Run it; the exit status."""
+        with self.scheduling() as schedules:
+            schedules.begin(schedules.schedules.find(parsed_args.schedule))
+            return self.run_due(schedules)
+
+
+class RunDue(_Runs):
+    """Run all that is due, and end: for cron, where neither 'refloat serve' nor 'refloat worker' runs."""
+
+    examples = """
+        */10 * * * * refloat --os-cloud mycloud -q schedule run-due
+    """
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Run it; the exit status."""
+        with self.scheduling() as schedules:
+            return self.run_due(schedules)
+
+
+class PreviewSchedule(_One, Lister):
+    """Say what a schedule's retention would delete now, and by which rule. Changes nothing."""
+
+    columns = ("checkpoint", "created_at", "keep", "rule")
+
+    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        """The checkpoints, the newest first."""
+        with self.scheduling() as schedules:
+            _rules, verdicts = schedules.preview(schedules.schedules.find(parsed_args.schedule))
+            return [
+                {
+                    "checkpoint": verdict.id,
+                    "created_at": when(verdict.created_at),
+                    "keep": verdict.keep,
+                    "rule": verdict.rule,
+                }
+                for verdict in verdicts
+            ]

@@ -1,0 +1,126 @@
+"""A service without API, engine, cloud and bank: schedules, their runners, and operations that just end."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import event, select
+from sqlalchemy.orm import Session
+
+from refloat.cloud.authority import Caller
+from refloat.operations.desk import Ledger
+from refloat.operations.providers import Providers
+from refloat.records.database import Database
+from refloat.records.operations import ServiceOperations
+from refloat.records.plans import Plan, Plans
+from refloat.records.quotas import Quotas
+from refloat.records.schedule_tables import FiringRow
+from refloat.records.schedules import Firing, Schedule, Schedules, firing_of
+from refloat.schedule.definition import checked
+from refloat.schedule.desk import ScheduleDesk
+from refloat.schedule.runner import Runner
+from refloat.schedule.starting import Starting
+
+PROJECT = "p1"
+CALLER = Caller("u1", PROJECT)
+
+
+class Death(BaseException):
+    """The worker's process is gone."""
+
+
+class Mortal(Database):
+    """A database whose user may die before or after each transaction's end.
+
+    :param chance: of dying, for each transaction; None: nobody dies.
+    """
+
+    chance: random.Random | None = None
+    likely = 0.03
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session; perhaps the last."""
+        with super().session() as session:
+            yield session
+            self._fate()
+        self._fate()
+
+    @contextmanager
+    def one_at_a_time(self, what: str) -> Iterator[Session]:
+        """Likewise: both ends are those of :meth:`session`."""
+        with super().one_at_a_time(what) as session:
+            yield session
+
+    def _fate(self) -> None:
+        if self.chance is not None and self.chance.random() < self.likely:
+            raise Death
+
+
+class Granted:
+    """An authority that is always good."""
+
+    def grant(self, caller: Caller) -> dict[str, Any]:
+        return {"kind": "test", "project_id": caller.project_id}
+
+    def check(self, granted: Any) -> None:
+        return
+
+    def revoke(self, granted: Any) -> None:
+        return
+
+
+class Rig:
+    """All of it, at a time that the test sets."""
+
+    def __init__(self, url: str, start: datetime) -> None:
+        self.now = start
+        self.database = Mortal(url)
+        if url.startswith("sqlite"):  # nothing need survive the machine
+            event.listen(self.database.engine, "connect", _hasty)
+            self.database.engine.dispose()
+        self.providers = Providers(None, None)
+        self.desk = ScheduleDesk(self.database, self.providers, Granted(), clock=self.clock)  # type: ignore[arg-type]
+        self.ledger = Ledger(self.database)
+        self.operations = ServiceOperations(self.database)
+        self.plan: Plan = Plans(self.database, PROJECT).create("p", "noop", [], {})
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def runner(self) -> Runner:
+        """A new worker's."""
+        quotas = Quotas(self.database, {"plans": -1, "checkpoints": -1})
+        starting = Starting(self.database, self.providers, quotas, clock=self.clock)
+        return Runner(self.database, self.desk, starting, Granted(), clock=self.clock)  # type: ignore[arg-type]
+
+    def schedule(self, properties: dict[str, Any], kind: str = "protect", **rules: Any) -> Schedule:
+        """A scheduled operation with a trigger of its own."""
+        trigger = self.desk.create_trigger(PROJECT, "t", "time", properties)
+        provider = self.providers.find("noop").id
+        given = checked(kind, {"provider_id": provider, "plan_id": self.plan.id, **rules})
+        return self.desk.create(CALLER, "s", None, kind, trigger, self.plan, given)
+
+    def finish(self) -> None:
+        """All operations end well."""
+        for operation in self.operations.unfinished():
+            graph = {"nodes": [], "edges": []} if operation.kind == "protect" else None
+            self.ledger.ended(operation, "succeeded", {"id": operation.checkpoint_id}, None, graph)
+
+    def firings(self, schedule: Schedule) -> list[Firing]:
+        """All firings, the oldest first."""
+        query = select(FiringRow).where(FiringRow.schedule_id == schedule.id).order_by(FiringRow.due_at)
+        with self.database.session() as session:
+            return [firing_of(row) for row in session.scalars(query)]
+
+    def busy(self) -> bool:
+        """Whether a firing has not ended."""
+        return bool(Schedules(self.database, None).open_firings(1))
+
+
+def _hasty(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous=OFF")
