@@ -23,6 +23,7 @@ API = cfg.OptGroup("api", "The REST API.")
 OPERATIONS = cfg.OptGroup("operations", "What the workers do.")
 SCHEDULES = cfg.OptGroup("schedules", "Triggers, scheduled operations and retention.")
 RESTORE = cfg.OptGroup("restore", "Restoring into other projects and clouds.")
+METRICS = cfg.OptGroup("metrics", "Metrics for Prometheus, of each process. Needs refloat[metrics].")
 QUOTA = cfg.OptGroup("quota", "How much a project may have, when nothing else is set for it.")
 
 OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
@@ -76,6 +77,25 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
         cfg.StrOpt("region", help="The region to work in, where there are several."),
         cfg.IntOpt("at_once", default=8, min=1, help="So many operations run in one worker at once."),
         cfg.IntOpt(
+            "per_project",
+            default=0,
+            min=0,
+            help="So many operations of a project run at once, over all workers; 0: no limit.",
+        ),
+        cfg.DictOpt(
+            "limits",
+            default={},
+            help="SERVICE:NUMBER, ...: so many hooks of one worker use a service at once. "
+            "Default: nova:8, cinder:8, glance:2, neutron:8, bank:2.",
+        ),
+        cfg.IntOpt(
+            "drain_time",
+            default=60,
+            min=1,
+            help="When a worker is told to stop, hooks that run have so many seconds to end. "
+            "Another worker goes on with their operations.",
+        ),
+        cfg.IntOpt(
             "trust_days",
             default=30,
             min=1,
@@ -116,6 +136,10 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
             min=60,
             help="So often, in seconds, it is looked whether schedules still may act.",
         ),
+    ],
+    METRICS: [
+        cfg.PortOpt("port", help="Answer GET /metrics on this port. Default: do not."),
+        cfg.HostAddressOpt("host", default="127.0.0.1", help="The address to listen on."),
     ],
     QUOTA: [
         cfg.StrOpt(

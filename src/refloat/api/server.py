@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import waitress
 
 from refloat.api.app import make_application
 from refloat.api.site import Site
+from refloat.engine.program import Milestone
 from refloat.errors import InvalidInput
+from refloat.operations.metrics import Metrics, bank_sizes
+from refloat.operations.places import Banks
 from refloat.operations.worker import Worker
 from refloat.schedule.runner import Runner
 from refloat.schedule.starting import Starting
@@ -24,36 +29,47 @@ _LOG = logging.getLogger(__name__)
 def run(conf: Any, *, api: bool, worker: bool, say: Callable[[str], None]) -> None:
     """Run until SIGTERM or Ctrl-C; what the worker runs is then parked, for the next worker to go on with.
 
+    A second signal ends the process at once.
+
     :param say: told, in a sentence, what is running.
     """
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stopped.set())
-    site = Site(conf)
-    working: list[Worker | Runner] = []
-    if worker:
-        works = make_worker(site)
-        working = [works, make_runner(site, wake=works.wake)]
-    server = None
-    try:
-        site.wake = lambda: _wake(working)
-        for each in working:
-            each.start()
-        if working:
+    stopped = _hear_signals()
+    with ExitStack() as closing:
+        site = Site(conf)
+        closing.callback(site.close)
+        metrics = make_metrics(site) if conf.metrics.port else None
+        if metrics is not None:
+            closing.callback(metrics.serve(conf.metrics.host, conf.metrics.port))
+        if worker:
+            works = make_worker(site, metrics.tell if metrics else None)
+            working: list[Worker | Runner] = [works, make_runner(site, wake=works.wake)]
+            site.wake = lambda: _wake(working)
+            for each in working:
+                closing.callback(each.close)
+                each.start()
             say("The worker is running.")
         if api:
             server = _listen(site)
+            closing.callback(server.close)
             say(f"The API listens on http://{server.effective_host}:{server.effective_port}/v1.")
         # In short pieces, so that Ctrl-C is heard everywhere.
         while not stopped.wait(1.0):
             continue
         say("Stopping: what runs comes to its end.")
-    finally:
-        if server is not None:
-            server.close()
-        for each in reversed(working):
-            each.close()
-        site.close()
+
+
+def _hear_signals() -> threading.Event:
+    """Set by the first signal; a second one ends the process: others take over what runs in it."""
+    stopped = threading.Event()
+
+    def stop(_number: int, _frame: Any) -> None:
+        if stopped.is_set():
+            os._exit(1)
+        stopped.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    return stopped
 
 
 def _wake(working: Sequence[Worker | Runner]) -> None:
@@ -61,15 +77,36 @@ def _wake(working: Sequence[Worker | Runner]) -> None:
         each.wake()
 
 
-def make_worker(site: Site) -> Worker:
-    """A worker for a site."""
+def make_metrics(site: Site) -> Metrics:
+    """The metrics of this process. :raises InvalidInput: their library is not installed."""
+    banks = Banks(site.settings.bank, _LOG.warning)
+    return Metrics(
+        site.database,
+        lambda: bank_sizes(banks, [provider.bank or site.settings.bank for provider in site.providers]),
+    )
+
+
+def make_worker(site: Site, milestones: Callable[[Milestone], None] | None = None) -> Worker:
+    """A worker for a site.
+
+    :param milestones: told when a run of an operation begins or ends in it.
+    """
+    options = site.conf.operations
+    try:
+        limits = {service: int(number) for service, number in options.limits.items()}
+    except ValueError as exc:
+        raise InvalidInput("limits in [operations] are SERVICE:NUMBER, ...", reason=str(exc)) from exc
     return Worker(
         site.settings,
         site.database,
         site.providers,
         site.authority,
         site.grants,
-        at_once=site.conf.operations.at_once,
+        at_once=options.at_once,
+        per_project=options.per_project,
+        limits=limits,
+        drain_time=options.drain_time,
+        milestones=milestones,
     )
 
 

@@ -282,6 +282,10 @@ class Bank:
         """
         return repair(self._objects, self._keyring, report, apply=apply, delete_damaged=delete_damaged)
 
+    def stored(self) -> int:
+        """Bytes in the store. Lists all that is in it, and reads nothing."""
+        return sum(entry.size for entry in self._objects.store.list(""))
+
     def info(self, cancelled: Callable[[], bool] | None = None) -> Info:
         """What is in the bank. Reads the manifests and bodies of all checkpoints, no data."""
         self._keyring.root  # noqa: B018 - a project's key does not show the others

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from refloat.errors import InvalidInput
+from refloat.errors import BankError, InvalidInput
+from refloat.operations.places import BankPlace, Banks
 from refloat.records.checkpoints import AVAILABLE
 from refloat.records.database import Database
 from refloat.records.operations import SERVICE
@@ -101,6 +103,16 @@ class Metrics:
     def text(self) -> str:
         """All of it, as Prometheus reads it."""
         return self._prometheus.generate_latest(self.registry).decode()
+
+
+def bank_sizes(banks: Banks, places: Iterable[BankPlace]) -> dict[str, int]:
+    """Bytes in each bank there is, by its id. One that cannot be read now is left out."""
+    sizes: dict[str, int] = {}
+    for _, bank, _ in banks.existing(places):
+        with suppress(BankError):
+            if bank is not None:
+                sizes[bank.id] = bank.stored()
+    return sizes
 
 
 class _Records:

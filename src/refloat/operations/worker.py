@@ -13,7 +13,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from refloat.cloud import Cloud
@@ -26,6 +26,7 @@ from refloat.operations.looking import LOOKS, LookProgram
 from refloat.operations.places import BankPlace, Banks
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.providers import Providers
+from refloat.operations.queue import in_turn
 from refloat.operations.settings import Settings
 from refloat.records.checkpoints import AVAILABLE, CheckpointRecords
 from refloat.records.database import Database
@@ -33,7 +34,7 @@ from refloat.records.operations import Operation, ServiceOperations
 from refloat.records.services import ServiceRecords
 
 if TYPE_CHECKING:
-    from refloat.engine.program import Ended
+    from refloat.engine.program import Ended, Milestone
     from refloat.engine.snapshot import Snapshot
 
 _LOG = logging.getLogger(__name__)
@@ -49,6 +50,10 @@ class Worker:
     """One worker.
 
     :param at_once: so many operations run here at once.
+    :param per_project: so many of a project run at once, over all workers; 0: any number.
+    :param limits: so many hooks use a service at once, in the place of :mod:`refloat.operations.lanes`.
+    :param drain_time: seconds in which running hooks should end when the worker is closed.
+    :param milestones: told when a run of an operation begins or ends here.
     :param tick: seconds between two looks at the records.
     """
 
@@ -61,6 +66,10 @@ class Worker:
         grants: Grants,
         *,
         at_once: int = 8,
+        per_project: int = 0,
+        limits: Mapping[str, int] | None = None,
+        drain_time: float = 60.0,
+        milestones: Callable[[Milestone], None] | None = None,
         tick: float = _TICK,
         host: str = "",
     ) -> None:
@@ -73,6 +82,8 @@ class Worker:
         self._authority = authority
         self._grants = grants
         self._at_once = at_once
+        self._per_project = per_project
+        self._drain_time = drain_time
         self._tick = tick
         self._host = host or socket.gethostname()
         self._banks = Banks(settings.bank, _LOG.warning)
@@ -86,10 +97,11 @@ class Worker:
         self._closing = False
         self._alive_at = self._looked_at = float("-inf")
         self._disabled = False
-        self._engine = Engine(settings.engine_url, workers=THREADS, lanes=LANES)
+        lanes = {**LANES, **(limits or {})}
+        self._engine = Engine(settings.engine_url, workers=THREADS, lanes=lanes, milestones=milestones)
         programs: dict[str, type[OperationProgram] | type[LookProgram]] = {**PROGRAMS, **LOOKS}
         for kind, program in programs.items():
-            self._engine.register(kind, self._factory(program))
+            self._engine.register(kind, self._factory(program), _project_of)
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
@@ -106,7 +118,7 @@ class Worker:
         self._asked.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._engine.close()
+        self._engine.close(self._drain_time)
         for cloud in self._clouds.values():
             cloud.close()
 
@@ -131,7 +143,7 @@ class Worker:
             self._grants.sweep()
         unfinished = self._operations.unfinished()
         self._mine &= {operation.id for operation in unfinished}
-        for operation in unfinished:
+        for operation in in_turn(unfinished, self._per_project):
             if self._closing:
                 return
             try:
@@ -295,6 +307,10 @@ class Worker:
             return self._providers.find(reference).id
         except NotFound:
             return reference
+
+
+def _project_of(payload: Any) -> str:
+    return str(payload.get("project_id", ""))
 
 
 def _error(error: Mapping[str, str] | None, undo_error: Mapping[str, str] | None) -> Mapping[str, str] | None:

@@ -1,0 +1,173 @@
+"""The metrics of a process of the service, and that the dashboard and the alerts ask for nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from api_helpers import DEMO, NOOP, Running
+from prometheus_client.parser import text_string_to_metric_families
+
+from refloat.api.server import make_metrics, make_worker
+from refloat.engine.program import Milestone
+from refloat.operations.metrics import Metrics
+from refloat.operations.queue import in_turn
+from refloat.records.operations import Operation
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+ALERTS = DEPLOY / "prometheus" / "refloat-alerts.yml"
+DASHBOARD = DEPLOY / "grafana" / "refloat.json"
+
+
+def samples(text: str) -> dict[str, float]:
+    """By name and labels, sorted."""
+    return {
+        sample.name + "".join(f" {k}={v}" for k, v in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def metrics(service: Running) -> Metrics:
+    """Those of a running service."""
+    return make_metrics(service.site)
+
+
+def test_what_is_counted(service: Running, metrics: Metrics) -> None:
+    worker = make_worker(service.site, metrics.tell)
+    worker._tick = 0.05
+    service.workers.append(worker)
+    worker.start()
+    member = service.user()
+    plan = member.plan()
+    member.protected(plan)
+    found = samples(metrics.text())
+    assert found["refloat_operations_ended_total kind=protect state=succeeded"] == 1
+    assert found["refloat_operation_duration_seconds_count kind=protect"] == 1
+    assert found["refloat_operations_running kind=protect"] == 0
+    assert (
+        found[f"refloat_plan_newest_checkpoint_timestamp_seconds plan_id={plan['id']} project_id={DEMO}"] > 0
+    )
+    assert next(value for name, value in found.items() if name.startswith("refloat_bank_bytes")) > 0
+    assert "refloat_operations_unfinished kind=protect" not in found
+
+
+def test_what_waits(service: Running, metrics: Metrics) -> None:
+    member = service.user()
+    member.protect(member.plan())
+    member.protect(member.plan("other"))
+    found = samples(metrics.text())
+    assert found["refloat_operations_unfinished kind=protect"] == 2
+    assert found["refloat_oldest_unfinished_timestamp_seconds kind=protect"] > 0
+
+
+def test_take_overs_and_parked_operations(metrics: Metrics) -> None:
+    metrics.tell(Milestone("a", "restore", {}, "taken over"))
+    metrics.tell(Milestone("a", "restore", {}, "ended", "parked"))
+    found = samples(metrics.text())
+    assert found["refloat_takeovers_total kind=restore"] == 1
+    assert found["refloat_operations_running kind=restore"] == 0
+    assert not [name for name in found if name.startswith("refloat_operations_ended_total")]
+
+
+def test_no_name_of_anybody_is_told(service: Running, metrics: Metrics) -> None:
+    member = service.user(name="anybody")
+    service.work()
+    member.protected(member.plan("a name of theirs"))
+    assert "a name of theirs" not in metrics.text()
+    assert "anybody" not in metrics.text()
+
+
+def test_it_is_served_and_ends(metrics: Metrics) -> None:
+    close = metrics.serve("127.0.0.1", port := _free_port())
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+            assert "refloat_takeovers" in answer.read().decode()
+    finally:
+        close()
+    with pytest.raises(OSError):  # noqa: PT011 - whatever the system says of a closed port
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60)
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def test_dashboard_and_alerts_ask_for_what_there_is(service: Running, metrics: Metrics) -> None:
+    for milestone in (
+        Milestone("a", "protect", {}, "taken over"),
+        Milestone("a", "protect", {}, "ended", "succeeded", seconds=3, bytes=5),
+    ):
+        metrics.tell(milestone)
+    member = service.user()
+    service.work()
+    member.protected(member.plan())
+    member.protect(member.plan("b", provider=NOOP))
+    known = {name.partition(" ")[0] for name in samples(metrics.text())}
+    known |= {f"refloat_{name}" for name in ("operations_unfinished", "oldest_unfinished_timestamp_seconds")}
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    asked = [target["expr"] for panel in panels for target in panel["targets"]]
+    rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+    asked += [rule["expr"] for rule in rules]
+    assert len(panels) >= 6
+    assert all(rule["annotations"]["summary"] for rule in rules)
+    for expression in asked:
+        names = re.findall(r"\brefloat_[a-z_]+", expression)
+        assert names, expression
+        assert set(names) <= known, expression
+
+
+@pytest.mark.skipif(
+    not shutil.which("promtool"), reason="promtool is not installed (apt-get install prometheus)"
+)
+def test_promtool_accepts_the_alerts() -> None:
+    done = subprocess.run(
+        ["promtool", "check", "rules", str(ALERTS)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def operation(number: int, project: str, kind: str = "protect", state: str = "running") -> Operation:
+    """One that was asked for after all of smaller numbers."""
+    return Operation(f"{number}", kind, project, "", "", state, {}, None, None, f"{number:06d}")
+
+
+@pytest.fixture
+def ids() -> Callable[..., list[str]]:
+    return lambda operations, limit=0: [each.id for each in in_turn(operations, limit)]
+
+
+def test_every_project_has_its_turn(ids: Callable[..., list[str]]) -> None:
+    many = [operation(number, "large") for number in range(1000)]
+    few = [operation(1000, "small"), operation(1001, "small"), operation(1002, "other")]
+    assert ids([*many, *few])[:6] == ["0", "1000", "1002", "1", "1001", "2"]
+    assert len(ids([*many, *few])) == 1003
+
+
+def test_restores_come_first_in_their_project(ids: Callable[..., list[str]]) -> None:
+    asked = [operation(0, "a"), operation(1, "b"), operation(2, "a"), operation(3, "a", "restore")]
+    assert ids(asked) == ["3", "1", "0", "2"]
+
+
+def test_a_limit_holds_for_a_project(ids: Callable[..., list[str]]) -> None:
+    asked = [
+        *(operation(number, "a") for number in range(4)),
+        operation(4, "b"),
+        operation(5, "a", state="succeeded"),
+        operation(6, "a", "restore"),
+    ]
+    # What has ended is still to be given back what it acted with.
+    assert set(ids(asked, 2)) == {"0", "4", "5", "6"}
+    assert set(ids(asked[:5], 2)) == {"0", "1", "4"}
