@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -62,9 +63,8 @@ def test_a_protect_that_is_cut_off_keeps_one(case: Case, world: World) -> None:
     rig.graph = discovery.graph([discovery.of_type(case.type).show(resource.id)])
     world.lose_answer(case.kept_request or "nothing")
     run = Run(rig, "protect", rig.graph, {})
-    if case.kept_request:
-        with pytest.raises(CloudError):
-            run.all()
+    with suppress(CloudError):
+        run.all()
     again = Run(rig, "protect", rig.graph, {}, run.operation_id)
     again.all()
     assert len(case.kept()) == bool(case.kept_request)
@@ -80,8 +80,9 @@ def test_a_creation_whose_answer_was_lost_is_found_again(case: Case, world: Worl
     run = Run(rig, "restore", plan.graph, plan.planned)
     rig.journal.kept.clear()
     world.lose_answer(case.created)
-    with pytest.raises(CloudError):
+    with suppress(CloudError):  # whether it is found at once, or when the hook is run again
         run.all()
+    assert [double for double in world.doubles if not double.lose]  # an answer was lost indeed
     Run(rig, "restore", plan.graph, plan.planned, run.operation_id).all()
     assert case.living() == before
 
