@@ -249,16 +249,17 @@ def test_a_worker_that_is_disabled_takes_nothing_new(service: Running) -> None:
     worker = make_worker(service.site)
     worker._host = "here"
     try:
-        made = service.user().protect(service.user().plan())
+        user = service.user()
+        made = user.protect(user.plan())
+        path = f"providers/{NOOP}/checkpoints/{made['id']}"
         worker.work()
         worker.work()
-        assert service.site.operations.unfinished()[0].state == "running"
-        assert worker._mine == set()
+        assert worker._engine.running() == []
+        assert user("GET", path).body["checkpoint"]["status"] == "protecting"
         service.site.services.set_disabled(1, False, None)
         worker._alive_at = float("-inf")
-        worker.work()
-        assert len(worker._mine) == 1
-        assert made["status"] == "protecting"
+        worker.start()
+        user.until(path, lambda checkpoint: checkpoint["status"] == "available")
     finally:
         worker.close()
 

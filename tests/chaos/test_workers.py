@@ -8,6 +8,7 @@ The short form runs with all tests. The long form is the same for longer, with r
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -60,6 +61,7 @@ class Place:
     lease: float
     pause: float
     workers: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
         self.url = self.server.create()
@@ -84,7 +86,9 @@ class Place:
 
     def work(self, name: str) -> subprocess.Popen[str]:
         """Start a worker, or start it again."""
-        given = (self.folder / "refloat.conf", self.folder, name, self.lease, self.pause)
+        # Started again, it is on another host: on the same one it would see at once that the former is dead.
+        host = f"{name}-{next(self.numbers)}"
+        given = (self.folder / "refloat.conf", self.folder, host, self.lease, self.pause)
         said = (self.folder / f"{name}.err").open("a")
         self.workers[name] = subprocess.Popen(
             [sys.executable, CHILD, *map(str, given)],

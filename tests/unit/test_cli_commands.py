@@ -287,6 +287,18 @@ def test_copy_into_the_same_bank_is_refused(refloat: Command) -> None:
     assert "there is no provider 'x'" in refloat("checkpoint", "copy", protect(refloat), "--to", "x").err
 
 
+def test_looking_makes_no_bank_and_no_key(refloat: Command) -> None:
+    assert refloat("checkpoint", "list", "-f", "json").json == []
+    shown = refloat("checkpoint", "show", "x")
+    assert shown.status == 1
+    assert "has none of this project" in shown.err
+    assert not [path for path in refloat.home.rglob("*") if path.name in {"refloat-bank", "bank.key"}]
+    assert list(refloat.home.rglob("*.key")) == []
+    make_plan(refloat)
+    protect(refloat)
+    assert len(list(refloat.home.rglob("*.key"))) == 1
+
+
 # Wrong input
 
 

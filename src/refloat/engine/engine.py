@@ -274,6 +274,10 @@ class Engine:
         history = self._history(row) if outcomes else None
         return snapshot(row, history, alive=self._alive(row))
 
+    def running(self) -> list[str]:
+        """The ids of the operations that this process runs."""
+        return [driver.operation_id for driver in self._running_drivers()]
+
     def interrupted(self) -> list[str]:
         """The operations that nobody runs any more and that have not ended."""
         self._check_open()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -333,8 +334,11 @@ class Refloat:
     def _kept(self) -> tuple[list[Kept], list[BankError]]:
         """The project's checkpoints in all banks that can be read, and why the others cannot."""
         mine = self.settings.bank
-        kept = [(mine, self.bank, info) for info in self.bank.checkpoints(self.cloud.project_id)]
+        kept: list[Kept] = []
         unread: list[BankError] = []
+        with contextlib.suppress(NotFound):  # looking makes no bank: its URL may be mistyped
+            own = self.banks.at(mine, create=False)
+            kept = [(mine, own, info) for info in own.checkpoints(self.cloud.project_id)]
         others = (self.bank_place(provider) for provider in self.providers)
         for place, bank, reason in self.banks.existing(place for place in others if place != mine):
             try:
@@ -353,7 +357,10 @@ class Refloat:
         if not (fits and identity) and unread:  # it may be there
             raise unread[0]
         if not fits or not identity:
-            raise NotFound(f"there is no checkpoint '{identity}'", advice="See: refloat checkpoint list")
+            empty = f"the bank {self.settings.bank.url} has none of this project" if not kept else ""
+            raise NotFound(
+                f"there is no checkpoint '{identity}'", reason=empty, advice="See: refloat checkpoint list"
+            )
         if len(fits) > 1:
             raise InvalidInput(
                 f"{len(fits)} checkpoints begin with '{identity}'", advice="Give more of the id"

@@ -13,7 +13,8 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from refloat.cloud import Cloud
@@ -92,7 +93,6 @@ class Worker:
         self._ledger = Ledger(database)
         self._records = ServiceRecords(database)
         self._clouds: dict[str, Cloud] = {}
-        self._mine: set[str] = set()
         self._asked = threading.Event()
         self._closing = False
         self._alive_at = self._looked_at = float("-inf")
@@ -142,12 +142,17 @@ class Worker:
             self.look_into_banks()
             self._grants.sweep()
         unfinished = self._operations.unfinished()
-        self._mine &= {operation.id for operation in unfinished}
-        for operation in in_turn(unfinished, self._per_project):
+        new: list[Operation] = []
+        self._each(in_turn(unfinished, self._per_project), partial(self._attend, new))
+        # What has begun goes on before anything else begins, also when its worker has died.
+        self._each(new, self._attend_new)
+
+    def _each(self, operations: Iterable[Operation], attend: Callable[[Operation], None]) -> None:
+        for operation in operations:
             if self._closing:
                 return
             try:
-                self._attend(operation)
+                attend(operation)
             except Conflict:
                 continue  # another worker was quicker
             except RefloatError as exc:
@@ -156,14 +161,15 @@ class Worker:
                 # The others must not wait for it.
                 _LOG.exception("operation %s", operation.id)
 
-    def _attend(self, operation: Operation) -> None:
+    def _attend(self, new: list[Operation], operation: Operation) -> None:
+        """Do what one needs; one that nobody has begun goes into ``new``."""
         if operation.state not in ("running", "parked"):
             self._give_back(operation)
             return
         try:
             snapshot: Snapshot = self._engine.state(operation.id, outcomes=False)
         except NotFound:
-            self._attend_new(operation)
+            new.append(operation)
             return
         if operation.wish == "cancel" and self._cancel(operation):
             return
@@ -177,7 +183,6 @@ class Worker:
             self._resume(operation)
         elif operation.state != "parked":
             self._ledger.parked(operation, _error(ended.error, ended.undo_error) if ended else None)
-            self._mine.discard(operation.id)
 
     def _attend_new(self, operation: Operation) -> None:
         """One that the engine does not know yet."""
@@ -202,7 +207,6 @@ class Worker:
         if self._room():
             self._engine.resume(operation.id)
             self._operations.heeded(operation.id, operation.wish, "running")
-            self._mine.add(operation.id)
 
     def _cancel(self, operation: Operation) -> bool:
         """Have it undone by whoever runs it, or here; whether that has begun."""
@@ -214,7 +218,7 @@ class Worker:
         return True
 
     def _room(self) -> bool:
-        return not self._disabled and len(self._mine) < self._at_once
+        return not self._disabled and len(self._engine.running()) < self._at_once
 
     def _begin(self, operation: Operation) -> None:
         on_failure: Literal["park", "undo"] = "park" if operation.payload.get("keep_on_failure") else "undo"
@@ -223,7 +227,6 @@ class Worker:
         except (InvalidInput, NotFound) as exc:
             self._write_down(operation, "failed", None, exc.to_json())
         else:
-            self._mine.add(operation.id)
             self._ledger.began(operation)
 
     def _write_down(
@@ -235,7 +238,6 @@ class Worker:
     ) -> None:
         graph = self._graph_of(operation) if operation.kind in ("protect", "delete", "copy") else None
         self._ledger.ended(operation, state, result, error, graph)
-        self._mine.discard(operation.id)
         self._give_back(operation)
 
     def _graph_of(self, operation: Operation) -> Mapping[str, Any] | None:
