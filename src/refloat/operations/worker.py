@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from refloat.cloud import Cloud
 from refloat.cloud.authority import Authority, NoCloud
-from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
+from refloat.errors import BankError, Cancelled, Conflict, InvalidInput, NotFound, RefloatError
 from refloat.operations.grants import Grants
 from refloat.operations.lanes import LANES
 from refloat.operations.ledger import Ledger, subject
@@ -186,10 +186,13 @@ class Worker:
 
     def _attend_new(self, operation: Operation) -> None:
         """One that the engine does not know yet."""
-        if operation.wish == "park":
+        if operation.wish == "cancel":
+            reason = Cancelled("the operation was cancelled before it began").to_json()
+            self._write_down(operation, "cancelled", None, reason)
+        elif operation.wish == "park":
             if operation.state != "parked":
                 self._ledger.parked(operation, None)
-        elif operation.wish == "cancel" or self._room():
+        elif self._room():
             self._begin(operation)
             if operation.wish == "resume":
                 self._operations.heeded(operation.id, "resume", "running")
