@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from api_helpers import NOOP, OTHER, Running, User
+from keystoneauth1.exceptions import Conflict as KeystoneConflict
 from sqlalchemy import update
 
 from refloat.cloud.authority import Caller
@@ -345,3 +346,21 @@ def test_an_identity_service_that_refuses_or_does_not_answer(
     # It may have made it all the same: a worker will look.
     assert len(service.site.grants.intents.older_than(-timedelta(hours=1))) == 1
     assert member("GET", CHECKPOINTS).body == {"checkpoints": []}
+
+
+def test_another_trust_ends_in_the_same_second(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    grant, ends = service.authority.grant, []
+
+    def refusing(caller: Any, until: Any = None) -> Any:
+        ends.append(until)
+        if len(ends) < 3:
+            raise CloudError("could not make a trust") from KeystoneConflict("Duplicate entry")
+        return grant(caller, until)
+
+    monkeypatch.setattr(service.authority, "grant", refusing)
+    member = service.user()
+    service.work()
+    member.protected()
+    assert len(set(ends)) == 3
+    assert service.all_given_back()
+    assert service.site.grants.intents.older_than(timedelta()) == []

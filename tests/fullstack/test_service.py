@@ -1,14 +1,10 @@
-"""The service on a real cloud: tokens, trusts, volumes; an ordinary member uses nothing but the API."""
+"""The deployed service on a real cloud: tokens, trusts, volumes; a member uses nothing but the API."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
 
-import pytest
-
-from tests.fullstack.served import SECONDS, Caller, serving
+from tests.fullstack.served import SECONDS, Caller
 
 BACKUPS = "6659007d-6f66-4a0f-9cb4-17d6aded0bb9"
 SNAPSHOTS = "90d5bfea-a259-41e6-80c6-dcfcfcd9d827"
@@ -16,15 +12,8 @@ NOOP = "b766f37c-d011-4026-8228-28730d734a3f"
 """The fixed ids of Karbor's provider files, as deploy/ has them."""
 
 
-@pytest.fixture(scope="module")
-def service_url(admin: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service for the tests of this file."""
-    with serving(admin, tmp_path_factory.mktemp("service")) as served:
-        yield served.url
-
-
-def test_a_volume_by_the_service_alone(service_url: str) -> None:
-    member = Caller(service_url, "demo")
+def test_a_volume_by_the_service_alone(deployed: str) -> None:
+    member = Caller(deployed, "demo")
     storage = member.cloud.block_storage
     before = {volume.id for volume in storage.volumes()}
     volume = storage.create_volume(name="kept", size=1, metadata={"tier": "db"})
@@ -44,8 +33,8 @@ def test_a_volume_by_the_service_alone(service_url: str) -> None:
         done = member.until(path, "available", "error")
         assert done["status"] == "available", done
 
-        reader = Caller(service_url, "demo-reader")
-        stranger = Caller(service_url, "demo2")
+        reader = Caller(deployed, "demo-reader")
+        stranger = Caller(deployed, "demo2")
         wanted = {"provider_id": BACKUPS, "checkpoint_id": made["id"], "parameters": {}}
         assert reader.ok("GET", path)["status"] == "available"
         assert reader("POST", "restores", {"restore": wanted})[0] == 403
@@ -83,8 +72,8 @@ def test_a_volume_by_the_service_alone(service_url: str) -> None:
             storage.wait_for_delete(left, wait=SECONDS)
 
 
-def test_a_network_and_a_volume_as_a_snapshot(service_url: str) -> None:
-    member = Caller(service_url, "demo")
+def test_a_network_and_a_volume_as_a_snapshot(deployed: str) -> None:
+    member = Caller(deployed, "demo")
     cloud = member.cloud
     before = {item.id for item in cloud.block_storage.volumes()}
     names = ("elsewhere-net", "elsewhere-subnet")

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -26,6 +27,8 @@ _LOG = logging.getLogger(__name__)
 ABANDONED = timedelta(minutes=15)
 """So long after it was written down, nobody is about to make a trust any more: requests end sooner."""
 
+_TRIES = 5
+
 
 class Grant:
     """What is granted for one operation.
@@ -36,12 +39,12 @@ class Grant:
     def __init__(self, authority: dict[str, Any] | None, intent_id: str = "") -> None:
         self.authority = authority
         self.kept = False
-        self._intent_id = intent_id
+        self.intent_id = intent_id
 
     def settle(self, session: Session, intents: Intents) -> None:
         """The operation is being written down in this session."""
-        if self._intent_id:
-            intents.settle(session, self._intent_id)
+        if self.intent_id:
+            intents.settle(session, self.intent_id)
 
     def keep(self) -> None:
         """The operation is written down."""
@@ -69,24 +72,34 @@ class Grants:
 
         :raises CloudError: the identity service refuses.
         """
-        intent = self.intents.add(caller.user_id, caller.project_id, caller.target, self._lifetime)
-        try:
-            grant = Grant(self._authority.grant(caller, intent.until), intent.id)
-        except RefloatError as exc:
-            # When there was no answer, it may be granted all the same, and a worker looks for it.
-            if not isinstance(exc, CloudError) or status_of(exc) is not None:
-                self.intents.forget(intent.id)
-            raise
+        grant = self._made(caller)
         try:
             yield grant
         finally:
             if not grant.kept:
-                self._give_back(grant, intent.id)
+                self._give_back(grant)
 
-    def _give_back(self, grant: Grant, intent_id: str) -> None:
+    def _made(self, caller: Caller) -> Grant:
+        tries = _TRIES
+        while True:
+            tries -= 1
+            intent = self.intents.add(caller.user_id, caller.project_id, caller.target, self._lifetime)
+            try:
+                return Grant(self._authority.grant(caller, intent.until), intent.id)
+            except RefloatError as exc:
+                status = status_of(exc) if isinstance(exc, CloudError) else 0
+                # When there was no answer, it may be granted all the same, and a worker looks for it.
+                if status is not None:
+                    self.intents.forget(intent.id)
+                # Keystone has no two trusts between the same users that end in the same second; not even
+                # when one of them was deleted.
+                if status != HTTPStatus.CONFLICT or not tries:
+                    raise
+
+    def _give_back(self, grant: Grant) -> None:
         try:
             self._authority.revoke(grant.authority or {})
-            self.intents.forget(intent_id)
+            self.intents.forget(grant.intent_id)
         except RefloatError as exc:  # the caller must hear why the operation was not written down
             _LOG.warning("what was granted for an operation that did not begin stays for a while: %s", exc)
 

@@ -39,7 +39,7 @@ class Intents:
     def add(self, user_id: str, project_id: str, target: str, lifetime: timedelta) -> Intent:
         """Write down that something is about to be granted."""
         now = datetime.now(UTC).replace(tzinfo=None)
-        odd = timedelta(seconds=secrets.randbelow(3600), microseconds=secrets.randbelow(1_000_000))
+        odd = timedelta(seconds=secrets.randbelow(86_400), microseconds=secrets.randbelow(1_000_000))
         until = now.replace(microsecond=0) + lifetime + odd
         intent = Intent(str(uuid.uuid4()), user_id, project_id, target, until, now)
         with self._database.session() as session:
