@@ -407,6 +407,30 @@ def test_cancel_undoes_a_running_operation(opener: Opener) -> None:
     assert {n: o.status for n, o in ended.outcomes.items()} == {"a": "done", "b": "skipped", "c": "skipped"}
 
 
+def test_what_was_cancelled_before_it_began_is_only_undone(opener: Opener) -> None:
+    program = Script(chain("a", "b"))
+    engine = opener(program)
+    engine.start("op", "script", None, cancelled=True)
+    assert engine.wait("op", LONG).state == "cancelled"
+    assert program.ran == ["undo"]
+
+
+def test_what_has_begun_cannot_be_begun_as_cancelled(opener: Opener) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(run: StepRun) -> None:
+        begun.set()
+        go_on.wait(LONG)
+
+    program = Script(chain("a", "b"), {"a": work})
+    engine = opener(program)
+    engine.start("op", "script", None)
+    assert begun.wait(LONG)
+    engine.start("op", "script", None, cancelled=True)
+    go_on.set()
+    assert engine.wait("op", LONG).state == "succeeded"
+
+
 def test_cancel_drops_what_is_queued_behind_running_code(opener: Opener) -> None:
     begun, go_on = threading.Event(), threading.Event()
 

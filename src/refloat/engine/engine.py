@@ -153,9 +153,11 @@ class Engine:
         payload: Json,
         *,
         on_failure: Literal["undo", "park"] = "undo",
+        cancelled: bool = False,
     ) -> None:
         """Begin a new operation and return at once. Nothing is done when it was started already.
 
+        :param cancelled: it was cancelled before: it begins with being undone, and nothing of it is done.
         :raises InvalidInput: the kind is not registered, or the payload is not JSON.
         :raises Conflict: there is another operation of that id.
         """
@@ -171,11 +173,11 @@ class Engine:
         if (row := self._leases.read(operation_id)) is None:
             program = self._program(operation_id, kind, payload)
             with self._launch_of(operation_id):
-                lease = self._leases.insert(operation_id, kind, payload, on_failure)
+                wish: Wish = "cancel" if cancelled else ""
+                lease = self._leases.insert(operation_id, kind, payload, on_failure, wish)
                 if lease is not None:
-                    self._launch(
-                        lease, program, on_failure, None, Milestone(operation_id, kind, payload, "began")
-                    )
+                    begun = Milestone(operation_id, kind, payload, "began")
+                    self._launch(lease, program, on_failure, None, begun, cancel=cancelled)
                     return
             row = self._read(operation_id)
         if (row.kind, row.payload) != (kind, payload):

@@ -172,7 +172,12 @@ class Leases:
         return self.database.now() + LASTS
 
     def insert(
-        self, operation_id: str, kind: str, payload: Json, on_failure: Literal["undo", "park"]
+        self,
+        operation_id: str,
+        kind: str,
+        payload: Json,
+        on_failure: Literal["undo", "park"],
+        wish: Wish = "",
     ) -> Lease | None:
         """Begin a new operation; None when there is one of that id."""
         now = self.database.now()
@@ -182,7 +187,7 @@ class Leases:
             "payload": json.dumps(payload),
             "on_failure": on_failure,
             "state": "running",
-            "wish": "",
+            "wish": wish,
             "attempt": 1,
             "forgiven_until": 0,
             "expires": self.expiry(),

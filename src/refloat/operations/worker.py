@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from refloat.cloud import Cloud
 from refloat.cloud.authority import Authority, NoCloud
-from refloat.errors import BankError, Cancelled, Conflict, InvalidInput, NotFound, RefloatError
+from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
 from refloat.operations.grants import Grants
 from refloat.operations.lanes import LANES
 from refloat.operations.ledger import Ledger, subject
@@ -187,8 +187,8 @@ class Worker:
     def _attend_new(self, operation: Operation) -> None:
         """One that the engine does not know yet."""
         if operation.wish == "cancel":
-            reason = Cancelled("the operation was cancelled before it began").to_json()
-            self._write_down(operation, "cancelled", None, reason)
+            self._begin(operation, cancelled=True)
+            self._cancel(operation)  # in case another worker was quicker
         elif operation.wish == "park":
             if operation.state != "parked":
                 self._ledger.parked(operation, None)
@@ -223,10 +223,16 @@ class Worker:
     def _room(self) -> bool:
         return not self._disabled and len(self._engine.running()) < self._at_once
 
-    def _begin(self, operation: Operation) -> None:
+    def _begin(self, operation: Operation, *, cancelled: bool = False) -> None:
         on_failure: Literal["park", "undo"] = "park" if operation.payload.get("keep_on_failure") else "undo"
         try:
-            self._engine.start(operation.id, operation.kind, operation.payload, on_failure=on_failure)
+            self._engine.start(
+                operation.id,
+                operation.kind,
+                operation.payload,
+                on_failure=on_failure,
+                cancelled=cancelled,
+            )
         except (InvalidInput, NotFound) as exc:
             self._write_down(operation, "failed", None, exc.to_json())
         else:
