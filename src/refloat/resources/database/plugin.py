@@ -25,6 +25,7 @@ from refloat.resources.base import (
     Restored,
     Section,
 )
+from refloat.resources.checking import checked
 from refloat.resources.context import HookContext
 from refloat.resources.database.protectable import NETWORK, TYPE, networks_of, unusable
 from refloat.resources.database.trove import (
@@ -204,12 +205,9 @@ class DatabaseVerify(Hooks):
         """Whether the backup is there and complete."""
         expected = context.section["backup"]
         problem = _problem_of(context.cloud.find(BACKUP, expected["id"]), expected)
-        if problem:
-            return {"ok": False, "reason": problem}
-        return {
-            "ok": True,
-            "reason": "Trove has the backup and calls it completed; it offers no way to read it back",
-        }
+        return checked(
+            problem, "Trove has the backup and calls it completed; it offers no way to read it back"
+        )
 
 
 def _problem_of(backup: Any | None, expected: Mapping[str, Any]) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from refloat.errors import BankDamaged
 from refloat.resources.base import (
     RESTORE_NAME,
     HookBody,
@@ -24,6 +23,7 @@ from refloat.resources.base import (
     ProtectionPlugin,
     Restored,
 )
+from refloat.resources.checking import read_back
 from refloat.resources.context import HookContext
 from refloat.resources.image import disks, planning, target
 from refloat.resources.image.attributes import ATTRIBUTES, describe, describe_disk, read
@@ -102,12 +102,7 @@ class ImageVerify(Hooks):
         section = context.section
         refs = {"image": section["data"]} if section["data"] else {}
         refs |= {f"disk of server {d['name'] or i}": d["ref"] for i, d in section["disks"].items()}
-        for what, ref in refs.items():
-            try:
-                context.data.verify(ref, context.progress, context.cancelled)
-            except BankDamaged as exc:
-                return {"ok": False, "reason": f"{what}: {exc}"}
-        return {"ok": True, "reason": ""}
+        return read_back(context, refs)
 
 
 class ImagePlugin(ProtectionPlugin):

@@ -16,7 +16,6 @@ from openstack import exceptions as sdk_exceptions
 from refloat.cloud import Marker, explained
 from refloat.cloud.marker import METADATA_KEY
 from refloat.cloud.watcher import status_of_thing
-from refloat.errors import BankDamaged
 from refloat.resources.attributes import Attribute
 from refloat.resources.base import (
     RESTORE_NAME,
@@ -28,6 +27,7 @@ from refloat.resources.base import (
     ProtectionPlugin,
     Restored,
 )
+from refloat.resources.checking import read_back
 from refloat.resources.context import HookContext
 from refloat.resources.options import Option
 from refloat.resources.pod import manifest, planning
@@ -189,11 +189,7 @@ class PodVerify(Hooks):
 
     def on_main(self, context: HookContext) -> Mapping[str, Any]:
         """Whether every byte is what was stored."""
-        try:
-            context.data.verify(context.section["manifest"], context.progress, context.cancelled)
-        except BankDamaged as exc:
-            return {"ok": False, "reason": f"manifest: {exc}"}
-        return {"ok": True, "reason": ""}
+        return read_back(context, {"manifest": context.section["manifest"]})
 
 
 class PodPlugin(ProtectionPlugin):

@@ -27,6 +27,7 @@ from refloat.resources.base import (
     Restored,
     Section,
 )
+from refloat.resources.checking import checked, problem_of
 from refloat.resources.context import HookContext
 from refloat.resources.options import Option
 from refloat.resources.share.manila import manila
@@ -242,24 +243,11 @@ class ShareVerify(Hooks):
         """Whether the snapshot is there, available and of the right size."""
         expected = context.section["snapshot"]
         problem = _problem_of(context.cloud.find("share_snapshot", expected["id"]), expected)
-        if problem:
-            return {"ok": False, "reason": problem}
-        return {"ok": True, "reason": f"Manila has the snapshot and calls it available; {CAVEAT}"}
+        return checked(problem, f"Manila has the snapshot and calls it available; {CAVEAT}")
 
 
 def _problem_of(snapshot: Any | None, expected: Mapping[str, Any]) -> str:
-    """What is wrong with a snapshot; empty: nothing that Manila would tell."""
-    if snapshot is None:
-        return f"the share snapshot {expected['id']} is gone; {CAVEAT}"
-    status = status_of_thing(snapshot)
-    if status != "available":
-        return f"the status of the share snapshot {expected['id']} is '{status}'"
-    if int(snapshot.size) != expected["size"]:
-        return (
-            f"the share snapshot {expected['id']} is of {snapshot.size} GiB, "
-            f"it should be of {expected['size']}"
-        )
-    return ""
+    return problem_of("share snapshot", snapshot, expected, {"available"}, caveat=CAVEAT)
 
 
 class ShareDelete(Hooks):

@@ -32,6 +32,7 @@ from refloat.resources.base import (
     ProtectionPlugin,
     Section,
 )
+from refloat.resources.checking import checked, problem_of
 from refloat.resources.context import HookContext
 from refloat.resources.options import Option
 from refloat.resources.volume import target
@@ -254,32 +255,20 @@ class BackupVerify(Hooks):
         """Whether the backup is there, available and of the right size."""
         expected = context.section["backup"]
         problem = _problem_of(context.cloud.find("backup", expected["id"]), expected)
-        if problem:
-            return {"ok": False, "reason": problem}
-        return {
-            "ok": True,
-            "reason": "Cinder has the backup and calls it available; it offers no way to read it back",
-        }
+        return checked(
+            problem, "Cinder has the backup and calls it available; it offers no way to read it back"
+        )
 
 
 def _problem_of(backup: Any | None, expected: Mapping[str, Any]) -> str:
     """What is wrong with a backup; empty: nothing that Cinder would tell."""
-    if backup is None:
-        return f"the Cinder backup {expected['id']} is gone"
-    status = status_of_thing(backup)
-    if status not in {"available", "restoring"}:
-        why = f": {backup.fail_reason}" if backup.fail_reason else ""
-        return f"the status of the Cinder backup {expected['id']} is '{status}'{why}"
-    if int(backup.size) != expected["size"]:
-        return (
-            f"the Cinder backup {expected['id']} is of {backup.size} GiB, it should be of {expected['size']}"
-        )
-    if int(backup.object_count or 0) != expected["object_count"]:
-        return (
-            f"the Cinder backup {expected['id']} has {backup.object_count} objects, "
-            f"it should have {expected['object_count']}"
-        )
-    return ""
+    problem = problem_of("Cinder backup", backup, expected, {"available", "restoring"})
+    if problem or backup is None or int(backup.object_count or 0) == expected["object_count"]:
+        return problem
+    return (
+        f"the Cinder backup {expected['id']} has {backup.object_count} objects, "
+        f"it should have {expected['object_count']}"
+    )
 
 
 class BackupDelete(Hooks):

@@ -19,7 +19,7 @@ from typing import Any
 from refloat.cloud.errors import status_of
 from refloat.cloud.removal import REFUSALS
 from refloat.cloud.watcher import status_of_thing
-from refloat.errors import BankDamaged, CloudError, Conflict
+from refloat.errors import CloudError, Conflict
 from refloat.resources.base import (
     RESTORE_NAME,
     HookBody,
@@ -29,6 +29,7 @@ from refloat.resources.base import (
     Planned,
     ProtectionPlugin,
 )
+from refloat.resources.checking import read_back
 from refloat.resources.context import HookContext
 from refloat.resources.image.protectable import temporary_name
 from refloat.resources.image.target import filled
@@ -189,11 +190,7 @@ class BankVerify(Hooks):
 
     def on_main(self, context: HookContext) -> Mapping[str, Any]:
         """Whether every byte is what was stored."""
-        try:
-            context.data.verify(context.section["data"], context.progress, context.cancelled)
-        except BankDamaged as exc:
-            return {"ok": False, "reason": str(exc)}
-        return {"ok": True, "reason": ""}
+        return read_back(context, {"": context.section["data"]})
 
 
 class VolumeBankPlugin(ProtectionPlugin):

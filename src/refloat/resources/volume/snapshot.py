@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from refloat.cloud.removal import removal
-from refloat.cloud.watcher import status_of_thing
 from refloat.resources.base import (
     RESTORE_NAME,
     HookBody,
@@ -21,6 +20,7 @@ from refloat.resources.base import (
     ProtectionPlugin,
     Section,
 )
+from refloat.resources.checking import checked, problem_of
 from refloat.resources.context import HookContext
 from refloat.resources.options import Option
 from refloat.resources.volume import target
@@ -80,24 +80,11 @@ class SnapshotVerify(Hooks):
         """Whether the snapshot is there, available and of the right size."""
         expected = context.section["snapshot"]
         problem = _problem_of(context.cloud.find("snapshot", expected["id"]), expected)
-        if problem:
-            return {"ok": False, "reason": problem}
-        return {"ok": True, "reason": f"Cinder has the snapshot and calls it available; {CAVEAT}"}
+        return checked(problem, f"Cinder has the snapshot and calls it available; {CAVEAT}")
 
 
 def _problem_of(snapshot: Any | None, expected: Mapping[str, Any]) -> str:
-    """What is wrong with a snapshot; empty: nothing that Cinder would tell."""
-    if snapshot is None:
-        return f"the Cinder snapshot {expected['id']} is gone; {CAVEAT}"
-    status = status_of_thing(snapshot)
-    if status not in {"available", "backing-up"}:
-        return f"the status of the Cinder snapshot {expected['id']} is '{status}'"
-    if int(snapshot.size) != expected["size"]:
-        return (
-            f"the Cinder snapshot {expected['id']} is of {snapshot.size} GiB, "
-            f"it should be of {expected['size']}"
-        )
-    return ""
+    return problem_of("Cinder snapshot", snapshot, expected, {"available", "backing-up"}, caveat=CAVEAT)
 
 
 class SnapshotDelete(Hooks):
