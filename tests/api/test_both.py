@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from served import serve
 
-from tests.unit.cli_helpers import PROJECT, Command, new_user, serve_identity
+from tests.unit.cli_helpers import PROJECT, REFUSED, Command, new_user, serve_identity
 
 
 @pytest.fixture(params=["here", "service"])
@@ -198,36 +198,6 @@ def test_a_failed_restore_says_what_it_had_made(
     cancelled = refloat("operation", "cancel", kept.json["id"], "-f", "json")
     assert (cancelled.status, cancelled.json["status"]) == (0, "cancelled"), cancelled.err
     assert refloat("operation", "list", "--state", "parked", "-f", "json").json == []
-
-
-REFUSED = [
-    (("plan", "show", "x"), 1, "there is no plan 'x'. See: refloat plan list"),
-    (("protect", "x"), 1, "there is no plan 'x'"),
-    (("checkpoint", "show", "x"), 1, "there is no checkpoint 'x'"),
-    (("checkpoint", "delete", "x"), 1, "there is no checkpoint 'x'"),
-    (("verify", "x"), 1, "there is no checkpoint 'x'"),
-    (("restore", "x"), 1, "there is no checkpoint 'x'"),
-    (("restore", "x", "--only", "sever=web"), 2, "Did you mean server?"),
-    (("operation", "show", "x"), 1, "there is no operation 'x'"),
-    (("operation", "resume", "x"), 1, "there is no operation 'x'"),
-    (("operation", "cancel", "x"), 1, "there is no operation 'x'"),
-    (("provider", "show", "x"), 1, "there is no provider 'x'. Providers: "),
-    (("protectable", "list", "x"), 2, "'x' is not a type"),
-    (("protectable", "show", "noop", "x"), 1, "there is no Refloat::Noop 'x'"),
-    (("plan", "list", "-c", "colour"), 2, "there is no column 'colour'. Columns: id, name"),
-    (("plan", "create", "p", "--resource", "noop=x"), 1, "there is no Refloat::Noop 'x'"),
-    (("plan", "create", "p", "--resource", "noop=tree:3", "--provider", "x"), 1, "there is no provider"),
-    (
-        ("plan", "create", "p", "--resource", "noop=tree:3", "--parameter", "noop:x=1"),
-        2,
-        "Refloat::Noop (protect) has no parameter 'x'",
-    ),
-    (
-        ("plan", "create", "p", "--resource", "server=web", "--provider", "noop"),
-        2,
-        "provider noop does not protect resources of type OS::Nova::Server",
-    ),
-]
 
 
 def test_what_cannot_be_is_told_in_one_line(refloat: Command) -> None:

@@ -178,3 +178,34 @@ def new_user(home: Path, port: int) -> Command:
         "COLUMNS": "100",
     }
     return Command(home, environ)
+
+
+REFUSED = [
+    (("plan", "show", "x"), 1, "there is no plan 'x'. See: refloat plan list"),
+    (("protect", "x"), 1, "there is no plan 'x'"),
+    (("checkpoint", "show", "x"), 1, "there is no checkpoint 'x'"),
+    (("checkpoint", "delete", "x"), 1, "there is no checkpoint 'x'"),
+    (("verify", "x"), 1, "there is no checkpoint 'x'"),
+    (("restore", "x"), 1, "there is no checkpoint 'x'"),
+    (("restore", "x", "--only", "sever=web"), 2, "Did you mean server?"),
+    (("operation", "show", "x"), 1, "there is no operation 'x'"),
+    (("operation", "resume", "x"), 1, "there is no operation 'x'"),
+    (("operation", "cancel", "x"), 1, "there is no operation 'x'"),
+    (("provider", "show", "x"), 1, "there is no provider 'x'. Providers: "),
+    (("protectable", "list", "x"), 2, "'x' is not a type"),
+    (("protectable", "show", "noop", "x"), 1, "there is no Refloat::Noop 'x'"),
+    (("plan", "list", "-c", "colour"), 2, "there is no column 'colour'. Columns: id, name"),
+    (("plan", "create", "p", "--resource", "noop=x"), 1, "there is no Refloat::Noop 'x'"),
+    (("plan", "create", "p", "--resource", "noop=tree:3", "--provider", "x"), 1, "there is no provider"),
+    (
+        ("plan", "create", "p", "--resource", "noop=tree:3", "--parameter", "noop:x=1"),
+        2,
+        "Refloat::Noop (protect) has no parameter 'x'",
+    ),
+    (
+        ("plan", "create", "p", "--resource", "server=web", "--provider", "noop"),
+        2,
+        "provider noop does not protect resources of type OS::Nova::Server",
+    ),
+]
+"""Commands that cannot be, their exit status and what they say; a user has done nothing before."""

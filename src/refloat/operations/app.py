@@ -121,11 +121,6 @@ class Refloat:
         """The open banks."""
         return Banks(self.settings.bank, self._notify, self.cloud)
 
-    @property
-    def bank(self) -> Bank:
-        """The bank of providers that have none of their own; made, with a new key, when there is none."""
-        return self.banks.at(self.settings.bank)
-
     def bank_for(self, provider: str) -> Bank:
         """The bank of a provider (name or id); made, with a new key, when there is none.
 
