@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import openstack
 from keystoneauth1 import exceptions as ka_exceptions
@@ -19,6 +19,7 @@ from refloat import __version__
 from refloat.cloud.errors import explain, explained
 from refloat.cloud.kinds import KINDS, Kind
 from refloat.cloud.patience import RETRIES, make_patient
+from refloat.cloud.turns import Turn
 from refloat.cloud.watcher import Ready, Waiter, Watcher, status_of_thing
 from refloat.errors import AuthFailed, CloudError, InvalidInput, NotFound, ServiceMissing
 
@@ -68,6 +69,10 @@ class StatusWait:
     def result(self) -> Any:
         """Wait here and now, holding the thread. For tests and scripts; hooks yield instead."""
         return self.begin().result(timeout=self.timeout + 60)
+
+
+CloudWait: TypeAlias = StatusWait | Turn
+"""What hooks may wait for."""
 
 
 class Cloud:
@@ -266,4 +271,4 @@ def _in(test: Iterable[str] | Ready) -> Callable[[Any], bool]:
     return lambda thing: status_of_thing(thing) in words
 
 
-__all__ = ["Cloud", "StatusWait", "explain", "explained"]
+__all__ = ["Cloud", "CloudWait", "StatusWait", "explain", "explained"]

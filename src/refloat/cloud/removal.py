@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from contextlib import ExitStack
 from typing import Any
 
-from refloat.cloud.connection import Cloud, StatusWait
+from refloat.cloud.connection import Cloud, CloudWait, StatusWait
 from refloat.cloud.errors import status_of
 from refloat.cloud.kinds import KINDS
+from refloat.cloud.turns import turn
 from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError
 
@@ -22,7 +24,7 @@ TASK_TIMEOUT = 6 * 3600.0
 """Seconds to wait for a server's task: uploading an image of a large disk takes long."""
 
 
-def removal(cloud: Cloud, kind: str, identity: str) -> Generator[StatusWait, Any, bool]:
+def removal(cloud: Cloud, kind: str, identity: str) -> Generator[CloudWait, Any, bool]:
     """Remove one thing; yields what has to be waited for. Returns false when it was gone already.
 
     :raises CloudError: the service refused to the end, or the thing went into an error state.
@@ -36,15 +38,20 @@ def removal(cloud: Cloud, kind: str, identity: str) -> Generator[StatusWait, Any
         return True
     if status_of_thing(thing) in entry.busy:
         yield _wait_until_idle(cloud, kind, identity)
-    if kind == "snapshot":
-        yield from servers_idle(cloud, thing.volume_id)
-    asked = yield from _ask(cloud, kind, identity)
-    if asked and entry.waits_gone:
-        yield cloud.wait_gone(kind, identity)
-    return asked
+    with ExitStack() as turns:
+        if kind == "snapshot":
+            # Storage on files has QEMU merge the snapshots of attached volumes. Two such jobs in one guest
+            # at once have crashed it: QEMU 7.2 of Debian 12, three times in a day.
+            for server_id in sorted(_users_of(cloud, thing.volume_id)):
+                yield turns.enter_context(turn(f"the snapshots of server {server_id}"))
+            yield from servers_idle(cloud, thing.volume_id)
+        asked = yield from _ask(cloud, kind, identity)
+        if asked and entry.waits_gone:
+            yield cloud.wait_gone(kind, identity)
+        return asked
 
 
-def _ask(cloud: Cloud, kind: str, identity: str) -> Generator[StatusWait, Any, bool]:
+def _ask(cloud: Cloud, kind: str, identity: str) -> Generator[CloudWait, Any, bool]:
     """Ask for the deletion until it is accepted; false when the thing was gone."""
     give_up = time.monotonic() + PATIENCE
     while True:
@@ -61,7 +68,7 @@ def _ask(cloud: Cloud, kind: str, identity: str) -> Generator[StatusWait, Any, b
             yield _pause(cloud, kind, identity)
 
 
-def servers_idle(cloud: Cloud, volume_id: str) -> Generator[StatusWait, Any, None]:
+def servers_idle(cloud: Cloud, volume_id: str) -> Generator[CloudWait, Any, None]:
     """Wait until no server that uses a volume is at a task, before a snapshot is made or removed.
 
     Storage on files makes and removes snapshots of attached volumes through Nova, which refuses while the
@@ -69,9 +76,7 @@ def servers_idle(cloud: Cloud, volume_id: str) -> Generator[StatusWait, Any, Non
     when it was to be made, and in ``error_deleting``, which only an administrator gets it out of, when it was
     to be removed: so this is not left to chance.
     """
-    volume = cloud.find("volume", volume_id)
-    attachments = (volume.attachments or ()) if volume is not None else ()
-    for server_id in dict.fromkeys(a.get("server_id") for a in attachments if a.get("server_id")):
+    for server_id in _users_of(cloud, volume_id):
         server = cloud.find("server", server_id)
         if server is not None and server.task_state:
             yield cloud.wait(
@@ -82,6 +87,13 @@ def servers_idle(cloud: Cloud, volume_id: str) -> Generator[StatusWait, Any, Non
                 timeout=TASK_TIMEOUT,
                 text=f"server {server.name} to finish its task",
             )
+
+
+def _users_of(cloud: Cloud, volume_id: str) -> list[str]:
+    """The servers that a volume is attached to."""
+    volume = cloud.find("volume", volume_id)
+    attachments = (volume.attachments or ()) if volume is not None else ()
+    return list(dict.fromkeys(a["server_id"] for a in attachments if a.get("server_id")))
 
 
 def _wait_until_idle(cloud: Cloud, kind: str, identity: str) -> StatusWait:

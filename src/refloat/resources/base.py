@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from refloat.bank import data_references, with_references
-from refloat.cloud import Cloud, StatusWait
+from refloat.cloud import Cloud, CloudWait
 from refloat.errors import InvalidInput, NotFound
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.resources.attributes import Attribute, AttributeOutcome
@@ -37,7 +37,7 @@ OperationKind: TypeAlias = Literal["protect", "restore", "verify", "copy", "dele
 Section: TypeAlias = Mapping[str, Any]
 """A resource's part of a checkpoint: JSON, the merged results of its protect hooks."""
 
-HookBody: TypeAlias = Generator[StatusWait, Any, Mapping[str, Any] | None]
+HookBody: TypeAlias = Generator[CloudWait, Any, Mapping[str, Any] | None]
 """A hook that waits: it yields what it waits for and is sent the thing when it is ready."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from refloat.cloud import Cloud, Marker, StatusWait
+from refloat.cloud import Cloud, CloudWait, Marker
 from refloat.cloud.removal import removal
 from refloat.cloud.trace import create_once, trace
 from refloat.errors import BankError, Cancelled
@@ -169,7 +169,7 @@ class HookContext:
         entry = self.journal.find(str(self.resource.key), role)
         return entry.id if entry else ""
 
-    def discard(self, role: str) -> Generator[StatusWait, Any, None]:
+    def discard(self, role: str) -> Generator[CloudWait, Any, None]:
         """Remove something temporary that ``ensure`` made: ``yield from context.discard(role)``."""
         source = str(self.resource.key)
         entry = self.journal.find(source, role)

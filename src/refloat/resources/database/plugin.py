@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from refloat.cloud import Marker, StatusWait, explained
+from refloat.cloud import CloudWait, Marker, explained
 from refloat.cloud.removal import removal
 from refloat.cloud.watcher import status_of_thing
 from refloat.errors import Conflict
@@ -123,7 +123,7 @@ class DatabaseProtect(Hooks):
         context.ensure(BACKUP, BACKUP, create, clue={"fields": fields, "known": known})
 
     @staticmethod
-    def _steady(context: HookContext) -> Generator[StatusWait, Any, Any]:
+    def _steady(context: HookContext) -> Generator[CloudWait, Any, Any]:
         instance = context.cloud.get(INSTANCE, context.resource.id)
         if context.created(BACKUP):  # it is our own backup that keeps it busy
             return instance

@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator
 from typing import Any
 
-from refloat.cloud import Marker, StatusWait, explained
+from refloat.cloud import CloudWait, Marker, explained
 from refloat.cloud.errors import status_of
 from refloat.cloud.removal import REFUSALS
 from refloat.cloud.watcher import status_of_thing
@@ -15,7 +15,7 @@ from refloat.graph import Resource
 from refloat.resources.context import HookContext
 from refloat.resources.image.protectable import temporary_name
 
-Waiting = Generator[StatusWait, Any, Any]
+Waiting = Generator[CloudWait, Any, Any]
 
 VOLUME = "OS::Cinder::Volume"
 

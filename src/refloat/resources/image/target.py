@@ -8,7 +8,7 @@ from typing import Any
 
 from openstack import exceptions as sdk_exceptions
 
-from refloat.cloud import Marker, StatusWait, explained
+from refloat.cloud import CloudWait, Marker, explained
 from refloat.cloud.patience import in_doubt, was_repeated
 from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError
@@ -16,7 +16,7 @@ from refloat.resources.context import HookContext
 from refloat.resources.image.attributes import read
 from refloat.resources.image.transfer import Body, Tally, upload
 
-Waiting = Generator[StatusWait, Any, Any]
+Waiting = Generator[CloudWait, Any, Any]
 
 IMAGE = "image"
 _STEADY = frozenset({"queued", "active"})

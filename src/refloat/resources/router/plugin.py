@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from refloat.cloud import Marker, StatusWait, explained
+from refloat.cloud import CloudWait, Marker, explained
 from refloat.cloud.errors import status_of
 from refloat.errors import CloudError
 from refloat.resources.base import (
@@ -83,7 +83,7 @@ class RouterRestore(Hooks):
 
 def _connect(
     context: HookContext, router_id: str, decided: Mapping[str, Any]
-) -> Generator[StatusWait, Any, None]:
+) -> Generator[CloudWait, Any, None]:
     """One interface, which may have addresses in several subnets."""
     saved = next(i for i in context.section["interfaces"] if i["port_id"] == decided["source"])
     label = saved["network_name"] or saved["network_id"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from openstack import exceptions as sdk_exceptions
 
-from refloat.cloud import Marker, StatusWait, explained, unmarked
+from refloat.cloud import CloudWait, Marker, explained, unmarked
 from refloat.cloud.removal import removal
 from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError, Conflict
@@ -75,7 +75,7 @@ SNAPSHOT = "snapshot"
 SHARE = "share"
 
 
-def steady(context: HookContext) -> Generator[StatusWait, Any, Any]:
+def steady(context: HookContext) -> Generator[CloudWait, Any, Any]:
     """Wait until the share is available; returns it. :raises Conflict: it is in an error state."""
     share = context.cloud.get("share", context.resource.id)
     if not is_broken(status_of_thing(share)):

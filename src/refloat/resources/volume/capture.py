@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from refloat.cloud import Marker, StatusWait, explained
+from refloat.cloud import CloudWait, Marker, explained
 from refloat.cloud.removal import servers_idle
 from refloat.cloud.watcher import status_of_thing
 from refloat.errors import Conflict
 from refloat.resources.context import HookContext
 from refloat.resources.volume.protectable import STEADY, is_broken
 
-Waiting = Generator[StatusWait, Any, Any]
+Waiting = Generator[CloudWait, Any, Any]
 
 SETTLE_TIMEOUT = 1800.0
 """Seconds to wait for a volume that is being attached, extended, backed up by somebody..."""

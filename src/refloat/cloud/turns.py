@@ -1,0 +1,71 @@
+"""Taking turns: what must not be done to one thing twice at once, in this process.
+
+A turn is a wait like any other and holds no thread. It has no deadline of its own: whoever is before it
+waits only for what has one, and leaves in any case.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager, suppress
+
+_LOCK = threading.Lock()
+_QUEUES: defaultdict[str, deque[Turn]] = defaultdict(deque)
+
+
+class Turn:
+    """A place in the queue for one thing; to be yielded by a hook, within :func:`turn`."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._future: Future[None] = Future()
+
+    def begin(self) -> Future[None]:
+        """Wait until it is this one's turn."""
+        with _LOCK:
+            queue = _QUEUES[self._key]
+            if self not in queue:
+                queue.append(self)
+            first = queue[0] is self
+        if first:
+            self._come()
+        return self._future
+
+    def describe(self) -> str:
+        """What is waited for."""
+        return f"its turn with {self._key}"
+
+    def leave(self) -> None:
+        """Let the next one begin."""
+        with _LOCK:
+            queue = _QUEUES[self._key]
+            if self in queue:
+                queue.remove(self)
+            following = queue[0] if queue else None
+            if following is None:
+                del _QUEUES[self._key]
+        if following is not None:
+            following._come()
+
+    def result(self) -> None:
+        """Wait here and now, holding the thread. For tests and scripts; hooks yield instead."""
+        self.begin().result()
+
+    def _come(self) -> None:
+        with suppress(
+            InvalidStateError
+        ):  # it came already; or the wait was cancelled, and it leaves by itself
+            self._future.set_result(None)
+
+
+@contextmanager
+def turn(key: str) -> Iterator[Turn]:
+    """A turn that is left in the end, also when it never came."""
+    mine = Turn(key)
+    try:
+        yield mine
+    finally:
+        mine.leave()
