@@ -123,7 +123,9 @@ class Command:
             status = int(exc.code or 0)
         return Ran(status, out.getvalue(), err.getvalue())
 
-    def start(self, *argv: str, slow: float = 0) -> subprocess.Popen[str]:
+    def start(
+        self, *argv: str, slow: float = 0, stderr: int = subprocess.PIPE, **environ: str
+    ) -> subprocess.Popen[str]:
         """Run it in a process of its own.
 
         :param slow: so many seconds pass in each resource's ``on_main`` when protecting.
@@ -137,10 +139,10 @@ class Command:
         return subprocess.Popen(
             [sys.executable, *(["-c", code] if slow else ["-m", "refloat.cli.main"]), *argv],
             preexec_fn=hear_ctrl_c,
-            env=self.environ,
+            env={**self.environ, **environ},
             cwd=self.home,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
 

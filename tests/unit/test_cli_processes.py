@@ -135,13 +135,8 @@ def test_another_process_cancels(busy: Command) -> None:
 
 def test_a_terminal_sees_progress_and_a_pipe_only_the_result(busy: Command) -> None:
     master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "refloat.cli.main", "protect", "big", "-f", "value", "-c", "status"],
-        env={**busy.environ, "TERM": "xterm"},
-        stdout=subprocess.PIPE,
-        stderr=slave,
-        text=True,
-    )
+    argv = ("protect", "big", "-f", "value", "-c", "status")
+    process = busy.start(*argv, slow=SLOW, stderr=slave, TERM="xterm")
     os.close(slave)
     shown = b""
     while True:
