@@ -2,38 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from served import serve
 
-from tests.unit.cli_helpers import PROJECT, REFUSED, Command, new_user, serve_identity
-
-
-@pytest.fixture(params=["here", "service"])
-def refloat(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Command]:
-    """The command, for a new user, on this machine or with a service in the catalog."""
-    for name in list(os.environ):
-        if name.startswith(("OS_", "REFLOAT_")):
-            monkeypatch.delenv(name)
-
-    def be(command: Command) -> Command:
-        for name, value in command.environ.items():
-            monkeypatch.setenv(name, value)
-        return command
-
-    if request.param == "here":
-        server = serve_identity()
-        yield be(new_user(tmp_path, server.server_address[1]))
-        server.shutdown()
-    else:
-        with serve(tmp_path) as user:
-            monkeypatch.setenv("REFLOAT_SERVICE", "catalog")
-            yield be(user.command)
+from tests.unit.cli_helpers import PROJECT, REFUSED, Command
 
 
 @pytest.fixture

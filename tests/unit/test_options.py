@@ -59,4 +59,5 @@ def test_attributes_turn_out_as_declared_unless_something_stands_in_the_way() ->
     name, network, user_data = outcomes(table, section, {"name": Change("web-2", "degraded", "asked for")})
     assert (name.restored, name.fidelity, name.reason) == ("web-2", "degraded", "asked for")
     assert (network.source, network.fidelity, network.reason) == ("n1", "mapped", "another id")
+    assert network.restored is None  # nobody knows yet, but it is not n1
     assert (user_data.restored, user_data.fidelity) == (None, "lost")

@@ -44,6 +44,8 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument("--without", action="append", choices=("swift",), help="leave a service out")
         made.add_argument("--with-refloat", action="store_true", default=None,
                           help="run Refloat's service in it, as deploy/ installs it")  # fmt: skip
+        made.add_argument("--refloat-config", metavar="FILE", type=Path,
+                          help="options of that service besides those of deploy/")  # fmt: skip
         made.add_argument("-v", "--verbose", action="store_true", help="tell every step")
 
     with_options(command("up", "Bring the cloud up; changes nothing if it is up and works."))
@@ -92,6 +94,9 @@ def with_options(cloud: Cloud, arguments: argparse.Namespace) -> Cloud:
         nova_driver=arguments.nova_driver or old.nova_driver,
         without=old.without if arguments.without is None else tuple(sorted(set(arguments.without))),
         refloat=old.refloat if arguments.with_refloat is None else arguments.with_refloat,
+        refloat_config=str(arguments.refloat_config.absolute())
+        if arguments.refloat_config
+        else old.refloat_config,
     )
     return dataclasses.replace(cloud, options=new)
 

@@ -66,6 +66,8 @@ class Options:
     nova_driver: str = "libvirt"
     without: tuple[str, ...] = ()
     refloat: bool = False
+    refloat_config: str = ""
+    """A file with options of Refloat's besides those of `deploy/`; empty: none."""
 
     @property
     def swift(self) -> bool:
@@ -213,5 +215,6 @@ def load(name: str | None = None, base: str | None = None) -> Cloud:
             str(stored["nova_driver"]),
             tuple(stored["without"]),
             bool(stored.get("refloat")),
+            str(stored.get("refloat_config", "")),
         ),
     )

@@ -22,14 +22,18 @@ DEBIAN_PACKAGES = ("postgresql",)
 BIN = Path(sys.prefix) / "bin"
 DEPLOY = Path(__file__).parents[3] / "deploy"
 POSTGRES_USER = "postgres"
+SLOW_SECONDS = 300
+"""What takes seconds may take minutes while other clouds of the machine come up."""
 WORKERS = ("refloat-worker-1", "refloat-worker-2")
 
 
-def check_installed() -> None:
-    """Fail early where there is no Refloat to run."""
+def check_installed(cloud: Cloud) -> None:
+    """Fail early where there is no Refloat to run, or not its configuration."""
     missing = [path for path in (BIN / "refloat-manage", BIN / "uwsgi", DEPLOY) if not path.exists()]
     if missing:
         raise UsageError(f"there is no Refloat to run: {missing[0]} is missing (make .venv/.made)")
+    if cloud.options.refloat_config and not Path(cloud.options.refloat_config).is_file():
+        raise UsageError(f"there is no file {cloud.options.refloat_config}")
 
 
 # -- files ----------------------------------------------------------------------------------------------
@@ -54,6 +58,8 @@ def render(cloud: Cloud) -> dict[str, str]:
     found = {}
     for name in names:
         text = (DEPLOY / name).read_text()
+        if name == "refloat.conf" and cloud.options.refloat_config:
+            text += f"\n{Path(cloud.options.refloat_config).read_text()}"
         for word, value in values.items():
             text = text.replace(word, value)
         found[f"refloat/{name}"] = text
@@ -109,7 +115,9 @@ def postgresql_files(cloud: Cloud) -> None:
     home(cloud).mkdir(mode=0o700)
     os.chown(home(cloud), user.pw_uid, user.pw_gid)
     initdb = (_programs() / "initdb", "-D", data, "-U", NAME, "-A", "trust", "--no-sync", "-E", "UTF8")
-    shell.run(_as_postgres(*initdb), log=cloud.log("schema-postgresql"), cwd=home(cloud))
+    shell.run(
+        _as_postgres(*initdb), timeout=SLOW_SECONDS, log=cloud.log("schema-postgresql"), cwd=home(cloud)
+    )
 
 
 # -- what is done once, and again without harm ----------------------------------------------------------
@@ -124,7 +132,12 @@ def database(cloud: Cloud) -> None:
     )
     if NAME not in there.stdout.split():
         shell.run([programs / "createdb", *where, NAME])
-    shell.run([BIN / "refloat-manage", "db", "sync"], log=cloud.log("schema-refloat"), env=environment(cloud))
+    shell.run(
+        [BIN / "refloat-manage", "db", "sync"],
+        timeout=SLOW_SECONDS,
+        log=cloud.log("schema-refloat"),
+        env=environment(cloud),
+    )
 
 
 def registration(cloud: Cloud) -> None:
@@ -133,7 +146,7 @@ def registration(cloud: Cloud) -> None:
     shell.run(
         [sys.executable, DEPLOY / "register.py", "--os-cloud", "admin", "--region", REGION, "--url",
          cloud.url("refloat-api")],
-        log=cloud.log("refloat-registration"),
+        timeout=SLOW_SECONDS, log=cloud.log("refloat-registration"),
         env={"OS_CLIENT_CONFIG_FILE": str(cloud.clouds_yaml), "REFLOAT_PASSWORD": PASSWORD},
     )  # fmt: skip
 

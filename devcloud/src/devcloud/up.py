@@ -48,7 +48,7 @@ def install(cloud: Cloud, progress: Progress) -> None:
     """What needs a package registry: all of it is made once for all clouds of the machine."""
     cloud.shared.mkdir(parents=True, exist_ok=True)
     if cloud.options.refloat:
-        refloat.check_installed()
+        refloat.check_installed(cloud)
     with progress.phase("packages"), ThreadPoolExecutor(2) as pool:
         debian = pool.submit(packages.install_debian, cloud)
         python = pool.submit(packages.install_python, cloud)

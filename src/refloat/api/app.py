@@ -26,6 +26,9 @@ Wsgi = Callable[..., Any]
 
 JSON = "application/json"
 
+OTHER_PROJECT = "Malformed request url: the project in it is not the one that the token is for"
+"""The same whether there is such a project or not. The first words are Karbor's."""
+
 LARGEST_BODY = 1 << 20
 """Bytes, unless the configuration says otherwise: a plan may name thousands of resources."""
 
@@ -107,7 +110,7 @@ def _call(site: Site, route: Route, request: falcon.Request, path: dict[str, str
     if route.policy:
         caller = _caller(request)
         if path.pop("project_id") != caller.project_id:
-            raise Fault(400, "Malformed request url")
+            raise Fault(400, OTHER_PROJECT)
         credentials = {
             "user_id": caller.user_id,
             "project_id": caller.project_id,

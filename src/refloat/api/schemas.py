@@ -207,6 +207,7 @@ CHECKPOINT = obj(
     protected_at=TIME,
     extra_info={"type": "string", "description": "JSON"},
     error_info=TEXT,
+    operation_id={**TEXT, "description": "the operation that made it, while that is remembered"},
     copied_from={
         **obj(("checkpoint_id", "provider_id"), checkpoint_id=STRING, provider_id=STRING),
         "type": ["object", "null"],

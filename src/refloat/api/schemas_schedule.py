@@ -50,7 +50,7 @@ TRIGGER_NEW = wrapped(
 )
 TRIGGER_CHANGE = wrapped("trigger_info", {**obj(name=NAME, properties=obj(**_SENT)), "minProperties": 1})
 TRIGGER = obj(
-    ("id", "name", "type", "properties", "next_run_at"),
+    ("id", "name", "type", "properties", "next_run_at", "created_at"),
     id=UUID,
     name=STRING,
     type=STRING,
@@ -65,6 +65,7 @@ TRIGGER = obj(
         misfire=STRING,
     ),
     next_run_at=WHEN,
+    created_at=WHEN,
 )
 
 # Scheduled operations

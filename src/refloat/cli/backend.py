@@ -4,7 +4,7 @@ the REST service (:mod:`remote`). One suite of tests, of what users see, runs on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from refloat.operations.app import CheckpointState, OperationView
     from refloat.records.operations import JournalItem, Operation
     from refloat.records.plans import Plan
+    from refloat.records.schedules import Firing, Schedule
+    from refloat.records.triggers import Trigger
+    from refloat.schedule.retention import Verdict
+    from refloat.schedule.view import ScheduleView
 
 Parameters = Mapping[str, Mapping[str, Any]]
 Json = dict[str, Any]
@@ -93,12 +97,19 @@ class Backend(Protocol):
 
     # Checkpoints
 
-    def checkpoints(self) -> list[CheckpointState]:
-        """The project's checkpoints, newest first, and those that are being made."""
+    def checkpoints(self, plan: str = "") -> list[CheckpointState]:
+        """The project's checkpoints, newest first, and those that are being made.
+
+        :param plan: only those of this plan, by id or by what it was called then.
+        """
+        ...
+
+    def find_checkpoint(self, identity: str) -> CheckpointState:
+        """A checkpoint, also one that is being made, from the beginning of its id."""
         ...
 
     def checkpoint_id(self, identity: str) -> str:
-        """The whole id of a checkpoint, from its beginning."""
+        """The whole id of a checkpoint that is made, from its beginning."""
         ...
 
     def contents(self, checkpoint_id: str) -> Json:
@@ -183,4 +194,77 @@ class Backend(Protocol):
 
     def cancel(self, identity: str) -> Operation:
         """Stop an operation and remove what it created."""
+        ...
+
+    # Triggers and schedules
+
+    @property
+    def schedules(self) -> Schedules:
+        """Triggers and scheduled operations."""
+        ...
+
+
+class Schedules(Protocol):
+    """One user's triggers and scheduled operations. What is named by name or id may raise NotFound."""
+
+    def list_triggers(self) -> Sequence[Trigger]:
+        """The project's triggers, oldest first."""
+        ...
+
+    def find_trigger(self, name_or_id: str) -> Trigger:
+        """One of them."""
+        ...
+
+    def create_trigger(self, name: str, properties: Mapping[str, Any]) -> Trigger:
+        """Make a trigger."""
+        ...
+
+    def change_trigger(
+        self, trigger: Trigger, name: str | None, properties: Mapping[str, Any] | None
+    ) -> Trigger:
+        """Rename a trigger, or replace its properties."""
+        ...
+
+    def delete_trigger(self, trigger: Trigger) -> None:
+        """Forget a trigger. :raises Conflict: a schedule uses it."""
+        ...
+
+    def list(self) -> Sequence[ScheduleView]:
+        """The project's scheduled operations, oldest first."""
+        ...
+
+    def find(self, name_or_id: str) -> ScheduleView:
+        """One of them."""
+        ...
+
+    def create(
+        self, name: str, trigger: str, plan: str, rules: Mapping[str, int] | None, description: str = ""
+    ) -> ScheduleView:
+        """Make a scheduled operation.
+
+        :param rules: what retention keeps; None: it deletes nothing.
+        """
+        ...
+
+    def change(self, schedule: Schedule, **changes: Any) -> ScheduleView:
+        """Change its ``name``, ``description``, or whether it is ``enabled``."""
+        ...
+
+    def delete(self, schedule: Schedule) -> None:
+        """Forget it."""
+        ...
+
+    def preview(self, schedule: Schedule) -> Sequence[Verdict]:
+        """What its retention would do now, the newest checkpoint first."""
+        ...
+
+    def run(self, schedule: Schedule, say: Callable[[Firing, Schedule], None]) -> int:
+        """Run it now, to its end; how many runs did not end well.
+
+        :param say: told of each that has ended.
+        """
+        ...
+
+    def run_due(self, say: Callable[[Firing, Schedule], None]) -> int:
+        """Run what is due, likewise."""
         ...

@@ -59,7 +59,7 @@ class Base(CliffCommand):
         if self.app.service:
             from refloat.cli.remote import Remote
 
-            return Remote(self.app.options.os_cloud, self.app.service, notify=self.app.say)
+            return Remote(self.app.options.os_cloud, self.app.service)
         from refloat.cli.local import Local
 
         return Local(cloud_name=self.app.options.os_cloud, listener=listener, notify=self.app.say)

@@ -12,7 +12,6 @@ from refloat.cli.output import Bytes, Items, Resources, Time
 from refloat.errors import RefloatError
 
 if TYPE_CHECKING:
-    from refloat.cli.backend import Backend
     from refloat.operations.app import CheckpointState
 
 
@@ -38,12 +37,8 @@ class ListCheckpoint(Lister):
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         """The checkpoints."""
         with self.open() as refloat:
-            wanted = parsed_args.plan
-            return [
-                _shown(state, refloat.provider_name)
-                for state in refloat.checkpoints()
-                if wanted is None or wanted in (state.plan.get("name"), state.plan.get("id"))
-            ]
+            states = refloat.checkpoints(parsed_args.plan or "")
+            return [_shown(state, refloat.provider_name) for state in states]
 
 
 class ShowCheckpoint(ShowOne):
@@ -58,7 +53,7 @@ class ShowCheckpoint(ShowOne):
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The checkpoint."""
         with self.open() as refloat:
-            state = _find(refloat, parsed_args.checkpoint)
+            state = refloat.find_checkpoint(parsed_args.checkpoint)
             found = dict(_shown(state, refloat.provider_name))
             if state.status in {"available", "deleting"}:
                 contents = refloat.contents(state.id)
@@ -154,18 +149,6 @@ class DeleteCheckpoint(Operating, Lister):
 
     def _delete(self, parsed_args: argparse.Namespace, identity: str) -> Mapping[str, Any]:
         return self.perform(parsed_args, lambda refloat: refloat.delete_checkpoint(identity, begin=False))
-
-
-def _find(refloat: Backend, identity: str) -> CheckpointState:
-    states = refloat.checkpoints()
-    fits = [state for state in states if identity and state.id.startswith(identity)]
-    if len(fits) == 1:
-        return fits[0]
-    exact = [state for state in fits if state.id == identity]
-    if exact:
-        return exact[0]
-    refloat.checkpoint_id(identity)  # says what is wrong
-    raise AssertionError(identity)
 
 
 def _shown(state: CheckpointState, provider_name: Callable[[str], str]) -> Mapping[str, Any]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from refloat.cli.backend import Json, Parameters
-from refloat.operations.app import Refloat
+from refloat.operations.app import CheckpointState, Refloat
 from refloat.operations.describe import describe_plugins
 from refloat.records.plans import Plan
+
+if TYPE_CHECKING:
+    from refloat.schedule.local import LocalSchedules
 
 
 class Local(Refloat):
@@ -62,6 +66,30 @@ class Local(Refloat):
     def delete_plan(self, plan_id: str) -> None:
         """Forget a plan."""
         self.plans.delete(plan_id)
+
+    def checkpoints(self, plan: str = "") -> list[CheckpointState]:
+        """Those in all banks, and those that are being made."""
+        return [
+            state
+            for state in super().checkpoints()
+            if plan in ("", state.plan.get("name"), state.plan.get("id"))
+        ]
+
+    def find_checkpoint(self, identity: str) -> CheckpointState:
+        """One of them."""
+        fits = [state for state in self.checkpoints() if identity and state.id.startswith(identity)]
+        exact = [state for state in fits if state.id == identity]
+        if len(fits) == 1 or exact:
+            return (exact or fits)[0]
+        self.checkpoint_id(identity)  # says what is wrong
+        raise AssertionError(identity)
+
+    @cached_property
+    def schedules(self) -> LocalSchedules:
+        """Triggers and scheduled operations."""
+        from refloat.schedule.local import LocalSchedules
+
+        return LocalSchedules(self)
 
     def contents(self, checkpoint_id: str) -> Json:
         """What the bank has of it."""

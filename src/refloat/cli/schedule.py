@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import Lister, ShowOne
+from refloat.cli.base import Base, Lister, ShowOne
 from refloat.cli.output import Items
-from refloat.cli.trigger import Scheduling, when
+from refloat.cli.running import Stopped
+from refloat.cli.trigger import when
 
 if TYPE_CHECKING:
     from refloat.records.schedules import Firing, Schedule
-    from refloat.schedule.local import LocalSchedules
+    from refloat.schedule.view import ScheduleView
 
 RULES = {
     "max_backups": "keep so many",
@@ -23,7 +24,6 @@ RULES = {
     "keep_monthly": "... of so many months",
     "keep_yearly": "... of so many years",
 }
-_LAST = 5
 
 
 def _line(firing: Firing) -> str:
@@ -33,16 +33,21 @@ def _line(firing: Firing) -> str:
     return f"{text}: {firing.reason}" if firing.reason else text
 
 
-def shown(schedules: LocalSchedules, schedule: Schedule, runs: Sequence[Firing]) -> Mapping[str, Any]:
+def teller(command: Base) -> Callable[[Firing, Schedule], None]:
+    """Tells the user what a run came to."""
+    return lambda firing, schedule: command.say(f"{schedule.name}: {_line(firing)}")
+
+
+def shown(view: ScheduleView) -> Mapping[str, Any]:
     """A schedule for display."""
-    trigger = schedules.triggers.get(schedule.trigger_id)
+    schedule, runs = view.schedule, view.runs
     definition = dict(schedule.definition)
     return {
         "id": schedule.id,
         "name": schedule.name,
         "description": schedule.description or "",
         "operation": schedule.operation_type,
-        "trigger": trigger.name,
+        "trigger": view.trigger,
         "plan_id": definition.pop("plan_id"),
         "provider_id": definition.pop("provider_id"),
         "rules": Items(definition),
@@ -54,12 +59,7 @@ def shown(schedules: LocalSchedules, schedule: Schedule, runs: Sequence[Firing])
     }
 
 
-def _all(schedules: LocalSchedules, chosen: list[Schedule]) -> list[Mapping[str, Any]]:
-    runs = schedules.last_runs(chosen, _LAST)
-    return [shown(schedules, item, runs.get(item.id, ())) for item in chosen]
-
-
-class _One(Scheduling):
+class _One(Base):
     """A command on one schedule."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -69,7 +69,7 @@ class _One(Scheduling):
         return parser
 
 
-class CreateSchedule(Scheduling, ShowOne):
+class CreateSchedule(ShowOne):
     """Create a schedule: protect a plan whenever a trigger fires.
 
     With any of the rules it also deletes checkpoints of the plan that no rule keeps: never the last good
@@ -95,26 +95,26 @@ class CreateSchedule(Scheduling, ShowOne):
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The new schedule."""
         rules = {name: getattr(parsed_args, name) for name in RULES if getattr(parsed_args, name) is not None}
-        with self.scheduling() as schedules:
-            made = schedules.create(
+        with self.open() as refloat:
+            made = refloat.schedules.create(
                 parsed_args.name,
                 parsed_args.trigger,
                 parsed_args.plan,
                 rules or None,
                 parsed_args.description,
             )
-            return _all(schedules, [made])[0]
+            return shown(made)
 
 
-class ListSchedule(Scheduling, Lister):
+class ListSchedule(Lister):
     """List the project's schedules."""
 
     columns = ("id", "name", "operation", "trigger", "enabled", "next_run_at", "last_run", "problem")
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         """The schedules."""
-        with self.scheduling() as schedules:
-            return _all(schedules, list(schedules.schedules.list()))
+        with self.open() as refloat:
+            return [shown(view) for view in refloat.schedules.list()]
 
 
 class ShowSchedule(_One, ShowOne):
@@ -122,8 +122,8 @@ class ShowSchedule(_One, ShowOne):
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The schedule."""
-        with self.scheduling() as schedules:
-            return _all(schedules, [schedules.schedules.find(parsed_args.schedule)])[0]
+        with self.open() as refloat:
+            return shown(refloat.schedules.find(parsed_args.schedule))
 
 
 class SetSchedule(_One, ShowOne):
@@ -144,13 +144,13 @@ class SetSchedule(_One, ShowOne):
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The changed schedule."""
         wanted = {name: getattr(parsed_args, name) for name in ("name", "description", "enabled")}
-        with self.scheduling() as schedules:
-            found = schedules.schedules.find(parsed_args.schedule)
-            changed = schedules.change(found, **{k: v for k, v in wanted.items() if v is not None})
-            return _all(schedules, [changed])[0]
+        with self.open() as refloat:
+            found = refloat.schedules.find(parsed_args.schedule).schedule
+            given = {name: value for name, value in wanted.items() if value is not None}
+            return shown(refloat.schedules.change(found, **given))
 
 
-class DeleteSchedule(Scheduling):
+class DeleteSchedule(Base):
     """Delete schedules. Their checkpoints stay."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -161,32 +161,31 @@ class DeleteSchedule(Scheduling):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Find all of them, then delete all of them."""
-        with self.scheduling() as schedules:
-            for found in [schedules.schedules.find(wanted) for wanted in parsed_args.schedule]:
-                schedules.delete(found)
+        with self.open() as refloat:
+            wanted = [refloat.schedules.find(name).schedule for name in parsed_args.schedule]
+            for found in wanted:
+                refloat.schedules.delete(found)
                 self.say(f"Deleted schedule {found.name} ({found.id}).")
 
 
-class _Runs(Scheduling):
-    """A command that runs what is due, here."""
-
-    def run_due(self, schedules: LocalSchedules) -> int:
-        """Run it; the exit status."""
-        bad = schedules.run_due(lambda firing, schedule: self.say(f"{schedule.name}: {_line(firing)}"))
-        return 1 if bad else 0
-
-
-class RunSchedule(_One, _Runs):
+class RunSchedule(_One):
     """Run a schedule now, and wait for it."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Run it; the exit status."""
-        with self.scheduling() as schedules:
-            schedules.begin(schedules.schedules.find(parsed_args.schedule))
-            return self.run_due(schedules)
+        with self.open() as refloat:
+            schedule = refloat.schedules.find(parsed_args.schedule).schedule
+            try:
+                bad = refloat.schedules.run(schedule, teller(self))
+            except KeyboardInterrupt:
+                if refloat.elsewhere:
+                    self.say(f"The run goes on. See: refloat schedule show {parsed_args.schedule}")
+                    raise Stopped("told") from None
+                raise
+        return 1 if bad else 0
 
 
-class RunDue(_Runs):
+class RunDue(Base):
     """Run all that is due, and end: for cron, where neither 'refloat serve' nor 'refloat worker' runs."""
 
     examples = """
@@ -195,8 +194,8 @@ class RunDue(_Runs):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Run it; the exit status."""
-        with self.scheduling() as schedules:
-            return self.run_due(schedules)
+        with self.open() as refloat:
+            return 1 if refloat.schedules.run_due(teller(self)) else 0
 
 
 class PreviewSchedule(_One, Lister):
@@ -206,8 +205,8 @@ class PreviewSchedule(_One, Lister):
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         """The checkpoints, the newest first."""
-        with self.scheduling() as schedules:
-            _rules, verdicts = schedules.preview(schedules.schedules.find(parsed_args.schedule))
+        with self.open() as refloat:
+            verdicts = refloat.schedules.preview(refloat.schedules.find(parsed_args.schedule).schedule)
             return [
                 {
                     "checkpoint": verdict.id,

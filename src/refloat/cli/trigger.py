@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.base import Base, Lister, ShowOne
 from refloat.cli.output import Time
-from refloat.errors import InvalidInput
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from refloat.records.triggers import Trigger
-    from refloat.schedule.local import LocalSchedules
-
-
-class Scheduling(Base):
-    """A command on triggers or schedules."""
-
-    @contextmanager
-    def scheduling(self) -> Iterator[LocalSchedules]:
-        """The user's triggers and schedules on this machine. :raises InvalidInput: a service is chosen."""
-        from refloat.cli.local import Local
-        from refloat.schedule.local import LocalSchedules
-
-        if self.app.service:
-            raise InvalidInput(
-                "this command works on this machine's schedules only",
-                advice="For the service's: openstack data protection trigger, scheduledoperation",
-            )
-        with Local(cloud_name=self.app.options.os_cloud, notify=self.app.say) as refloat:
-            yield LocalSchedules(refloat)
 
 
 def when(moment: datetime | None) -> Time:
@@ -87,7 +66,7 @@ def _properties(parsed_args: argparse.Namespace) -> dict[str, Any]:
     return found | {name: value for name, value in given.items() if value is not None}
 
 
-class CreateTrigger(Scheduling, ShowOne):
+class CreateTrigger(ShowOne):
     """Create a trigger: when something is to happen."""
 
     examples = """
@@ -104,22 +83,22 @@ class CreateTrigger(Scheduling, ShowOne):
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The new trigger."""
-        with self.scheduling() as schedules:
-            return shown(schedules.create_trigger(parsed_args.name, _properties(parsed_args)))
+        with self.open() as refloat:
+            return shown(refloat.schedules.create_trigger(parsed_args.name, _properties(parsed_args)))
 
 
-class ListTrigger(Scheduling, Lister):
+class ListTrigger(Lister):
     """List the project's triggers."""
 
     columns = ("id", "name", "format", "pattern", "timezone", "next_run_at")
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         """The triggers."""
-        with self.scheduling() as schedules:
-            return [shown(trigger) for trigger in schedules.triggers.list()]
+        with self.open() as refloat:
+            return [shown(trigger) for trigger in refloat.schedules.list_triggers()]
 
 
-class ShowTrigger(Scheduling, ShowOne):
+class ShowTrigger(ShowOne):
     """Show a trigger."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -130,11 +109,11 @@ class ShowTrigger(Scheduling, ShowOne):
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The trigger."""
-        with self.scheduling() as schedules:
-            return shown(schedules.triggers.find(parsed_args.trigger))
+        with self.open() as refloat:
+            return shown(refloat.schedules.find_trigger(parsed_args.trigger))
 
 
-class SetTrigger(Scheduling, ShowOne):
+class SetTrigger(ShowOne):
     """Change a trigger. What is not given stays as it is; what uses it goes on from now."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -147,14 +126,14 @@ class SetTrigger(Scheduling, ShowOne):
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The changed trigger."""
-        with self.scheduling() as schedules:
-            trigger = schedules.triggers.find(parsed_args.trigger)
+        with self.open() as refloat:
+            trigger = refloat.schedules.find_trigger(parsed_args.trigger)
             changes = _properties(parsed_args)
             properties = {**trigger.properties, **changes} if changes else None
-            return shown(schedules.set_trigger(trigger.project_id, trigger.id, parsed_args.name, properties))
+            return shown(refloat.schedules.change_trigger(trigger, parsed_args.name, properties))
 
 
-class DeleteTrigger(Scheduling):
+class DeleteTrigger(Base):
     """Delete triggers that no schedule uses."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -165,7 +144,7 @@ class DeleteTrigger(Scheduling):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Find all of them, then delete all of them."""
-        with self.scheduling() as schedules:
-            for trigger in [schedules.triggers.find(wanted) for wanted in parsed_args.trigger]:
-                schedules.triggers.delete(trigger.id)
+        with self.open() as refloat:
+            for trigger in [refloat.schedules.find_trigger(wanted) for wanted in parsed_args.trigger]:
+                refloat.schedules.delete_trigger(trigger)
                 self.say(f"Deleted trigger {trigger.name} ({trigger.id}).")

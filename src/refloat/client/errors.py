@@ -13,7 +13,7 @@ from refloat.errors import Conflict, InvalidInput, NotFound
 
 Missing = sdk_exceptions.NotFoundException
 
-_KINDS = {400: InvalidInput, 404: NotFound, 409: Conflict}
+_KINDS = {400: InvalidInput, 404: NotFound, 409: Conflict, 424: Conflict}
 
 
 @contextmanager

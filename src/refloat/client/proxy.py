@@ -109,10 +109,13 @@ class Proxy(SdkProxy):
         """Begin upkeep of a provider's bank: ``info``, ``verify`` or ``collect``."""
         return r.Operation.on_bank(self, _id(provider), action, settings or None)
 
-    def run_scheduled_operation(self, operation: Any) -> None:
-        """Run a scheduled operation now, besides its times."""
+    def run_scheduled_operation(self, operation: Any) -> str:
+        """Run a scheduled operation now, besides its times; the id of the run, one of its last runs."""
         url = f"{r.ScheduledOperation.base_path}/{_id(operation)}/action"
-        exceptions.raise_from_response(self.post(url, json={"run": {}}))
+        response = self.post(url, json={"run": {}})
+        exceptions.raise_from_response(response)
+        runs = response.json()[r.ScheduledOperation.resource_key]["last_runs"]
+        return next(str(run["id"]) for run in runs if run["manual"])
 
     def scheduled_operation_retention(self, operation: Any) -> dict[str, Any]:
         """Which checkpoints a scheduled operation would keep, and by which rule."""

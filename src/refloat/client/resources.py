@@ -117,6 +117,7 @@ class Checkpoint(_Ours):
     created_at = Body("created_at")
     extra_info = Body("extra_info")
     error_info = Body("error_info")
+    operation_id = Body("operation_id")
     copied_from = Body("copied_from", type=dict)
     protected_at = Body("protected_at")
 
@@ -201,6 +202,7 @@ class Trigger(_Ours):
     type = Body("type")
     properties = Body("properties", type=dict)
     next_run_at = Body("next_run_at")
+    created_at = Body("created_at")
 
 
 class ScheduledOperation(_Ours):

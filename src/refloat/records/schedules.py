@@ -137,7 +137,10 @@ class Schedules:
         if not found:
             raise NotFound(f"there is no schedule '{name_or_id}'", advice="See: refloat schedule list")
         if len(found) > 1 and not exact:
-            raise InvalidInput(f"{len(found)} schedules are called '{name_or_id}'", advice="Use an id")
+            ids = ", ".join(item.id for item in found)
+            raise InvalidInput(
+                f"{len(found)} schedules are called '{name_or_id}'", advice=f"Use an id: {ids}"
+            )
         return (exact or found)[0]
 
     def get(self, identity: str) -> Schedule:

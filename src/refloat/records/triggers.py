@@ -104,7 +104,8 @@ class Triggers:
         if not found:
             raise NotFound(f"there is no trigger '{name_or_id}'", advice="See: refloat trigger list")
         if len(found) > 1 and not exact:
-            raise InvalidInput(f"{len(found)} triggers are called '{name_or_id}'", advice="Use an id")
+            ids = ", ".join(item.id for item in found)
+            raise InvalidInput(f"{len(found)} triggers are called '{name_or_id}'", advice=f"Use an id: {ids}")
         return (exact or found)[0]
 
     def get(self, identity: str) -> Trigger:

@@ -32,7 +32,10 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class AttributeOutcome:
-    """What will become of one attribute in one restore."""
+    """What will become of one attribute in one restore.
+
+    :param restored: what it will be; None: it is lost, or not known before it is restored (an id...).
+    """
 
     name: str
     source: Any
@@ -68,7 +71,8 @@ def outcomes(
                 AttributeOutcome(attribute.name, source, change.restored, change.fidelity, change.reason)
             )
         else:
-            restored = None if attribute.fidelity == "lost" else source
+            # What is mapped is only known when it is restored; what it was would be wrong.
+            restored = None if attribute.fidelity in ("lost", "mapped") else source
             reason = "" if attribute.fidelity == "exact" else attribute.how
             result.append(AttributeOutcome(attribute.name, source, restored, attribute.fidelity, reason))
     return tuple(result)

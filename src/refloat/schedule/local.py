@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +16,10 @@ from refloat.records.schedules import Firing, Schedule, Schedules
 from refloat.records.triggers import Trigger, Triggers
 from refloat.schedule import definition
 from refloat.schedule.desk import TIME_TRIGGER, ScheduleDesk
+from refloat.schedule.retention import Verdict
 from refloat.schedule.runner import Runner
 from refloat.schedule.starting import Starting
+from refloat.schedule.view import LAST_RUNS, ScheduleView
 
 _PAUSE = 0.2
 _LIFETIME = timedelta(days=1)
@@ -35,12 +37,11 @@ class LocalSchedules:
         self._refloat = refloat
         self._authority = NamedCloud(refloat.cloud.name)
         self._desk = ScheduleDesk(refloat.database, refloat.providers, self._authority)
-        self.triggers = Triggers(refloat.database, refloat.cloud.project_id)
-        self.schedules = Schedules(refloat.database, refloat.cloud.project_id)
-        self.set_trigger = self._desk.change_trigger
+        self._triggers = Triggers(refloat.database, refloat.cloud.project_id)
+        self._schedules = Schedules(refloat.database, refloat.cloud.project_id)
+        self.list_triggers = self._triggers.list
+        self.find_trigger = self._triggers.find
         self.delete = self._desk.delete
-        self.preview = self._desk.preview
-        self.begin = self._desk.run
 
     @property
     def _caller(self) -> Caller:
@@ -50,9 +51,32 @@ class LocalSchedules:
         """Make a trigger."""
         return self._desk.create_trigger(self._refloat.cloud.project_id, name, TIME_TRIGGER, properties)
 
+    def change_trigger(
+        self, trigger: Trigger, name: str | None, properties: Mapping[str, Any] | None
+    ) -> Trigger:
+        """Rename a trigger, or replace its properties."""
+        return self._desk.change_trigger(trigger.project_id, trigger.id, name, properties)
+
+    def delete_trigger(self, trigger: Trigger) -> None:
+        """Forget a trigger that nothing uses."""
+        self._triggers.delete(trigger.id)
+
+    def list(self) -> Sequence[ScheduleView]:
+        """All scheduled operations, oldest first."""
+        return self._views(self._schedules.list())
+
+    def find(self, name_or_id: str) -> ScheduleView:
+        """One of them."""
+        return self._views([self._schedules.find(name_or_id)])[0]
+
+    def _views(self, schedules: Sequence[Schedule]) -> Sequence[ScheduleView]:
+        names = {trigger.id: trigger.name for trigger in self._triggers.list()}
+        runs = self._schedules.last_firings([item.id for item in schedules], LAST_RUNS)
+        return [ScheduleView(item, names[item.trigger_id], runs.get(item.id, ())) for item in schedules]
+
     def create(
         self, name: str, trigger: str, plan: str, rules: Mapping[str, int] | None, description: str = ""
-    ) -> Schedule:
+    ) -> ScheduleView:
         """Make a scheduled operation.
 
         :param rules: what retention keeps; None: it deletes nothing.
@@ -61,23 +85,29 @@ class LocalSchedules:
         provider = self._refloat.providers.find(chosen.provider)
         kind = definition.PROTECT if rules is None else definition.RETENTION_PROTECT
         given = {"provider_id": provider.id, "plan_id": chosen.id, **(rules or {})}
-        return self._desk.create(
+        made = self._desk.create(
             self._caller,
             name,
             description or None,
             kind,
-            self.triggers.find(trigger),
+            self._triggers.find(trigger),
             chosen,
             definition.checked(kind, given),
         )
+        return self._views([made])[0]
 
-    def change(self, schedule: Schedule, **changes: Any) -> Schedule:
+    def change(self, schedule: Schedule, **changes: Any) -> ScheduleView:
         """Rename it, enable or disable it."""
-        return self._desk.change(self._caller, schedule, **changes)
+        return self._views([self._desk.change(self._caller, schedule, **changes)])[0]
 
-    def last_runs(self, schedules: list[Schedule], each: int) -> Mapping[str, Any]:
-        """The last runs of some, by id."""
-        return self.schedules.last_firings([item.id for item in schedules], each)
+    def preview(self, schedule: Schedule) -> Sequence[Verdict]:
+        """What its retention would do now."""
+        return self._desk.preview(schedule)[1]
+
+    def run(self, schedule: Schedule, say: Callable[[Firing, Schedule], None]) -> int:
+        """Run it now, and what is due besides: see :meth:`run_due`."""
+        self._desk.run(schedule)
+        return self.run_due(say)
 
     def run_due(self, say: Callable[[Firing, Schedule], None]) -> int:
         """Run, here, what is due and what has begun, to its end; how many did not end well.
@@ -94,8 +124,8 @@ class LocalSchedules:
         try:
             while True:
                 runner.look()
-                seen |= {firing.id: schedule for firing, schedule in self.schedules.open_firings()}
-                if not self.schedules.open_firings(1):
+                seen |= {firing.id: schedule for firing, schedule in self._schedules.open_firings()}
+                if not self._schedules.open_firings(1):
                     break
                 worker.work()
                 time.sleep(_PAUSE)
@@ -103,7 +133,7 @@ class LocalSchedules:
             worker.close()
         bad = 0
         for schedule in {item.id: item for item in seen.values()}.values():
-            for firing in self.schedules.last_firings([schedule.id], len(seen))[schedule.id]:
+            for firing in self._schedules.last_firings([schedule.id], len(seen))[schedule.id]:
                 if firing.id in seen:
                     say(firing, schedule)
                     bad += firing.state == "failed"

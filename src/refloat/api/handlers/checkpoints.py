@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -30,7 +30,7 @@ def listing(call: Call) -> dict[str, Any]:
         start=start,
         end=_day(query.get("end_date")),
     )
-    return call.listing("checkpoints", [view(item) for item in found], found[-1].id if found else None)
+    return call.listing("checkpoints", _views(call, found), found[-1].id if found else None)
 
 
 def create(call: Call) -> dict[str, Any]:
@@ -41,12 +41,12 @@ def create(call: Call) -> dict[str, Any]:
     extra = wanted.get("extra-info") or wanted.get("extra_info")
     record = call.site.desk.protect(call.caller, plan, provider.id, extra)
     call.site.wake()
-    return {"checkpoint": view(record)}
+    return {"checkpoint": _views(call, [record])[0]}
 
 
 def show(call: Call) -> dict[str, Any]:
     """One checkpoint, also one that was deleted."""
-    return {"checkpoint": view(find(call))}
+    return {"checkpoint": _views(call, [find(call)])[0]}
 
 
 def delete(call: Call) -> dict[str, Any]:
@@ -71,7 +71,14 @@ def find(call: Call) -> CheckpointRecord:
     return call.site.checkpoints.get(call.path["checkpoint_id"], call.scope, provider.id)
 
 
-def view(record: CheckpointRecord) -> dict[str, Any]:
+def _views(call: Call, records: Sequence[CheckpointRecord]) -> list[dict[str, Any]]:
+    makers = call.site.operations.makers(
+        {item.id: (item.copied_from or {}).get("checkpoint_id", item.id) for item in records}
+    )
+    return [_view(item, makers.get(item.id)) for item in records]
+
+
+def _view(record: CheckpointRecord, operation_id: str | None) -> dict[str, Any]:
     """A checkpoint as clients know it: with JSON in strings."""
     copied = record.copied_from
     return {
@@ -89,6 +96,7 @@ def view(record: CheckpointRecord) -> dict[str, Any]:
         "protected_at": f"{record.created_at:%Y-%m-%dT%H:%M:%S}Z",
         "extra_info": json.dumps(_extra(record)),
         "error_info": record.reason or None,
+        "operation_id": operation_id,
         "copied_from": {name: copied[name] for name in ("checkpoint_id", "provider_id")} if copied else None,
     }
 

@@ -13,9 +13,7 @@ from refloat.api.validation import same_form
 from refloat.errors import InvalidInput
 from refloat.records.schedules import Firing, Schedule, Schedules
 from refloat.schedule import definition
-
-LAST = 5
-"""So many of the last runs are shown."""
+from refloat.schedule.view import LAST_RUNS
 
 
 def listing(call: Call) -> dict[str, Any]:
@@ -99,7 +97,7 @@ def _answer(call: Call, schedule: Schedule) -> dict[str, Any]:
 
 
 def _views(call: Call, schedules: Sequence[Schedule]) -> list[dict[str, Any]]:
-    runs = Schedules(call.site.database, None).last_firings([item.id for item in schedules], LAST)
+    runs = Schedules(call.site.database, None).last_firings([item.id for item in schedules], LAST_RUNS)
     return [_view(item, runs.get(item.id, ())) for item in schedules]
 
 

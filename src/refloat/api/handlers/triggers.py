@@ -64,6 +64,7 @@ def view(trigger: Trigger) -> dict[str, Any]:
         "type": trigger.type,
         "properties": dict(trigger.properties),
         "next_run_at": when(Timetable.from_json(trigger.properties).next_after(now())),
+        "created_at": when(trigger.created_at),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from refloat.engine.program import Event
@@ -11,6 +12,8 @@ from refloat.graph import Resource
 from refloat.operations.app import CheckpointState, OperationView
 from refloat.records.operations import JournalItem, Operation
 from refloat.records.plans import Plan
+from refloat.records.schedules import Firing, Schedule
+from refloat.records.triggers import Trigger
 
 
 def resource_of(item: Mapping[str, Any]) -> Resource:
@@ -34,11 +37,8 @@ def plan_of(item: Any) -> Plan:
     )
 
 
-def checkpoint_state(item: Any, made_by: Mapping[str, str]) -> CheckpointState:
-    """A checkpoint.
-
-    :param made_by: the operation that made each.
-    """
+def checkpoint_state(item: Any) -> CheckpointState:
+    """A checkpoint."""
     return CheckpointState(
         id=item.id,
         status=item.status,
@@ -47,7 +47,7 @@ def checkpoint_state(item: Any, made_by: Mapping[str, str]) -> CheckpointState:
         provider=item.protection_plan["provider_id"],
         plan=item.protection_plan,
         reason=item.error_info or "",
-        operation_id=made_by.get(item.id, ""),
+        operation_id=item.operation_id or "",
     )
 
 
@@ -131,3 +131,59 @@ def _snapshot(data: Mapping[str, Any]) -> Snapshot:
 def journal_item(item: Mapping[str, Any]) -> JournalItem:
     """Something that was created in the cloud."""
     return JournalItem(item["for"], item["role"], item["kind"], item["id"], {})
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """A time as triggers have it: UTC, without saying so."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def trigger_of(item: Any) -> Trigger:
+    """A trigger."""
+    return Trigger(
+        id=item.id,
+        project_id="",
+        name=item.name,
+        type=item.type,
+        properties=dict(item.properties),
+        created_at=moment_of(item.created_at) or datetime.min,
+    )
+
+
+def schedule_of(item: Any) -> Schedule:
+    """A scheduled operation, with what the service tells of it."""
+    return Schedule(
+        id=item.id,
+        project_id="",
+        user_id="",
+        name=item.name,
+        description=item.description,
+        operation_type=item.operation_type,
+        trigger_id=item.trigger_id,
+        plan_id=item.operation_definition["plan_id"],
+        definition=dict(item.operation_definition),
+        enabled=item.enabled,
+        authority=None,
+        retired=(),
+        next_due=moment_of(item.next_run_at),
+        reason=item.status_reason or "",
+        checked_at=datetime.min,
+        created_at=datetime.min,
+    )
+
+
+def firing_of(schedule_id: str, run: Mapping[str, Any]) -> Firing:
+    """A run of it."""
+    return Firing(
+        id=run["id"],
+        schedule_id=schedule_id,
+        due_at=datetime.fromisoformat(run["due_at"]),
+        claimed_at=datetime.fromisoformat(run["started_at"]),
+        ended_at=moment_of(run["ended_at"]),
+        manual=run["manual"],
+        state=run["state"],
+        reason=run["reason"] or "",
+        operation_id=run["operation_id"] or "",
+        checkpoint_id=run["checkpoint_id"] or "",
+        deletions=run["deletions"],
+    )

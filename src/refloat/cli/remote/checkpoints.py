@@ -1,0 +1,77 @@
+"""Checkpoints at the service."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from refloat.cli.backend import Json
+from refloat.cli.remote.providers import Providers
+from refloat.cli.remote.session import is_id
+from refloat.cli.remote.views import checkpoint_state
+from refloat.client.errors import Missing, told
+from refloat.errors import InvalidInput, NotFound
+from refloat.graph import Resource
+from refloat.operations.app import CheckpointState
+
+_DELETED = "deleted"
+"""The status of those that the service still shows, but does not list."""
+
+
+class Checkpoints(Providers):
+    """The project's checkpoints, of all providers."""
+
+    def checkpoints(self, plan: str = "") -> list[CheckpointState]:
+        """Page after page. The service knows plans by id; a name is looked for in what it lists."""
+        filters: dict[str, Any] = {"plan_id": plan} if is_id(plan) else {}
+        with told("list the checkpoints"):
+            found = [
+                checkpoint_state(item)
+                for provider in self._providers
+                for item in self.api.checkpoints(provider.id, **filters)
+            ]
+        chosen = [state for state in found if plan in ("", state.plan["id"], state.plan["name"])]
+        return sorted(chosen, key=lambda state: state.created_at, reverse=True)
+
+    def checkpoint_id(self, identity: str) -> str:
+        """The whole id."""
+        return self.find_checkpoint(identity).id
+
+    def find_checkpoint(self, identity: str) -> CheckpointState:
+        """A whole id is asked for with each provider; the beginning of one is looked for in the list."""
+        if is_id(identity):
+            found = self._with_id(identity)
+            return _the_one([found] if found else [], identity)
+        return _the_one([state for state in self.checkpoints() if state.id.startswith(identity)], identity)
+
+    def _with_id(self, identity: str) -> CheckpointState | None:
+        for provider in self._providers:
+            with told("show the checkpoint", identity), contextlib.suppress(Missing):
+                state = checkpoint_state(self.api.get_checkpoint(provider.id, identity))
+                return state if state.status != _DELETED else None
+        return None
+
+    def contents(self, checkpoint_id: str) -> Json:
+        """The resources; in which cloud they were is known: this one."""
+        connection = self.api._get_connection()
+        auth_url = str(connection.config.auth.get("auth_url", ""))
+        return {
+            "cloud": {"name": self._cloud_name or "", "auth_url": auth_url},
+            "resources": [
+                {"type": node.type, "id": node.id, "name": node.name} for node in self._nodes(checkpoint_id)
+            ],
+        }
+
+    def _nodes(self, checkpoint_id: str) -> list[Resource]:
+        state = self.find_checkpoint(checkpoint_id)
+        with told("show the checkpoint", checkpoint_id):
+            nodes, _adjacency = self.api.get_checkpoint(state.provider, state.id).graph()
+        return [Resource(node[0], node[1], node[2] or "") for node in reversed(nodes.values())]
+
+
+def _the_one(fits: list[CheckpointState], identity: str) -> CheckpointState:
+    if not fits or not identity:
+        raise NotFound(f"there is no checkpoint '{identity}'", advice="See: refloat checkpoint list")
+    if len(fits) > 1:
+        raise InvalidInput(f"{len(fits)} checkpoints begin with '{identity}'", advice="Give more of the id")
+    return fits[0]

@@ -1,0 +1,92 @@
+"""Operations that the service's workers run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from refloat.cli.remote.providers import Providers
+from refloat.cli.remote.session import is_id
+from refloat.cli.remote.views import journal_item, operation_view
+from refloat.client.errors import Missing, told
+from refloat.errors import Conflict, InvalidInput, NotFound
+from refloat.operations.app import OperationView
+from refloat.records.operations import JournalItem, Operation
+
+RETRIES = 8
+"""Who follows an operation does not mind when the service is started anew meanwhile: about two minutes."""
+
+
+class Operations(Providers):
+    """The project's operations."""
+
+    def begin(self, operation: Operation) -> None:
+        """It has begun, or will by itself."""
+
+    def wait(self, operation_id: str, timeout: float | None = None) -> Operation:
+        """Operations do not run here."""
+        raise NotImplementedError
+
+    def stop(self, operation_id: str) -> None:
+        """Operations do not run here."""
+        raise NotImplementedError
+
+    def _operations(self, **filters: Any) -> Iterator[OperationView]:
+        with told("list the operations"):
+            for item in self.api.operations(sort="created_at:desc,id:asc", dry_run=False, **filters):
+                yield operation_view(item.to_dict(), self.provider_name)
+
+    def look_at_all(self) -> list[OperationView]:
+        """All operations, newest first."""
+        return list(self._operations())
+
+    def look(self, identity: str, *, outcomes: bool = False) -> OperationView:
+        """One operation."""
+        with told("show the operation", identity), contextlib.suppress(Missing):
+            found = self.api.get_operation(self._operation_id(identity), retries=RETRIES).to_dict()
+            return operation_view(found, self.provider_name)
+        raise NotFound(f"there is no operation '{identity}'", advice="See: refloat operation list")
+
+    def _operation_id(self, identity: str) -> str:
+        if is_id(identity):
+            return identity
+        ids = [view.operation.id for view in self._operations()]
+        fits = [one for one in ids if identity and one.startswith(identity)]
+        if len(fits) > 1:
+            raise InvalidInput(
+                f"{len(fits)} operations begin with '{identity}'", advice="Give more of the id"
+            )
+        if not fits:
+            raise NotFound(f"there is no operation '{identity}'", advice="See: refloat operation list")
+        return fits[0]
+
+    def created(self, operation_id: str) -> list[JournalItem]:
+        """What it has created, as far as the service tells."""
+        with told("show the operation", operation_id):
+            found = self.api.get_operation(operation_id).to_dict()
+        return [journal_item(item) for item in found.get("created") or ()]
+
+    def resumable(self, identity: str) -> OperationView:
+        """Whether it can be resumed is the service's to say, when it is told to."""
+        view = self.look(identity)
+        if view.state in {"succeeded", "failed", "cancelled"}:
+            raise Conflict(f"the operation has ended ({view.state}); there is nothing to resume")
+        return view
+
+    def resume(self, identity: str) -> Operation:
+        """Have it go on."""
+        return self._act(identity, "resume")
+
+    def cancel(self, identity: str) -> Operation:
+        """Have it stopped and undone."""
+        view = self.look(identity)
+        if view.state in {"succeeded", "cancelled"}:
+            raise Conflict(f"the operation has ended ({view.state}); there is nothing to cancel")
+        return self._act(identity, "cancel")
+
+    def _act(self, identity: str, action: str) -> Operation:
+        whole = self._operation_id(identity)
+        with told(f"{action} the operation", whole):
+            getattr(self.api, f"{action}_operation")(whole)
+        return self.look(whole).operation

@@ -1,0 +1,106 @@
+"""Plans at the service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from refloat.cli.backend import Json, Parameters
+from refloat.cli.remote.providers import Providers
+from refloat.cli.remote.resources import Resources
+from refloat.cli.remote.session import OLDEST_FIRST, find
+from refloat.cli.remote.views import plan_of
+from refloat.client.errors import told
+from refloat.errors import InvalidInput
+from refloat.records.plans import Plan
+
+SELECTORS = ("tag:", "metadata:")
+
+
+class Plans(Resources, Providers):
+    """The project's plans."""
+
+    def list_plans(self) -> list[Plan]:
+        """All of them."""
+        with told("list the plans"):
+            return [plan_of(item) for item in self.api.plans(sort=OLDEST_FIRST)]
+
+    def find_plan(self, name_or_id: str) -> Plan:
+        """One plan by id or name."""
+        api = self.api
+        return plan_of(find("plan", name_or_id, api.get_plan, api.plans, "plan list"))
+
+    def create_plan(
+        self,
+        name: str,
+        resources: Sequence[tuple[str, str]],
+        *,
+        provider: str = "default",
+        parameters: Parameters | None = None,
+        description: str = "",
+    ) -> Plan:
+        """Make a plan."""
+        chosen = self._provider(provider)
+        _check_covered(chosen, resources)
+        with told("create the plan", name):
+            made = self.api.create_plan(
+                name=name,
+                description=description,
+                provider_id=chosen.id,
+                resources=self._entries(resources),
+                parameters=self._by_id(parameters),
+            )
+        return plan_of(made)
+
+    def update_plan(
+        self,
+        name_or_id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        resources: Sequence[tuple[str, str]] | None = None,
+        parameters: Parameters | None = None,
+    ) -> Plan:
+        """Change what is given."""
+        plan = self.find_plan(name_or_id)
+        changes: dict[str, Any] = {"name": name, "description": description}
+        changes["resources"] = None if resources is None else self._entries(resources)
+        changes["parameters"] = None if parameters is None else self._by_id(parameters)
+        changes = {key: value for key, value in changes.items() if value is not None}
+        if not changes:
+            return plan
+        with told("change the plan", name_or_id):
+            return plan_of(self.api.update_plan(plan.id, **changes))
+
+    def delete_plan(self, plan_id: str) -> None:
+        """Forget a plan."""
+        with told("delete the plan", plan_id):
+            self.api.delete_plan(plan_id)
+
+    def _entries(self, resources: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+        if not resources:
+            raise InvalidInput("a plan needs at least one resource", advice="Name it with --resource TYPE=ID")
+        entries: dict[Any, dict[str, str]] = {}
+        for type_name, wanted in resources:
+            if wanted.startswith(SELECTORS):
+                entries[type_name, wanted] = {"type": type_name, "select": wanted}
+            else:
+                found = self._instance(type_name, wanted)
+                entries[found.key] = {"type": type_name, "id": found.id, "name": found.name}
+        return list(entries.values())
+
+    def _by_id(self, parameters: Parameters | None) -> Json:
+        """Parameters by id, where users may have named resources of the project."""
+        found: dict[str, Any] = {}
+        for where, settings in (parameters or {}).items():
+            kind, mark, wanted = where.partition("#")
+            key = str(self._instance(kind, wanted).key) if mark else where
+            found.setdefault(key, {}).update(settings)
+        return found
+
+
+def _check_covered(provider: Any, resources: Sequence[tuple[str, str]]) -> None:
+    covered = (provider.extended_info_schema or {}).get("options_schema", {})
+    for type_name, _wanted in resources:
+        if type_name not in covered:
+            raise InvalidInput(f"provider {provider.name} does not protect resources of type {type_name}")

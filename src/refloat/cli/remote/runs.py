@@ -1,0 +1,141 @@
+"""Asks the service to protect, restore, verify, copy and delete, and what these would do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from refloat.cli.backend import Json, Parameters
+from refloat.cli.remote.checkpoints import Checkpoints
+from refloat.cli.remote.operations import RETRIES, Operations
+from refloat.cli.remote.plans import Plans
+from refloat.client.errors import told
+from refloat.errors import Conflict, NotFound, RefloatError
+from refloat.graph import Resource
+from refloat.records.operations import Operation
+
+_ENDED = frozenset({"succeeded", "failed", "cancelled", "parked"})
+_PATIENCE = 600.0
+"""Seconds that a worker has for a look."""
+_TICK = 0.5
+
+
+class Runs(Plans, Checkpoints, Operations):
+    """What becomes an operation."""
+
+    def protect(self, plan_name_or_id: str, *, begin: bool = True) -> Operation:
+        """Have a plan protected."""
+        plan = self.find_plan(plan_name_or_id)
+        with told("protect the plan", plan_name_or_id):
+            made = self.api.create_checkpoint(plan.provider, plan_id=plan.id)
+        return self.look(made.operation_id).operation
+
+    def restore(
+        self,
+        checkpoint: str,
+        *,
+        only: Iterable[str] = (),
+        parameters: Parameters | None = None,
+        keep_on_failure: bool = False,
+        begin: bool = True,
+    ) -> Operation:
+        """Have a checkpoint restored."""
+        wanted = self._run_of(checkpoint, parameters, only)
+        if keep_on_failure:
+            wanted["keep_on_failure"] = True
+        with told("restore the checkpoint", checkpoint):
+            return self.look(self.api.create_restore(**wanted).id).operation
+
+    def dry_run(
+        self, checkpoint: str, *, only: Iterable[str] = (), parameters: Parameters | None = None
+    ) -> Json:
+        """What a restore would do."""
+        wanted = self._run_of(checkpoint, parameters, only)
+        return self._looked("restore", **wanted)
+
+    def verify(
+        self, checkpoint: str, *, parameters: Parameters | None = None, begin: bool = True
+    ) -> Operation:
+        """Have a checkpoint verified."""
+        wanted = self._run_of(checkpoint, parameters)
+        with told("verify the checkpoint", checkpoint):
+            return self.look(self.api.create_verification(**wanted).id).operation
+
+    def _run_of(self, checkpoint: str, parameters: Parameters | None, only: Iterable[str] = ()) -> Json:
+        state = self.find_checkpoint(checkpoint)
+        wanted: Json = {
+            "provider_id": state.provider,
+            "checkpoint_id": state.id,
+            "parameters": dict(parameters or {}),
+        }
+        chosen = list(only)
+        if chosen or any("#" in where for where in parameters or {}):
+            nodes = self._nodes(state.id)
+            wanted["parameters"] = _by_node(parameters or {}, nodes)
+            if chosen:
+                wanted["only"] = [key for text in chosen for key in _named(nodes, *text.partition("#")[::2])]
+        return wanted
+
+    def copy(
+        self, checkpoint: str, to: str, *, allow_incomplete: bool = False, begin: bool = True
+    ) -> Operation:
+        """Have a checkpoint copied."""
+        state, target = self.find_checkpoint(checkpoint), self._provider(to)
+        settings = {"to": target.id, "allow_incomplete": allow_incomplete}
+        with told("copy the checkpoint", checkpoint):
+            self.api.create_copy(state.provider, checkpoint_id=state.id, parameters=settings)
+            return self._newest("copy", state.id)
+
+    def copy_dry_run(self, checkpoint: str, to: str) -> Json:
+        """What would be copied."""
+        state, target = self.find_checkpoint(checkpoint), self._provider(to)
+        return self._looked(
+            "copy", provider_id=state.provider, checkpoint_id=state.id, parameters={"to": target.id}
+        )
+
+    def _looked(self, kind: str, provider_id: str, checkpoint_id: str, **settings: Any) -> Json:
+        """What a dry run found, which a worker does meanwhile."""
+        with told(f"find out what a {kind} would do"):
+            identity = self.api.dry_run(kind, provider_id, checkpoint_id, **settings).id
+            deadline = time.monotonic() + _PATIENCE
+            while (found := self.api.get_operation(identity, retries=RETRIES)).status not in _ENDED:
+                if time.monotonic() > deadline:
+                    raise Conflict(
+                        "no worker of the service has looked yet",
+                        advice=f"See: refloat operation watch {identity}",
+                    )
+                time.sleep(_TICK)
+        if found.error:
+            raise RefloatError.from_json(dict(found.error))
+        return dict(found.result or {})
+
+    def delete_checkpoint(self, checkpoint: str, *, begin: bool = True) -> Operation:
+        """Have a checkpoint deleted."""
+        state = self.find_checkpoint(checkpoint)
+        with told("delete the checkpoint", checkpoint):
+            self.api.delete_checkpoint(state.provider, state.id, ignore_missing=False)
+            return self._newest("delete", state.id)
+
+    def _newest(self, kind: str, checkpoint_id: str) -> Operation:
+        for view in self._operations(type=kind, checkpoint_id=checkpoint_id):
+            return view.operation
+        raise NotFound(f"the service shows no operation for checkpoint {checkpoint_id}")
+
+
+def _by_node(parameters: Parameters, nodes: list[Resource]) -> Json:
+    """Parameters by id, where users may have named resources of a checkpoint."""
+    found: dict[str, Any] = {}
+    for where, settings in parameters.items():
+        kind, mark, wanted = where.partition("#")
+        for key in _named(nodes, kind, wanted) if mark else [where]:
+            found.setdefault(key, {}).update(settings)
+    return found
+
+
+def _named(nodes: list[Resource], kind: str, wanted: str) -> list[str]:
+    same = [node for node in nodes if node.type == kind]
+    fits = [node for node in same if node.id == wanted] or [node for node in same if node.name == wanted]
+    if not fits:
+        raise NotFound(f"the checkpoint holds no {kind} '{wanted}'", advice="See: refloat checkpoint show")
+    return [str(node.key) for node in fits]
