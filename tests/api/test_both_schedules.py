@@ -74,7 +74,7 @@ REFUSED = [
     (("trigger", "set", "x", "--name", "y"), 1, "there is no trigger 'x'"),
     (("trigger", "delete", "x"), 1, "there is no trigger 'x'"),
     (("trigger", "create", "x", "--cron", "0,5 * * * *"), 2, "fires twice within 300 seconds"),
-    (("trigger", "create", "x", "--cron", "61 * * * *"), 2, "'61'"),
+    (("trigger", "create", "x", "--cron", "61 * * * *"), 2, "'61 * * * *' is not a crontab pattern"),
     (("trigger", "create", "x", "--cron", "0 3 * * *", "--timezone", "Nowhere"), 2, "Nowhere"),
     (("trigger", "show", "twice"), 2, "2 triggers are called 'twice'. Use an id: "),
     (("schedule", "show", "x"), 1, "there is no schedule 'x'. See: refloat schedule list"),

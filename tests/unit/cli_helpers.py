@@ -199,6 +199,8 @@ REFUSED = [
     (("plan", "list", "-c", "colour"), 2, "there is no column 'colour'. Columns: id, name"),
     (("plan", "create", "p", "--resource", "noop=x"), 1, "there is no Refloat::Noop 'x'"),
     (("plan", "create", "p", "--resource", "noop=tree:3", "--provider", "x"), 1, "there is no provider"),
+    (("plan", "create", "", "--resource", "noop=x"), 2, "a plan needs a name"),
+    (("plan", "set", "x", "--name", " "), 2, "a plan needs a name"),
     (
         ("plan", "create", "p", "--resource", "noop=tree:3", "--parameter", "noop:x=1"),
         2,

@@ -179,6 +179,9 @@ class TestFileSystem:
         (tmp_path / "file").write_text("x")
         with pytest.raises(InvalidInput, match="not a folder"):
             FileSystemStore(tmp_path / "file")
+        for create in (False, True):
+            with pytest.raises((NotFound, InvalidInput), match=str(tmp_path / "file" / "bank")):
+                FileSystemStore(tmp_path / "file" / "bank", create=create)
 
     def test_a_vanished_folder_is_not_an_empty_one(self, tmp_path: Path) -> None:
         store = FileSystemStore(tmp_path / "s", create=True)

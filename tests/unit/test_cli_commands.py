@@ -350,6 +350,22 @@ def test_wrong_restores(refloat: Command) -> None:
     assert [row["kind"] for row in refloat("operation", "list", "-f", "json").json] == ["protect"]
 
 
+def test_where_there_can_be_no_bank_the_cloud_is_not_asked(
+    refloat: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from refloat.operations.discovery import Discovery
+
+    make_plan(refloat)
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("REFLOAT_BANK", str(tmp_path / "file" / "bank"))
+    monkeypatch.setattr(Discovery, "resolve", lambda *_args: pytest.fail("it was asked"))
+    ran = refloat("protect", "app")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.splitlines()[-1] == (
+        f"refloat: the folder {tmp_path / 'file' / 'bank'} cannot be made: Not a directory"
+    )
+
+
 def test_wrong_ends(refloat: Command) -> None:
     make_plan(refloat)
     protect(refloat)

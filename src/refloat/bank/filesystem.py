@@ -57,12 +57,22 @@ class FileSystemStore:
         self._temporary = self._root / _TEMPORARY
         with _explained(self.url):
             if create:
-                self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._make()
             if not self._root.exists():
                 raise NotFound(f"there is no folder {self._root}")
             if not self._root.is_dir():
                 raise InvalidInput(f"{self._root} is not a folder")
             self._remove_leftovers()
+
+    def _make(self) -> None:
+        try:
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise InvalidInput(
+                f"the folder {self._root} cannot be made", reason=str(error.strerror)
+            ) from error
+        except FileExistsError:
+            return  # what is there is looked at next
 
     @property
     def url(self) -> str:

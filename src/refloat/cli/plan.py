@@ -30,6 +30,12 @@ def shown(refloat: Backend, plan: Plan) -> Mapping[str, Any]:
     }
 
 
+def _check_name(name: str) -> None:
+    from refloat.operations.app import check_name
+
+    check_name(name)
+
+
 def _add_choices(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument(
         "--resource",
@@ -74,7 +80,8 @@ class CreatePlan(ShowOne):
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The new plan."""
+        """The new plan. Nothing is asked of the cloud for one that has no name."""
+        _check_name(parsed_args.name)
         with self.open() as refloat:
             types = refloat.types()
             plan = refloat.create_plan(
@@ -134,6 +141,8 @@ class SetPlan(ShowOne):
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The changed plan."""
+        if parsed_args.name is not None:
+            _check_name(parsed_args.name)
         with self.open() as refloat:
             types = refloat.types()
             resources, parameters = parsed_args.resource, parsed_args.parameter

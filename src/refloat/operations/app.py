@@ -210,11 +210,10 @@ class Refloat:
         :raises InvalidInput: nothing is named, a type is not protected, or a parameter is wrong.
         :raises NotFound: a resource or the provider does not exist.
         """
+        check_name(name)
         chosen = self.providers.find(provider)
         entries = self._entries(chosen, resources)
         check_parameters(chosen.plugins(), "protect", parameters or {})
-        if not name.strip():
-            raise InvalidInput("a plan needs a name")
         return self.plans.create(name, chosen.reference, entries, self._by_id(parameters or {}), description)
 
     def update_plan(
@@ -227,6 +226,8 @@ class Refloat:
         parameters: Parameters | None = None,
     ) -> Plan:
         """Change what is given, leave the rest."""
+        if name is not None:
+            check_name(name)
         plan = self.plans.find(name_or_id)
         chosen = self.providers.find(plan.provider)
         changes: dict[str, Any] = {}
@@ -646,6 +647,12 @@ class Refloat:
         self.engine.stop(operation_id)
 
 
+def check_name(name: str) -> None:
+    """:raises InvalidInput: a plan cannot be called so."""
+    if not name.strip():
+        raise InvalidInput("a plan needs a name")
+
+
 def _state_of(info: CheckpointInfo) -> CheckpointState:
     return CheckpointState(
         info.id,
@@ -659,4 +666,4 @@ def _state_of(info: CheckpointInfo) -> CheckpointState:
     )
 
 
-__all__ = ["CheckpointState", "OperationView", "Refloat", "RefloatError"]
+__all__ = ["CheckpointState", "OperationView", "Refloat", "RefloatError", "check_name"]

@@ -19,13 +19,17 @@ class ProtectProgram(OperationProgram):
     kind: ClassVar[OperationKind] = "protect"
 
     def prepare(self, run: StepRun) -> Json:
-        """Find the plan's resources and all that they need."""
+        """Find the plan's resources and all that they need.
+
+        The bank is opened before: where there can be none, that is said before the cloud is asked for long.
+        """
+        data = self.data
         discovery = Discovery(self.services.cloud)
         graph = discovery.graph(discovery.resolve(self.payload["plan"]["resources"]))
         cover(self.plugins, graph, self.provider.name)
         check_parameters(self.plugins, self.kind, self.payload["parameters"])
         # The writer's mark is in the bank before anything is stored, and before it is asked what is there.
-        self.data.writer  # noqa: B018
+        data.writer  # noqa: B018
         return {"graph": graph.to_json(), "started_at": datetime.now(UTC).isoformat(timespec="seconds")}
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
