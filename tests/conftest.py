@@ -18,9 +18,9 @@ pytest.register_assert_rewrite("store_contract", "tests.unit.store_contract")
 
 FULLSTACK = Path(__file__).parent / "fullstack"
 SECOND = {
-    "test_bank_store_cloud.py", "test_faults.py", "test_image.py", "test_karborclient.py", "test_kill.py",
-    "test_out_of_the_cloud.py", "test_schedule.py", "test_service_elsewhere.py", "test_volume.py",
-    "test_volume_bank.py",
+    "test_bank_store_cloud.py", "test_clients.py", "test_faults.py", "test_image.py", "test_karborclient.py",
+    "test_kill.py", "test_out_of_the_cloud.py", "test_schedule.py", "test_service_elsewhere.py",
+    "test_volume.py", "test_volume_bank.py",
 }  # fmt: skip
 """Files with tests on a cloud that work in its second project, beside all others, which work in the first."""
 NO_CLOUD = "not run: no cloud here ({})"

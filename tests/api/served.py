@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,16 @@ class Roles:
 
 @dataclass
 class Served:
-    """A user of the service."""
+    """A user of the service.
+
+    :param requests: what it was asked: ``GET /v1/...`` with the query.
+    """
 
     running: Running
     command: Command
     who: Roles
     url: str
+    requests: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -43,9 +47,11 @@ def serve(folder: Path, **more: Any) -> Iterator[Served]:
     from api_helpers import Notes
 
     who = Roles()
+    requests: list[str] = []
 
     def authenticate(application: Any) -> Any:
         def answer(environ: dict[str, Any], start_response: Any) -> Any:
+            requests.append("{REQUEST_METHOD} {PATH_INFO}?{QUERY_STRING}".format(**environ))
             if environ.get("HTTP_X_AUTH_TOKEN") == TOKEN:
                 environ |= {
                     "HTTP_X_IDENTITY_STATUS": "Confirmed",
@@ -68,7 +74,7 @@ def serve(folder: Path, **more: Any) -> Iterator[Served]:
     try:
         home = folder / "home"
         home.mkdir()
-        yield Served(running, new_user(home, identity.server_address[1]), who, url)
+        yield Served(running, new_user(home, identity.server_address[1]), who, url, requests)
     finally:
         identity.shutdown()
         server.close()
