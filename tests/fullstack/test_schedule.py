@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import openstack
-import pytest
 
-from tests.fullstack.served import SECONDS, Caller, serving
+from demo.service import SECONDS, Caller
 
 DEFAULT = "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b01"
 
@@ -41,13 +39,6 @@ class Owner(Caller):
         session.delete("/auth/tokens", endpoint_filter=identity, headers=headers)
 
 
-@pytest.fixture
-def service_url(admin: Any, tmp_path: Path) -> Iterator[str]:
-    """The service."""
-    with serving(admin, tmp_path) as served:
-        yield served.url
-
-
 def until(caller: Caller, path: str, wanted: Callable[[Any], bool]) -> Any:
     deadline = time.monotonic() + SECONDS
     while not wanted(found := caller.ok("GET", path)):
@@ -56,11 +47,11 @@ def until(caller: Caller, path: str, wanted: Callable[[Any], bool]) -> Any:
     return found
 
 
-def test_it_runs_with_its_trust_and_says_when_that_is_gone(service_url: str, admin: Any) -> None:
-    other = Caller(service_url, "demo2")
+def test_it_runs_with_its_trust_and_says_when_that_is_gone(deployed: str, admin: Any) -> None:
+    other = Caller(deployed, "demo2")
     project_id = other.cloud.current_project_id
     network = other.cloud.network.create_network(name="schedules")
-    owner = Owner(service_url, admin, project_id)
+    owner = Owner(deployed, admin, project_id)
     try:
         resource = {"type": "OS::Neutron::Network", "id": network.id, "name": "schedules"}
         plan = {"name": "s", "provider_id": DEFAULT, "resources": [resource], "parameters": {}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.fullstack.served import SECONDS, Caller
+from demo.service import SECONDS, Caller
 
 BACKUPS = "6659007d-6f66-4a0f-9cb4-17d6aded0bb9"
 SNAPSHOTS = "90d5bfea-a259-41e6-80c6-dcfcfcd9d827"
