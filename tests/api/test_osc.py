@@ -199,6 +199,13 @@ def test_triggers_and_scheduled_operations(served: Served) -> None:
     (row,) = ok("scheduledoperation", "list")
     assert (row["Id"], row["Operation Type"], row["Trigger Id"]) == (made["id"], "protect", trigger["id"])
     assert ok("scheduledoperation", "show", "nightly")["id"] == made["id"]
+    assert ok("scheduledoperation", "retention", "nightly") == []
+    ran = ok("scheduledoperation", "run", "nightly")
+    served_user(served).until(
+        f"scheduled_operations/{ran['id']}", lambda found: found["last_runs"][0]["state"] == "succeeded"
+    )
+    (kept,) = ok("scheduledoperation", "retention", "nightly")
+    assert (kept["Keep"], kept["Rule"]) == (True, "there are no rules")
     changed = ok("scheduledoperation", "update", "nightly", "--disable", "--name", "x")
     assert (changed["name"], changed["enabled"]) == ("x", False)
     used = osc("trigger", "delete", "weekly")

@@ -151,6 +151,19 @@ class ScheduledRun(Find):
         return self.service.get_scheduled_operation(found.id)
 
 
+class ScheduledRetention(List):
+    """Say which checkpoints a scheduled operation would keep now, and by which rule. Changes nothing."""
+
+    columns = ("Id", "Created at", "Keep", "Rule")
+    args = (arg("scheduledoperation", "name or id", None),)
+
+    def call(self, parsed_args: argparse.Namespace) -> Any:
+        """Find it, ask for it."""
+        service, name = self.service, parsed_args.scheduledoperation
+        found = service.find_scheduled_operation(name, ignore_missing=False)
+        return service.scheduled_operation_retention(found)["checkpoints"]
+
+
 class ScheduledDelete(Delete):
     """Delete scheduled operations."""
 
