@@ -327,6 +327,8 @@ class Quota(_Ours):
 
     plans = Body("plans")
     checkpoints = Body("checkpoints")
+    triggers = Body("triggers")
+    scheduled_operations = Body("scheduled_operations")
 
 
 class QuotaClass(_Ours):
@@ -339,6 +341,8 @@ class QuotaClass(_Ours):
 
     plans = Body("plans")
     checkpoints = Body("checkpoints")
+    triggers = Body("triggers")
+    scheduled_operations = Body("scheduled_operations")
 
 
 class Service(_Ours):
