@@ -56,7 +56,7 @@ def test_extra_info_is_in_the_bank_too(working: Running) -> None:
     member = working.user()
     made = member.protect(member.plan(), {"ticket": 4711})
     member.until(f"{PATH}/{made['id']}", lambda found: found["status"] == "available")
-    bank = working.workers[0]._bank_for("noop")
+    bank = working.workers[0]._bank_for("noop", False)
     assert bank.checkpoint(made["id"]).info.extra["extra_info"]["ticket"] == 4711
 
 

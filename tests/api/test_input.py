@@ -16,6 +16,7 @@ from api_helpers import DEMO, NOOP, NOWHERE, OTHER, Running, User, overrides
 from jsonschema import Draft202012Validator
 
 from refloat.api.routes import ROUTES
+from refloat.records.quotas import DEFAULTS
 
 ADMIN = "admin,manager,member,reader"
 
@@ -164,10 +165,10 @@ def test_samples_are_generated(command: tuple[str, ...], words: list[str]) -> No
 
 def test_quotas_of_a_project(service: Running) -> None:
     admin, member = service.user(roles=ADMIN), service.user()
-    assert member("GET", f"quotas/{DEMO}").body == {"quota": {"plans": 50, "checkpoints": -1, "id": DEMO}}
+    assert member("GET", f"quotas/{DEMO}").body == {"quota": {**DEFAULTS, "id": DEMO}}
     assert member("GET", f"quotas/{DEMO}/defaults").body["quota"]["plans"] == 50
     changed = admin("PUT", f"quotas/{DEMO}", {"quota": {"plans": 2, "volumes": 7}})
-    assert changed.body == {"quota": {"plans": 2, "checkpoints": -1}}
+    assert changed.body == {"quota": {**DEFAULTS, "plans": 2}}
     member.plan("a")
     detail = member("GET", f"quotas/{DEMO}/detail").body["quota"]
     assert detail["plans"] == {"limit": 2, "in_use": 1, "reserved": 0}
@@ -195,12 +196,34 @@ def test_limits_that_are_none(service: Running, limit: Any) -> None:
 def test_quota_classes(service: Running) -> None:
     admin, member = service.user(roles=ADMIN), service.user()
     found = member("GET", "quota_classes/gold").body["quota_class"]
-    assert found == {"plans": 50, "checkpoints": -1, "id": "gold"}
+    assert found == {**DEFAULTS, "id": "gold"}
     assert admin("PUT", "quota_classes/gold", {"quota_class": {"plans": 9}}).body["quota_class"]["plans"] == 9
     assert member("GET", f"quotas/{DEMO}").body["quota"]["plans"] == 50
     admin("PUT", "quota_classes/default", {"quota_class": {"plans": 7}})
     assert member("GET", f"quotas/{DEMO}").body["quota"]["plans"] == 7
     assert member("GET", f"quotas/{DEMO}/defaults").body["quota"]["plans"] == 7
+
+
+def test_triggers_and_schedules_have_quotas(service: Running) -> None:
+    admin, member = service.user(roles=ADMIN), service.user()
+    admin("PUT", f"quotas/{DEMO}", {"quota": {"triggers": 1, "scheduled_operations": 1}})
+    properties = {"format": "crontab", "pattern": "0 3 * * *"}
+    info = {"trigger_info": {"name": "t", "type": "time", "properties": properties}}
+    trigger = member("POST", "triggers", info).body["trigger_info"]
+    refused = member("POST", "triggers", info)
+    assert (refused.status, refused.message) == (413, "Maximum number of triggers allowed (1) exceeded")
+    plan = member.plan()
+    given = {"provider_id": plan["provider_id"], "plan_id": plan["id"]}
+    wanted = {"name": "s", "operation_type": "protect", "trigger_id": trigger["id"]}
+    body = {"scheduled_operation": {**wanted, "operation_definition": given}}
+    made = member("POST", "scheduled_operations", body).body["scheduled_operation"]
+    refused = member("POST", "scheduled_operations", body)
+    assert refused.message == "Maximum number of scheduled_operations allowed (1) exceeded"
+    assert len(service.authority.revoked) == 1, "what was granted for it is given back"
+    detail = member("GET", f"quotas/{DEMO}/detail").body["quota"]
+    assert detail["scheduled_operations"] == {"limit": 1, "in_use": 1, "reserved": 0}
+    assert member("DELETE", f"scheduled_operations/{made['id']}").status == 200
+    assert member("POST", "scheduled_operations", body).status == 200
 
 
 def test_a_quota_of_checkpoints_holds_against_many_at_once(service: Running) -> None:

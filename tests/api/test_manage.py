@@ -16,6 +16,7 @@ from refloat.cli import manage, status
 from refloat.operations.banks import open_bank
 from refloat.records.database import HEAD, Database
 from refloat.records.migrate import upgrade
+from refloat.records.schedule_tables import FiringRow, ScheduleRow
 from refloat.records.services import ServiceRecords
 from refloat.records.tables import CheckpointRow, OperationRow
 
@@ -110,14 +111,26 @@ def test_purge_forgets_what_ended_long_ago_and_nothing_else(
 
     def operation(identity: str, checkpoint: str, state: str, ended: datetime | None, **more: Any) -> Any:
         return OperationRow(
-            id=identity, kind="delete", project_id="p", checkpoint_id=checkpoint, state=state, payload={},
-            created_at=long_ago, ended_at=ended, **more,
+            id=identity, project_id="p", checkpoint_id=checkpoint, state=state, payload={},
+            created_at=long_ago, ended_at=ended, **{"kind": "delete", **more},
         )  # fmt: skip
 
     def checkpoint(identity: str, state: str) -> Any:
         return CheckpointRow(
             id=identity, project_id="p", provider_id="x", plan_id="y", plan={}, status=state, reason="",
             extra_info={}, created_at=long_ago,
+        )  # fmt: skip
+
+    def schedule(identity: str) -> Any:
+        return ScheduleRow(
+            id=identity, project_id="p", user_id="u", name="s", operation_type="protect", plan_id="y",
+            definition={}, retired=[], checked_at=now, created_at=long_ago,
+        )  # fmt: skip
+
+    def firing(identity: str, due: datetime, state: str, ended: datetime | None) -> Any:
+        return FiringRow(
+            id=identity, schedule_id="nightly", due_at=due, claimed_at=due, ended_at=ended, state=state,
+            deletions=[],
         )  # fmt: skip
 
     database = Database(url)
@@ -131,9 +144,22 @@ def test_purge_forgets_what_ended_long_ago_and_nothing_else(
                 operation("running", "kept", "running", None),
                 # It has ended, but what it acted with is not given back yet.
                 operation("granted", "kept", "failed", long_ago, authority={"kind": "trust"}),
+                # By what these found, retention decides, as long as their checkpoint is there.
+                operation("made", "kept", "succeeded", long_ago, kind="protect"),
+                operation("looked", "kept", "succeeded", long_ago, kind="verify"),
+                operation("made-gone", "gone", "succeeded", long_ago, kind="protect"),
                 checkpoint("gone", "deleted"),
                 checkpoint("just-gone", "deleted"),
                 checkpoint("kept", "available"),
+                schedule("nightly"),
+            ]
+        )
+        session.flush()
+        session.add_all(
+            [
+                firing("first", long_ago - timedelta(days=2), "succeeded", long_ago),
+                firing("still-runs", long_ago - timedelta(days=1), "running", None),
+                firing("last", long_ago, "failed", long_ago),
             ]
         )
 
@@ -143,12 +169,13 @@ def test_purge_forgets_what_ended_long_ago_and_nothing_else(
 
     capsys.readouterr()
     assert manage.main(["db", "purge", "30", "--dry-run", "-f", "json"]) == 0
-    wanted = {"operations": 2, "checkpoints": 1}
+    wanted = {"operations": 3, "checkpoints": 1, "firings": 1}
     assert json.loads(capsys.readouterr().out) == {**wanted, "dry_run": True}
-    assert len(left(OperationRow)) == 6
+    assert len(left(OperationRow)) == 9
     assert manage.main(["db", "purge", "30", "-f", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == {**wanted, "dry_run": False}
-    assert left(OperationRow) == {"new", "parked", "running", "granted"}
+    assert left(OperationRow) == {"new", "parked", "running", "granted", "made", "looked"}
+    assert left(FiringRow) == {"still-runs", "last"}
     assert left(CheckpointRow) == {"just-gone", "kept"}
     database.close()
     with pytest.raises(SystemExit, match="2"):

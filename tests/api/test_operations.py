@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -283,6 +284,15 @@ def test_a_restore_that_fails_tells_of_each_resource(
     (failure,) = [event for event in events if event["status"] == "failed" and event["resource"]]
     assert (failure["resource"], failure["hook"]) == ("Refloat::Noop#tree-5", "on_main")
     assert "no room" in failure["reason"]
+
+
+@pytest.mark.parametrize("action", [{"info": None}, {"verify": None}, {"collect": None}])
+def test_looking_after_a_bank_makes_none(working: Running, action: Any) -> None:
+    begun = working.user(roles=ADMIN)("POST", f"providers/{NOOP}/bank/action", action).body["operation"]
+    found = ended(working.user(roles=ADMIN), begun["id"])
+    assert found["status"] == "failed"
+    assert "there is no bank in" in found["error"]["message"]
+    assert not Path(working.site.settings.bank.url).exists()
 
 
 def test_upkeep_of_a_bank(working: Running) -> None:

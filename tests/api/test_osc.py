@@ -17,6 +17,7 @@ import pytest
 from api_helpers import DEMO, NOOP
 from served import Served, serve
 
+from refloat.records.quotas import DEFAULTS
 from tests.unit.cli_helpers import Ran
 
 TREE = "tree-3=Refloat::Noop=tree:3"
@@ -150,7 +151,7 @@ def test_checkpoints_restores_verifications(served: Served) -> None:
 
 
 def test_quotas_and_workers(served: Served) -> None:
-    limits = {"plans": 50, "checkpoints": -1, "id": DEMO}
+    limits = {**DEFAULTS, "id": DEMO}
     assert ok("quotas", "show") == ok("quotas", "default") == limits
     assert ok("quotas", "show", "--detail")["plans"] == {"limit": 50, "in_use": 0, "reserved": 0}
     refused = osc("quotas", "update", DEMO, "--plans", "7")

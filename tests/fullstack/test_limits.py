@@ -15,8 +15,9 @@ import pytest
 from refloat.api import config
 from refloat.api.site import Site
 from refloat.errors import InvalidInput
-from refloat.records.quotas import OverQuota
+from refloat.records.quotas import DEFAULTS, OverQuota
 
+LIMITS = {**DEFAULTS, "checkpoints": 1000}
 REGISTER = Path(__file__).parents[2] / "deploy" / "register.py"
 
 
@@ -43,12 +44,11 @@ def user(admin: Any, deployed: str) -> Iterator[tuple[str, str]]:
     assert done.stdout == "", "the second time nothing is left to do"
     yield name, password
     api = admin.identity
-    for item in list(api.registered_limits(resource_name="plans")):
-        for limit in list(api.limits(resource_name="plans")):
-            api.delete_limit(limit)
-        api.delete_registered_limit(item)
-    for item in list(api.registered_limits(resource_name="checkpoints")):
-        api.delete_registered_limit(item)
+    for resource in LIMITS:
+        for item in list(api.registered_limits(resource_name=resource)):
+            for limit in list(api.limits(resource_name=resource)):
+                api.delete_limit(limit)
+            api.delete_registered_limit(item)
     api.delete_user(api.find_user(name))
 
 
@@ -68,7 +68,7 @@ def test_the_limits_are_keystones(user: tuple[str, str], admin: Any, member: Any
     site = Site(config.load([file]))
     project = member.current_project_id
     try:
-        assert site.quotas.of_project(project) == {"plans": 50, "checkpoints": 1000}
+        assert site.quotas.of_project(project) == LIMITS
         api = admin.identity
         service = next(iter(api.services(type="data-protect")))
         api.create_limit(
@@ -76,7 +76,7 @@ def test_the_limits_are_keystones(user: tuple[str, str], admin: Any, member: Any
             resource_limit=0,
         )  # fmt: skip
         assert site.quotas.of_project(project)["plans"] == 0
-        assert site.quotas.of_class() == {"plans": 50, "checkpoints": 1000}
+        assert site.quotas.of_class() == LIMITS
         with site.database.one_at_a_time("plans") as session:
             with pytest.raises(OverQuota, match="plans"):
                 site.quotas.check(session, "plans", project)

@@ -17,7 +17,7 @@ from refloat.operations.providers import Providers
 from refloat.records.database import Database
 from refloat.records.operations import ServiceOperations
 from refloat.records.plans import Plan, Plans
-from refloat.records.quotas import Quotas
+from refloat.records.quotas import DEFAULTS, UNLIMITED, Quotas
 from refloat.records.schedule_tables import FiringRow
 from refloat.records.schedules import Firing, Schedule, Schedules, firing_of
 from refloat.schedule.definition import checked
@@ -51,9 +51,9 @@ class Mortal(Database):
         self._fate()
 
     @contextmanager
-    def one_at_a_time(self, what: str) -> Iterator[Session]:
+    def one_at_a_time(self, *what: str) -> Iterator[Session]:
         """Likewise: both ends are those of :meth:`session`."""
-        with super().one_at_a_time(what) as session:
+        with super().one_at_a_time(*what) as session:
             yield session
 
     def _fate(self) -> None:
@@ -84,7 +84,14 @@ class Rig:
             event.listen(self.database.engine, "connect", _hasty)
             self.database.engine.dispose()
         self.providers = Providers(None, None)
-        self.desk = ScheduleDesk(self.database, self.providers, Granted(), clock=self.clock)  # type: ignore[arg-type]
+        self.quotas = Quotas(self.database, dict.fromkeys(DEFAULTS, UNLIMITED))
+        self.desk = ScheduleDesk(
+            self.database,
+            self.providers,
+            Granted(),  # type: ignore[arg-type]
+            self.quotas,
+            clock=self.clock,
+        )
         self.ledger = Ledger(self.database)
         self.operations = ServiceOperations(self.database)
         self.plan: Plan = Plans(self.database, PROJECT).create("p", "noop", [], {})
@@ -94,8 +101,7 @@ class Rig:
 
     def runner(self) -> Runner:
         """A new worker's."""
-        quotas = Quotas(self.database, {"plans": -1, "checkpoints": -1})
-        starting = Starting(self.database, self.providers, quotas, clock=self.clock)
+        starting = Starting(self.database, self.providers, self.quotas, clock=self.clock)
         return Runner(self.database, self.desk, starting, Granted(), clock=self.clock)  # type: ignore[arg-type]
 
     def schedule(self, properties: dict[str, Any], kind: str = "protect", **rules: Any) -> Schedule:

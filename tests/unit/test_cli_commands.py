@@ -228,7 +228,9 @@ def offsite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
     bank = Bank.open(str(tmp_path / "offsite"), create_key(tmp_path / "offsite.key"), create=True)
     usual = Refloat.bank_for
     monkeypatch.setattr(
-        Refloat, "bank_for", lambda self, name: bank if name == "snapshot" else usual(self, name)
+        Refloat,
+        "bank_for",
+        lambda self, name, create: bank if name == "snapshot" else usual(self, name, create),
     )
     return bank
 
@@ -261,7 +263,7 @@ def test_checkpoint_of_a_provider_that_is_not_known_here(refloat: Command) -> No
     make_plan(refloat)
     checkpoint = refloat("protect", "app", "-f", "json").json["id"]
     with Refloat() as here:
-        bank = here.bank_for("noop")
+        bank = here.bank_for("noop", False)
         kept = bank.checkpoint(checkpoint)
         with bank.writer("from-elsewhere", PROJECT) as writer:
             info = kept.info

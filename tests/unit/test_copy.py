@@ -105,7 +105,7 @@ class Site:
         program.plugins = self.plugins
         return program
 
-    def bank_for(self, name: str) -> Bank:
+    def bank_for(self, name: str, _create: bool) -> Bank:
         return self.banks[name]
 
     def protect(self, content: Mapping[str, bytes] = CONTENT, *, backup: str = "") -> str:
@@ -422,7 +422,7 @@ def test_killed_process_leaves_what_can_be_finished_or_removed(tmp_path: Path, t
 def test_wrong_key_is_refused_and_nothing_is_touched(site: Site) -> None:
     source = site.protect()
 
-    def refused(name: str) -> Bank:
+    def refused(name: str, _create: bool) -> Bank:
         if name == "away":
             return Bank.open(str(site.folder / "away"), HERE)
         return site.here

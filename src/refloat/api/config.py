@@ -13,6 +13,7 @@ from oslo_config import cfg
 from refloat.cloud import targets
 from refloat.errors import InvalidInput
 from refloat.operations.settings import Settings
+from refloat.records.quotas import DEFAULTS
 from refloat.schedule.desk import Terms
 from refloat.schedule.timetable import Limits
 
@@ -151,8 +152,10 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
             ],
             help="Who keeps the limits.",
         ),
-        cfg.IntOpt("plans", default=50, min=-1, help="Plans; -1: no limit."),
-        cfg.IntOpt("checkpoints", default=-1, min=-1, help="Checkpoints; -1: no limit."),
+        *(
+            cfg.IntOpt(name, default=limit, min=-1, help=f"So many {name.replace('_', ' ')}; -1: no limit.")
+            for name, limit in DEFAULTS.items()
+        ),
     ],
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from refloat.records.quotas import DEFAULTS
+
 Schema = Mapping[str, Any]
 
 LARGEST = 2**31 - 1
@@ -307,7 +309,7 @@ OPERATION_LOG = obj(
 # Quotas
 
 _LIMIT: Schema = {"type": "integer", "minimum": -1, "maximum": LARGEST, "description": "-1: no limit"}
-_LIMITS = {"plans": _LIMIT, "checkpoints": _LIMIT}
+_LIMITS = dict.fromkeys(DEFAULTS, _LIMIT)
 
 
 def quota_new(name: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.database import Database
 from refloat.records.operations import ServiceOperations
 from refloat.records.plans import Plans
-from refloat.records.quotas import Quotas
+from refloat.records.quotas import DEFAULTS, Quotas
 from refloat.records.services import ServiceRecords
 from refloat.schedule.desk import ScheduleDesk
 
@@ -49,7 +49,9 @@ class Site:
         self.grants = Grants(self.database, self.authority, lifetime)
         self.orders = Orders(self.operations, self.grants)
         self.desk = Desk(self.database, self.providers, self.authority, self.orders, self.quotas)
-        self.schedules = ScheduleDesk(self.database, self.providers, self.authority, config.terms(conf))
+        self.schedules = ScheduleDesk(
+            self.database, self.providers, self.authority, self.quotas, config.terms(conf)
+        )
         self.copies = Copies(self.database, self.providers, self.orders, self.quotas, self.settings.bank)
         self.control = Control(self.database, self.authority, self.grants)
         self.checkpoints = CheckpointRecords(self.database)
@@ -75,7 +77,7 @@ class Site:
 
 
 def _quotas(conf: Any, database: Database) -> Quotas:
-    defaults = {"plans": conf.quota.plans, "checkpoints": conf.quota.checkpoints}
+    defaults = {name: conf.quota[name] for name in DEFAULTS}
     if conf.quota.driver == "database":
         return Quotas(database, defaults)
     from refloat.cloud.limits import KeystoneLimits

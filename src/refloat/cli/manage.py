@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,10 @@ def faults(database: Database) -> Sequence[str]:
 
 
 def purge(chosen: argparse.Namespace, conf: Any) -> None:
-    """Forget operations that ended, and checkpoints that were deleted, more than DAYS days ago."""
+    """Forget what ended, and checkpoints that were deleted, more than DAYS days ago.
+
+    Operations that tell of a checkpoint which is there, and the last firing of each schedule, stay.
+    """
     settings = config.settings(conf)
     before = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=chosen.days)
     database = Database(settings.database_url)
@@ -141,12 +145,14 @@ def purge(chosen: argparse.Namespace, conf: Any) -> None:
                 old = purging.forget(database, engine, old, lambda told: print(told, file=sys.stderr))
     finally:
         database.close()
-    counts = {"operations": len(old.operations), "checkpoints": len(old.checkpoints)}
+    counts = {name: len(found) for name, found in asdict(old).items()}
     if chosen.format == "json":
         print(json.dumps({**counts, "dry_run": chosen.dry_run}))
     else:
         word = "Would forget" if chosen.dry_run else "Forgot"
-        print(f"{word} {counts['operations']} ended operations, {counts['checkpoints']} deleted checkpoints.")
+        told = ("ended operations", "deleted checkpoints", "firings of schedules")
+        numbers = zip(counts.values(), told, strict=True)
+        print(f"{word} {', '.join(f'{number} {what}' for number, what in numbers)}.")
 
 
 def services(chosen: argparse.Namespace, conf: Any) -> None:

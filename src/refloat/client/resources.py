@@ -329,6 +329,8 @@ class Quota(_Ours):
 
     plans = Body("plans")
     checkpoints = Body("checkpoints")
+    triggers = Body("triggers")
+    scheduled_operations = Body("scheduled_operations")
 
 
 class QuotaClass(_Ours):
@@ -341,6 +343,8 @@ class QuotaClass(_Ours):
 
     plans = Body("plans")
     checkpoints = Body("checkpoints")
+    triggers = Body("triggers")
+    scheduled_operations = Body("scheduled_operations")
 
 
 class Service(_Ours):

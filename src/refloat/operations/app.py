@@ -121,12 +121,13 @@ class Refloat:
         """The open banks."""
         return Banks(self.settings.bank, self._notify, self.cloud)
 
-    def bank_for(self, provider: str) -> Bank:
-        """The bank of a provider (name or id); made, with a new key, when there is none.
+    def bank_for(self, provider: str, create: bool) -> Bank:
+        """The bank of a provider (name or id).
 
-        :raises NotFound: there is no such provider.
+        :param create: make it, with a new key, when there is none.
+        :raises NotFound: there is no such provider, or no bank.
         """
-        return self.banks.at(self.bank_place(self.providers.find(provider)))
+        return self.banks.at(self.bank_place(self.providers.find(provider)), create=create)
 
     def bank_place(self, provider: Provider) -> BankPlace:
         """Where a provider's bank is."""

@@ -138,7 +138,7 @@ class BankProgram(LookProgram):
     @property
     def bank(self) -> Any:
         """The bank."""
-        return self.services.bank_for(str(self.payload["provider"]))
+        return self.services.bank_for(str(self.payload["provider"]), False)
 
 
 class BankInfoProgram(BankProgram):

@@ -33,8 +33,8 @@ class Services:
     cloud: Cloud
     database: Database
     providers: Providers
-    bank_for: Callable[[str], Bank]
-    """The open bank of a provider (name or id)."""
+    bank_for: Callable[[str, bool], Bank]
+    """The open bank of a provider (name or id); true: it is made when there is none, else that is NotFound."""
 
 
 class OperationProgram(ABC):
@@ -69,7 +69,8 @@ class OperationProgram(ABC):
     @cached_property
     def bank(self) -> Bank:
         """The bank that is written or read: the provider's, unless the checkpoint lies in another's."""
-        return self.services.bank_for(str(self.payload.get("bank") or self.payload["provider"]))
+        whose = str(self.payload.get("bank") or self.payload["provider"])
+        return self.services.bank_for(whose, self.kind == "protect")
 
     @cached_property
     def plugins(self) -> Mapping[str, ProtectionPlugin]:

@@ -1,4 +1,7 @@
-"""Forgets operations that ended, and checkpoints that were deleted, long ago. Banks are not touched."""
+"""Forgets operations and firings that ended, and checkpoints that were deleted, long ago.
+
+Banks are not touched.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, exists, or_, select
+from sqlalchemy import and_, delete, exists, or_, select
+from sqlalchemy.orm import aliased
 
 from refloat.engine.engine import Engine
 from refloat.errors import Conflict
 from refloat.records.checkpoints import DELETED
 from refloat.records.database import Database
+from refloat.records.schedule_tables import FiringRow
+from refloat.records.schedules import OPEN
 from refloat.records.tables import CheckpointRow, OperationRow
+
+TELLING = ("protect", "verify")
+"""Kinds of operations whose results tell of a checkpoint as long as it is there: what it builds on, and
+whether it is any good. Retention decides by them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,28 +31,37 @@ class Old:
 
     operations: Sequence[str]
     checkpoints: Sequence[str]
+    firings: Sequence[str]
 
 
 def find(database: Database, before: datetime) -> Old:
     """What ended, or was deleted, before a time.
 
-    An operation goes when it has ended and given back what it acted with. A checkpoint goes when it is
-    deleted and no operation on it stays.
+    An operation goes when it has ended and given back what it acted with, and does not tell of a checkpoint
+    that is there. A checkpoint goes when it is deleted and no operation on it stays. Firings go but for
+    the last of each scheduled operation.
 
     :param before: UTC, without saying so.
     """
+    there = exists().where(CheckpointRow.id == OperationRow.checkpoint_id, CheckpointRow.status != DELETED)
+    tells = and_(OperationRow.kind.in_(TELLING), OperationRow.state == "succeeded", there)
     ended = (
         OperationRow.state.not_in(("running", "parked")),
         OperationRow.ended_at < before,
         OperationRow.authority.is_(None),
+        ~tells,
     )
     stays = or_(OperationRow.ended_at.is_(None), OperationRow.ended_at >= before)
     on_it = exists().where(OperationRow.checkpoint_id == CheckpointRow.id, stays)
     deleted = (CheckpointRow.status == DELETED, CheckpointRow.created_at < before, ~on_it)
+    later = aliased(FiringRow)
+    is_last = ~exists().where(later.schedule_id == FiringRow.schedule_id, later.due_at > FiringRow.due_at)
+    fired = (FiringRow.state.not_in(OPEN), FiringRow.ended_at < before, ~is_last)
     with database.session() as session:
         return Old(
             session.scalars(select(OperationRow.id).where(*ended)).all(),
             session.scalars(select(CheckpointRow.id).where(*deleted)).all(),
+            session.scalars(select(FiringRow.id).where(*fired)).all(),
         )
 
 
@@ -69,4 +88,6 @@ def forget(
             session.execute(
                 delete(CheckpointRow).where(CheckpointRow.id == identity, CheckpointRow.status == DELETED)
             )
-    return Old(gone, old.checkpoints)
+        for identity in old.firings:
+            session.execute(delete(FiringRow).where(FiringRow.id == identity))
+    return Old(gone, old.checkpoints, old.firings)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from refloat.bank import Bank
 from refloat.cloud import Cloud
 from refloat.cloud.authority import Authority, NoCloud
 from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
@@ -252,7 +253,8 @@ class Worker:
     def _graph_of(self, operation: Operation) -> Mapping[str, Any] | None:
         """That of a checkpoint; None when it is not in the bank."""
         try:
-            bank = self._bank_for(str(operation.payload["to" if operation.kind == "copy" else "provider"]))
+            whose = str(operation.payload["to" if operation.kind == "copy" else "provider"])
+            bank = self._bank_for(whose, False)
             graph: Mapping[str, Any] = bank.checkpoint(subject(operation)).graph
         except NotFound:
             return None
@@ -282,8 +284,8 @@ class Worker:
             self._clouds[operation_id] = NoCloud() if authority is None else self._authority.cloud(authority)
         return self._clouds[operation_id]
 
-    def _bank_for(self, provider: str) -> Any:
-        return self._banks.at(self._providers.find(provider).bank or self._settings.bank)
+    def _bank_for(self, provider: str, create: bool) -> Bank:
+        return self._banks.at(self._providers.find(provider).bank or self._settings.bank, create=create)
 
     def look_into_banks(self) -> None:
         """Learn of checkpoints that came or went without the service."""

@@ -50,16 +50,17 @@ class Database:
             yield session
 
     @contextmanager
-    def one_at_a_time(self, what: str) -> Iterator[Session]:
+    def one_at_a_time(self, *what: str) -> Iterator[Session]:
         """A session in which one caller at a time, of all processes, works on something: to count, then add.
 
-        :param what: SQLite knows just one such thing.
+        :param what: one thing or several, always in the same order. SQLite knows just one.
         """
         with self.session() as session:
             if self.engine.dialect.name == "sqlite":
                 session.connection().exec_driver_sql("BEGIN IMMEDIATE")
             else:
-                session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:what))"), {"what": what})
+                for each in what:
+                    session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:what))"), {"what": each})
             yield session
 
     def close(self) -> None:

@@ -1,23 +1,39 @@
-"""Quotas: how many plans and checkpoints a project may have. What is in use is counted, never kept."""
+"""Quotas: how many plans, checkpoints, triggers and so on a project may have.
+
+What is in use is counted, never kept.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from refloat.errors import RefloatError
 from refloat.records.database import Database
-from refloat.records.tables import CheckpointRow, PlanRow, QuotaClassRow, QuotaRow
+from refloat.records.schedule_tables import ScheduleRow, TriggerRow
+from refloat.records.tables import Base, CheckpointRow, PlanRow, QuotaClassRow, QuotaRow
 
 UNLIMITED = -1
 DEFAULT_CLASS = "default"
 
-NOT_COUNTED = ("deleted",)
-"""Checkpoints of these statuses take no room."""
+DEFAULTS: Mapping[str, int] = {
+    "plans": 50,
+    "checkpoints": UNLIMITED,
+    "triggers": 100,
+    "scheduled_operations": 100,
+}
+"""All quotas that there are, and their limits where nothing else is said."""
+
+_COUNTED: Mapping[str, tuple[type[Base], tuple[ColumnElement[bool], ...]]] = {
+    "plans": (PlanRow, ()),
+    "checkpoints": (CheckpointRow, (CheckpointRow.status != "deleted",)),
+    "triggers": (TriggerRow, ()),
+    "scheduled_operations": (ScheduleRow, (ScheduleRow.trigger_id.is_not(None),)),
+}
+"""Of each quota, what takes room."""
 
 
 class OverQuota(RefloatError):
@@ -104,13 +120,6 @@ class Quotas:
 
 
 def _in_use(session: Session, name: str, project_id: str) -> int:
-    query: Any
-    if name == "plans":
-        query = select(func.count()).select_from(PlanRow).where(PlanRow.project_id == project_id)
-    else:
-        query = (
-            select(func.count())
-            .select_from(CheckpointRow)
-            .where(CheckpointRow.project_id == project_id, CheckpointRow.status.not_in(NOT_COUNTED))
-        )
-    return int(session.scalar(query) or 0)
+    table, conditions = _COUNTED[name]
+    scope = table.__table__.c.project_id == project_id
+    return session.scalar(select(func.count()).select_from(table).where(scope, *conditions)) or 0

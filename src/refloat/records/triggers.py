@@ -51,8 +51,8 @@ class Triggers:
         self._database = database
         self._project_id = project_id
 
-    def create(self, name: str, kind: str, properties: Mapping[str, Any]) -> Trigger:
-        """Remember a new trigger."""
+    def create(self, session: Session, name: str, kind: str, properties: Mapping[str, Any]) -> Trigger:
+        """Remember a new trigger, in a session of the caller's."""
         row = TriggerRow(
             id=str(uuid.uuid4()),
             project_id=self._project_id,
@@ -61,8 +61,7 @@ class Triggers:
             properties=dict(properties),
             created_at=now(),
         )
-        with self._database.session() as session:
-            session.add(row)
+        session.add(row)
         return _trigger(row)
 
     def page(

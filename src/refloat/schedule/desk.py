@@ -20,6 +20,7 @@ from refloat.operations.providers import Providers
 from refloat.records.checkpoints import now
 from refloat.records.database import Database
 from refloat.records.plans import Plan
+from refloat.records.quotas import Quotas
 from refloat.records.schedule_tables import FiringRow, ScheduleRow, TriggerRow
 from refloat.records.schedules import WAITING, Schedule, Schedules, schedule_of, works
 from refloat.records.triggers import Trigger, Triggers
@@ -58,6 +59,7 @@ class ScheduleDesk:
         database: Database,
         providers: Providers,
         authority: Authority,
+        quotas: Quotas,
         terms: Terms | None = None,
         *,
         clock: Callable[[], datetime] = now,
@@ -65,17 +67,25 @@ class ScheduleDesk:
         self._database = database
         self._providers = providers
         self._authority = authority
+        self._quotas = quotas
         self.terms = terms or Terms()
         self._clock = clock
 
     # --- triggers
 
     def create_trigger(self, project_id: str, name: str, kind: str, properties: Mapping[str, Any]) -> Trigger:
-        """Make a trigger. :raises InvalidInput: a property is wrong, or it would never fire, or too often."""
+        """Make a trigger.
+
+        :raises InvalidInput: a property is wrong, or it would never fire, or too often.
+        :raises OverQuota: the project has as many as it may.
+        """
         if kind != TIME_TRIGGER:
             raise InvalidInput(f"type must be {TIME_TRIGGER}")
         table = timetable.checked(properties, self._clock(), self.terms.limits)
-        return Triggers(self._database, project_id).create(name, kind, table.to_json())
+        triggers = Triggers(self._database, project_id)
+        with self._database.one_at_a_time(f"triggers {project_id}") as session:
+            self._quotas.check(session, "triggers", project_id)
+            return triggers.create(session, name, kind, table.to_json())
 
     def change_trigger(
         self, project_id: str | None, identity: str, name: str | None, properties: Mapping[str, Any] | None
@@ -120,6 +130,7 @@ class ScheduleDesk:
         :param given: of :func:`refloat.schedule.definition.checked`.
         :raises InvalidInput: trigger or plan is of another project, the plan of another provider, or the
             trigger never fires again; or the caller may not delegate.
+        :raises OverQuota: the project has as many as it may.
         """
         for project_id in (trigger.project_id, plan.project_id):
             _own(caller, project_id)
@@ -149,7 +160,9 @@ class ScheduleDesk:
             created_at=self._clock(),
         )
         try:
-            with self._database.one_at_a_time(f"trigger {trigger.id}") as session:
+            schedules, own = f"scheduled operations {caller.project_id}", f"trigger {trigger.id}"
+            with self._database.one_at_a_time(schedules, own) as session:
+                self._quotas.check(session, "scheduled_operations", caller.project_id)
                 # It may have been changed, or deleted, just now.
                 row.next_due = _table(session, trigger.id).next_after(self._clock())
                 session.add(row)

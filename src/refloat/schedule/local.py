@@ -11,7 +11,7 @@ from refloat.cloud.authority import Caller, NamedCloud
 from refloat.operations.app import Refloat
 from refloat.operations.grants import Grants
 from refloat.operations.worker import Worker
-from refloat.records.quotas import UNLIMITED, Quotas
+from refloat.records.quotas import DEFAULTS, UNLIMITED, Quotas
 from refloat.records.schedules import Firing, Schedule, Schedules
 from refloat.records.triggers import Trigger, Triggers
 from refloat.schedule import definition
@@ -36,7 +36,8 @@ class LocalSchedules:
     def __init__(self, refloat: Refloat) -> None:
         self._refloat = refloat
         self._authority = NamedCloud(refloat.cloud.name)
-        self._desk = ScheduleDesk(refloat.database, refloat.providers, self._authority)
+        self._quotas = Quotas(refloat.database, dict.fromkeys(DEFAULTS, UNLIMITED))
+        self._desk = ScheduleDesk(refloat.database, refloat.providers, self._authority, self._quotas)
         self._triggers = Triggers(refloat.database, refloat.cloud.project_id)
         self._schedules = Schedules(refloat.database, refloat.cloud.project_id)
         self.list_triggers = self._triggers.list
@@ -117,8 +118,7 @@ class LocalSchedules:
         database, settings = self._refloat.database, self._refloat.settings
         grants = Grants(database, self._authority, _LIFETIME)
         worker = Worker(settings, database, self._refloat.providers, self._authority, grants)
-        quotas = Quotas(database, {"plans": UNLIMITED, "checkpoints": UNLIMITED})
-        starting = Starting(database, self._refloat.providers, quotas)
+        starting = Starting(database, self._refloat.providers, self._quotas)
         runner = Runner(database, self._desk, starting, self._authority)
         seen: dict[str, Schedule] = {}
         try:

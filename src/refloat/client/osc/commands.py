@@ -212,6 +212,8 @@ class CheckpointReset(Delete):
 _LIMITS = (
     arg("--plans", "so many plans at most; -1: no limit", type=int),
     arg("--checkpoints", "so many checkpoints at most; -1: no limit", type=int),
+    arg("--triggers", "so many triggers at most; -1: no limit", type=int),
+    arg("--scheduled-operations", "so many scheduled operations at most; -1: no limit", type=int),
 )
 
 
