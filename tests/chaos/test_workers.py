@@ -298,8 +298,13 @@ def test_workers_that_are_killed_and_a_database_that_is_restarted(make_place: Ca
     assert all(seconds > 0 for seconds in late.values()), "taken over before the lease's end"
 
 
-def test_a_stopped_worker_that_wakes_after_a_take_over_changes_nothing(
-    make_place: Callable[..., Place],
+RENEWING, RECORDING = "engine_operation SET", "FOR NO KEY UPDATE"
+"""Statements of the engine that lock a row: its own of an operation, DBOS's of an attempt at it."""
+
+
+@pytest.mark.parametrize("doing", [RENEWING, RECORDING], ids=["renewing", "recording"])
+def test_a_worker_stopped_in_a_transaction_holds_nobody_up_and_changes_nothing_when_it_wakes(
+    make_place: Callable[..., Place], doing: str
 ) -> None:
     place = make_place(lease=3.0, pause=0.05)
 
@@ -307,12 +312,17 @@ def test_a_stopped_worker_that_wakes_after_a_take_over_changes_nothing(
         """Hooks that began, and those that came to the end of storing data; others only slept."""
         return [x for x in place.log() if int(x[0]) == pid and (x[1] == "begin" or x[4] == "on_main")]
 
-    (place.folder / "hold").touch()
+    hold, trap, sprung = (place.folder / name for name in ("hold", "trap", "sprung"))
+    hold.touch()
     operation = place.protect(4)
     first = place.work("host-1")
     place.until(lambda: [x for x in place.log() if x[1:5:3] == ["begin", "on_main"]], "hooks in flight")
-    first.send_signal(signal.SIGSTOP)
-    (place.folder / "hold").unlink()
+    (place.folder / "set").write_text(doing)
+    (place.folder / "set").rename(trap)
+    if doing == RECORDING:
+        hold.unlink()
+    place.until(lambda: sprung.exists() and _is_stopped(first.pid), "it stops")
+    hold.unlink(missing_ok=True)
     place.work("host-2")
     place.until(place.all_ended, "the other one ends it")
     assert place.states() == {operation: "succeeded"}
@@ -330,6 +340,10 @@ def test_a_stopped_worker_that_wakes_after_a_take_over_changes_nothing(
     assert (place.bank(), place.rows()) == before
     place.check_nothing_doubled()
     place.check_bank()
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def _checkpoints(place: Place) -> dict[str, str]:
