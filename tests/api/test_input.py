@@ -269,8 +269,8 @@ def test_a_worker_that_is_disabled_takes_nothing_new(service: Running) -> None:
     service.site.services.set_disabled(1, True, "new disks")
     from refloat.api.server import make_worker
 
+    service.site.conf.set_override("worker_name", "here", group="operations")
     worker = make_worker(service.site)
-    worker._host = "here"
     try:
         user = service.user()
         made = user.protect(user.plan())

@@ -1,8 +1,9 @@
 """Several workers on one PostgreSQL: killed, stopped, cut off from the database; nothing is lost or doubled.
 
-The short form runs with all tests. The long form is the same for longer, with real leases::
+The short form runs with all tests. The long form is the same for longer, with real leases and, where there is
+a cloud, also with networks, security groups and volumes in a project of its own there::
 
-    REFLOAT_CHAOS=long pytest tests/chaos/test_workers.py -n0 -s
+    REFLOAT_CHAOS=long devcloud exec -- pytest tests/chaos/test_workers.py -n0 -s
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from refloat.api.site import Site
 from refloat.bank import Bank, create_key
 from refloat.cloud.authority import Caller
 from refloat.engine.engine import Engine
-from refloat.records.plans import Plan
 from tests import pgserver
+from tests.chaos.tenant import DEFAULT, Tenant, Things
+from tests.conftest import no_cloud
 from tests.unit.cli_helpers import PROJECT, new_user, serve_identity
 
 CHILD = Path(__file__).with_name("worker_child.py")
@@ -60,6 +62,7 @@ class Place:
     environ: dict[str, str]
     lease: float
     pause: float
+    caller: Caller = CALLER
     workers: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -105,15 +108,15 @@ class Place:
         """What a worker has said."""
         return (self.folder / f"{name}.err").read_text()
 
-    def plan(self, size: int) -> Plan:
-        """A new plan of a made-up application."""
-        entries = [{"type": "Refloat::Noop", "id": f"tree-{size}", "name": f"tree:{size}"}]
-        return self.site.plans(PROJECT).create("app", "noop", entries, {})
-
     def protect(self, size: int = 4) -> str:
-        """Ask for a plan to be protected; the id of the operation."""
-        made = self.site.desk.protect(CALLER, self.plan(size), NOOP, None)
-        return self.newest(made.id)
+        """Ask for a made-up application to be protected; the id of the operation."""
+        entries = [{"type": "Refloat::Noop", "id": f"tree-{size}", "name": f"tree:{size}"}]
+        return self.newest(self.protect_all(entries, "noop", NOOP))
+
+    def protect_all(self, entries: list[dict[str, str]], provider: str, provider_id: str) -> str:
+        """Ask for a new plan to be protected; the id of the checkpoint."""
+        plan = self.site.plans(self.caller.project_id).create("app", provider, entries, {})
+        return self.site.desk.protect(self.caller, plan, provider_id, None).id
 
     def newest(self, checkpoint: str) -> str:
         with self.sql.connect() as connection:
@@ -125,7 +128,7 @@ class Place:
     def use(self, kind: str, checkpoint: str) -> str:
         """Ask for a checkpoint to be restored or verified; the id of the operation."""
         record = self.site.checkpoints.get(checkpoint, None)
-        return getattr(self.site.desk, kind)(CALLER, record, {}).id  # type: ignore[no-any-return]
+        return getattr(self.site.desk, kind)(self.caller, record, {}).id  # type: ignore[no-any-return]
 
     def states(self) -> dict[str, str]:
         """Of every operation."""
@@ -193,7 +196,7 @@ class Place:
         for operation in self.states():
             outcomes = self.engine.state(operation).outcomes
             recorded = {name: outcome for name, outcome in outcomes.items() if outcome.status == "done"}
-            assert recorded, operation
+            assert recorded, operation  # of real resources nothing else is known here
             for name, outcome in recorded.items():
                 if "_run" in (outcome.result or {}):
                     assert runs[operation, name][-1] == outcome.result["_run"], (operation, name)
@@ -230,8 +233,13 @@ def make_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", command.environ["OS_CLIENT_CONFIG_FILE"])
     places: list[Place] = []
 
-    def make(lease: float, pause: float) -> Place:
-        places.append(Place(tmp_path, pgserver.PostgreSQL(), command.environ, lease, pause))
+    def make(lease: float, pause: float, tenant: Tenant | None = None) -> Place:
+        environ, caller = dict(command.environ), CALLER
+        if tenant is not None:
+            environ["OS_CLIENT_CONFIG_FILE"] = str(tenant.file)
+            monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tenant.file))
+            caller = Caller(tenant.user.id, tenant.project.id, frozenset({"member"}))
+        places.append(Place(tmp_path, pgserver.PostgreSQL(), environ, lease, pause, caller))
         return places[-1]
 
     try:
@@ -242,16 +250,90 @@ def make_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         identity.shutdown()
 
 
-def test_workers_that_are_killed_and_a_database_that_is_restarted(make_place: Callable[..., Place]) -> None:
+@pytest.fixture
+def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenant | None]:
+    """A project in a real cloud, in the long form and where there is a cloud."""
+    if not LONG or no_cloud():
+        yield None
+        return
+    tenant = Tenant(tmp_path_factory.mktemp("cloud"))
+    try:
+        yield tenant
+    finally:
+        tenant.close()
+
+
+class Real:
+    """What is done with real resources meanwhile, and what there must be of them in the end."""
+
+    NETS, VOLUMES = 4, 2
+
+    def __init__(self, place: Place, tenant: Tenant) -> None:
+        self.place, self.tenant = place, tenant
+        before = tenant.things()
+        self.nets: list[tuple[str, list[dict[str, str]], Things]] = []
+        self.volumes: list[tuple[str, Things]] = []
+        # What lives is re-used: a network comes again only when it is lost.
+        self.lost: list[tuple[str, Things]] = []
+        self.expected = before
+        for number in range(self.NETS):
+            resources = tenant.net(number)
+            made, before = tenant.things() - before, tenant.things()
+            self.nets.append((place.protect_all(resources, "default", DEFAULT), resources, made))
+        for number in range(self.VOLUMES):
+            resources = tenant.volume(number)
+            made, before = tenant.things() - before, tenant.things()
+            checkpoint = place.protect_all(resources, "default", DEFAULT)
+            self.volumes.append((checkpoint, made))
+            self.expected += made + Things({("backups", f"volume-{number}@{checkpoint}"): 1})
+
+    def look(self) -> None:
+        """Lose what is protected by now."""
+        statuses = _checkpoints(self.place)
+        for each in [each for each in self.nets if statuses[each[0]] == "available"]:
+            self.nets.remove(each)
+            self.tenant.lose(each[1])
+            self.lost.append((each[0], each[2]))
+
+    def knows(self, checkpoint: str) -> bool:
+        """Whether it is one of these."""
+        return checkpoint in {each[0] for each in (*self.nets, *self.lost, *self.volumes)}
+
+    def restore(self, chance: random.Random) -> bool:
+        """Ask for something to be restored; whether there is anything."""
+        statuses = _checkpoints(self.place)
+        volumes = [each for each in self.volumes if statuses[each[0]] == "available"]
+        if not self.lost and not volumes:
+            return False
+        # Volumes take much longer.
+        checkpoint, comes = chance.choice(self.lost * 3 + volumes)
+        self.place.use("restore", checkpoint)
+        self.expected += comes
+        return True
+
+    def check(self) -> str:
+        """Everything is there once, nothing else is, and nothing is marked; how much that is."""
+        found = self.tenant.things()
+        assert not self.nets
+        assert found == self.expected, (found - self.expected, self.expected - found)
+        assert list(self.tenant.marks()) == []
+        kinds = Counter(kind for kind, _ in found.elements())
+        return ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+
+
+def test_workers_that_are_killed_and_a_database_that_is_restarted(
+    tenant: Tenant | None, make_place: Callable[..., Place]
+) -> None:
     if LONG:
         total, kill_every, seconds, restarts = 60, 10.0, 300.0, (100.0, 200.0)
-        place = make_place(lease=15.0, pause=3.0)
+        place = make_place(lease=15.0, pause=3.0, tenant=tenant)
     else:
         total, kill_every, seconds, restarts = 8, 4.0, 12.0, (6.0,)
         place = make_place(lease=4.0, pause=0.2)
     chance = random.Random(5)
     names = ["host-1", "host-2", "host-3"]
-    for number in range(total // 2):
+    real = Real(place, tenant) if tenant else None
+    for number in range(total // 2 - len(place.states())):
         place.protect(4 + number % 3)
     for name in names:
         place.work(name)
@@ -260,25 +342,18 @@ def test_workers_that_are_killed_and_a_database_that_is_restarted(make_place: Ca
     # Some of the rest is asked for at the beginning, some on the way.
     asked = total // 2
     begun, killed_at, restarted = time.monotonic(), time.monotonic(), 0
-    orphaned: dict[str, tuple[int, float]] = {}
+    orphaned: dict[str, float] = {}
     kills = 0
     while (passed := time.monotonic() - begun) < seconds or asked < total:
         if asked < total and asked - total // 2 <= passed / seconds * (total // 2):
-            available = [c for c, status in _checkpoints(place).items() if status == "available"]
-            checkpoint = chance.choice(available)
-            place.use(("restore", "verify")[asked % 2], checkpoint)
-            asked += 1
+            asked += _use_something(place, real, asked, chance)
         if restarted < len(restarts) and passed > restarts[restarted]:
             place.server.restart(("fast", "immediate")[restarted % 2])
             restarted += 1
         if time.monotonic() - killed_at > kill_every and passed < seconds:
-            victim = place.workers[name := chance.choice(names)]
-            if victim.poll() is None:
-                victim.kill()
-                victim.wait(60)
-                # Nobody renews it now: what is there is the end of the lease.
-                left = place.run_by(victim.pid)
-                orphaned |= {f"{o}#{attempt + 1}": (attempt, ends) for o, (attempt, ends) in left.items()}
+            name = chance.choice(names)
+            if place.workers[name].poll() is None:
+                orphaned |= _kill(place, place.workers[name])
                 kills += 1
             place.work(name)
             killed_at = time.monotonic()
@@ -288,18 +363,45 @@ def test_workers_that_are_killed_and_a_database_that_is_restarted(make_place: Ca
     assert Counter(place.states().values()) == {"succeeded": total}
     assert set(_statuses(place)) == {"available"}
     began = place.attempts()
-    late = {attempt: began[attempt] - ends for attempt, (_, ends) in orphaned.items()}
+    late = sorted(round(began[attempt] - ends, 1) for attempt, ends in orphaned.items() if attempt in began)
     hooks = place.check_nothing_doubled()
     place.check_bank()
+    there = real.check() if real else "no cloud"
     print(
-        f"\n{total} operations, {kills} kills, {restarted} restarts of PostgreSQL, {hooks} hooks, "
-        f"{len(late)} take-overs, seconds after the lease's end: {sorted(round(s, 1) for s in late.values())}"
+        f"\n{total} operations, {kills} kills, {restarted} restarts of PostgreSQL, {hooks} made-up hooks, "
+        f"{len(late)} take-overs, seconds after the lease's end: {late}\nin the cloud: {there}"
     )
-    assert all(seconds > 0 for seconds in late.values()), "taken over before the lease's end"
+    assert all(seconds > 0 for seconds in late), "taken over before the lease's end"
 
 
-def test_a_stopped_worker_that_wakes_after_a_take_over_changes_nothing(
-    make_place: Callable[..., Place],
+def _use_something(place: Place, real: Real | None, asked: int, chance: random.Random) -> bool:
+    """Ask for something that is available to be restored or verified; whether there was anything."""
+    if real is not None:
+        real.look()
+        if asked % 2:
+            return real.restore(chance)
+    available = [checkpoint for checkpoint, status in _checkpoints(place).items() if status == "available"]
+    made_up = [checkpoint for checkpoint in available if real is None or not real.knows(checkpoint)]
+    if made_up:
+        place.use(("restore", "verify")[asked // 2 % 2], chance.choice(made_up))
+    return bool(made_up)
+
+
+def _kill(place: Place, victim: subprocess.Popen[str]) -> dict[str, float]:
+    """Kill a worker; the attempts that others will make at what it ran, and when its leases end."""
+    victim.kill()
+    victim.wait(60)
+    # Nobody renews them now.
+    return {f"{o}#{attempt + 1}": ends for o, (attempt, ends) in place.run_by(victim.pid).items()}
+
+
+RENEWING, RECORDING = "engine_operation SET", "FOR NO KEY UPDATE"
+"""Statements of the engine that lock a row: its own of an operation, DBOS's of an attempt at it."""
+
+
+@pytest.mark.parametrize("doing", [RENEWING, RECORDING], ids=["renewing", "recording"])
+def test_a_worker_stopped_in_a_transaction_holds_nobody_up_and_changes_nothing_when_it_wakes(
+    make_place: Callable[..., Place], doing: str
 ) -> None:
     place = make_place(lease=3.0, pause=0.05)
 
@@ -307,12 +409,17 @@ def test_a_stopped_worker_that_wakes_after_a_take_over_changes_nothing(
         """Hooks that began, and those that came to the end of storing data; others only slept."""
         return [x for x in place.log() if int(x[0]) == pid and (x[1] == "begin" or x[4] == "on_main")]
 
-    (place.folder / "hold").touch()
+    hold, trap, sprung = (place.folder / name for name in ("hold", "trap", "sprung"))
+    hold.touch()
     operation = place.protect(4)
     first = place.work("host-1")
     place.until(lambda: [x for x in place.log() if x[1:5:3] == ["begin", "on_main"]], "hooks in flight")
-    first.send_signal(signal.SIGSTOP)
-    (place.folder / "hold").unlink()
+    (place.folder / "set").write_text(doing)
+    (place.folder / "set").rename(trap)
+    if doing == RECORDING:
+        hold.unlink()
+    place.until(lambda: sprung.exists() and _is_stopped(first.pid), "it stops")
+    hold.unlink(missing_ok=True)
     place.work("host-2")
     place.until(place.all_ended, "the other one ends it")
     assert place.states() == {operation: "succeeded"}
@@ -330,6 +437,10 @@ def test_a_stopped_worker_that_wakes_after_a_take_over_changes_nothing(
     assert (place.bank(), place.rows()) == before
     place.check_nothing_doubled()
     place.check_bank()
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def _checkpoints(place: Place) -> dict[str, str]:

@@ -3,11 +3,16 @@
 Each hook writes a line to FOLDER/log when it begins and when it ends, and takes PAUSE seconds; protecting
 stores bytes in the bank, for as long as FOLDER/hold is there. The worker takes itself to be on a host of its
 own, so that others know of its death by the end of its lease (LEASE seconds) alone.
+
+When there is a file FOLDER/trap, the process stops (as by SIGSTOP) right after the first SQL statement with
+that text, in the middle of its transaction; the file is then called FOLDER/sprung.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import time
 import uuid
@@ -15,7 +20,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 import refloat.engine.lease
+from refloat import postgresql
 from refloat.cli.main import main
 from refloat.engine import owner
 from refloat.resources.base import HOOKS
@@ -93,9 +101,25 @@ def install(traces: Traces) -> None:
         setattr(plugin.NoopPlugin, kind, type(f"Traced{kind}", (classes[kind],), hooks))
 
 
+def set_trap(folder: Path) -> None:
+    """Have this process walk into the trap when there is one."""
+    trap = folder / "trap"
+
+    def after(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if (text := trap.read_text()) and text in statement:
+                trap.rename(folder / "sprung")
+                os.kill(os.getpid(), signal.SIGSTOP)
+                time.sleep(1)  # this thread may come some way before the signal stops them all
+
+    sa.event.listen(sa.Engine, "after_cursor_execute", after)
+
+
 if __name__ == "__main__":
     config, folder, host, lease, pause = sys.argv[1:]
     owner.this_host = lambda: host
     refloat.engine.lease.LASTS = float(lease)
+    postgresql.IDLE_IN_TRANSACTION = min(postgresql.IDLE_IN_TRANSACTION, float(lease) / 2)
+    set_trap(Path(folder))
     install(Traces(Path(folder), float(pause)))
     sys.exit(main(["-v", "worker", "--config-file", config]))

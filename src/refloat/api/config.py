@@ -76,6 +76,11 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
         ),
         cfg.StrOpt("cloud", help="The entry of clouds.yaml of the authority 'cloud'. Default: OS_CLOUD."),
         cfg.StrOpt("region", help="The region to work in, where there are several."),
+        cfg.StrOpt(
+            "worker_name",
+            help="What the worker is called in the list of services. Default: the host's name. "
+            "A second worker of that name on a host gets @2 at the end, and so on.",
+        ),
         cfg.IntOpt("at_once", default=8, min=1, help="So many operations run in one worker at once."),
         cfg.IntOpt(
             "per_project",

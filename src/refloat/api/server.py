@@ -107,6 +107,7 @@ def make_worker(site: Site, milestones: Callable[[Milestone], None] | None = Non
         limits=limits,
         drain_time=options.drain_time,
         milestones=milestones,
+        name=options.worker_name or "",
     )
 
 

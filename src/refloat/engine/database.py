@@ -20,6 +20,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from refloat import postgresql
+
 SCHEMA = "refloat_engine"
 """The schema of everything of the engine's on PostgreSQL; SQLite has no schemas."""
 
@@ -43,8 +45,8 @@ class Database:
         else:
             raise ValueError(f"the engine runs on sqlite and postgresql, not on {parsed.get_backend_name()}")
         self.url = parsed.render_as_string(hide_password=False)
-        options: dict[str, Any] = {} if self.is_sqlite else {"pool_pre_ping": True}
-        self.engine = sa.create_engine(parsed, pool_size=8, max_overflow=24, pool_timeout=30, **options)
+        make = sa.create_engine if self.is_sqlite else postgresql.make_engine
+        self.engine = make(parsed, pool_size=8, max_overflow=24, pool_timeout=30)
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _set_up_sqlite)
         self._flush = _GroupFlush(self._sync_wal)

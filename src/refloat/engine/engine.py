@@ -399,7 +399,8 @@ class Engine:
             history = History()
             if row is not None:
                 if row.state == "running":  # else its last owner itself has said that it is over
-                    self._journal.fence(_attempt_id(row.id, row.attempt))
+                    # All before it: who took one of them over may have died before it fenced the former.
+                    self._journal.fence(_attempt_id(row.id, n) for n in range(1, row.attempt + 1))
                 history = self._history(row)
             driver = Driver(
                 program,

@@ -112,9 +112,9 @@ class Journal:
             _BODIES.pop(attempt, None)
             raise
 
-    def fence(self, attempt: str) -> None:
-        """From now on refuse whatever that attempt's owner records."""
-        DBOS.cancel_workflow(attempt)
+    def fence(self, attempts: Iterable[str]) -> None:
+        """From now on refuse whatever the owners of those attempts record."""
+        DBOS.cancel_workflows(list(attempts))
 
     def read(self, attempt: str) -> list[tuple[str, Json]]:
         """Name and value of what that attempt has recorded, in the order of their recording."""

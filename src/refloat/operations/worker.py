@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +30,7 @@ from refloat.operations.places import BankPlace, Banks
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.providers import Providers
 from refloat.operations.queue import in_turn
+from refloat.operations.seat import Seat
 from refloat.operations.settings import Settings
 from refloat.records.checkpoints import AVAILABLE, CheckpointRecords
 from refloat.records.database import Database
@@ -46,6 +48,8 @@ THREADS = 16
 _TICK = 1.0
 _HEARTBEAT = 10.0
 _LOOK_INTO_BANKS = 300.0
+_FORGOTTEN = timedelta(days=1)
+"""Workers that have not been heard of for so long are forgotten."""
 
 
 class Worker:
@@ -57,6 +61,7 @@ class Worker:
     :param drain_time: seconds in which running hooks should end when the worker is closed.
     :param milestones: told when a run of an operation begins or ends here.
     :param tick: seconds between two looks at the records.
+    :param name: what the first worker of this host is called in the list of services; empty: as the host.
     """
 
     def __init__(
@@ -73,7 +78,7 @@ class Worker:
         drain_time: float = 60.0,
         milestones: Callable[[Milestone], None] | None = None,
         tick: float = _TICK,
-        host: str = "",
+        name: str = "",
     ) -> None:
         from refloat.engine.engine import Engine
         from refloat.operations.kinds import PROGRAMS
@@ -87,7 +92,7 @@ class Worker:
         self._per_project = per_project
         self._drain_time = drain_time
         self._tick = tick
-        self._host = host or socket.gethostname()
+        self._seat = Seat(name or socket.gethostname(), database.url)
         self._banks = Banks(settings.bank, _LOG.warning)
         self._operations = ServiceOperations(database)
         self._checkpoints = CheckpointRecords(database)
@@ -122,6 +127,7 @@ class Worker:
         self._engine.close(self._drain_time)
         for cloud in self._clouds.values():
             cloud.close()
+        self._seat.close()
 
     def _run(self) -> None:
         while not self._closing:
@@ -136,12 +142,13 @@ class Worker:
     def work(self) -> None:
         """One round."""
         if time.monotonic() - self._alive_at > _HEARTBEAT:
-            self._disabled = self._records.alive(BINARY, self._host).disabled
+            self._disabled = self._records.alive(BINARY, self._seat.name).disabled
             self._alive_at = time.monotonic()
         if time.monotonic() - self._looked_at > _LOOK_INTO_BANKS:
             self._looked_at = time.monotonic()
             self.look_into_banks()
             self._grants.sweep()
+            self._records.forget_dead(_FORGOTTEN)
         unfinished = self._operations.unfinished()
         new: list[Operation] = []
         self._each(in_turn(unfinished, self._per_project), partial(self._attend, new))

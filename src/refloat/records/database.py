@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from refloat import postgresql
 from refloat.errors import RefloatError
 
 HEAD = "0004"
@@ -29,15 +30,12 @@ class Database:
     def __init__(self, url: str, *, migrate: bool = True) -> None:
         self.url = url
         parsed = make_url(url)
-        connect: dict[str, Any] = {}
-        if parsed.get_backend_name() == "sqlite":
+        if parsed.get_backend_name() == "postgresql":
+            self.engine: Engine = postgresql.make_engine(parsed)
+        else:
             if parsed.database:
                 Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            connect = {"timeout": 60}
-        elif parsed.drivername == "postgresql":
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        self.engine: Engine = create_engine(parsed, connect_args=connect, pool_pre_ping=not connect)
-        if connect:
+            self.engine = create_engine(parsed, connect_args={"timeout": 60})
             event.listen(self.engine, "connect", _tune_sqlite)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         if migrate:

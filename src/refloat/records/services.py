@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from refloat.errors import NotFound
@@ -61,6 +61,12 @@ class ServiceRecords:
             query = query.where(ServiceRow.binary == binary)
         with self._database.session() as session:
             return [_record(row) for row in session.scalars(query)]
+
+    def forget_dead(self, age: timedelta) -> None:
+        """Forget those that have been silent for that long, unless somebody has disabled them."""
+        silent = ServiceRow.updated_at < _now() - age
+        with self._database.session() as session:
+            session.execute(delete(ServiceRow).where(silent, ServiceRow.disabled.is_(False)))
 
     def set_disabled(self, identity: int, disabled: bool, reason: str | None) -> ServiceRecord:
         """Have a worker take no new operations, or take them again. :raises NotFound: it is not known."""
