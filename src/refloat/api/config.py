@@ -12,7 +12,9 @@ from oslo_config import cfg
 
 from refloat.cloud import targets
 from refloat.errors import InvalidInput
+from refloat.operations.notices import ALL
 from refloat.operations.settings import Settings
+from refloat.operations.webhooks import Webhook
 from refloat.schedule.desk import Terms
 from refloat.schedule.timetable import Limits
 
@@ -23,6 +25,11 @@ API = cfg.OptGroup("api", "The REST API.")
 OPERATIONS = cfg.OptGroup("operations", "What the workers do.")
 SCHEDULES = cfg.OptGroup("schedules", "Triggers, scheduled operations and retention.")
 RESTORE = cfg.OptGroup("restore", "Restoring into other projects and clouds.")
+NOTIFICATIONS = cfg.OptGroup(
+    "notifications",
+    "What is told of operations and schedules. OpenStack's notifications are sent when "
+    "[oslo_messaging_notifications] names a driver, and need refloat[notifications].",
+)
 METRICS = cfg.OptGroup("metrics", "Metrics for Prometheus, of each process. Needs refloat[metrics].")
 QUOTA = cfg.OptGroup("quota", "How much a project may have, when nothing else is set for it.")
 
@@ -137,6 +144,24 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
             help="So often, in seconds, it is looked whether schedules still may act.",
         ),
     ],
+    NOTIFICATIONS: [
+        cfg.ListOpt(
+            "events",
+            default=list(ALL),
+            help="Of these events notifications are sent: patterns, such as *.error.",
+        ),
+        cfg.ListOpt(
+            "webhooks",
+            default=[],
+            help="NAME, ...: of webhooks. For each there is a group [webhook_NAME].",
+        ),
+        cfg.IntOpt(
+            "tries",
+            default=30,
+            min=1,
+            help="So often it is tried to tell something, less and less often; 30 times take about a day.",
+        ),
+    ],
     METRICS: [
         cfg.PortOpt("port", help="Answer GET /metrics on this port. Default: do not."),
         cfg.HostAddressOpt("host", default="127.0.0.1", help="The address to listen on."),
@@ -155,6 +180,21 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
         cfg.IntOpt("checkpoints", default=-1, min=-1, help="Checkpoints; -1: no limit."),
     ],
 }
+
+WEBHOOK = [
+    cfg.StrOpt("url", secret=True, help="Where to: https://..., or http://... within a trusted network."),
+    cfg.StrOpt(
+        "secret_file",
+        help="The file with the secret that signs: base64, with whsec_ in front or without. While it is "
+        "being changed, both secrets, a line each.",
+    ),
+    cfg.ListOpt("events", default=list(ALL), help="Only these events are told: patterns, such as *.error."),
+    cfg.IntOpt("timeout", default=10, min=1, help="The answer must be there within so many seconds."),
+    cfg.StrOpt(
+        "ca_file", help="Who may have signed the receiver's certificate. Default: whom the system trusts."
+    ),
+]
+"""The options of one webhook."""
 
 
 def make() -> Any:
@@ -181,6 +221,8 @@ def load(files: Iterable[str | Path] | None = None, overrides: Sequence[tuple[st
     for group_name, option, value in overrides:
         conf.set_override(option, value, group=group_name)
     targets.register_options(conf, conf.restore.allowed_targets)
+    for name in conf.notifications.webhooks:
+        conf.register_opts(WEBHOOK, group=f"webhook_{name}")
     return conf
 
 
@@ -210,6 +252,21 @@ def terms(conf: Any) -> Terms:
     )
 
 
+def webhooks(conf: Any) -> list[tuple[Webhook, list[str]]]:
+    """The webhooks, and of which events each is told. :raises InvalidInput: one cannot work."""
+    found: list[tuple[Webhook, list[str]]] = []
+    for name in conf.notifications.webhooks:
+        group = conf[f"webhook_{name}"]
+        for needed in ("url", "secret_file"):
+            if not group[needed]:
+                raise InvalidInput(f"[webhook_{name}] needs {needed}")
+        ca_file = Path(group.ca_file) if group.ca_file else None
+        webhook = Webhook(name, group.url, Path(group.secret_file), float(group.timeout), ca_file)
+        found.append((webhook, group.events))
+    return found
+
+
 def list_opts() -> list[tuple[Any, list[Any]]]:
     """All options, for ``oslo-config-generator --namespace refloat``."""
-    return [*OPTIONS.items(), (targets.TRUSTEE, targets.list_options())]
+    webhook = cfg.OptGroup("webhook_NAME", help="A webhook: NAME is one of webhooks in [notifications].")
+    return [*OPTIONS.items(), (webhook, WEBHOOK), (targets.TRUSTEE, targets.list_options())]

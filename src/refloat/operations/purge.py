@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from refloat.engine.engine import Engine
 from refloat.errors import Conflict
 from refloat.records.checkpoints import DELETED
 from refloat.records.database import Database
+from refloat.records.outbox import Outbox
 from refloat.records.tables import CheckpointRow, OperationRow
 
 
@@ -21,15 +22,18 @@ class Old:
 
     operations: Sequence[str]
     checkpoints: Sequence[str]
+    notices: Sequence[int] = ()
+    """By number."""
 
 
-def find(database: Database, before: datetime) -> Old:
+def find(database: Database, before: datetime, told: Collection[str] = ()) -> Old:
     """What ended, or was deleted, before a time.
 
     An operation goes when it has ended and given back what it acted with. A checkpoint goes when it is
-    deleted and no operation on it stays.
+    deleted and no operation on it stays. A notice goes when it was given up, or nobody is left to be told.
 
     :param before: UTC, without saying so.
+    :param told: the destinations of notices.
     """
     ended = (
         OperationRow.state.not_in(("running", "parked")),
@@ -43,6 +47,7 @@ def find(database: Database, before: datetime) -> Old:
         return Old(
             session.scalars(select(OperationRow.id).where(*ended)).all(),
             session.scalars(select(CheckpointRow.id).where(*deleted)).all(),
+            Outbox(database).old(before, told),
         )
 
 
@@ -69,4 +74,5 @@ def forget(
             session.execute(
                 delete(CheckpointRow).where(CheckpointRow.id == identity, CheckpointRow.status == DELETED)
             )
-    return Old(gone, old.checkpoints)
+    Outbox(database).forget(old.notices)
+    return Old(gone, old.checkpoints, old.notices)

@@ -24,6 +24,7 @@ from refloat.operations.grants import Grants
 from refloat.operations.lanes import LANES
 from refloat.operations.ledger import Ledger, subject
 from refloat.operations.looking import LOOKS, LookProgram
+from refloat.operations.notices import NOBODY, Notices
 from refloat.operations.places import BankPlace, Banks
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.providers import Providers
@@ -55,6 +56,7 @@ class Worker:
     :param limits: so many hooks use a service at once, in the place of :mod:`refloat.operations.lanes`.
     :param drain_time: seconds in which running hooks should end when the worker is closed.
     :param milestones: told when a run of an operation begins or ends here.
+    :param notices: whom to tell what becomes of operations.
     :param tick: seconds between two looks at the records.
     """
 
@@ -71,6 +73,7 @@ class Worker:
         limits: Mapping[str, int] | None = None,
         drain_time: float = 60.0,
         milestones: Callable[[Milestone], None] | None = None,
+        notices: Notices = NOBODY,
         tick: float = _TICK,
         host: str = "",
     ) -> None:
@@ -90,7 +93,8 @@ class Worker:
         self._banks = Banks(settings.bank, _LOG.warning)
         self._operations = ServiceOperations(database)
         self._checkpoints = CheckpointRecords(database)
-        self._ledger = Ledger(database)
+        self._ledger = Ledger(database, notices)
+        self._milestones = milestones
         self._records = ServiceRecords(database)
         self._clouds: dict[str, Cloud] = {}
         self._asked = threading.Event()
@@ -98,7 +102,7 @@ class Worker:
         self._alive_at = self._looked_at = float("-inf")
         self._disabled = False
         lanes = {**LANES, **(limits or {})}
-        self._engine = Engine(settings.engine_url, workers=THREADS, lanes=lanes, milestones=milestones)
+        self._engine = Engine(settings.engine_url, workers=THREADS, lanes=lanes, milestones=self._hear)
         programs: dict[str, type[OperationProgram] | type[LookProgram]] = {**PROGRAMS, **LOOKS}
         for kind, program in programs.items():
             self._engine.register(kind, self._factory(program), _project_of)
@@ -225,6 +229,8 @@ class Worker:
 
     def _begin(self, operation: Operation, *, cancelled: bool = False) -> None:
         on_failure: Literal["park", "undo"] = "park" if operation.payload.get("keep_on_failure") else "undo"
+        if not cancelled:
+            self._ledger.begins(operation)
         try:
             self._engine.start(
                 operation.id,
@@ -237,6 +243,12 @@ class Worker:
             self._write_down(operation, "failed", None, exc.to_json())
         else:
             self._ledger.began(operation)
+
+    def _hear(self, milestone: Milestone) -> None:
+        if self._milestones is not None:
+            self._milestones(milestone)
+        if milestone.what == "taken over":
+            self._ledger.taken_over(milestone.operation_id, self._host)
 
     def _write_down(
         self,
