@@ -143,7 +143,7 @@ def test_purge_forgets_what_ended_long_ago_and_nothing_else(
 
     capsys.readouterr()
     assert manage.main(["db", "purge", "30", "--dry-run", "-f", "json"]) == 0
-    wanted = {"operations": 2, "checkpoints": 1}
+    wanted = {"operations": 2, "checkpoints": 1, "notices": 0}
     assert json.loads(capsys.readouterr().out) == {**wanted, "dry_run": True}
     assert len(left(OperationRow)) == 6
     assert manage.main(["db", "purge", "30", "-f", "json"]) == 0

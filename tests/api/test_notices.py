@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,6 +18,7 @@ from test_schedules import run_now, scheduled, trigger
 
 from refloat.api import config
 from refloat.api.server import make_couriers
+from refloat.cli import manage
 from refloat.engine.program import Milestone
 from refloat.errors import InvalidInput
 from refloat.operations import purge
@@ -60,7 +62,7 @@ def outbox(service: Running) -> Outbox:
 
 def courier(service: Running, tries: int = 3) -> Courier:
     """The webhook's, in this thread."""
-    ((webhook, _),) = config.webhooks(service.site.conf)
+    (webhook,) = config.webhooks(service.site.conf)
     return Courier(Outbox(service.site.database), webhook, tries)
 
 
@@ -467,8 +469,10 @@ def test_both_secrets_sign_while_one_is_being_changed(
 def test_what_cannot_work_is_refused_at_the_start(
     tmp_path: Path, receiver: Receiver, options: Any, words: str
 ) -> None:
+    service = configured(tmp_path, receiver, **options)
     with pytest.raises(InvalidInput, match=words) as refused:
-        configured(tmp_path, receiver, **options)
+        make_couriers(service.site)
+    service.close()
     assert "hush" not in str(refused.value)
 
 
@@ -479,3 +483,35 @@ def test_a_secret_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidInput, match=r"secret|base64") as refused:
         Webhook("ops", "http://127.0.0.1/", file)
     assert not text or text not in str(refused.value)
+
+
+def test_the_operator_sees_what_could_not_be_told(
+    service: Running,
+    receiver: Receiver,
+    outbox: Outbox,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "refloat.conf"
+    file.write_text(f"{file.read_text()}[database]\nconnection = sqlite:///{tmp_path}/refloat.sqlite\n")
+    monkeypatch.setenv("REFLOAT_CONFIG", str(file))
+    receiver.status = 410
+    put(outbox, service.site.database)
+    carried(service)
+    assert manage.main(["notice", "list", "-f", "json"]) == 0
+    (line,) = json.loads(capsys.readouterr().out)
+    assert (line["destination"], line["state"], line["tries"]) == ("ops", "given up", 1)
+    assert line["reason"] == "it answered 410"
+    assert manage.main(["notice", "retry", "--destination", "ops"]) == 0
+    receiver.status = 200
+    carried(service)
+    assert len(receiver.messages) == 2
+    receiver.status = 410
+    put(outbox, service.site.database)
+    carried(service)
+    with service.site.database.session() as session:
+        session.execute(update(NoticeRow).values(given_up_at=now() - timedelta(days=40)))
+    assert manage.main(["db", "purge", "30"]) == 0
+    assert "1 notices" in capsys.readouterr().out
+    assert outbox.left() == []

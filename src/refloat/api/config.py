@@ -12,6 +12,7 @@ from oslo_config import cfg
 
 from refloat.cloud import targets
 from refloat.errors import InvalidInput
+from refloat.operations import notifier
 from refloat.operations.notices import ALL
 from refloat.operations.settings import Settings
 from refloat.operations.webhooks import Webhook
@@ -252,17 +253,27 @@ def terms(conf: Any) -> Terms:
     )
 
 
-def webhooks(conf: Any) -> list[tuple[Webhook, list[str]]]:
-    """The webhooks, and of which events each is told. :raises InvalidInput: one cannot work."""
-    found: list[tuple[Webhook, list[str]]] = []
+def webhooks(conf: Any) -> list[Webhook]:
+    """The webhooks. Reads their secrets. :raises InvalidInput: one cannot work."""
+    found: list[Webhook] = []
     for name in conf.notifications.webhooks:
         group = conf[f"webhook_{name}"]
         for needed in ("url", "secret_file"):
             if not group[needed]:
                 raise InvalidInput(f"[webhook_{name}] needs {needed}")
         ca_file = Path(group.ca_file) if group.ca_file else None
-        webhook = Webhook(name, group.url, Path(group.secret_file), float(group.timeout), ca_file)
-        found.append((webhook, group.events))
+        found.append(Webhook(name, group.url, Path(group.secret_file), float(group.timeout), ca_file))
+    return found
+
+
+def told(conf: Any) -> dict[str, list[str]]:
+    """Who is told of which events."""
+    names = conf.notifications.webhooks
+    if notifier.NAME in names:
+        raise InvalidInput(f"a webhook cannot be called {notifier.NAME}")
+    found = {name: conf[f"webhook_{name}"].events for name in names}
+    if notifier.wanted(conf):
+        found[notifier.NAME] = conf.notifications.events
     return found
 
 

@@ -112,6 +112,12 @@ def list_query(*filters: str) -> dict[str, Any]:
 
 # Plans
 
+OBJECTIVE: Schema = {
+    "type": ["integer", "null"],
+    "minimum": 1,
+    "maximum": 87_600,
+    "description": "so many hours old may the newest good checkpoint be before the operator is alerted",
+}
 PLAN_NEW = wrapped(
     "plan",
     obj(
@@ -121,6 +127,7 @@ PLAN_NEW = wrapped(
         provider_id=UUID,
         resources=array(RESOURCE, minItems=1),
         parameters=PARAMETERS,
+        objective=OBJECTIVE,
     ),
 )
 PLAN_CHANGE = wrapped(
@@ -132,6 +139,7 @@ PLAN_CHANGE = wrapped(
             status={"type": ["string", "null"], "maxLength": 255},
             resources=array(RESOURCE, minItems=1),
             parameters=PARAMETERS,
+            objective=OBJECTIVE,
         ),
         "minProperties": 1,
     },
@@ -145,6 +153,7 @@ PLAN = obj(
     resources=array(ANY_OBJECT),
     status=STRING,
     parameters=ANY_OBJECT,
+    objective=OBJECTIVE,
     project_id=STRING,
     created_at=TIME,
     updated_at=TIME,

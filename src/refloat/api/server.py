@@ -130,7 +130,7 @@ def make_runner(site: Site, *, wake: Callable[[], None] = lambda: None) -> Runne
 
 def make_couriers(site: Site) -> Couriers:
     """What carries notices to where the operator wants them, in the process of a worker."""
-    carriers: list[Carrier] = [webhook for webhook, _ in config.webhooks(site.conf)]
+    carriers: list[Carrier] = [*config.webhooks(site.conf)]
     if NAME in site.told:
         carriers.append(Notifier(site.conf, f"data_protect.{socket.gethostname()}"))
     return Couriers(Outbox(site.database), carriers, site.conf.notifications.tries)

@@ -11,8 +11,6 @@ from refloat.api import config, policies
 from refloat.cloud import targets
 from refloat.cloud.authority import Authority, NamedCloud, Trusts
 from refloat.engine.reader import Reader
-from refloat.errors import InvalidInput
-from refloat.operations import notifier
 from refloat.operations.control import Control
 from refloat.operations.copies import Copies
 from refloat.operations.desk import Desk
@@ -52,7 +50,7 @@ class Site:
         self.grants = Grants(self.database, self.authority, lifetime)
         self.orders = Orders(self.operations, self.grants)
         self.desk = Desk(self.database, self.providers, self.authority, self.orders, self.quotas)
-        self.told = _told(conf)
+        self.told = config.told(conf)
         self.notices = Notices(self.told)
         terms = config.terms(conf)
         self.schedules = ScheduleDesk(
@@ -80,16 +78,6 @@ class Site:
         if "reader" in self.__dict__:
             self.reader.close()
         self.database.close()
-
-
-def _told(conf: Any) -> dict[str, list[str]]:
-    """Who is told of which events."""
-    found = {webhook.name: events for webhook, events in config.webhooks(conf)}
-    if notifier.NAME in found:
-        raise InvalidInput(f"a webhook cannot be called {notifier.NAME}")
-    if notifier.wanted(conf):
-        found[notifier.NAME] = conf.notifications.events
-    return found
 
 
 def _quotas(conf: Any, database: Database) -> Quotas:
