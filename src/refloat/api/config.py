@@ -19,6 +19,16 @@ from refloat.operations.webhooks import Webhook
 from refloat.schedule.desk import Terms
 from refloat.schedule.timetable import Limits
 
+LOGGING = [
+    cfg.BoolOpt(
+        "use_json",
+        default=False,
+        help="Log JSON, a line each, as oslo.log does; context has the ids of request, operation, project "
+        "and resource.",
+    ),
+]
+"""Options of the group DEFAULT."""
+
 DATABASE = cfg.OptGroup("database", "Where plans, checkpoints and operations are remembered.")
 BANK = cfg.OptGroup("bank", "The bank of providers that have none of their own.")
 PROVIDERS = cfg.OptGroup("providers", "Providers that files define.")
@@ -201,6 +211,7 @@ WEBHOOK = [
 def make() -> Any:
     """A configuration with all options, which has read nothing yet."""
     conf = cfg.ConfigOpts()
+    conf.register_opts(LOGGING)
     for group, options in OPTIONS.items():
         # A group of its own: configurations that share one also share what is set in it.
         conf.register_group(cfg.OptGroup(group.name, help=group.help))
@@ -280,4 +291,9 @@ def told(conf: Any) -> dict[str, list[str]]:
 def list_opts() -> list[tuple[Any, list[Any]]]:
     """All options, for ``oslo-config-generator --namespace refloat``."""
     webhook = cfg.OptGroup("webhook_NAME", help="A webhook: NAME is one of webhooks in [notifications].")
-    return [*OPTIONS.items(), (webhook, WEBHOOK), (targets.TRUSTEE, targets.list_options())]
+    return [
+        ("DEFAULT", LOGGING),
+        *OPTIONS.items(),
+        (webhook, WEBHOOK),
+        (targets.TRUSTEE, targets.list_options()),
+    ]

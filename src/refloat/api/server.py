@@ -14,7 +14,7 @@ from typing import Any
 
 import waitress
 
-from refloat.api import config
+from refloat.api import config, logs
 from refloat.api.app import make_application
 from refloat.api.site import Site
 from refloat.engine.program import Milestone
@@ -38,6 +38,7 @@ def run(conf: Any, *, api: bool, worker: bool, say: Callable[[str], None]) -> No
 
     :param say: told, in a sentence, what is running.
     """
+    logs.set_up(conf)
     stopped = _hear_signals()
     with ExitStack() as closing:
         site = Site(conf)

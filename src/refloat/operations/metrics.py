@@ -169,15 +169,12 @@ class _Records:
             ):
                 made_at[plan] = made.replace(tzinfo=UTC).timestamp()
                 newest.add_metric([plan, project], made_at[plan])
-            for plan, project, hours, created in session.execute(
-                select(PlanRow.id, PlanRow.project_id, PlanRow.objective, PlanRow.created_at).where(
-                    PlanRow.objective.is_not(None)
-                )
-            ):
-                objective.add_metric([plan, project], hours * 3600)
+            for row in session.scalars(select(PlanRow).where(PlanRow.objective.is_not(None))):
+                seconds = (row.objective or 0) * 3600
+                objective.add_metric([row.id, row.project_id], seconds)
                 # One that never had a good checkpoint has been without since it was made.
-                since = made_at.get(plan, created.replace(tzinfo=UTC).timestamp())
-                due.add_metric([plan, project], since + hours * 3600)
+                since = made_at.get(row.id, row.created_at.replace(tzinfo=UTC).timestamp())
+                due.add_metric([row.id, row.project_id], since + seconds)
         yield from (queue, oldest, newest, objective, due)
         yield from self._notices()
 

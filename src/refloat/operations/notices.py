@@ -115,6 +115,7 @@ def operation_data(operation: Operation) -> Json:
         "checkpoint_id": operation.checkpoint_id or None,
         "copy_id": payload.get("copy_id") or None,
         "scheduled_operation_id": operation.scheduled_operation_id or None,
+        "request_id": payload.get("request_id") or None,
         "created_at": operation.created_at,
         "began_at": operation.began_at or None,
         "ended_at": None,

@@ -17,12 +17,14 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from refloat.about import about
 from refloat.cloud import Cloud
 from refloat.cloud.authority import Authority, NoCloud
 from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
 from refloat.operations.grants import Grants
 from refloat.operations.lanes import LANES
 from refloat.operations.ledger import Ledger, subject
+from refloat.operations.logged import Logged, subject_of
 from refloat.operations.looking import LOOKS, LookProgram
 from refloat.operations.notices import NOBODY, Notices
 from refloat.operations.places import BankPlace, Banks
@@ -155,15 +157,16 @@ class Worker:
         for operation in operations:
             if self._closing:
                 return
-            try:
-                attend(operation)
-            except Conflict:
-                continue  # another worker was quicker
-            except RefloatError as exc:
-                _LOG.warning("operation %s: %s", operation.id, exc)
-            except Exception:
-                # The others must not wait for it.
-                _LOG.exception("operation %s", operation.id)
+            with about(**subject_of(operation.id, operation.payload)):
+                try:
+                    attend(operation)
+                except Conflict:
+                    continue  # another worker was quicker
+                except RefloatError as exc:
+                    _LOG.warning("operation %s: %s", operation.id, exc)
+                except Exception:
+                    # The others must not wait for it.
+                    _LOG.exception("operation %s", operation.id)
 
     def _attend(self, new: list[Operation], operation: Operation) -> None:
         """Do what one needs; one that nobody has begun goes into ``new``."""
@@ -279,10 +282,11 @@ class Worker:
             self._operations.gave_back(operation.id)
 
     def _factory(self, program: type[OperationProgram] | type[LookProgram]) -> Any:
-        def make(operation_id: str, payload: Any) -> OperationProgram | LookProgram:
+        def make(operation_id: str, payload: Any) -> Logged:
             cloud = self._cloud_of(operation_id, payload)
             services = Services(cloud, self._database, self._providers, self._bank_for)
-            return program(operation_id, payload, services)
+            made = program(operation_id, payload, services)
+            return Logged(made, **subject_of(operation_id, payload))
 
         return make
 

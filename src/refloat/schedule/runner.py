@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from refloat.about import about
 from refloat.cloud.authority import Authority, AuthorityGone
 from refloat.errors import CloudError, RefloatError
 from refloat.operations.notices import AUTHORITY_BACK, AUTHORITY_LOST
@@ -117,11 +118,12 @@ class Runner:
     def _each(self, schedule: Schedule, work: Callable[..., None], *given: Any) -> None:
         if self._closing.is_set():
             return
-        try:
-            work(*given)
-        except Exception:
-            # The others must not wait for it.
-            _LOG.exception("scheduled operation %s", schedule.id)
+        with about(project_id=schedule.project_id):
+            try:
+                work(*given)
+            except Exception:
+                # The others must not wait for it.
+                _LOG.exception("scheduled operation %s", schedule.id)
 
     # --- claiming
 
