@@ -17,9 +17,11 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     """Answer a request."""
     with _lock:
         if not _made:
-            from refloat.api import config
+            from refloat.api import config, logs
             from refloat.api.app import make_application
             from refloat.api.site import Site
 
-            _made.append(make_application(Site(config.load())))
+            conf = config.load()
+            logs.set_up(conf)
+            _made.append(make_application(Site(conf)))
     return _made[0](environ, start_response)

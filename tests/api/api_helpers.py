@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -219,10 +219,10 @@ class Running:
         return User(self.application, **more)
 
 
-def run_service(folder: Path, **more: Any) -> Running:
+def run_service(folder: Path, *, files: Sequence[Path] = (), **more: Any) -> Running:
     """The service, with everything in one folder."""
     authority = Notes()
-    site = Site(config.load([], overrides(folder, **more)), authority)
+    site = Site(config.load(files, overrides(folder, **more)), authority)
     return Running(site, make_application(site, believe), authority)
 
 

@@ -21,14 +21,18 @@ def make_plan(refloat: Command, size: int = 12, *more: str) -> None:
 
 
 def test_plans(refloat: Command) -> None:
-    make_plan(refloat, 12, "--description", "the shop")
+    make_plan(refloat, 12, "--description", "the shop", "--objective", "26")
     made = refloat("plan", "show", "app", "-f", "json").json
     assert list(made) == [
-        "id", "name", "description", "provider", "resources", "parameters", "project_id",
+        "id", "name", "description", "provider", "resources", "parameters", "objective", "project_id",
         "created_at", "updated_at",
     ]  # fmt: skip
     assert made["resources"] == [{"type": "Refloat::Noop", "id": "tree-12", "name": "tree:12"}]
     assert (made["provider"], made["project_id"], made["updated_at"]) == ("noop", PROJECT, "")
+    assert made["objective"] == 26
+    assert refloat("plan", "set", "app", "--description", "the shop", "-f", "json").json["objective"] == 26
+    assert refloat("plan", "set", "app", "--objective", "0", "-f", "json").json["objective"] is None
+    assert refloat("plan", "set", "app", "--objective", "-1").status == 2
     changed = refloat("plan", "set", "app", "--name", "web", "--resource", "noop=tree:3", "-f", "json").json
     assert (changed["name"], changed["description"], changed["id"]) == ("web", "the shop", made["id"])
     assert [item["id"] for item in changed["resources"]] == ["tree-3"]

@@ -169,7 +169,7 @@ def test_purge_forgets_what_ended_long_ago_and_nothing_else(
 
     capsys.readouterr()
     assert manage.main(["db", "purge", "30", "--dry-run", "-f", "json"]) == 0
-    wanted = {"operations": 3, "checkpoints": 1, "firings": 1}
+    wanted = {"operations": 3, "checkpoints": 1, "firings": 1, "notices": 0}
     assert json.loads(capsys.readouterr().out) == {**wanted, "dry_run": True}
     assert len(left(OperationRow)) == 9
     assert manage.main(["db", "purge", "30", "-f", "json"]) == 0

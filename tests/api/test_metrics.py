@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import urllib.request
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from refloat.engine.program import Milestone
 from refloat.operations.metrics import Metrics
 from refloat.operations.queue import in_turn
 from refloat.records.operations import Operation
+from refloat.records.outbox import Outbox
+from refloat.records.tables import OperationRow
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ALERTS = DEPLOY / "prometheus" / "refloat-alerts.yml"
@@ -86,6 +89,43 @@ def test_no_name_of_anybody_is_told(service: Running, metrics: Metrics) -> None:
     assert "anybody" not in metrics.text()
 
 
+def test_how_a_plan_stands_to_its_objective(service: Running, metrics: Metrics) -> None:
+    member = service.user()
+    plan, other = member.plan(objective=2), member.plan("other")
+    labels = f" plan_id={plan['id']} project_id={DEMO}"
+    ends = f"refloat_plan_objective_ends_timestamp_seconds{labels}"
+    newest = f"refloat_plan_newest_checkpoint_timestamp_seconds{labels}"
+    found = samples(metrics.text())
+    assert found[f"refloat_plan_objective_seconds{labels}"] == 7200
+    assert not [name for name in found if other["id"] in name]
+    # Without a checkpoint it counts from when the plan was made.
+    assert newest not in found
+    assert found[ends] == datetime.fromisoformat(plan["created_at"]).timestamp() + 7200
+    service.work()
+    checkpoint = member.protected(plan)
+    found = samples(metrics.text())
+    assert found[ends] == found[newest] + 7200
+    # One that a verification found bad is no good checkpoint.
+    body = {"verification": {"provider_id": NOOP, "checkpoint_id": checkpoint["id"], "parameters": {}}}
+    made = member("POST", "verifications", body).body["verification"]
+    member.until(f"verifications/{made['id']}", lambda found: found["status"] != "in_progress")
+    assert newest in samples(metrics.text())
+    with service.site.database.session() as session:
+        session.get_one(OperationRow, made["id"]).result = {"status": "bad"}
+    found = samples(metrics.text())
+    assert newest not in found
+    assert found[ends] == datetime.fromisoformat(plan["created_at"]).timestamp() + 7200
+
+
+def test_an_objective_can_be_changed_and_taken_away(service: Running) -> None:
+    member = service.user()
+    path = f"plans/{member.plan(objective=26)['id']}"
+    for wanted in (4, None):
+        assert member("PUT", path, {"plan": {"objective": wanted}}).body["plan"]["objective"] == wanted
+    for wrong in (0, -1, "4", 1.5, 100_000):
+        assert member("PUT", path, {"plan": {"objective": wrong}}).status == 400
+
+
 def test_it_is_served_and_ends(metrics: Metrics) -> None:
     close = metrics.serve("127.0.0.1", port := _free_port())
     try:
@@ -113,8 +153,10 @@ def test_dashboard_and_alerts_ask_for_what_there_is(service: Running, metrics: M
         metrics.tell(milestone)
     member = service.user()
     service.work()
-    member.protected(member.plan())
+    member.protected(member.plan(objective=26))
     member.protect(member.plan("b", provider=NOOP))
+    with service.site.database.session() as session:
+        Outbox.put(session, ["ops"], "data_protect.protect.end", "o", {})
     known = {name.partition(" ")[0] for name in samples(metrics.text())}
     known |= {f"refloat_{name}" for name in ("operations_unfinished", "oldest_unfinished_timestamp_seconds")}
     panels = json.loads(DASHBOARD.read_text())["panels"]

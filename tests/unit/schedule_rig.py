@@ -64,7 +64,7 @@ class Mortal(Database):
 class Granted:
     """An authority that is always good."""
 
-    def grant(self, caller: Caller) -> dict[str, Any]:
+    def grant(self, caller: Caller, until: Any = None) -> dict[str, Any]:
         return {"kind": "test", "project_id": caller.project_id}
 
     def check(self, granted: Any) -> None:

@@ -12,6 +12,7 @@ import webob.exc
 from oslo_middleware import cors, healthcheck, http_proxy_to_wsgi, request_id, sizelimit
 from oslo_policy import policy
 
+from refloat.about import about, note
 from refloat.api import validation
 from refloat.api.call import Call
 from refloat.api.faults import Fault, Faults, fault_of
@@ -49,7 +50,7 @@ def make_application(site: Site, authenticate: Callable[[Wsgi], Wsgi] | None = N
     application = (authenticate or (lambda inner: _authenticated(inner, conf)))(application)
     application = sizelimit.RequestBodySizeLimiter(application, conf)
     conf.set_default("max_request_body_size", LARGEST_BODY, group="oslo_middleware")
-    application = RequestId(application)
+    application = RequestId(_named(application))
     application = cors.CORS(application, conf)
     application = http_proxy_to_wsgi.HTTPProxyToWSGI(application, conf)
     inner = Faults(application)
@@ -58,6 +59,16 @@ def make_application(site: Site, authenticate: Callable[[Wsgi], Wsgi] | None = N
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         chosen = healthy if environ.get("PATH_INFO") == "/healthcheck" else inner
         return chosen(environ, start_response)
+
+    return answer
+
+
+def _named(application: Wsgi) -> Wsgi:
+    """What is logged of a request tells its id."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        with about(request_id=environ.get(request_id.ENV_REQUEST_ID, "")):
+            return application(environ, start_response)
 
     return answer
 
@@ -109,6 +120,7 @@ def _call(site: Site, route: Route, request: falcon.Request, path: dict[str, str
     caller, is_admin = Caller("", ""), False
     if route.policy:
         caller = _caller(request)
+        note(project_id=caller.project_id)
         if path.pop("project_id") != caller.project_id:
             raise Fault(400, OTHER_PROJECT)
         credentials = {

@@ -12,10 +12,23 @@ from oslo_config import cfg
 
 from refloat.cloud import targets
 from refloat.errors import InvalidInput
+from refloat.operations import notifier
+from refloat.operations.notices import ALL
 from refloat.operations.settings import Settings
+from refloat.operations.webhooks import Webhook
 from refloat.records.quotas import DEFAULTS
 from refloat.schedule.desk import Terms
 from refloat.schedule.timetable import Limits
+
+LOGGING = [
+    cfg.BoolOpt(
+        "use_json",
+        default=False,
+        help="Log JSON, a line each, as oslo.log does; context has the ids of request, operation, project "
+        "and resource.",
+    ),
+]
+"""Options of the group DEFAULT."""
 
 DATABASE = cfg.OptGroup("database", "Where plans, checkpoints and operations are remembered.")
 BANK = cfg.OptGroup("bank", "The bank of providers that have none of their own.")
@@ -24,6 +37,11 @@ API = cfg.OptGroup("api", "The REST API.")
 OPERATIONS = cfg.OptGroup("operations", "What the workers do.")
 SCHEDULES = cfg.OptGroup("schedules", "Triggers, scheduled operations and retention.")
 RESTORE = cfg.OptGroup("restore", "Restoring into other projects and clouds.")
+NOTIFICATIONS = cfg.OptGroup(
+    "notifications",
+    "What is told of operations and schedules. OpenStack's notifications are sent when "
+    "[oslo_messaging_notifications] names a driver, and need refloat[notifications].",
+)
 METRICS = cfg.OptGroup("metrics", "Metrics for Prometheus, of each process. Needs refloat[metrics].")
 QUOTA = cfg.OptGroup("quota", "How much a project may have, when nothing else is set for it.")
 
@@ -143,6 +161,24 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
             help="So often, in seconds, it is looked whether schedules still may act.",
         ),
     ],
+    NOTIFICATIONS: [
+        cfg.ListOpt(
+            "events",
+            default=list(ALL),
+            help="Of these events notifications are sent: patterns, such as *.error.",
+        ),
+        cfg.ListOpt(
+            "webhooks",
+            default=[],
+            help="NAME, ...: of webhooks. For each there is a group [webhook_NAME].",
+        ),
+        cfg.IntOpt(
+            "tries",
+            default=30,
+            min=1,
+            help="So often it is tried to tell something, less and less often; 30 times take about a day.",
+        ),
+    ],
     METRICS: [
         cfg.PortOpt("port", help="Answer GET /metrics on this port. Default: do not."),
         cfg.HostAddressOpt("host", default="127.0.0.1", help="The address to listen on."),
@@ -164,10 +200,26 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
     ],
 }
 
+WEBHOOK = [
+    cfg.StrOpt("url", secret=True, help="Where to: https://..., or http://... within a trusted network."),
+    cfg.StrOpt(
+        "secret_file",
+        help="The file with the secret that signs: base64, with whsec_ in front or without. While it is "
+        "being changed, both secrets, a line each.",
+    ),
+    cfg.ListOpt("events", default=list(ALL), help="Only these events are told: patterns, such as *.error."),
+    cfg.IntOpt("timeout", default=10, min=1, help="The answer must be there within so many seconds."),
+    cfg.StrOpt(
+        "ca_file", help="Who may have signed the receiver's certificate. Default: whom the system trusts."
+    ),
+]
+"""The options of one webhook."""
+
 
 def make() -> Any:
     """A configuration with all options, which has read nothing yet."""
     conf = cfg.ConfigOpts()
+    conf.register_opts(LOGGING)
     for group, options in OPTIONS.items():
         # A group of its own: configurations that share one also share what is set in it.
         conf.register_group(cfg.OptGroup(group.name, help=group.help))
@@ -189,6 +241,8 @@ def load(files: Iterable[str | Path] | None = None, overrides: Sequence[tuple[st
     for group_name, option, value in overrides:
         conf.set_override(option, value, group=group_name)
     targets.register_options(conf, conf.restore.allowed_targets)
+    for name in conf.notifications.webhooks:
+        conf.register_opts(WEBHOOK, group=f"webhook_{name}")
     return conf
 
 
@@ -218,6 +272,36 @@ def terms(conf: Any) -> Terms:
     )
 
 
+def webhooks(conf: Any) -> list[Webhook]:
+    """The webhooks. Reads their secrets. :raises InvalidInput: one cannot work."""
+    found: list[Webhook] = []
+    for name in conf.notifications.webhooks:
+        group = conf[f"webhook_{name}"]
+        for needed in ("url", "secret_file"):
+            if not group[needed]:
+                raise InvalidInput(f"[webhook_{name}] needs {needed}")
+        ca_file = Path(group.ca_file) if group.ca_file else None
+        found.append(Webhook(name, group.url, Path(group.secret_file), float(group.timeout), ca_file))
+    return found
+
+
+def told(conf: Any) -> dict[str, list[str]]:
+    """Who is told of which events."""
+    names = conf.notifications.webhooks
+    if notifier.NAME in names:
+        raise InvalidInput(f"a webhook cannot be called {notifier.NAME}")
+    found = {name: conf[f"webhook_{name}"].events for name in names}
+    if notifier.wanted(conf):
+        found[notifier.NAME] = conf.notifications.events
+    return found
+
+
 def list_opts() -> list[tuple[Any, list[Any]]]:
     """All options, for ``oslo-config-generator --namespace refloat``."""
-    return [*OPTIONS.items(), (targets.TRUSTEE, targets.list_options())]
+    webhook = cfg.OptGroup("webhook_NAME", help="A webhook: NAME is one of webhooks in [notifications].")
+    return [
+        ("DEFAULT", LOGGING),
+        *OPTIONS.items(),
+        (webhook, WEBHOOK),
+        (targets.TRUSTEE, targets.list_options()),
+    ]

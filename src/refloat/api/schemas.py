@@ -114,6 +114,12 @@ def list_query(*filters: str) -> dict[str, Any]:
 
 # Plans
 
+OBJECTIVE: Schema = {
+    "type": ["integer", "null"],
+    "minimum": 1,
+    "maximum": 87_600,
+    "description": "so many hours old may the newest good checkpoint be before the operator is alerted",
+}
 PLAN_NEW = wrapped(
     "plan",
     obj(
@@ -123,6 +129,7 @@ PLAN_NEW = wrapped(
         provider_id=UUID,
         resources=array(RESOURCE, minItems=1),
         parameters=PARAMETERS,
+        objective=OBJECTIVE,
     ),
 )
 PLAN_CHANGE = wrapped(
@@ -134,6 +141,7 @@ PLAN_CHANGE = wrapped(
             status={"type": ["string", "null"], "maxLength": 255},
             resources=array(RESOURCE, minItems=1),
             parameters=PARAMETERS,
+            objective=OBJECTIVE,
         ),
         "minProperties": 1,
     },
@@ -147,6 +155,7 @@ PLAN = obj(
     resources=array(ANY_OBJECT),
     status=STRING,
     parameters=ANY_OBJECT,
+    objective=OBJECTIVE,
     project_id=STRING,
     created_at=TIME,
     updated_at=TIME,

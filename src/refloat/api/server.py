@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,13 +14,17 @@ from typing import Any
 
 import waitress
 
+from refloat.api import config, logs
 from refloat.api.app import make_application
 from refloat.api.site import Site
 from refloat.engine.program import Milestone
 from refloat.errors import InvalidInput
+from refloat.operations.couriers import Carrier, Couriers
 from refloat.operations.metrics import Metrics, bank_sizes
+from refloat.operations.notifier import NAME, Notifier
 from refloat.operations.places import Banks
 from refloat.operations.worker import Worker
+from refloat.records.outbox import Outbox
 from refloat.schedule.runner import Runner
 from refloat.schedule.starting import Starting
 
@@ -33,6 +38,7 @@ def run(conf: Any, *, api: bool, worker: bool, say: Callable[[str], None]) -> No
 
     :param say: told, in a sentence, what is running.
     """
+    logs.set_up(conf)
     stopped = _hear_signals()
     with ExitStack() as closing:
         site = Site(conf)
@@ -42,6 +48,9 @@ def run(conf: Any, *, api: bool, worker: bool, say: Callable[[str], None]) -> No
             closing.callback(metrics.serve(conf.metrics.host, conf.metrics.port))
         if worker:
             works = make_worker(site, metrics.tell if metrics else None)
+            couriers = make_couriers(site)
+            closing.callback(couriers.close)
+            couriers.start()
             working: list[Worker | Runner] = [works, make_runner(site, wake=works.wake)]
             site.wake = lambda: _wake(working)
             for each in working:
@@ -108,6 +117,7 @@ def make_worker(site: Site, milestones: Callable[[Milestone], None] | None = Non
         drain_time=options.drain_time,
         milestones=milestones,
         name=options.worker_name or "",
+        notices=site.notices,
     )
 
 
@@ -116,8 +126,16 @@ def make_runner(site: Site, *, wake: Callable[[], None] = lambda: None) -> Runne
 
     :param wake: called when there is a new operation for the worker.
     """
-    starting = Starting(site.database, site.providers, site.quotas)
+    starting = Starting(site.database, site.providers, site.quotas, notices=site.notices)
     return Runner(site.database, site.schedules, starting, site.authority, wake=wake)
+
+
+def make_couriers(site: Site) -> Couriers:
+    """What carries notices to where the operator wants them, in the process of a worker."""
+    carriers: list[Carrier] = [*config.webhooks(site.conf)]
+    if NAME in site.told:
+        carriers.append(Notifier(site.conf, f"data_protect.{socket.gethostname()}"))
+    return Couriers(Outbox(site.database), carriers, site.conf.notifications.tries)
 
 
 def _is_loopback(host: str) -> bool:

@@ -15,6 +15,7 @@ from refloat.operations.control import Control
 from refloat.operations.copies import Copies
 from refloat.operations.desk import Desk
 from refloat.operations.grants import Grants
+from refloat.operations.notices import Notices
 from refloat.operations.orders import Orders
 from refloat.operations.providers import Providers
 from refloat.records.checkpoints import CheckpointRecords
@@ -49,8 +50,11 @@ class Site:
         self.grants = Grants(self.database, self.authority, lifetime)
         self.orders = Orders(self.operations, self.grants)
         self.desk = Desk(self.database, self.providers, self.authority, self.orders, self.quotas)
+        self.told = config.told(conf)
+        self.notices = Notices(self.told)
+        terms = config.terms(conf)
         self.schedules = ScheduleDesk(
-            self.database, self.providers, self.authority, self.quotas, config.terms(conf)
+            self.database, self.providers, self.authority, self.quotas, terms, notices=self.notices
         )
         self.copies = Copies(self.database, self.providers, self.orders, self.quotas, self.settings.bank)
         self.control = Control(self.database, self.authority, self.grants)

@@ -75,6 +75,7 @@ class Backend(Protocol):
         provider: str = "default",
         parameters: Parameters | None = None,
         description: str = "",
+        objective: int | None = None,
     ) -> Plan:
         """Make a plan of pairs of a type and an id, a name, ``tag:NAME`` or ``metadata:KEY=VALUE``."""
         ...
@@ -87,8 +88,9 @@ class Backend(Protocol):
         description: str | None = None,
         resources: Sequence[tuple[str, str]] | None = None,
         parameters: Parameters | None = None,
+        objective: int | None = None,
     ) -> Plan:
-        """Change what is given."""
+        """Change what is given; an objective of 0 is none."""
         ...
 
     def delete_plan(self, plan_id: str) -> None:

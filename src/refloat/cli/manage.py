@@ -21,6 +21,7 @@ from refloat.errors import RefloatError
 from refloat.operations import purge as purging
 from refloat.operations.settings import Settings
 from refloat.records.database import HEAD, Database
+from refloat.records.outbox import Outbox
 from refloat.records.services import ServiceRecords
 from refloat.records.tables import Base
 
@@ -65,7 +66,13 @@ def _parser() -> argparse.ArgumentParser:
     purged.add_argument("days", type=_days, metavar="DAYS", help="what is older than so many days")
     purged.add_argument("--dry-run", action="store_true", help="only tell how much it would be")
     listed = command(workers, "list", services)
-    for told in (purged, listed):
+    outbox = categories.add_parser("notice", help="what is told to others").add_subparsers(
+        required=True, metavar="DO"
+    )
+    left = command(outbox, "list", notices)
+    again = command(outbox, "retry", retry_notices)
+    again.add_argument("--destination", metavar="NAME", help="only what this one is to be told")
+    for told in (purged, listed, left):
         told.add_argument("-f", "--format", choices=("table", "json"), default="table")
     return parser
 
@@ -131,7 +138,7 @@ def faults(database: Database) -> Sequence[str]:
 
 
 def purge(chosen: argparse.Namespace, conf: Any) -> None:
-    """Forget what ended, and checkpoints that were deleted, more than DAYS days ago.
+    """Forget what ended, checkpoints that were deleted, and notices given up, more than DAYS days ago.
 
     Operations that tell of a checkpoint which is there, and the last firing of each schedule, stay.
     """
@@ -139,7 +146,7 @@ def purge(chosen: argparse.Namespace, conf: Any) -> None:
     before = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=chosen.days)
     database = Database(settings.database_url)
     try:
-        old = purging.find(database, before)
+        old = purging.find(database, before, config.told(conf))
         if not chosen.dry_run:
             with Engine(settings.engine_url) as engine:
                 old = purging.forget(database, engine, old, lambda told: print(told, file=sys.stderr))
@@ -150,7 +157,12 @@ def purge(chosen: argparse.Namespace, conf: Any) -> None:
         print(json.dumps({**counts, "dry_run": chosen.dry_run}))
     else:
         word = "Would forget" if chosen.dry_run else "Forgot"
-        told = ("ended operations", "deleted checkpoints", "firings of schedules")
+        told = (
+            "ended operations",
+            "deleted checkpoints",
+            "firings of schedules",
+            "notices that could not be told",
+        )
         numbers = zip(counts.values(), told, strict=True)
         print(f"{word} {', '.join(f'{number} {what}' for number, what in numbers)}.")
 
@@ -175,11 +187,50 @@ def services(chosen: argparse.Namespace, conf: Any) -> None:
         }
         for item in found
     ]
-    if chosen.format == "json":
+    _print_rows(
+        chosen.format, rows, ("id", "binary", "host", "status", "state", "updated_at", "disabled_reason")
+    )
+
+
+def notices(chosen: argparse.Namespace, conf: Any) -> None:
+    """List what others are to be told and could not be told yet, and why."""
+    database = Database(config.settings(conf).database_url)
+    try:
+        found = Outbox(database).left()
+    finally:
+        database.close()
+    rows = [
+        {
+            "id": item.id,
+            "destination": item.destination,
+            "event_type": item.event_type,
+            "subject": item.subject,
+            "created_at": item.created_at.isoformat(timespec="seconds"),
+            "state": "given up" if item.given_up_at else "waiting",
+            "tries": item.tries,
+            "reason": item.reason,
+        }
+        for item in found
+    ]
+    heads = ("id", "destination", "event_type", "subject", "created_at", "state", "tries", "reason")
+    _print_rows(chosen.format, rows, heads)
+
+
+def retry_notices(chosen: argparse.Namespace, conf: Any) -> None:
+    """Have workers try again, now, to tell what could not be told."""
+    database = Database(config.settings(conf).database_url)
+    try:
+        count = Outbox(database).try_again(chosen.destination)
+    finally:
+        database.close()
+    print(f"{count} notices are tried again.")
+
+
+def _print_rows(form: str, rows: Sequence[dict[str, Any]], heads: Sequence[str]) -> None:
+    if form == "json":
         print(json.dumps(rows, indent=2))
         return
-    heads = ("id", "binary", "host", "status", "state", "updated_at", "disabled_reason")
-    lines = [heads, *(tuple(str(row[head]) for head in heads) for row in rows)]
+    lines = [tuple(heads), *(tuple(str(row[head]) for head in heads) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     for line in lines:
         print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())

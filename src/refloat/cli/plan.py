@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from refloat.cli.backend import Backend
     from refloat.records.plans import Plan
 
+LONGEST_OBJECTIVE = 87_600
+"""Ten years, in hours."""
+
 
 def shown(refloat: Backend, plan: Plan) -> Mapping[str, Any]:
     """A plan for display."""
@@ -24,6 +27,7 @@ def shown(refloat: Backend, plan: Plan) -> Mapping[str, Any]:
         "provider": refloat.provider_name(plan.provider),
         "resources": Resources(list(plan.resources)),
         "parameters": Items(dict(plan.parameters)),
+        "objective": plan.objective,
         "project_id": plan.project_id,
         "created_at": Time(plan.created_at),
         "updated_at": Time(plan.updated_at),
@@ -50,6 +54,19 @@ def _add_choices(parser: argparse.ArgumentParser, *, required: bool) -> None:
         action="append",
         help=PARAMETER_HELP,
     )
+    parser.add_argument(
+        "--objective",
+        metavar="HOURS",
+        type=_hours,
+        help="so old may the newest good checkpoint be before the operator is alerted; 0: any age",
+    )
+
+
+def _hours(told: str) -> int:
+    hours = int(told)
+    if not 0 <= hours <= LONGEST_OBJECTIVE:
+        raise argparse.ArgumentTypeError(f"must be 0 to {LONGEST_OBJECTIVE} hours")
+    return hours
 
 
 class CreatePlan(ShowOne):
@@ -61,7 +78,7 @@ class CreatePlan(ShowOne):
     examples = """
         refloat plan create shop --resource server=web --resource server=db
         refloat plan create nightly --resource server=tag:backup --provider snapshot
-        refloat plan create all --resource project=demo
+        refloat plan create all --resource project=demo --objective 26
         refloat plan create tier1 --resource server=metadata:tier=1 --parameter volume:mode=full
     """
 
@@ -90,6 +107,7 @@ class CreatePlan(ShowOne):
                 provider=parsed_args.provider,
                 parameters=parse_parameters(parsed_args.parameter or (), types),
                 description=parsed_args.description,
+                objective=parsed_args.objective or None,
             )
             return shown(refloat, plan)
 
@@ -146,7 +164,11 @@ class SetPlan(ShowOne):
         with self.open() as refloat:
             types = refloat.types()
             resources, parameters = parsed_args.resource, parsed_args.parameter
-            changes: dict[str, Any] = {"name": parsed_args.name, "description": parsed_args.description}
+            changes: dict[str, Any] = {
+                "name": parsed_args.name,
+                "description": parsed_args.description,
+                "objective": parsed_args.objective,
+            }
             if resources is not None:
                 changes["resources"] = parse_resources(resources, types)
             if parameters is not None or parsed_args.no_parameters:

@@ -45,6 +45,8 @@ class Plan(_Ours):
     resources = Body("resources", type=list)
     parameters = Body("parameters", type=dict)
     status = Body("status")
+    objective = Body("objective", type=int)
+    """So many hours old may the newest good checkpoint be; None: nobody has said."""
     project_id = Body("project_id")
     created_at = Body("created_at")
     updated_at = Body("updated_at")

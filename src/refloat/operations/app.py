@@ -204,6 +204,7 @@ class Refloat:
         provider: str = "default",
         parameters: Parameters | None = None,
         description: str = "",
+        objective: int | None = None,
     ) -> Plan:
         """Make a plan.
 
@@ -215,7 +216,8 @@ class Refloat:
         chosen = self.providers.find(provider)
         entries = self._entries(chosen, resources)
         check_parameters(chosen.plugins(), "protect", parameters or {})
-        return self.plans.create(name, chosen.reference, entries, self._by_id(parameters or {}), description)
+        given = self._by_id(parameters or {})
+        return self.plans.create(name, chosen.reference, entries, given, description, objective=objective)
 
     def update_plan(
         self,
@@ -225,8 +227,9 @@ class Refloat:
         description: str | None = None,
         resources: Sequence[tuple[str, str]] | None = None,
         parameters: Parameters | None = None,
+        objective: int | None = None,
     ) -> Plan:
-        """Change what is given, leave the rest."""
+        """Change what is given, leave the rest; an objective of 0 is none."""
         if name is not None:
             check_name(name)
         plan = self.plans.find(name_or_id)
@@ -241,6 +244,8 @@ class Refloat:
         if parameters is not None:
             check_parameters(chosen.plugins(), "protect", parameters)
             changes["parameters"] = self._by_id(parameters)
+        if objective is not None:
+            changes["objective"] = objective or None
         return self.plans.update(plan.id, **changes) if changes else plan
 
     def _entries(self, provider: Provider, resources: Sequence[tuple[str, str]]) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from refloat.errors import NotFound, RefloatError
+from refloat.operations.notices import NOBODY, START, TAKE_OVER, Notices
 from refloat.records.checkpoints import (
     AVAILABLE,
     COPYING,
@@ -20,16 +21,20 @@ from refloat.records.checkpoints import (
     CheckpointRecords,
 )
 from refloat.records.database import Database
-from refloat.records.operations import Operation, write_end
+from refloat.records.operations import OPEN, Operation, ServiceOperations, write_begin, write_end
 
 MANUAL = {"created_by": "manual"}
 
 
 class Ledger:
-    """Writes down what has come of the service's operations."""
+    """Writes down what has come of the service's operations.
 
-    def __init__(self, database: Database) -> None:
+    :param notices: whom to tell.
+    """
+
+    def __init__(self, database: Database, notices: Notices = NOBODY) -> None:
         self._database = database
+        self._notices = notices
         self._checkpoints = CheckpointRecords(database)
 
     def ended(
@@ -46,11 +51,13 @@ class Ledger:
         """
         changes = self._changes(operation, state, error, graph)
         with self._database.session() as session:
+            # At once: whoever sees the one sees the other.
+            if not write_end(session, operation.id, state, result, error, before=OPEN):
+                return  # another worker was quicker
             if changes is not None:
                 before, values = changes
                 self._checkpoints.move(session, subject(operation), before, **values)
-            # At once: whoever sees the one sees the other.
-            write_end(session, operation.id, state, result, error)
+            self._notices.ended(session, operation, state, result, error)
 
     def _changes(
         self,
@@ -74,6 +81,18 @@ class Ledger:
             return [WAIT_COPYING, COPYING], {"status": ERROR, "reason": reason or state}
         return None
 
+    def begins(self, operation: Operation) -> None:
+        """Write down that a worker is about to begin with an operation. Fine when it has before."""
+        with self._database.session() as session:
+            if moment := write_begin(session, operation.id):
+                self._notices.operation(session, operation, START, began_at=moment)
+
+    def taken_over(self, operation_id: str, host: str) -> None:
+        """Tell that a worker goes on with an operation whose worker has died."""
+        operation = ServiceOperations(self._database).get(operation_id, None)
+        with self._database.session() as session:
+            self._notices.operation(session, operation, TAKE_OVER, host=host)
+
     def began(self, operation: Operation) -> None:
         """Write down that a worker has begun with an operation."""
         if operation.kind == "copy":
@@ -83,7 +102,8 @@ class Ledger:
     def parked(self, operation: Operation, error: Mapping[str, str] | None) -> None:
         """Write down that an operation was stopped where it was, and stays so until it is resumed."""
         with self._database.session() as session:
-            write_end(session, operation.id, "parked", None, error)
+            if write_end(session, operation.id, "parked", None, error, before=("running",)):
+                self._notices.parked(session, operation, error)
 
     def found(
         self, provider_id: str, info: Any, graph: Mapping[str, Any], id_of: Callable[[str], str]

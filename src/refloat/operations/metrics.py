@@ -19,8 +19,9 @@ from refloat.errors import BankError, InvalidInput
 from refloat.operations.places import BankPlace, Banks
 from refloat.records.checkpoints import AVAILABLE
 from refloat.records.database import Database
-from refloat.records.operations import SERVICE
-from refloat.records.tables import CheckpointRow, OperationRow
+from refloat.records.operations import SERVICE, found_bad
+from refloat.records.outbox import Outbox
+from refloat.records.tables import CheckpointRow, OperationRow, PlanRow
 
 if TYPE_CHECKING:
     from refloat.engine.program import Milestone
@@ -140,7 +141,19 @@ class _Records:
             *("refloat_plan_newest_checkpoint_timestamp_seconds", "When a plan's newest good one was made."),
             labels=["plan_id", "project_id"],
         )
+        objective = GaugeMetricFamily(
+            *("refloat_plan_objective_seconds", "So old may a plan's newest good checkpoint be."),
+            labels=["plan_id", "project_id"],
+        )
+        due = GaugeMetricFamily(
+            *(
+                "refloat_plan_objective_ends_timestamp_seconds",
+                "By when a plan needs a newer good checkpoint.",
+            ),
+            labels=["plan_id", "project_id"],
+        )
         operation, checkpoint = OperationRow, CheckpointRow
+        made_at: dict[str, float] = {}
         with self._database.session() as session:
             for kind, count, first in session.execute(
                 select(operation.kind, func.count(), func.min(operation.created_at))
@@ -151,11 +164,39 @@ class _Records:
                 oldest.add_metric([kind], first.replace(tzinfo=UTC).timestamp())
             for plan, project, made in session.execute(
                 select(checkpoint.plan_id, checkpoint.project_id, func.max(checkpoint.created_at))
-                .where(checkpoint.status == AVAILABLE)
+                .where(checkpoint.status == AVAILABLE, checkpoint.id.not_in(found_bad(session)))
                 .group_by(checkpoint.plan_id, checkpoint.project_id)
             ):
-                newest.add_metric([plan, project], made.replace(tzinfo=UTC).timestamp())
-        yield from (queue, oldest, newest)
+                made_at[plan] = made.replace(tzinfo=UTC).timestamp()
+                newest.add_metric([plan, project], made_at[plan])
+            for row in session.scalars(select(PlanRow).where(PlanRow.objective.is_not(None))):
+                seconds = (row.objective or 0) * 3600
+                objective.add_metric([row.id, row.project_id], seconds)
+                # One that never had a good checkpoint has been without since it was made.
+                since = made_at.get(row.id, row.created_at.replace(tzinfo=UTC).timestamp())
+                due.add_metric([row.id, row.project_id], since + seconds)
+        yield from (queue, oldest, newest, objective, due)
+        yield from self._notices()
+
+    def _notices(self) -> Iterator[Any]:
+        from prometheus_client.core import GaugeMetricFamily
+
+        waiting = GaugeMetricFamily(
+            "refloat_notices_waiting", "Notices that a destination is to be told.", labels=["destination"]
+        )
+        given_up = GaugeMetricFamily(
+            "refloat_notices_given_up", "Notices that could not be told.", labels=["destination"]
+        )
+        oldest = GaugeMetricFamily(
+            *("refloat_oldest_notice_timestamp_seconds", "When the first of those that wait happened."),
+            labels=["destination"],
+        )
+        for destination, backlog in Outbox(self._database).backlogs().items():
+            waiting.add_metric([destination], backlog.waiting)
+            given_up.add_metric([destination], backlog.given_up)
+            if backlog.oldest is not None:
+                oldest.add_metric([destination], backlog.oldest.replace(tzinfo=UTC).timestamp())
+        yield from (waiting, given_up, oldest)
 
 
 class _Sizes:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from refloat.about import known
 from refloat.cloud.authority import Caller
 from refloat.errors import InvalidInput
 from refloat.operations.grants import Grant, Grants
@@ -40,6 +41,8 @@ class Orders:
             "checkpoint_id": checkpoint_id,
             "project_id": project_id,
         }
+        if request_id := known().get("request_id"):
+            whole["request_id"] = request_id
         grant.settle(session, self.grants.intents)
         return self.operations.add(session, str(uuid.uuid4()), kind, project_id, whole, grant.authority)
 

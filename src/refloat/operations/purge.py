@@ -5,7 +5,7 @@ Banks are not touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from refloat.engine.engine import Engine
 from refloat.errors import Conflict
 from refloat.records.checkpoints import DELETED
 from refloat.records.database import Database
+from refloat.records.outbox import Outbox
 from refloat.records.schedule_tables import FiringRow
 from refloat.records.schedules import OPEN
 from refloat.records.tables import CheckpointRow, OperationRow
@@ -32,16 +33,19 @@ class Old:
     operations: Sequence[str]
     checkpoints: Sequence[str]
     firings: Sequence[str]
+    notices: Sequence[int] = ()
+    """By number."""
 
 
-def find(database: Database, before: datetime) -> Old:
+def find(database: Database, before: datetime, told: Collection[str] = ()) -> Old:
     """What ended, or was deleted, before a time.
 
     An operation goes when it has ended and given back what it acted with, and does not tell of a checkpoint
     that is there. A checkpoint goes when it is deleted and no operation on it stays. Firings go but for
-    the last of each scheduled operation.
+    the last of each scheduled operation. A notice goes when it was given up, or nobody is left to be told.
 
     :param before: UTC, without saying so.
+    :param told: the destinations of notices.
     """
     there = exists().where(CheckpointRow.id == OperationRow.checkpoint_id, CheckpointRow.status != DELETED)
     tells = and_(OperationRow.kind.in_(TELLING), OperationRow.state == "succeeded", there)
@@ -62,6 +66,7 @@ def find(database: Database, before: datetime) -> Old:
             session.scalars(select(OperationRow.id).where(*ended)).all(),
             session.scalars(select(CheckpointRow.id).where(*deleted)).all(),
             session.scalars(select(FiringRow.id).where(*fired)).all(),
+            Outbox(database).old(before, told),
         )
 
 
@@ -90,4 +95,5 @@ def forget(
             )
         for identity in old.firings:
             session.execute(delete(FiringRow).where(FiringRow.id == identity))
-    return Old(gone, old.checkpoints, old.firings)
+    Outbox(database).forget(old.notices)
+    return Old(gone, old.checkpoints, old.firings, old.notices)

@@ -18,6 +18,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from refloat.about import about
 from refloat.bank import Bank
 from refloat.cloud import Cloud
 from refloat.cloud.authority import Authority, NoCloud
@@ -25,7 +26,9 @@ from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatE
 from refloat.operations.grants import Grants
 from refloat.operations.lanes import LANES
 from refloat.operations.ledger import Ledger, subject
+from refloat.operations.logged import Logged, subject_of
 from refloat.operations.looking import LOOKS, LookProgram
+from refloat.operations.notices import NOBODY, Notices
 from refloat.operations.places import BankPlace, Banks
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.providers import Providers
@@ -60,6 +63,7 @@ class Worker:
     :param limits: so many hooks use a service at once, in the place of :mod:`refloat.operations.lanes`.
     :param drain_time: seconds in which running hooks should end when the worker is closed.
     :param milestones: told when a run of an operation begins or ends here.
+    :param notices: whom to tell what becomes of operations.
     :param tick: seconds between two looks at the records.
     :param name: what the first worker of this host is called in the list of services; empty: as the host.
     """
@@ -77,6 +81,7 @@ class Worker:
         limits: Mapping[str, int] | None = None,
         drain_time: float = 60.0,
         milestones: Callable[[Milestone], None] | None = None,
+        notices: Notices = NOBODY,
         tick: float = _TICK,
         name: str = "",
     ) -> None:
@@ -96,7 +101,8 @@ class Worker:
         self._banks = Banks(settings.bank, _LOG.warning)
         self._operations = ServiceOperations(database)
         self._checkpoints = CheckpointRecords(database)
-        self._ledger = Ledger(database)
+        self._ledger = Ledger(database, notices)
+        self._milestones = milestones
         self._records = ServiceRecords(database)
         self._clouds: dict[str, Cloud] = {}
         self._asked = threading.Event()
@@ -104,7 +110,7 @@ class Worker:
         self._alive_at = self._looked_at = float("-inf")
         self._disabled = False
         lanes = {**LANES, **(limits or {})}
-        self._engine = Engine(settings.engine_url, workers=THREADS, lanes=lanes, milestones=milestones)
+        self._engine = Engine(settings.engine_url, workers=THREADS, lanes=lanes, milestones=self._hear)
         programs: dict[str, type[OperationProgram] | type[LookProgram]] = {**PROGRAMS, **LOOKS}
         for kind, program in programs.items():
             self._engine.register(kind, self._factory(program), _project_of)
@@ -159,15 +165,16 @@ class Worker:
         for operation in operations:
             if self._closing:
                 return
-            try:
-                attend(operation)
-            except Conflict:
-                continue  # another worker was quicker
-            except RefloatError as exc:
-                _LOG.warning("operation %s: %s", operation.id, exc)
-            except Exception:
-                # The others must not wait for it.
-                _LOG.exception("operation %s", operation.id)
+            with about(**subject_of(operation.id, operation.payload)):
+                try:
+                    attend(operation)
+                except Conflict:
+                    continue  # another worker was quicker
+                except RefloatError as exc:
+                    _LOG.warning("operation %s: %s", operation.id, exc)
+                except Exception:
+                    # The others must not wait for it.
+                    _LOG.exception("operation %s", operation.id)
 
     def _attend(self, new: list[Operation], operation: Operation) -> None:
         """Do what one needs; one that nobody has begun goes into ``new``."""
@@ -233,6 +240,8 @@ class Worker:
 
     def _begin(self, operation: Operation, *, cancelled: bool = False) -> None:
         on_failure: Literal["park", "undo"] = "park" if operation.payload.get("keep_on_failure") else "undo"
+        if not cancelled:
+            self._ledger.begins(operation)
         try:
             self._engine.start(
                 operation.id,
@@ -245,6 +254,12 @@ class Worker:
             self._write_down(operation, "failed", None, exc.to_json())
         else:
             self._ledger.began(operation)
+
+    def _hear(self, milestone: Milestone) -> None:
+        if self._milestones is not None:
+            self._milestones(milestone)
+        if milestone.what == "taken over":
+            self._ledger.taken_over(milestone.operation_id, self._host)
 
     def _write_down(
         self,
@@ -276,10 +291,11 @@ class Worker:
             self._operations.gave_back(operation.id)
 
     def _factory(self, program: type[OperationProgram] | type[LookProgram]) -> Any:
-        def make(operation_id: str, payload: Any) -> OperationProgram | LookProgram:
+        def make(operation_id: str, payload: Any) -> Logged:
             cloud = self._cloud_of(operation_id, payload)
             services = Services(cloud, self._database, self._providers, self._bank_for)
-            return program(operation_id, payload, services)
+            made = program(operation_id, payload, services)
+            return Logged(made, **subject_of(operation_id, payload))
 
         return make
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from refloat import postgresql
 from refloat.errors import RefloatError
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration. Compared before Alembic is loaded, which takes longer than most commands."""
 
 

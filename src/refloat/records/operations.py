@@ -30,6 +30,7 @@ class Operation:
     result: Mapping[str, Any] | None
     error: Mapping[str, str] | None
     created_at: str
+    began_at: str = ""
     ended_at: str = ""
     runner: str = "command"
     authority: Mapping[str, Any] | None = None
@@ -43,9 +44,25 @@ KINDS = ("protect", "restore", "verify", "copy", "delete")
 
 def _operation(row: OperationRow) -> Operation:
     fields = {name: getattr(row, name) for name in Operation.__slots__}
-    for name in ("created_at", "ended_at"):
+    for name in ("created_at", "began_at", "ended_at"):
         fields[name] = f"{fields[name].isoformat(timespec='seconds')}Z" if fields[name] else ""
     return Operation(**fields)
+
+
+OPEN = ("running", "parked")
+"""The states of operations that have not ended."""
+
+
+def write_begin(session: Session, identity: str) -> str:
+    """Write down, in a session of the caller's, that an operation begins; when, or "" if it had before."""
+    moment = datetime.now(UTC).replace(tzinfo=None)
+    statement = (
+        update(OperationRow)
+        .where(OperationRow.id == identity, OperationRow.began_at.is_(None))
+        .values(began_at=moment)
+    )
+    first = cast("CursorResult[Any]", session.execute(statement)).rowcount
+    return f"{moment.isoformat(timespec='seconds')}Z" if first else ""
 
 
 def write_end(
@@ -54,13 +71,22 @@ def write_end(
     state: str,
     result: Mapping[str, Any] | None,
     error: Mapping[str, str] | None,
-) -> None:
-    """Write down, in a session of the caller's, how an operation ended, or that it was parked."""
+    before: Sequence[str] = (),
+) -> bool:
+    """Write down, in a session of the caller's, how an operation ended, or that it was parked.
+
+    :param before: only if it is in one of these states, when there are any; of several who write this down at
+        once, one does.
+    :return: whether it was written down.
+    """
     values: dict[str, Any] = {"state": state, "result": result, "error": error}
     values["ended_at"] = None
     if state not in {"running", "parked"}:
         values |= {"ended_at": datetime.now(UTC).replace(tzinfo=None), "wish": ""}
-    session.execute(update(OperationRow).where(OperationRow.id == identity).values(**values))
+    statement = update(OperationRow).where(OperationRow.id == identity).values(**values)
+    if before:
+        statement = statement.where(OperationRow.state.in_(before))
+    return bool(cast("CursorResult[Any]", session.execute(statement)).rowcount)
 
 
 class Operations:
@@ -313,6 +339,22 @@ def _which(project_id: str | None, kinds: Sequence[str]) -> list[ColumnElement[b
     if kinds:
         conditions.append(OperationRow.kind.in_(kinds))
     return conditions
+
+
+def found_bad(session: Session, project_id: str | None = None) -> set[str]:
+    """The checkpoints of which the latest verification found something bad.
+
+    :param project_id: None: those of all projects.
+    """
+    query = (
+        select(OperationRow.checkpoint_id, OperationRow.result["status"].as_string())
+        .where(OperationRow.kind == "verify", OperationRow.state == "succeeded")
+        .order_by(OperationRow.created_at)
+    )
+    if project_id is not None:
+        query = query.where(OperationRow.project_id == project_id)
+    latest: dict[str, str] = {row[0]: row[1] for row in session.execute(query)}
+    return {identity for identity, status in latest.items() if status == BAD}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from refloat.records.tables import PlanRow
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One plan. ``resources`` is ``[{"type", "id", "name"} | {"type", "select"}]``; ``parameters`` is
-    settings by ``TYPE`` or ``TYPE#ID``. Times are UTC, ISO 8601."""
+    settings by ``TYPE`` or ``TYPE#ID``. ``objective``: so many hours old may the newest good checkpoint be.
+    Times are UTC, ISO 8601."""
 
     id: str
     project_id: str
@@ -32,6 +33,7 @@ class Plan:
     created_at: str
     updated_at: str = ""
     status: str = "suspended"
+    objective: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -66,6 +68,7 @@ class Plans:
         parameters: Mapping[str, Mapping[str, Any]],
         description: str = "",
         *,
+        objective: int | None = None,
         check: Callable[[Session], None] | None = None,
     ) -> Plan:
         """Remember a new plan.
@@ -81,6 +84,7 @@ class Plans:
             resources=[dict(resource) for resource in resources],
             parameters={key: dict(value) for key, value in parameters.items()},
             status="suspended",
+            objective=objective,
             created_at=_now(),
         )
         if check is None:

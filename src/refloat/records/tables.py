@@ -30,6 +30,8 @@ class PlanRow(Base):
     """Settings by ``TYPE`` or ``TYPE#ID``."""
     status: Mapped[str] = mapped_column(String(255), default="suspended")
     """``suspended``, or what the service's users set; only a suspended plan can be changed there."""
+    objective: Mapped[int | None] = mapped_column(default=None)
+    """So many hours old may the newest good checkpoint be; None: nobody has said."""
     created_at: Mapped[datetime] = mapped_column(DateTime)
     updated_at: Mapped[datetime | None] = mapped_column(DateTime, default=None)
 
@@ -54,6 +56,8 @@ class OperationRow(Base):
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     created_at: Mapped[datetime] = mapped_column(DateTime)
+    began_at: Mapped[datetime | None] = mapped_column(DateTime, default=None)
+    """When a worker of the service first began with it."""
     ended_at: Mapped[datetime | None] = mapped_column(DateTime, default=None)
     runner: Mapped[str] = mapped_column(String(16), default="command")
     """Who is to run it: ``command`` (whoever typed it) or ``service`` (any worker)."""
@@ -152,3 +156,31 @@ class JournalRow(Base):
     kind: Mapped[str] = mapped_column(String(64))
     thing_id: Mapped[str] = mapped_column(String(255), default="")
     clue: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class NoticeRow(Base):
+    """Something that is to be told to one destination, and is not told yet. What is told goes."""
+
+    __tablename__ = "notices"
+    __table_args__ = (
+        Index("notices_by_destination", "destination", "given_up_at", "number"),
+        Index("notices_by_subject", "destination", "subject", "number"),
+        {"sqlite_autoincrement": True},  # else SQLite would begin anew when all is told
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(36))
+    """What happened has one id, for all destinations."""
+    destination: Mapped[str] = mapped_column(String(64))
+    event_type: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(36))
+    """The operation or scheduled operation that it happened to."""
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """No secrets."""
+    created_at: Mapped[datetime] = mapped_column(DateTime)
+    tries: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime] = mapped_column(DateTime)
+    """Nobody tries (again) before; whoever tries moves it on first."""
+    given_up_at: Mapped[datetime | None] = mapped_column(DateTime, default=None)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    """Why it could not be told when that was last tried."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +17,8 @@ from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Authority, Caller
 from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
+from refloat.operations.grants import Grant, Grants
+from refloat.operations.notices import AUTHORITY_BACK, NOBODY, Notices
 from refloat.operations.providers import Providers
 from refloat.records.checkpoints import now
 from refloat.records.database import Database
@@ -32,6 +35,10 @@ from refloat.schedule.timetable import Limits, Timetable
 _LOG = logging.getLogger(__name__)
 
 TIME_TRIGGER = "time"
+
+_STANDING = timedelta(days=50 * 365)
+"""What schedules act with does not end by itself; but its end, however far, is what it is found by when the
+process dies before the schedule is written down (:mod:`refloat.operations.grants`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class ScheduleDesk:
     """Makes, changes and takes away triggers and scheduled operations.
 
     :param authority: what scheduled operations act with.
+    :param notices: whom to tell when one may act again.
     :param clock: the time, UTC without saying so.
     """
 
@@ -62,12 +70,15 @@ class ScheduleDesk:
         quotas: Quotas,
         terms: Terms | None = None,
         *,
+        notices: Notices = NOBODY,
         clock: Callable[[], datetime] = now,
     ) -> None:
         self._database = database
         self._providers = providers
         self._authority = authority
         self._quotas = quotas
+        self._grants = Grants(database, authority, _STANDING)
+        self._notices = notices
         self.terms = terms or Terms()
         self._clock = clock
 
@@ -141,7 +152,6 @@ class ScheduleDesk:
             )
         if Timetable.from_json(trigger.properties).next_after(self._clock()) is None:
             raise InvalidInput(f"the trigger {trigger.id} never fires again")
-        granted = self._authority.grant(caller)
         row = ScheduleRow(
             id=str(uuid.uuid4()),
             project_id=caller.project_id,
@@ -153,26 +163,27 @@ class ScheduleDesk:
             plan_id=plan.id,
             definition=dict(given),
             enabled=True,
-            authority=granted,
             retired=[],
             reason="",
             checked_at=self._clock(),
             created_at=self._clock(),
         )
         try:
-            schedules, own = f"scheduled operations {caller.project_id}", f"trigger {trigger.id}"
-            with self._database.one_at_a_time(schedules, own) as session:
-                self._quotas.check(session, "scheduled_operations", caller.project_id)
-                # It may have been changed, or deleted, just now.
-                row.next_due = _table(session, trigger.id).next_after(self._clock())
-                session.add(row)
-                session.flush()
-                return schedule_of(row)
-        except BaseException as exc:
-            self._give_back([granted])
-            if isinstance(exc, IntegrityError):
-                raise NotFound(f"Trigger {trigger.id} could not be found") from None
-            raise
+            with self._grants.to(caller) as grant:
+                schedules, own = f"scheduled operations {caller.project_id}", f"trigger {trigger.id}"
+                with self._database.one_at_a_time(schedules, own) as session:
+                    self._quotas.check(session, "scheduled_operations", caller.project_id)
+                    # It may have been changed, or deleted, just now.
+                    row.next_due = _table(session, trigger.id).next_after(self._clock())
+                    row.authority = grant.authority
+                    grant.settle(session, self._grants.intents)
+                    session.add(row)
+                    session.flush()
+                    made = schedule_of(row)
+                grant.keep()
+        except IntegrityError:
+            raise NotFound(f"Trigger {trigger.id} could not be found") from None
+        return made
 
     def change(
         self,
@@ -189,34 +200,37 @@ class ScheduleDesk:
 
         :raises InvalidInput: it is of another project, and is to be enabled; or it never fires again.
         """
-        granted: dict[str, Any] | None = None
         if enabled:
             _own(caller, schedule.project_id)
-            granted = self._authority.grant(caller)
-        try:
+        with self._grants.to(caller) if enabled else nullcontext() as grant:
             with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
                 row = Schedules(self._database, schedule.project_id).row(session, schedule.id)
                 if name is not None:
                     row.name = name
                 if description is not None:
                     row.description = description
-                if granted is not None:
-                    following = _table(session, schedule.trigger_id).next_after(self._clock())
-                    if following is None:
-                        raise InvalidInput("it never fires again", advice="Change its trigger first")
-                    row.enabled, row.next_due, row.reason = True, following, ""
-                    row.retired = [*row.retired, row.authority] if row.authority else list(row.retired)
-                    row.authority, row.user_id, row.checked_at = granted, caller.user_id, self._clock()
+                if grant is not None:
+                    self._enable(session, row, caller, grant)
                 elif enabled is False:
                     row.enabled = False
                 session.flush()
                 changed = schedule_of(row)
-        except BaseException:
-            if granted is not None:
-                self._give_back([granted])
-            raise
+            if grant is not None:
+                grant.keep()
         self.give_back(changed)
         return Schedules(self._database, schedule.project_id).get(schedule.id)
+
+    def _enable(self, session: Session, row: ScheduleRow, caller: Caller, grant: Grant) -> None:
+        following = _table(session, row.trigger_id or "").next_after(self._clock())
+        if following is None:
+            raise InvalidInput("it never fires again", advice="Change its trigger first")
+        was_lost = bool(row.reason)
+        row.enabled, row.next_due, row.reason = True, following, ""
+        row.retired = [*row.retired, row.authority] if row.authority else list(row.retired)
+        row.authority, row.user_id, row.checked_at = grant.authority, caller.user_id, self._clock()
+        grant.settle(session, self._grants.intents)
+        if was_lost:
+            self._notices.schedule(session, schedule_of(row), AUTHORITY_BACK, "")
 
     def delete(self, schedule: Schedule) -> None:
         """Take a scheduled operation away. What it has begun comes to its end; then its trust goes too."""

@@ -18,8 +18,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from refloat.about import about
 from refloat.cloud.authority import Authority, AuthorityGone
 from refloat.errors import CloudError, RefloatError
+from refloat.operations.notices import AUTHORITY_BACK, AUTHORITY_LOST
 from refloat.records.checkpoints import now as utc_now
 from refloat.records.database import Database
 from refloat.records.schedule_tables import FiringRow, ScheduleRow, TriggerRow
@@ -116,11 +118,12 @@ class Runner:
     def _each(self, schedule: Schedule, work: Callable[..., None], *given: Any) -> None:
         if self._closing.is_set():
             return
-        try:
-            work(*given)
-        except Exception:
-            # The others must not wait for it.
-            _LOG.exception("scheduled operation %s", schedule.id)
+        with about(project_id=schedule.project_id):
+            try:
+                work(*given)
+            except Exception:
+                # The others must not wait for it.
+                _LOG.exception("scheduled operation %s", schedule.id)
 
     # --- claiming
 
@@ -263,8 +266,12 @@ class Runner:
             _LOG.warning("scheduled operation %s (%s) cannot run: %s", schedule.name, schedule.id, reason)
         with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
             row = session.get(ScheduleRow, schedule.id)
-            if row is not None and row.authority == schedule.authority:
-                row.reason, row.checked_at = reason, self._clock()
+            if row is None or row.authority != schedule.authority:
+                return
+            if bool(row.reason) != bool(reason):
+                what = AUTHORITY_LOST if reason else AUTHORITY_BACK
+                self._starting.notices.schedule(session, schedule, what, reason)
+            row.reason, row.checked_at = reason, self._clock()
 
 
 def _properties(session: Session, trigger_id: str) -> Mapping[str, Any] | None:

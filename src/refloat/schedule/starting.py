@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from refloat.errors import Conflict, NotFound, RefloatError
 from refloat.operations.desk import known_parameters
+from refloat.operations.notices import NOBODY, Notices
 from refloat.operations.providers import Provider, Providers
 from refloat.records.checkpoints import (
     AVAILABLE,
@@ -42,9 +43,11 @@ class Starting:
         providers: Providers,
         quotas: Quotas,
         *,
+        notices: Notices = NOBODY,
         clock: Callable[[], datetime] = now,
     ) -> None:
         self._clock = clock
+        self.notices = notices
         self._database = database
         self._providers = providers
         self._quotas = quotas
@@ -103,8 +106,9 @@ class Starting:
             row = session.get(FiringRow, firing.id, with_for_update=True)
             if row is None or row.state != WAITING:
                 return
-            self._operations.add(session, identity, "protect", schedule.project_id, payload, None)
+            operation = self._operations.add(session, identity, "protect", schedule.project_id, payload, None)
             write_end(session, identity, "failed", None, error.to_json())
+            self.notices.ended(session, operation, "failed", None, error.to_json())
             row.operation_id, row.reason, row.state = identity, str(error), RUNNING
             if final:
                 row.state, row.ended_at = FAILED, self._clock()

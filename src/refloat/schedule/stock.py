@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from refloat.records.checkpoints import AVAILABLE, ERROR_DELETING
 from refloat.records.database import Database
-from refloat.records.operations import BAD
+from refloat.records.operations import found_bad
 from refloat.records.schedule_tables import HoldRow
 from refloat.records.schedules import Schedule
 from refloat.records.tables import CheckpointRow, OperationRow
@@ -30,7 +30,7 @@ def kept(database: Database, schedule: Schedule) -> list[Kept]:
     with database.session() as session:
         rows = session.execute(query).all()
         held = {row.checkpoint_id: row.reason for row in session.scalars(select(HoldRow))}
-        bad = _bad(session, schedule)
+        bad = found_bad(session, schedule.project_id)
         needs = _needs(session, schedule)
     return [
         Kept(
@@ -43,21 +43,6 @@ def kept(database: Database, schedule: Schedule) -> list[Kept]:
         )
         for row in rows
     ]
-
-
-def _bad(session: Session, schedule: Schedule) -> set[str]:
-    """Those of which the latest verification found something bad."""
-    query = (
-        select(OperationRow.checkpoint_id, OperationRow.result["status"].as_string())
-        .where(
-            OperationRow.project_id == schedule.project_id,
-            OperationRow.kind == "verify",
-            OperationRow.state == "succeeded",
-        )
-        .order_by(OperationRow.created_at)
-    )
-    latest: dict[str, str] = {row[0]: row[1] for row in session.execute(query)}
-    return {identity for identity, status in latest.items() if status == BAD}
 
 
 def _needs(session: Session, schedule: Schedule) -> dict[str, frozenset[str]]:

@@ -39,6 +39,7 @@ def create(call: Call) -> dict[str, Any]:
         wanted["resources"],
         parameters,
         wanted.get("description") or "",
+        objective=wanted.get("objective"),
         check=lambda session: call.site.quotas.check(session, "plans", project_id),
     )
     return {"plan": _view(call, plan)}
@@ -52,6 +53,8 @@ def show(call: Call) -> dict[str, Any]:
 def change(call: Call) -> dict[str, Any]:
     """Change a plan that is suspended."""
     changes: dict[str, Any] = {name: value for name, value in call.body["plan"].items() if value is not None}
+    if "objective" in call.body["plan"]:
+        changes["objective"] = call.body["plan"]["objective"]
     if not changes:
         raise InvalidInput("there is nothing to change")
     if "resources" in changes:
@@ -102,6 +105,7 @@ def _view(call: Call, plan: Plan) -> dict[str, Any]:
         "resources": [dict(resource) for resource in plan.resources],
         "status": plan.status,
         "parameters": {where: dict(given) for where, given in plan.parameters.items()},
+        "objective": plan.objective,
         "project_id": plan.project_id,
         "created_at": plan.created_at,
         "updated_at": plan.updated_at or None,

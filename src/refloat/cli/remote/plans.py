@@ -38,6 +38,7 @@ class Plans(Resources, Providers):
         provider: str = "default",
         parameters: Parameters | None = None,
         description: str = "",
+        objective: int | None = None,
     ) -> Plan:
         """Make a plan."""
         chosen = self._provider(provider)
@@ -49,6 +50,8 @@ class Plans(Resources, Providers):
                 provider_id=chosen.id,
                 resources=self._entries(resources),
                 parameters=self._by_id(parameters),
+                # Other services of this API know no objective.
+                **({"objective": objective} if objective else {}),
             )
         return plan_of(made)
 
@@ -60,13 +63,16 @@ class Plans(Resources, Providers):
         description: str | None = None,
         resources: Sequence[tuple[str, str]] | None = None,
         parameters: Parameters | None = None,
+        objective: int | None = None,
     ) -> Plan:
-        """Change what is given."""
+        """Change what is given; an objective of 0 is none."""
         plan = self.find_plan(name_or_id)
         changes: dict[str, Any] = {"name": name, "description": description}
         changes["resources"] = None if resources is None else self._entries(resources)
         changes["parameters"] = None if parameters is None else self._by_id(parameters)
         changes = {key: value for key, value in changes.items() if value is not None}
+        if objective is not None:
+            changes["objective"] = objective or None
         if not changes:
             return plan
         with told("change the plan", name_or_id):

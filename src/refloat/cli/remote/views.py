@@ -34,6 +34,7 @@ def plan_of(item: Any) -> Plan:
         created_at=item.created_at or "",
         updated_at=item.updated_at or "",
         status=item.status,
+        objective=item.objective,
     )
 
 

@@ -1,0 +1,76 @@
+"""A program whose log lines say what they are about: the operation, and the resource of each step."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+from refloat.about import about
+from refloat.engine.dag import Dag
+from refloat.engine.program import Body, Json, Outcome, Program, StepRun
+
+
+class Logged:
+    """Runs a program; see :class:`refloat.engine.program.Program`."""
+
+    def __init__(self, program: Program, **fields: str) -> None:
+        self._program = program
+        self._fields = fields
+
+    def prepare(self, run: StepRun) -> Json | Body:
+        """Find out what is to be done."""
+        with about(**self._fields):
+            return self._whole(self._program.prepare(run))
+
+    def dag(self, prepared: Json) -> Dag:
+        """The steps."""
+        with about(**self._fields):
+            return self._program.dag(prepared)
+
+    def step(self, prepared: Json, run: StepRun) -> Json | Body:
+        """Run one step."""
+        resource = run.step.partition(" ")[2]
+        with about(**self._fields, resource=resource):
+            return self._whole(self._program.step(prepared, run), resource)
+
+    def finish(self, prepared: Json, run: StepRun) -> Json | Body:
+        """Conclude."""
+        with about(**self._fields):
+            return self._whole(self._program.finish(prepared, run))
+
+    def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
+        """Remove what was made."""
+        with about(**self._fields):
+            return self._whole(self._program.undo(prepared, outcomes, run))
+
+    def _whole(self, outcome: Json | Body, resource: str = "") -> Json | Body:
+        if isinstance(outcome, Generator):
+            return self._through(outcome, resource)
+        return outcome
+
+    def _through(self, body: Body, resource: str) -> Body:
+        """Each piece of a step that waits may run in another thread."""
+        send: Any = None
+        error: BaseException | None = None
+        try:
+            while True:
+                try:
+                    with about(**self._fields, resource=resource):
+                        wait = body.send(send) if error is None else body.throw(error)
+                except StopIteration as end:
+                    return end.value
+                try:
+                    send, error = (yield wait), None
+                except GeneratorExit:
+                    raise
+                except BaseException as exc:
+                    send, error = None, exc
+        finally:
+            with about(**self._fields, resource=resource):
+                body.close()
+
+
+def subject_of(operation_id: str, payload: Mapping[str, Any]) -> dict[str, str]:
+    """What the log lines of an operation are about: also the request that has asked for it."""
+    names = ("project_id", "request_id")
+    return {"operation_id": operation_id} | {name: str(payload.get(name, "")) for name in names}
