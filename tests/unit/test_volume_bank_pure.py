@@ -230,8 +230,8 @@ def restoring(cloud: Fake, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[s
         return image_id
         yield
 
-    def finish(_at: HookContext, volume_id: str, *, reason: str) -> Any:
-        return volume_id, reason
+    def finish(_at: HookContext, volume: Any, *, reason: str) -> Any:
+        return volume.id, reason
 
     monkeypatch.setattr("refloat.resources.volume.bank.filled", fill)
     monkeypatch.setattr("refloat.resources.volume.target.finish", finish)

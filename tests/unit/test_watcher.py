@@ -29,6 +29,7 @@ class Shelf:
     gets: int = 0
     lists: int = 0
     broken: int = 0
+    seconds: float = 0.0
 
     def kind(self) -> Kind:
         return Kind(
@@ -48,6 +49,7 @@ class Shelf:
         return [thing for thing in self.things.values() if thing.id not in self.unlisted]
 
     def fail(self) -> None:
+        time.sleep(self.seconds)
         if self.broken:
             self.broken -= 1
             raise exceptions.HttpException("the service is restarting", http_status=503)
@@ -120,6 +122,31 @@ def test_many_waits_are_served_by_listings() -> None:
         future.result(60)
     assert shelf.lists > 0
     assert shelf.gets < 20
+
+
+def test_those_who_come_one_after_the_other_are_looked_at_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watcher, "SHORTEST", 0.5)
+    shelf = Shelf({str(i): Thing(str(i), "creating") for i in range(50)})
+    watch = watching(shelf)
+    futures = []
+    for i in range(50):
+        futures.append(watch.add(waiter(str(i))))
+        time.sleep(0.002)
+    for thing in shelf.things.values():
+        thing.status = "available"
+    for future in futures:
+        future.result(60)
+    assert shelf.lists + shelf.gets < 20
+
+
+def test_a_service_that_answers_slowly_is_left_alone_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watcher, "LONGEST", 5.0)
+    shelf = Shelf({"1": Thing("1", "creating")}, seconds=0.2)
+    future = watching(shelf).add(waiter("1"))
+    time.sleep(1.5)
+    assert shelf.gets <= 3  # without a rest it would be up to seven
+    shelf.things["1"].status = "available"
+    future.result(60)
 
 
 def test_what_a_listing_leaves_out_is_not_taken_for_deleted() -> None:

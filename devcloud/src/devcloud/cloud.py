@@ -161,6 +161,11 @@ class Cloud:
         return self.database / "mysqld.sock"
 
     @property
+    def volume_backend_name(self) -> str:
+        """What the backend calls itself (Cinder's fake driver always so)."""
+        return VOLUME_TYPES[0] if self.options.libvirt else "fake"
+
+    @property
     def supervisor_socket(self) -> Path:
         """The supervisor's socket."""
         return self.run / "supervisor.sock"

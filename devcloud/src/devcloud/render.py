@@ -67,6 +67,7 @@ def context(cloud: Cloud) -> dict[str, object]:
         "ovn_nb": services.OVN_NB,
         "ovn_sb": services.OVN_SB,
         "volume_backend": addresses.VOLUME_TYPES[0],
+        "volume_backend_name": cloud.volume_backend_name,
     }
 
 

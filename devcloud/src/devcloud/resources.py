@@ -124,7 +124,7 @@ def volume_types(cloud: Cloud) -> None:
     for name in VOLUME_TYPES:
         if name not in there:
             # one backend under several names: "the same type" can then be told from "the same storage"
-            api.create_type(name=name, extra_specs={"volume_backend_name": VOLUME_TYPES[0]})
+            api.create_type(name=name, extra_specs={"volume_backend_name": cloud.volume_backend_name})
 
 
 def public_network(cloud: Cloud) -> None:

@@ -1,7 +1,8 @@
 """Waiting for things in the cloud without holding a worker.
 
 One thread per kind looks at all that is waited for in one listing (or one by one while they are
-few), on an interval that shortens while something changes and grows while nothing does.
+few), on an interval that shortens while something changes and grows while nothing does. A look costs the
+service work that it could spend on what is waited for: the longer it takes, the longer is the interval.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ from refloat.errors import WaitFailed
 
 SHORTEST = 0.5
 LONGEST = 5.0
+"""Seconds between two looks."""
+
+REST = 3.0
+"""So many times as long as a look took, up to ``LONGEST``, the service is left alone."""
+
 FEW = 4
 """Up to so many waiters are looked at one by one; more are found in one listing."""
 
@@ -62,6 +68,7 @@ class Watcher:
         self._kind = kind
         self._lock = threading.Condition()
         self._waiters: list[Waiter] = []
+        self._somebody_came = False
         self._thread: threading.Thread | None = None
         self._failures = 0
 
@@ -69,6 +76,7 @@ class Watcher:
         """Start watching for ``waiter``; its future ends with the thing, or with WaitFailed."""
         with self._lock:
             self._waiters.append(waiter)
+            self._somebody_came = True
             if self._thread is None:
                 name = f"watch-{self._kind.name}"
                 self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -85,10 +93,24 @@ class Watcher:
                     self._thread = None
                     return
                 waiters = list(self._waiters)
+                self._somebody_came = False
+            begun = time.monotonic()
             changed = self._look(waiters)
             interval = SHORTEST if changed else min(interval * 1.4, LONGEST)
-            with self._lock:
-                self._lock.wait(interval * random.uniform(0.9, 1.1))  # noqa: S311 - jitter, no secret
+            rest = max(SHORTEST, min(REST * (time.monotonic() - begun), LONGEST))
+            self._pause(rest, max(rest, interval))
+
+    def _pause(self, shortest: float, longest: float) -> None:
+        """Until it is time for the next look, which is sooner when somebody has come.
+
+        Many may come one after the other: they are looked at together.
+        """
+        now = time.monotonic()
+        jitter = random.uniform(0.9, 1.1)  # noqa: S311 - no secret
+        soon, late = now + shortest * jitter, now + longest * jitter
+        with self._lock:
+            while (left := (soon if self._somebody_came else late) - time.monotonic()) > 0:
+                self._lock.wait(left)
 
     def _look(self, waiters: list[Waiter]) -> bool:
         """Look once at everything; true when anything has moved."""

@@ -15,10 +15,10 @@ from refloat.resources.server.plan_cards import FLOATING_IP, SECURITY_GROUP
 _TAKEN = 409
 
 
-def make_port(context: HookContext, place: int, decision: Mapping[str, Any], port: Mapping[str, Any]) -> str:
-    """Make the port of one card, or use the one that is still there; returns its id."""
+def make_port(context: HookContext, place: int, decision: Mapping[str, Any], port: Mapping[str, Any]) -> Any:
+    """Make the port of one card, or use the one that is still there; returns it as it is now."""
     if decision["reuse"]:
-        return str(decision["reuse"])
+        return context.cloud.get("port", decision["reuse"])
 
     def create(marker: Marker) -> Any:
         body = _body(context, decision, port) | {"description": marker.text}
@@ -32,10 +32,10 @@ def make_port(context: HookContext, place: int, decision: Mapping[str, Any], por
 
     port_id = context.ensure("port", f"port-{place}", create)
     with explained(f"set up the port of card {place}", context.resource):
-        context.cloud.network.update_port(port_id, description=port.get("description") or "")
+        live = context.cloud.network.update_port(port_id, description=port.get("description") or "")
         if port.get("tags"):
-            context.cloud.network.set_tags(context.cloud.network.get_port(port_id), list(port["tags"]))
-    return port_id
+            context.cloud.network.set_tags(live, list(port["tags"]))
+    return live
 
 
 def _create(context: HookContext, place: int, body: Mapping[str, Any]) -> Any:
@@ -52,9 +52,8 @@ def _anywhere(body: Mapping[str, Any]) -> dict[str, Any]:
     return {**body, "fixed_ips": fixed_ips and [{"subnet_id": fixed["subnet_id"]} for fixed in fixed_ips]}
 
 
-def not_as_planned(context: HookContext, decision: Mapping[str, Any], port_id: str) -> str:
+def not_as_planned(decision: Mapping[str, Any], live: Any) -> str:
     """Which planned addresses a port did not get after all; empty when it got them."""
-    live = context.cloud.get("port", port_id)
     has = {live.mac_address, *(fixed["ip_address"] for fixed in live.fixed_ips)}
     wanted = [decision["mac_address"], *(fixed["ip_address"] for fixed in decision["fixed_ips"])]
     missed = [address for address in wanted if address and address not in has]
@@ -105,14 +104,14 @@ def _for_owners(port: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def lead_floating_ips(
-    context: HookContext, place: int, decision: Mapping[str, Any], port: Mapping[str, Any], port_id: str
+    context: HookContext, place: int, decision: Mapping[str, Any], port: Mapping[str, Any], live: Any
 ) -> None:
     """Associate a card's floating IPs, each with the address in the place that its old one had."""
-    cloud = context.cloud
+    cloud, port_id = context.cloud, str(live.id)
     for floating in decision["floating_ips"]:
         floating_id = new_or_same(context, FLOATING_IP, floating["id"])
         name = f"the floating IP {floating['address']}"
-        fixed_address = _matching_address(cloud.get("port", port_id), port, floating["fixed_address"])
+        fixed_address = _matching_address(live, port, floating["fixed_address"])
 
         def associate(
             _marker: Marker,

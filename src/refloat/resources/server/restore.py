@@ -24,7 +24,8 @@ class ServerRestore(Hooks):
         cloud, section, decisions = context.cloud, context.section, context.planned.decisions
         originals = {port["id"]: port for port in section["ports"]}
         cards = [(originals.get(decision["source"], {}), decision) for decision in decisions["ports"]]
-        port_ids = [make_port(context, place, decision, port) for place, (port, decision) in enumerate(cards)]
+        ports = [make_port(context, place, decision, port) for place, (port, decision) in enumerate(cards)]
+        port_ids = [str(port.id) for port in ports]
 
         def create(marker: Marker) -> Any:
             body = server_body(context, port_ids, marker)
@@ -43,7 +44,7 @@ class ServerRestore(Hooks):
             with explained(f"set up the server {context.planned.name}", context.resource):
                 cloud.compute.update_server(server_id, **_words(context))
             for place, (port, decision) in enumerate(cards):
-                lead_floating_ips(context, place, decision, port, port_ids[place])
+                lead_floating_ips(context, place, decision, port, ports[place])
             if decisions["power"] == "SHUTOFF":
                 _switch_off(context, server_id)
                 yield cloud.wait("server", server_id, ("SHUTOFF",))
@@ -52,10 +53,10 @@ class ServerRestore(Hooks):
                     cloud.compute.lock_server(server_id, locked_reason=section["locked_reason"])
         reason = context.planned.reason
         lines = [Restored(TYPE, context.resource.id, server_id, context.planned.name, False, reason)]
-        for (port, decision), port_id in zip(cards, port_ids, strict=True):
+        for (port, decision), live in zip(cards, ports, strict=True):
             reused = bool(decision["reuse"])
-            said = "" if reused else not_as_planned(context, decision, port_id)
-            lines.append(Restored(PORT, decision["source"], port_id, port.get("name", ""), reused, said))
+            said = "" if reused else not_as_planned(decision, live)
+            lines.append(Restored(PORT, decision["source"], str(live.id), port.get("name", ""), reused, said))
         return {"restored": [line.to_json() for line in lines]}
 
 

@@ -203,7 +203,7 @@ class BackupRestore(Hooks):
         if self._is_unrestored(context, volume_id):
             yield from self._restore(context, volume_id)
         context.progress(total, total)
-        return target.finish(context, volume_id)
+        return target.finish(context, cloud.get("volume", volume_id))
 
     @staticmethod
     def _settled(context: HookContext, volume_id: str) -> Any:

@@ -125,14 +125,14 @@ class BankRestore(Hooks):
         """Send, create, check, set up; the image goes as soon as the volume is complete."""
         size = int(context.section["data"]["size"])
         context.progress(0, size)
-        volume_id = yield from _complete_volume(context)
+        volume = yield from _complete_volume(context)
         context.progress(size, size)
         said = yield from _drop_image(context)
-        return target.finish(context, volume_id, reason=said)
+        return target.finish(context, volume, reason=said)
 
 
 def _complete_volume(context: HookContext) -> Waiting:
-    """A volume with the bank's data; returns its id. Cinder calls it available only when it is complete."""
+    """A volume with the bank's data. Cinder calls it available only when it is complete."""
     told = ""
     for _attempt in range(ATTEMPTS):
         image_id = ""
@@ -143,7 +143,7 @@ def _complete_volume(context: HookContext) -> Waiting:
             "volume", volume_id, {"available", "error"}, failed=(), timeout=TIMEOUT
         )
         if status_of_thing(volume) == "available":
-            return volume_id
+            return volume
         told = told_about(context.cloud, volume_id) or "its status became 'error'"
         yield from context.discard(target.ROLE)
     raise CloudError(

@@ -69,8 +69,8 @@ class SnapshotRestore(Hooks):
     def on_main(self, context: HookContext) -> HookBody:
         """Create, check, set up."""
         volume_id = target.create(context, snapshot_id=context.section["snapshot"]["id"])
-        yield context.cloud.wait("volume", volume_id, {"available"}, timeout=TIMEOUT)
-        return target.finish(context, volume_id)
+        volume = yield context.cloud.wait("volume", volume_id, {"available"}, timeout=TIMEOUT)
+        return target.finish(context, volume)
 
 
 class SnapshotVerify(Hooks):

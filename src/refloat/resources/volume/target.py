@@ -12,7 +12,7 @@ from refloat.errors import CloudError
 from refloat.resources.attributes import Change, outcomes
 from refloat.resources.base import PlanContext, Planned, Restored
 from refloat.resources.context import HookContext
-from refloat.resources.volume.attributes import ATTRIBUTES, own_metadata
+from refloat.resources.volume.attributes import ATTRIBUTES
 from refloat.resources.volume.protectable import TYPE
 
 ROLE = "volume"
@@ -110,15 +110,16 @@ def create(context: HookContext, **source: Any) -> str:
     return context.ensure("volume", ROLE, make)
 
 
-def finish(context: HookContext, volume_id: str, *, reason: str = "") -> Mapping[str, Any]:
+def finish(context: HookContext, volume: Any, *, reason: str = "") -> Mapping[str, Any]:
     """Give the new volume all settings of the old one and check it; returns the hook's result.
 
+    :param volume: as Cinder showed it when its data was complete.
     :param reason: what is to be said about it.
 
     The mark that it is unfinished is in its metadata, so these are written last.
     """
     cloud, section, planned = context.cloud, context.section, context.planned
-    volume = cloud.get("volume", volume_id)
+    volume_id = str(volume.id)
     if int(volume.size) != section["size"]:
         raise CloudError(
             f"the new volume {volume_id} has {volume.size} GiB instead of {section['size']}",
@@ -133,10 +134,9 @@ def finish(context: HookContext, volume_id: str, *, reason: str = "") -> Mapping
             cloud.block_storage.set_volume_bootable_status(volume_id, section["bootable"])
         if section["readonly"]:
             cloud.block_storage.set_volume_readonly(volume_id, True)
-        if own_metadata(cloud, volume_id) != section["metadata"]:
-            body = {"metadata": dict(section["metadata"])}
-            response = cloud.block_storage.put(f"/volumes/{volume_id}/metadata", json=body)
-            sdk_exceptions.raise_from_response(response)
+        body = {"metadata": dict(section["metadata"])}
+        response = cloud.block_storage.put(f"/volumes/{volume_id}/metadata", json=body)
+        sdk_exceptions.raise_from_response(response)
     restored = Restored(TYPE, context.resource.id, volume_id, planned.name, reason=reason)
     return {"restored": [restored.to_json()]}
 
