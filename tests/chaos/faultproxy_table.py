@@ -25,7 +25,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,6 +77,20 @@ WAVES = {
 }
 """What may be spoilt to the end in one run: no call of a wave waits for another of it."""
 
+READS = {
+    "protect": (("GET volume /v3/snapshots/{id}", "GET image /v2/images/{id}/file"),),
+    "restore": (
+        (
+            "GET volume /v3/volumes/{id}",
+            "GET network /v2.0/security-groups/{id}",
+            "GET network /v2.0/floatingips/{id}",
+            "GET network /v2.0/ports?network_id",
+        ),
+        ("GET volume /v3/volumes/{id}/metadata", "GET network /v2.0/routers/{id}"),
+    ),
+}
+"""The same of reads after the operation has begun."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -111,20 +125,23 @@ def cases(operation: str, recorded: Iterable[str]) -> Iterator[Case]:
     for kind in ("lost", "503", "500", "closed", "429", "torn", "hang"):
         yield Case(operation, tuple(once), Fault(kind))
     changing = [what for what in sorted(counts) if not Call(what, 1).reads]
-    waved = {what for wave in WAVES[operation] for what in wave}
-    waves = [*WAVES[operation], *((what,) for what in changing if what not in waved)]
     for kind in STAYING:
-        for wave in waves:
-            present = tuple(Call(what, 1) for what in wave if what in counts)
-            if present:
-                yield Case(operation, present, Fault(kind, stays=True))
-    before = list(dict.fromkeys(itertools.takewhile(_begins_nothing, order)))
-    before = [what for what in before if Call(what, 1).reads]
-    broken = Fault("503", stays=True)
-    yield Case(operation, tuple(Call(what, 1) for what in before), broken)
-    for what in sorted(counts):
-        if Call(what, 1).reads and what not in before:
-            yield Case(operation, (Call(what, 1),), broken)
+        yield from _staying(operation, WAVES[operation], changing, kind)
+    reads = [what for what in counts if Call(what, 1).reads]
+    before = [what for what in itertools.takewhile(_begins_nothing, order) if what in reads]
+    yield from _staying(operation, [before, *READS[operation]], reads, "503")
+
+
+def _staying(
+    operation: str, waves: Iterable[Sequence[str]], whats: Sequence[str], kind: str
+) -> Iterator[Case]:
+    """Runs in which calls stay spoilt: a wave in each, then what is in none of them."""
+    told: set[str] = set()
+    for wave in [*waves, *((what,) for what in whats)]:
+        calls = [Call(what, 1) for what in dict.fromkeys(wave) if what in whats and what not in told]
+        told |= set(wave)
+        if calls:
+            yield Case(operation, tuple(calls), Fault(kind, stays=True))
 
 
 def _begins_nothing(what: str) -> bool:
