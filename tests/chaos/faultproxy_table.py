@@ -25,7 +25,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,19 +117,25 @@ def cases(operation: str, recorded: Iterable[str]) -> Iterator[Case]:
     """
     order = list(recorded)
     counts = Counter(order)
-    once = []
-    for what, count in sorted(counts.items()):
-        times = 1 if Call(what, 1).reads else count
-        # A spoilt call is made again: so the next one that is made for the first time is the second next.
-        once += [Call(what, 2 * place + 1) for place in range(times)]
     for kind in ("lost", "503", "500", "closed", "429", "torn", "hang"):
-        yield Case(operation, tuple(once), Fault(kind))
+        yield Case(operation, tuple(_each_once(counts, kind)), Fault(kind))
     changing = [what for what in sorted(counts) if not Call(what, 1).reads]
     for kind in STAYING:
         yield from _staying(operation, WAVES[operation], changing, kind)
     reads = [what for what in counts if Call(what, 1).reads]
     before = [what for what in itertools.takewhile(_begins_nothing, order) if what in reads]
     yield from _staying(operation, [before, *READS[operation]], reads, "503")
+
+
+def _each_once(counts: Mapping[str, int], kind: str) -> Iterator[Call]:
+    """All calls that are made for the first time; of those that read, the first of all."""
+    for what, count in sorted(counts.items()):
+        call = Call(what, 1)
+        # A spoilt call is made again, so the next new one is the second next; but what was created without an
+        # answer is found.
+        again = kind not in {"lost", "torn"} or not what.startswith("POST ") or _begins_nothing(what)
+        for place in range(1 if call.reads else count):
+            yield replace(call, nth=place * (2 if again else 1) + 1)
 
 
 def _staying(
