@@ -78,7 +78,15 @@ WAVES = {
 """What may be spoilt to the end in one run: no call of a wave waits for another of it."""
 
 READS = {
-    "protect": (("GET volume /v3/snapshots/{id}", "GET image /v2/images/{id}/file"),),
+    "protect": (
+        (
+            "GET volume /v3/snapshots/{id}",
+            "GET image /v2/images/{id}/file",
+            "GET network /v2.0/subnets?network_id",
+            "GET network /v2.0/rbac-policies?object_id&object_type",
+            "GET network /v2.0/ports?network_id",
+        ),
+    ),
     "restore": (
         (
             "GET volume /v3/volumes/{id}",
