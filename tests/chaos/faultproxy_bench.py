@@ -24,6 +24,8 @@ RETRIES = 2
 RUN_SECONDS = 900.0
 SPOILT = "spoilt"
 PLAN = "faulty"
+OUTCOMES = ("succeeded", "undone", "undone later", "refused")
+"""How a run may end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,11 @@ class Row:
     seconds: int
     said: str
     size: str = "all"
+
+    @property
+    def clean(self) -> bool:
+        """Whether it ended as it may, and all was as it should be."""
+        return not self.left and self.outcome in OUTCOMES
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -165,7 +172,7 @@ class Bench:
             spoilt,
             tuple(left),
             round(seconds),
-            " ".join(said)[:400],
+            " ".join(said)[:2000],
             self.size,
         )
 

@@ -1,38 +1,43 @@
 """The table of each call and each fault: runs what is missing of it, and shows it.
 
 ``python -m tests.chaos.faultproxy_table run protect`` (and ``restore``) in an environment with a devcloud;
-results are added to the folder ``--results``, and what is there is not run again. ``show`` prints the table,
-``document`` writes its summary into ``docs/faults.md``.
+results are added to the folder ``--results``, and what is there and clean is not run again. ``show`` prints
+the table, ``document`` writes its summary into ``docs/faults.md``. Several may run at a time, each with a
+``--project`` of its own: none takes what another is at.
 
 Two kinds of runs:
 
 * **once**: all calls of an operation are spoilt in the same way in one run, each once (those that change
   something every time that they are made for the first time). All are then known to be survived, together.
 * **stays**: calls stay spoilt to the end, as those of a service that is down. What does not depend on each
-  other is spoilt in one run.
+  other is spoilt in one run. Of the reads before an operation begins, all that were not tried yet are spoilt
+  in one run; those that were reached before it gave up count, and the others come again.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
+import hashlib
 import itertools
 import json
+import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import openstack
 
 from tests.chaos.faultproxy import FAULTS, Call, Fault
 from tests.chaos.faultproxy_app import SIZES
-from tests.chaos.faultproxy_bench import Bench, Row, member_of, remove_member
+from tests.chaos.faultproxy_bench import OUTCOMES, Bench, Row, member_of, remove_member
 
 OPERATIONS = ("protect", "restore")
 STAYING = ("503", "lost", "hang")
-OUTCOMES = ("succeeded", "undone", "undone later", "refused")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "faults.md"
 MARKS = ("<!-- table -->", "<!-- end of table -->")
 
@@ -72,6 +77,28 @@ WAVES = {
 }
 """What may be spoilt to the end in one run: no call of a wave waits for another of it."""
 
+READS = {
+    "protect": (
+        (
+            "GET volume /v3/snapshots/{id}",
+            "GET image /v2/images/{id}/file",
+            "GET network /v2.0/subnets?network_id",
+            "GET network /v2.0/rbac-policies?object_id&object_type",
+            "GET network /v2.0/ports?network_id",
+        ),
+    ),
+    "restore": (
+        (
+            "GET volume /v3/volumes/{id}",
+            "GET network /v2.0/security-groups/{id}",
+            "GET network /v2.0/floatingips/{id}",
+            "GET network /v2.0/ports?network_id",
+        ),
+        ("GET volume /v3/volumes/{id}/metadata", "GET network /v2.0/routers/{id}"),
+    ),
+}
+"""The same of reads after the operation has begun."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -96,25 +123,52 @@ def cases(operation: str, recorded: Iterable[str]) -> Iterator[Case]:
 
     :param recorded: the calls of an undisturbed run.
     """
-    counts = Counter(recorded)
-    once = []
-    for what, count in sorted(counts.items()):
-        times = 1 if Call(what, 1).reads else count
-        # A spoilt call is made again: so the next one that is made for the first time is the second next.
-        once += [Call(what, 2 * place + 1) for place in range(times)]
+    order = list(recorded)
+    counts = Counter(order)
     for kind in ("lost", "503", "500", "closed", "429", "torn", "hang"):
-        yield Case(operation, tuple(once), Fault(kind))
+        yield Case(operation, tuple(_each_once(counts, kind)), Fault(kind))
     changing = [what for what in sorted(counts) if not Call(what, 1).reads]
-    waved = {what for wave in WAVES[operation] for what in wave}
-    waves = [*WAVES[operation], *((what,) for what in changing if what not in waved)]
     for kind in STAYING:
-        for wave in waves:
-            present = tuple(Call(what, 1) for what in wave if what in counts)
-            if present:
-                yield Case(operation, present, Fault(kind, stays=True))
-    for what in sorted(counts):
-        if Call(what, 1).reads:
-            yield Case(operation, (Call(what, 1),), Fault("503", stays=True))
+        yield from _staying(operation, WAVES[operation], changing, kind)
+    reads = [what for what in counts if Call(what, 1).reads]
+    before = [what for what in itertools.takewhile(_begins_nothing, order) if what in reads]
+    yield from _staying(operation, [before, *READS[operation]], reads, "503")
+
+
+def _each_once(counts: Mapping[str, int], kind: str) -> Iterator[Call]:
+    """All calls that are made for the first time; of those that read, the first of all."""
+    for what, count in sorted(counts.items()):
+        call = Call(what, 1)
+        # A spoilt call is made again, so the next new one is the second next; but what was created without an
+        # answer is found.
+        again = kind not in {"lost", "torn"} or not what.startswith("POST ") or _begins_nothing(what)
+        for place in range(1 if call.reads else count):
+            yield replace(call, nth=place * (2 if again else 1) + 1)
+
+
+def _staying(
+    operation: str, waves: Iterable[Sequence[str]], whats: Sequence[str], kind: str
+) -> Iterator[Case]:
+    """Runs in which calls stay spoilt: a wave in each, then what is in none of them."""
+    told: set[str] = set()
+    for wave in [*waves, *((what,) for what in whats)]:
+        calls = [Call(what, 1) for what in dict.fromkeys(wave) if what in whats and what not in told]
+        told |= set(wave)
+        if calls:
+            yield Case(operation, tuple(calls), Fault(kind, stays=True))
+
+
+def _begins_nothing(what: str) -> bool:
+    """Whether a call only reads or logs in."""
+    return Call(what, 1).reads or what.endswith("/auth/tokens")
+
+
+def untried(rows: Iterable[Row], case: Case, size: str) -> Case:
+    """What of a case was not run yet, or left something that should not be there."""
+    told = {key for key, row in cells(rows).items() if row.clean}
+    fault = str(case.fault)
+    calls = (call for call in case.calls if (case.operation, size, str(call), fault) not in told)
+    return replace(case, calls=tuple(calls))
 
 
 def results(folder: Path) -> list[Row]:
@@ -127,8 +181,17 @@ def results(folder: Path) -> list[Row]:
     return rows
 
 
-def _key_of(row: Row) -> str:
-    return json.dumps([row.operation, sorted(row.calls), row.fault])
+@contextmanager
+def _claimed(folder: Path, case: Case) -> Iterator[bool]:
+    """Whether nobody else is at this run."""
+    name = hashlib.sha256(case.key.encode()).hexdigest()[:16]
+    with (folder / f"{name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def run(operation: str, folder: Path, until: float, only: str, name: str, size: str) -> None:
@@ -147,24 +210,28 @@ def run(operation: str, folder: Path, until: float, only: str, name: str, size: 
 
 
 def _run_all(bench: Bench, operation: str, folder: Path, until: float, only: str) -> None:
-    first = bench.run_with(operation)  # also what restores are compared with
-    _say(first)
     recorded = _record(folder, operation, bench.size)
-    if first.outcome != "succeeded":
-        raise SystemExit("the undisturbed run did not succeed")
-    if not recorded.exists():
-        recorded.write_text(json.dumps([call.what for call in bench.calls]))
+    if operation == "restore" or not recorded.exists():  # it is also what restores are compared with
+        first = bench.run_with(operation)
+        _say(first)
+        if first.outcome != "succeeded":
+            raise SystemExit("the undisturbed run did not succeed")
+        if not recorded.exists():
+            recorded.write_text(json.dumps([call.what for call in bench.calls]))
     for case in cases(operation, json.loads(recorded.read_text())):
-        key = (bench.size, case.key)
         text = f"{case.fault} {' '.join(_named(case.calls))}"
-        if only not in text or key in {(row.size, _key_of(row)) for row in results(folder)}:
+        if only not in text:
             continue
-        if time.time() > until:
-            return
-        row = bench.run(operation, case.calls, case.fault)
-        _say(row)
-        with (folder / f"{operation}-{bench.size}.jsonl").open("a") as file:
-            file.write(json.dumps(row.to_json()) + "\n")
+        with _claimed(folder, case) as mine:
+            while mine and (rest := untried(results(folder), case, bench.size)).calls:
+                if time.time() > until:
+                    return
+                row = bench.run(operation, rest.calls, rest.fault)
+                _say(row)
+                with (folder / f"{operation}-{bench.size}.jsonl").open("a") as file:
+                    file.write(json.dumps(row.to_json()) + "\n")
+                if not row.clean or not set(row.reached) & set(row.calls):
+                    break
 
 
 def _say(row: Row) -> None:
@@ -209,7 +276,7 @@ def summary(rows: list[Row], folder: Path) -> Iterator[str]:
         if not mine:
             continue
         counts = Counter(row.outcome for row in mine)
-        bad = sum(1 for row in mine if row.left or row.outcome not in OUTCOMES)
+        bad = sum(1 for row in mine if not row.clean)
         runs = len({id(row) for row in mine})
         how = " | ".join(str(counts[name]) for name in OUTCOMES)
         yield f"| {operation} | {size} | {fault} | {len(mine)} | {runs} | {how} | {bad} |"
@@ -253,6 +320,7 @@ def main() -> int:
     commands.add_parser("document", help="write the summary into docs/faults.md")
     options = parser.parse_args()
     if options.command == "run":
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the project is removed
         name = options.project or f"faults-{options.operation}"
         until = time.time() + options.minutes * 60
         run(options.operation, options.results, until, options.only, name, options.size)
@@ -262,7 +330,7 @@ def main() -> int:
         print("\n".join(show(rows)))
     else:
         document(summary(rows, options.results))
-    return 1 if any(row.left for row in rows) else 0
+    return 0 if all(row.clean for row in cells(rows).values()) else 1
 
 
 if __name__ == "__main__":

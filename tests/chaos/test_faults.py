@@ -5,6 +5,7 @@ How each fails is drawn by a fixed seed. The whole table: ``python -m tests.chao
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import openstack
@@ -58,3 +59,5 @@ def test_each_call_fails_once_then_one_stays_broken(bench: Bench) -> None:
     broken = bench.run("restore", [Call("POST network /v2.0/subnets", 1)], Fault("503", stays=True))
     check(broken)
     assert broken.outcome == "undone", broken
+    assert re.match(r"refloat: OS::Neutron::Network faulty-net .*subnet", broken.said), broken
+    assert broken.said.endswith("Nothing is left behind"), broken

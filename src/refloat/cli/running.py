@@ -206,7 +206,10 @@ def error_of(operation: Operation, state: str) -> RefloatError | None:
     if state in {"succeeded", "starting", "running", "stopping", "cancelling"}:
         return None
     if operation.error:
-        return RefloatError.from_json(dict(operation.error))
+        error = RefloatError.from_json(dict(operation.error))
+        if state == "failed" and operation.kind in {"protect", "restore"} and not error.left_behind:
+            error.advice = ". ".join(filter(None, ("Nothing is left behind", error.advice)))
+        return error
     words = {"parked": "was stopped", "cancelled": "was cancelled", "interrupted": "was interrupted"}
     return Conflict(f"the operation {words.get(state, state)}")
 

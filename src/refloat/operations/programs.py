@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -123,9 +124,11 @@ class OperationProgram(ABC):
         body = getattr(plugin.hooks(self.kind), hook, None)
         if body is None:  # a step that only keeps the order
             return None
-        context = self._context(prepared, self.graph(prepared)[key], plugin, run)
-        outcome = body(context)
-        return outcome if isinstance(outcome, Generator) else self._json(outcome)
+        resource = self.graph(prepared)[key]
+        context = self._context(prepared, resource, plugin, run)
+        with _errors_name(resource):
+            outcome = body(context)
+        return _naming(resource, outcome) if isinstance(outcome, Generator) else self._json(outcome)
 
     def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
         """Remove all that the operation created, newest first."""
@@ -235,3 +238,18 @@ class OperationProgram(ABC):
 def stored_section(merged: Mapping[str, Any]) -> dict[str, Any]:
     """What of a resource's results goes into the checkpoint."""
     return {name: value for name, value in merged.items() if not name.startswith("_")}
+
+
+@contextmanager
+def _errors_name(resource: Resource) -> Iterator[None]:
+    """Have errors that do not say what they happened to name the resource."""
+    try:
+        yield
+    except RefloatError as exc:
+        exc.resource = exc.resource or str(resource)
+        raise
+
+
+def _naming(resource: Resource, body: Body) -> Body:
+    with _errors_name(resource):
+        return (yield from body)
