@@ -10,12 +10,17 @@ function install_refloat {
 function configure_refloat {
     sudo install -d -o "$STACK_USER" "$REFLOAT_CONF_DIR" "$REFLOAT_CONF_DIR/keys" "$REFLOAT_CONF_DIR/providers.d" \
         "$REFLOAT_STATE"
+    # Where DevStack ends TLS, the API listens behind its proxy.
+    local port=$REFLOAT_PORT
+    if is_service_enabled tls-proxy; then
+        port=$REFLOAT_PORT_INT
+    fi
     # The same places as elsewhere, but for these.
     local words=(
         -e "s|/etc/refloat|$REFLOAT_CONF_DIR|" -e "s|/var/lib/refloat|$REFLOAT_STATE|"
         -e "s|@DATABASE@|$REFLOAT_DATABASE|" -e "s|@REGION@|$REGION_NAME|"
         -e "s|@AUTH_URL@|$KEYSTONE_SERVICE_URI/v3|" -e "s|@PASSWORD@|$SERVICE_PASSWORD|"
-        -e "s|127.0.0.1:8799|$REFLOAT_HOST:$REFLOAT_PORT|"
+        -e "s|127.0.0.1:8799|$REFLOAT_HOST:$port|"
     )
     local name
     for name in refloat.conf uwsgi.ini providers.d/{noop,infrastructure,volume-snapshot,file-system-bank}.conf; do
@@ -33,6 +38,10 @@ function register_refloat {
 
 function start_refloat {
     local env="/usr/bin/env REFLOAT_CONFIG=$REFLOAT_CONF_DIR/refloat.conf"
+    if is_service_enabled tls-proxy; then
+        env+=" REQUESTS_CA_BUNDLE=$SSL_BUNDLE_FILE"
+        start_tls_proxy refloat '*' "$REFLOAT_PORT" "$REFLOAT_HOST" "$REFLOAT_PORT_INT"
+    fi
     run_process refloat-api "$env $REFLOAT_VENV/bin/uwsgi --ini $REFLOAT_CONF_DIR/uwsgi.ini"
     run_process refloat-worker "$env $REFLOAT_VENV/bin/refloat -v worker"
 }

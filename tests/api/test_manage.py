@@ -56,6 +56,25 @@ def checks(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
     return code, {item["check"]: (item["result"], item["details"] or "") for item in told}
 
 
+def test_a_configuration_that_cannot_be_read_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.conf").write_text("nonsense\n")
+    for name in ("missing.conf", "broken.conf"):
+        monkeypatch.setenv("REFLOAT_CONFIG", str(tmp_path / name))
+        assert manage.main(["db", "version"]) == 2
+        assert status.main(["upgrade", "check"]) == 2
+        told = capsys.readouterr().err.splitlines()
+        assert len(told) == 2
+        assert all("configuration cannot be read" in line and name in line for line in told)
+
+
+def test_a_key_is_made_without_any_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFLOAT_CONFIG", str(tmp_path / "missing.conf"))
+    assert manage.main(["key", "create", str(tmp_path / "bank.key")]) == 0
+    assert (tmp_path / "bank.key").stat().st_mode & 0o777 == 0o600
+
+
 def test_sync_makes_all_tables_and_may_be_repeated(
     url: str, configured: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

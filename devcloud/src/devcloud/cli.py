@@ -147,7 +147,8 @@ def command_reset(cloud: Cloud, arguments: argparse.Namespace) -> int:
 
 def bring_up(cloud: Cloud, verbose: bool, progress: Progress) -> int:
     """Install, launch, and run the inner part in the namespaces."""
-    with lock(cloud.shared / "install.lock"):
+    # a dot: no cloud has such a name, which its own lock has
+    with lock(cloud.shared / ".install.lock"):
         up.install(cloud, progress)
     cloud.save_options()
     up.launch(cloud, progress)

@@ -232,12 +232,16 @@ def load(files: Iterable[str | Path] | None = None, overrides: Sequence[tuple[st
 
     :param files: None: the file ``REFLOAT_CONFIG``, else those of ``~/.refloat``, ``/etc/refloat``.
     :param overrides: group, option and value, before all files.
+    :raises InvalidInput: a file is missing, may not be read, or is no configuration.
     """
     conf = make()
     chosen = [str(file) for file in files] if files is not None else None
     if chosen is None and os.environ.get("REFLOAT_CONFIG"):
         chosen = [os.environ["REFLOAT_CONFIG"]]
-    conf([], project="refloat", default_config_files=chosen)
+    try:
+        conf([], project="refloat", default_config_files=chosen)
+    except cfg.Error as exc:
+        raise InvalidInput("the configuration cannot be read", reason=str(exc)) from exc
     for group_name, option, value in overrides:
         conf.set_override(option, value, group=group_name)
     targets.register_options(conf, conf.restore.allowed_targets)

@@ -61,9 +61,11 @@ def run(conf: Any, *, api: bool, worker: bool, say: Callable[[str], None]) -> No
             server = _listen(site)
             closing.callback(server.close)
             say(f"The API listens on http://{server.effective_host}:{server.effective_port}/v1.")
+        _tell_systemd("READY=1")
         # In short pieces, so that Ctrl-C is heard everywhere.
         while not stopped.wait(1.0):
             continue
+        _tell_systemd("STOPPING=1")
         say("Stopping: what runs comes to its end.")
 
 
@@ -79,6 +81,16 @@ def _hear_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     return stopped
+
+
+def _tell_systemd(state: str) -> None:
+    """Tell how it goes to systemd, if that started this as a unit of Type=notify (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+        connection.connect("\0" + address[1:] if address.startswith("@") else address)
+        connection.send(state.encode())
 
 
 def _wake(working: Sequence[Worker | Runner]) -> None:

@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run it; the exit status: 0 done, 1 failed or not as it should be, 2 wrong use."""
     chosen = _parser().parse_args(argv)
     try:
-        return int(chosen.action(chosen, config.load(chosen.config_file)) or 0)
+        conf = config.load(chosen.config_file) if chosen.action is not create_bank_key else None
+        return int(chosen.action(chosen, conf) or 0)
     except RefloatError as exc:
         print(f"refloat-manage: {exc}", file=sys.stderr)
         return exc.exit_status
@@ -236,8 +237,8 @@ def _print_rows(form: str, rows: Sequence[dict[str, Any]], heads: Sequence[str])
         print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
 
 
-def create_bank_key(chosen: argparse.Namespace, conf: Any) -> None:
-    """Make a key for a new bank, where the service cannot write one itself."""
+def create_bank_key(chosen: argparse.Namespace, _conf: None) -> None:
+    """Make a key for a new bank, where the service cannot write one itself; needs no configuration."""
     create_key(chosen.file)
     print(f"{chosen.file}: keep a copy elsewhere. Without it no checkpoint can be read.")
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from oslo_config import cfg
 from oslo_policy import policy
 from oslo_upgradecheck import common_checks, upgradecheck
 from oslo_upgradecheck.upgradecheck import Code, Result
@@ -110,15 +111,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run it; the exit status: 0 all is well, 1 look at a warning, 2 something is wrong, 255 it broke."""
     conf = config.make()
     named = os.environ.get("REFLOAT_CONFIG")
-    return int(
-        upgradecheck.main(
-            conf,
-            "refloat",
-            Checks(conf),
-            argv=list(sys.argv[1:] if argv is None else argv),
-            default_config_files=[named] if named else None,
+    try:
+        return int(
+            upgradecheck.main(
+                conf,
+                "refloat",
+                Checks(conf),
+                argv=list(sys.argv[1:] if argv is None else argv),
+                default_config_files=[named] if named else None,
+            )
         )
-    )
+    except cfg.Error as exc:
+        sys.stderr.write(f"refloat-status: the configuration cannot be read: {exc}\n")
+        return 2
 
 
 if __name__ == "__main__":
