@@ -259,7 +259,7 @@ class Worker:
         if self._milestones is not None:
             self._milestones(milestone)
         if milestone.what == "taken over":
-            self._ledger.taken_over(milestone.operation_id, self._host)
+            self._ledger.taken_over(milestone.operation_id, self._seat.name)
 
     def _write_down(
         self,
