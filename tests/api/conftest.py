@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from api_helpers import Running, User, run_service
-from served import serve
+from served import Roles, serve
 
 from tests.unit.cli_helpers import Command, new_user, serve_identity
 
@@ -33,9 +33,15 @@ def member(service: Running) -> User:
     return service.user()
 
 
+@pytest.fixture
+def who() -> Roles:
+    """What the user may do behind the service; it can be changed."""
+    return Roles()
+
+
 @pytest.fixture(params=["here", "service"])
 def refloat(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: Roles
 ) -> Iterator[Command]:
     """The command, for a new user, on this machine or with a service in the catalog."""
     for name in list(os.environ):
@@ -52,6 +58,6 @@ def refloat(
         yield be(new_user(tmp_path, server.server_address[1]))
         server.shutdown()
     else:
-        with serve(tmp_path) as user:
+        with serve(tmp_path, who) as user:
             monkeypatch.setenv("REFLOAT_SERVICE", "catalog")
             yield be(user.command)

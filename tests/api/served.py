@@ -42,11 +42,11 @@ class Served:
 
 
 @contextmanager
-def serve(folder: Path, **more: Any) -> Iterator[Served]:
+def serve(folder: Path, who: Roles | None = None, **more: Any) -> Iterator[Served]:
     """The service with a worker, and a user who has a clouds.yaml."""
     from api_helpers import Notes
 
-    who = Roles()
+    who = who or Roles()
     requests: list[str] = []
 
     def authenticate(application: Any) -> Any:

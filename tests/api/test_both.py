@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+from served import Roles
 
 from tests.unit.cli_helpers import PROJECT, REFUSED, Command
 
@@ -196,3 +199,25 @@ def test_wrong_ends_and_restores(refloat: Command, checkpoint: str) -> None:
     assert resumed.err == "refloat: the operation has ended (succeeded); there is nothing to resume\n"
     cancelled = refloat("operation", "cancel", operation)
     assert cancelled.err == "refloat: the operation has ended (succeeded); there is nothing to cancel\n"
+
+
+def test_holds(refloat: Command, checkpoint: str, who: Roles) -> None:
+    none = refloat("checkpoint", "hold", "show", checkpoint)
+    assert (none.status, "is not on hold" in none.err) == (1, True)
+    assert refloat("checkpoint", "hold", "set", checkpoint, " ").status == 2
+    assert refloat("checkpoint", "hold", "set", "nothing", "why").status == 1
+    made = refloat("checkpoint", "hold", "set", checkpoint[:8], "case 12", "-f", "json").json
+    assert list(made) == ["checkpoint_id", "reason", "user_id", "created_at"]
+    assert (made["checkpoint_id"], made["reason"]) == (checkpoint, "case 12")
+    assert refloat("checkpoint", "hold", "show", checkpoint, "-f", "json").json == made
+    refused = refloat("checkpoint", "delete", checkpoint)
+    assert (refused.status, "case 12" in refused.err) == (1, True)
+    assert refloat("checkpoint", "list", "-f", "value", "-c", "id").out == f"{checkpoint}\n"
+    if "REFLOAT_SERVICE" in os.environ:
+        told = refloat("checkpoint", "hold", "unset", checkpoint)
+        assert (told.status, "provider:checkpoint_release" in told.err) == (1, True), "this is for managers"
+        who.roles = "manager,member,reader"
+    freed = refloat("checkpoint", "hold", "unset", checkpoint)
+    assert (freed.status, "can be deleted again" in freed.err) == (0, True)
+    assert refloat("checkpoint", "hold", "unset", checkpoint).status == 1
+    assert refloat("checkpoint", "delete", checkpoint).status == 0

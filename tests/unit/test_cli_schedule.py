@@ -9,7 +9,6 @@ from cli_helpers import PROJECT, Command
 from refloat.operations.settings import Settings
 from refloat.records.checkpoints import now
 from refloat.records.database import Database
-from refloat.records.holds import Holds
 from refloat.records.schedule_tables import ScheduleRow
 
 
@@ -38,19 +37,6 @@ def test_what_is_due_runs_from_cron(refloat: Command) -> None:
     (operation,) = refloat("operation", "list", "-f", "json").json
     assert (operation["kind"], operation["state"]) == ("protect", "succeeded")
     assert refloat("plan", "show", "app", "-f", "json").json["project_id"] == PROJECT
-
-
-def test_the_command_does_not_delete_what_is_on_hold(refloat: Command) -> None:
-    set_up(refloat)
-    assert refloat("schedule", "run", "shop").status == 0
-    (checkpoint,) = refloat("checkpoint", "list", "-f", "json").json
-    database = Database(Settings.load().database_url)
-    Holds(database).place(checkpoint["id"], PROJECT, "u1", "case 12")
-    refused = refloat("checkpoint", "delete", checkpoint["id"])
-    assert (refused.status, "case 12" in refused.err) == (1, True)
-    Holds(database).release(checkpoint["id"])
-    database.close()
-    assert refloat("checkpoint", "delete", checkpoint["id"]).status == 0
 
 
 def test_what_is_due_at_a_service_its_workers_run(refloat: Command) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from refloat.graph import Graph, Resource
     from refloat.operations.app import CheckpointState, OperationView
+    from refloat.records.holds import Hold
     from refloat.records.operations import JournalItem, Operation
     from refloat.records.plans import Plan
     from refloat.records.schedules import Firing, Schedule
@@ -112,6 +113,18 @@ class Backend(Protocol):
 
     def checkpoint_id(self, identity: str) -> str:
         """The whole id of a checkpoint that is made, from its beginning."""
+        ...
+
+    def place_hold(self, checkpoint: str, reason: str) -> Hold:
+        """Put a checkpoint on legal hold."""
+        ...
+
+    def hold(self, checkpoint: str) -> Hold:
+        """The hold on a checkpoint. :raises NotFound: there is none."""
+        ...
+
+    def release_hold(self, checkpoint: str) -> str:
+        """End the hold on a checkpoint; the whole id of that. :raises NotFound: there is none."""
         ...
 
     def contents(self, checkpoint_id: str) -> Json:

@@ -8,8 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.backend import Json, Parameters
+from refloat.errors import InvalidInput
 from refloat.operations.app import CheckpointState, Refloat
 from refloat.operations.describe import describe_plugins
+from refloat.records.holds import Hold, Holds
 from refloat.records.plans import Plan
 
 if TYPE_CHECKING:
@@ -90,6 +92,27 @@ class Local(Refloat):
         from refloat.schedule.local import LocalSchedules
 
         return LocalSchedules(self)
+
+    def place_hold(self, checkpoint: str, reason: str) -> Hold:
+        """Only this machine's Refloat knows of it."""
+        if not reason.strip():
+            raise InvalidInput("a hold needs a reason")
+        identity = self.checkpoint_id(checkpoint)
+        return self._holds.place(identity, self.cloud.project_id, self.cloud.user_id, reason)
+
+    def hold(self, checkpoint: str) -> Hold:
+        """The hold on a checkpoint."""
+        return self._holds.get(self.checkpoint_id(checkpoint))
+
+    def release_hold(self, checkpoint: str) -> str:
+        """End it."""
+        identity = self.checkpoint_id(checkpoint)
+        self._holds.release(identity)
+        return identity
+
+    @property
+    def _holds(self) -> Holds:
+        return Holds(self.database)
 
     def contents(self, checkpoint_id: str) -> Json:
         """What the bank has of it."""

@@ -172,6 +172,7 @@ class Engine:
             raise InvalidInput(error.message, reason=error.reason) from error
         if (row := self._leases.read(operation_id)) is None:
             program = self._program(operation_id, kind, payload)
+            self.prepare()  # the tables are there before anybody looks for what is recorded in them
             with self._launch_of(operation_id):
                 wish: Wish = "cancel" if cancelled else ""
                 lease = self._leases.insert(operation_id, kind, payload, on_failure, wish)

@@ -35,7 +35,7 @@ class Services:
     database: Database
     providers: Providers
     bank_for: Callable[[str, bool], Bank]
-    """The open bank of a provider (name or id). When there is none it is made, or (false) that is NotFound."""
+    """The open bank of a provider. When there is none it is made, or (false) that is NotFound."""
 
 
 class OperationProgram(ABC):

@@ -8,11 +8,12 @@ from typing import Any
 from refloat.cli.backend import Json
 from refloat.cli.remote.providers import Providers
 from refloat.cli.remote.session import is_id
-from refloat.cli.remote.views import checkpoint_state
+from refloat.cli.remote.views import checkpoint_state, hold_of
 from refloat.client.errors import Missing, told
 from refloat.errors import InvalidInput, NotFound
 from refloat.graph import Resource
 from refloat.operations.app import CheckpointState
+from refloat.records.holds import Hold
 
 _DELETED = "deleted"
 """The status of those that the service still shows, but does not list."""
@@ -50,6 +51,25 @@ class Checkpoints(Providers):
                 state = checkpoint_state(self.api.get_checkpoint(provider.id, identity))
                 return state if state.status != _DELETED else None
         return None
+
+    def place_hold(self, checkpoint: str, reason: str) -> Hold:
+        """Put a checkpoint on hold."""
+        state = self.find_checkpoint(checkpoint)
+        with told("put the checkpoint on hold", state.id):
+            return hold_of(self.api.place_hold(state.provider, state.id, reason), state)
+
+    def hold(self, checkpoint: str) -> Hold:
+        """The hold on a checkpoint."""
+        state = self.find_checkpoint(checkpoint)
+        with told("show the hold on the checkpoint", state.id):
+            return hold_of(self.api.get_hold(state.provider, state.id), state)
+
+    def release_hold(self, checkpoint: str) -> str:
+        """End it."""
+        state = self.find_checkpoint(checkpoint)
+        with told("release the checkpoint", state.id):
+            self.api.release_hold(state.provider, state.id)
+        return state.id
 
     def contents(self, checkpoint_id: str) -> Json:
         """The resources; in which cloud they were is known: this one."""

@@ -10,6 +10,7 @@ from refloat.engine.program import Event
 from refloat.engine.snapshot import Snapshot
 from refloat.graph import Resource
 from refloat.operations.app import CheckpointState, OperationView
+from refloat.records.holds import Hold
 from refloat.records.operations import JournalItem, Operation
 from refloat.records.plans import Plan
 from refloat.records.schedules import Firing, Schedule
@@ -50,6 +51,12 @@ def checkpoint_state(item: Any) -> CheckpointState:
         reason=item.error_info or "",
         operation_id=item.operation_id or "",
     )
+
+
+def hold_of(item: Any, checkpoint: CheckpointState) -> Hold:
+    """A hold."""
+    made = datetime.fromisoformat(item.created_at)
+    return Hold(checkpoint.id, checkpoint.project_id, item.user_id, item.reason, made)
 
 
 _RESTORED = frozenset({"created", "reused", "removed", "failed"})

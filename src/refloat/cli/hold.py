@@ -1,0 +1,76 @@
+"""``refloat checkpoint hold``: checkpoints that nobody may delete."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from refloat.cli.base import Base, ShowOne
+from refloat.cli.output import Time
+
+if TYPE_CHECKING:
+    from refloat.records.holds import Hold
+
+
+class SetHold(ShowOne):
+    """Put a checkpoint on legal hold: neither people nor schedules can delete it until it is released.
+
+    A hold on a checkpoint that is on hold replaces the reason.
+    """
+
+    examples = """
+        refloat checkpoint hold set 5d0f1c6a "Case 1234: keep until the court has decided"
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The checkpoint, and why."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
+        parser.add_argument("reason", metavar="REASON", help="why; it is told to whoever wants to delete it")
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The hold."""
+        with self.open() as refloat:
+            return _shown(refloat.place_hold(parsed_args.checkpoint, parsed_args.reason))
+
+
+class ShowHold(ShowOne):
+    """Show who put a checkpoint on hold, when and why."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The checkpoint."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
+        return parser
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        """The hold."""
+        with self.open() as refloat:
+            return _shown(refloat.hold(parsed_args.checkpoint))
+
+
+class UnsetHold(Base):
+    """Release a checkpoint, so that it can be deleted again. Behind the service this is for managers."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The checkpoint."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Release it."""
+        with self.open() as refloat:
+            identity = refloat.release_hold(parsed_args.checkpoint)
+        self.say(f"Checkpoint {identity} can be deleted again.")
+
+
+def _shown(hold: Hold) -> Mapping[str, Any]:
+    return {
+        "checkpoint_id": hold.checkpoint_id,
+        "reason": hold.reason,
+        "user_id": hold.user_id,
+        "created_at": Time(hold.created_at.isoformat(timespec="seconds")),
+    }
