@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from api_helpers import NOOP, Running, run_service
-from receiver import Receiver, receiving, secret_file, verified
+from receiver import GUIDE, Receiver, receiving, secret_file, verified
 from sqlalchemy import update
 from test_operations import act, broken, ended, wanted
 from test_schedules import run_now, scheduled, trigger
@@ -115,6 +115,8 @@ def test_an_operation_is_told_of_from_start_to_end(service: Running, receiver: R
         "plan_name": "shop",
         "error": None,
     }
+    with pytest.raises(ValueError, match="too old"):
+        verified(WHSEC, receiver.headers[0] | {"webhook-timestamp": "1700000000"}, receiver.bodies[0])
     assert start["data"]["began_at"] <= end["data"]["ended_at"]
 
 
@@ -271,6 +273,14 @@ def test_nothing_is_written_down_for_nobody(tmp_path: Path) -> None:
         assert Outbox(service.site.database).left() == []
     finally:
         service.close()
+
+
+def test_the_guide_tells_all_events() -> None:
+    guide = GUIDE.read_text()
+    for event_type in EVENT_TYPES:
+        _, kind, what = event_type.split(".")
+        assert f"| `{what}` |" in guide or f"| `{event_type}` |" in guide, event_type
+        assert f"`{kind}`" in guide or kind == "schedule"
 
 
 # --- how it is told

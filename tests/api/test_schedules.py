@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 from api_helpers import DEFAULT, NOOP, OTHER, Running, User, run_service
+from sqlalchemy import update
 
 from refloat.errors import InvalidInput
+from refloat.operations.grants import ABANDONED, Grant, Grants
 from refloat.records.checkpoints import now
 from refloat.records.schedule_tables import ScheduleRow
+from refloat.records.tables import GrantRow
 
 HOURLY = "BEGIN:VEVENT\\nRRULE:FREQ=HOURLY;INTERVAL=1;\\nEND:VEVENT"
 DAILY = {"format": "crontab", "pattern": "0 2 * * *", "start_time": "2026-01-01 00:00:00"}
@@ -255,6 +258,42 @@ def test_disabled_and_enabled_again(member: User, service: Running) -> None:
     assert service.authority.granted == ["tester 0", "another 1"]
     assert service.authority.revoked == ["tester 0"]
     assert member("PUT", path, {"scheduled_operation": {}}).status == 400
+
+
+def test_a_trust_of_a_schedule_that_was_never_written_down_is_given_back(
+    member: User, service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, plan = trigger(member), member.plan()
+    kept = scheduled(member, plan, made["id"])
+    grants = service.site.grants
+    assert grants.intents.older_than(-timedelta(hours=1)) == []
+    with monkeypatch.context() as dead:
+        # The process ends between the trust and the row: nobody is left to give back either.
+        dead.setattr(Grants, "_give_back", lambda *_given: None)
+        dead.setattr(Grant, "settle", _die)
+        definition = {"provider_id": NOOP, "plan_id": plan["id"]}
+        body = {
+            "name": "s", "operation_type": "protect", "trigger_id": made["id"],
+            "operation_definition": definition,
+        }  # fmt: skip
+        path = f"scheduled_operations/{kept['id']}"
+        for user, method, where, what in (
+            ("dead 1", "POST", "scheduled_operations", body),
+            ("dead 2", "PUT", path, {"enabled": True}),
+        ):
+            with pytest.raises(SystemExit):
+                service.user(name=user)(method, where, {"scheduled_operation": what})
+    assert len(member("GET", "scheduled_operations").body["operations"]) == 1
+    assert service.authority.granted == ["tester 0", "dead 1 1", "dead 2 2"]
+    with service.site.database.session() as session:
+        session.execute(update(GrantRow).values(created_at=now() - ABANDONED - timedelta(seconds=1)))
+    grants.sweep()
+    assert service.authority.revoked == ["dead 1 1", "dead 2 2"]
+    assert grants.intents.older_than(-timedelta(hours=1)) == []
+
+
+def _die(*_given: Any) -> None:
+    raise SystemExit
 
 
 def test_a_changed_trigger_changes_the_next_run(member: User) -> None:

@@ -305,7 +305,7 @@ class Trusts:
         return _granted(trust_id, caller.project_id, caller.target)
 
     def stray(self, granting: Granting) -> dict[str, Any] | None:
-        """The trust that ends at that very moment."""
+        """The trust that ends in that very second: Keystone keeps no parts of one."""
         group = self._group(granting.target)
         auth = loading.load_auth_from_conf_options(self._conf, group)
         with explained("list the trusts of the service's user"):
@@ -314,10 +314,10 @@ class Trusts:
                 params={"trustee_user_id": self._trustee_id(group)},
             )
         for trust in answer.json()["trusts"]:
-            if (trust["trustor_user_id"], trust["project_id"], trust["expires_at"]) == (
+            if (trust["trustor_user_id"], trust["project_id"], (trust["expires_at"] or "")[:_SECOND]) == (
                 granting.user_id,
                 granting.project_id,
-                _time(granting.until),
+                _time(granting.until)[:_SECOND],
             ):
                 return _granted(str(trust["id"]), granting.project_id, granting.target)
         return None
@@ -449,6 +449,9 @@ def log_in(conf: Any, group: str) -> Login:
 def _granted(trust_id: str, project_id: str, target: str) -> dict[str, Any]:
     found = {"kind": "trust", "trust_id": trust_id, "project_id": project_id}
     return {**found, "target": target} if target else found
+
+
+_SECOND = len("2026-01-01T00:00:00")
 
 
 def _time(moment: datetime) -> str:

@@ -14,12 +14,16 @@ from sqlalchemy.orm import Session
 from refloat.records.database import Database
 from refloat.records.tables import GrantRow
 
+_SPREAD = 86_400
+"""Within so many seconds after its lifetime, by chance, something ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
     """Something that is about to be granted.
 
-    :param until: when it ends by itself (UTC). No two have the same: what was granted is found by it.
+    :param until: when it ends by itself (UTC), in whole seconds. Of one user in one project no two things
+        granted end in the same second: what was granted is found by it.
     """
 
     id: str
@@ -39,7 +43,8 @@ class Intents:
     def add(self, user_id: str, project_id: str, target: str, lifetime: timedelta) -> Intent:
         """Write down that something is about to be granted."""
         now = datetime.now(UTC).replace(tzinfo=None)
-        odd = timedelta(seconds=secrets.randbelow(86_400), microseconds=secrets.randbelow(1_000_000))
+        # In whole seconds: Keystone leaves out what is less.
+        odd = timedelta(seconds=secrets.randbelow(_SPREAD))
         until = now.replace(microsecond=0) + lifetime + odd
         intent = Intent(str(uuid.uuid4()), user_id, project_id, target, until, now)
         with self._database.session() as session:

@@ -80,7 +80,7 @@ class GrantRow(Base):
     target: Mapped[str] = mapped_column(String(64))
     """The cloud it is in: a name of the configuration; empty: the service's own."""
     until: Mapped[datetime] = mapped_column(DateTime)
-    """When it ends by itself, UTC: to the microsecond, so that it can be told from all others."""
+    """When it ends by itself, UTC, to the second: by that it can be told from all others."""
     created_at: Mapped[datetime] = mapped_column(DateTime)
 
 
