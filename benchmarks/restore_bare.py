@@ -140,12 +140,19 @@ class Bare:
                 if made.done():
                     made.result()
             looks += 1
-            if looks % 10 == 0 and self._ids("compute", "/servers", "servers", "ERROR"):
-                raise RuntimeError("a server is in status ERROR")
+            if looks % 10 == 0:
+                self._refuse_errors()
             if begun > deadline:
                 raise TimeoutError(f"not all is there after {LIMIT:.0f} s")
             # The services work on the same cores: looking must not take much of their time.
             time.sleep(max(INTERVAL, 2 * (time.monotonic() - begun)))
+
+    def _refuse_errors(self) -> None:
+        """:raises RuntimeError: something was not made."""
+        failed = self._ids("compute", "/servers", "servers", "ERROR")
+        failed |= self._ids("block_storage", "/volumes", "volumes", "error")
+        if failed:
+            raise RuntimeError(f"in status error: {', '.join(failed)}")
 
     def _ready(self, server: Server) -> bool:
         needed = [self._volumes[disk.name] for disk in server.disks]

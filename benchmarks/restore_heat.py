@@ -30,6 +30,7 @@ VERSION = "27.0.1"
 PORT = 8004
 CONSTRAINTS = Path(__file__).parents[1] / "devcloud/src/devcloud/constraints.txt"
 START_SECONDS = 180
+POLL_SECONDS = 2.0
 
 CONFIG = """
 [DEFAULT]
@@ -245,23 +246,23 @@ def template(app: App) -> dict[str, Any]:
 
 
 def create_stack(cloud: Any, app: App) -> str:
-    """Make the application as a stack; returns its id when it is complete."""
+    """Make the application as a stack; returns its name and id when it is complete."""
     stack = cloud.orchestration.create_stack(
         name=f"{NAME}-{secrets.token_hex(4)}", template=template(app), timeout_mins=int(LIMIT // 60)
     )
-    return str(_ended(cloud, stack.id, "CREATE_COMPLETE"))
+    return _ended(cloud, f"{stack.name}/{stack.id}", "CREATE_COMPLETE")
 
 
 def delete_stack(cloud: Any, stack: str) -> None:
     """Have Heat remove all that it made."""
-    cloud.orchestration.delete_stack(stack)
+    cloud.orchestration.delete(f"/stacks/{stack}", raise_exc=True)
     _ended(cloud, stack, "DELETE_COMPLETE")
 
 
 def _ended(cloud: Any, stack: str, wanted: str) -> str:
     deadline = time.monotonic() + LIMIT
     while True:
-        found = cloud.orchestration.get(f"/stacks/{stack}", headers={"Accept": "application/json"})
+        found = cloud.orchestration.get(f"/stacks/{stack}", params={"resolve_outputs": "false"})
         if found.status_code == 404 and wanted == "DELETE_COMPLETE":
             return stack
         told = found.json()["stack"]
@@ -269,4 +270,4 @@ def _ended(cloud: Any, stack: str, wanted: str) -> str:
             return stack
         if told["stack_status"].endswith("FAILED") or time.monotonic() > deadline:
             raise RuntimeError(f"the stack is {told['stack_status']}: {told['stack_status_reason']}")
-        time.sleep(1.0)
+        time.sleep(POLL_SECONDS)

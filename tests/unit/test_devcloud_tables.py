@@ -61,6 +61,12 @@ def test_options_leave_services_out() -> None:
     assert {"libvirtd", "swift-proxy", "cinder-backup", "nova-metadata"} <= names(Options())
 
 
+@pytest.mark.parametrize(("driver", "real"), [("libvirt", True), ("fake", False)])
+def test_volumes_are_as_real_as_servers(driver: str, real: bool) -> None:
+    files = render.render(Cloud("unit", Path("/nowhere"), Options(nova_driver=driver)))
+    assert ("drivers.nfs.NfsDriver" in files["cinder/cinder.conf"]) is real
+
+
 def test_refloat_is_configured_by_the_files_that_operators_get() -> None:
     files = render.render(Cloud("unit", Path("/nowhere"), Options(refloat=True)))
     mine = {name: text for name, text in files.items() if name.startswith("refloat/")}
