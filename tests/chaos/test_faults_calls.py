@@ -167,11 +167,12 @@ def test_an_action_that_does_something_is_not_repeated(proxy: FaultProxy, sessio
     assert len(proxy.calls()) == 1
 
 
+@pytest.mark.parametrize("kinds", [("lost",), ("torn",), ("torn", "torn"), ("torn", "lost")])
 def test_a_refusal_tells_whether_it_was_the_first_attempt(
-    proxy: FaultProxy, session: Session, service: Service
+    proxy: FaultProxy, session: Session, service: Service, kinds: tuple[str, ...]
 ) -> None:
     url = f"{proxy.address('shop')}/auth/tokens"  # the one kind of POST that may be repeated
-    proxy.spoil(these([Call("POST shop /auth/tokens", 1)], Fault("lost")))
+    proxy.spoil(lambda call: Fault(kinds[call.nth - 1]) if call.nth <= len(kinds) else None)
     with pytest.raises(CloudError) as caught, explained("log in"):
         session.post(url, json={}, authenticated=False)
     assert was_repeated(caught.value)

@@ -50,6 +50,10 @@ _HARMLESS_ACTIONS = frozenset(
 )
 """Actions of Nova and Cinder that set something to a value."""
 
+_REPEATED = "repeated"
+"""Marks answers to a request that was sent again because an earlier answer broke off: urllib3 knows only of
+those that it sends again itself."""
+
 
 class _Policy(Retry):
     def parse_retry_after(self, retry_after: str) -> float:
@@ -88,15 +92,18 @@ class PatientAdapter(TCPKeepAliveAdapter):
         """Send a request."""
         if not may_be_repeated(request):
             return self._once.send(request, *args, **kwargs)
-        for _again in range(self._silent):
+        for again in range(self._silent):
             response = super().send(request, *args, **kwargs)
             try:
                 if not kwargs.get("stream"):
                     response.content  # noqa: B018 - read here, so that an answer that breaks off is asked for again
-                return response
             except requests.RequestException:
                 continue
-        return super().send(request, *args, **kwargs)
+            setattr(response, _REPEATED, again > 0)
+            return response
+        response = super().send(request, *args, **kwargs)
+        setattr(response, _REPEATED, self._silent > 0)
+        return response
 
     def close(self) -> None:
         """Close all connections."""
@@ -158,8 +165,9 @@ def make_it_so(done: Callable[[], bool], act: Callable[[], object]) -> None:
 def was_repeated(error: BaseException) -> bool:
     """Whether the call that was refused was made before, so that what is in its way may be its own work."""
     for seen in _causes(error):
-        raw = getattr(getattr(seen, "response", None), "raw", None)
-        if getattr(getattr(raw, "retries", None), "history", ()):
+        response = getattr(seen, "response", None)
+        sent_again = getattr(getattr(getattr(response, "raw", None), "retries", None), "history", ())
+        if sent_again or getattr(response, _REPEATED, False):
             return True
     return False
 
