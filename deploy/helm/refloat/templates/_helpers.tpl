@@ -26,9 +26,11 @@ volumes:
             name: {{ .Values.secretName }}
             items:
               - {key: refloat.conf, path: refloat.conf}
-              - {key: bank.key, path: secret/bank.key}
+              - {key: bank.key, path: secret/bank.key, mode: 0440}
         - configMap:
             name: {{ .Release.Name }}-refloat-providers
+            # The job that makes the tables runs before it is there, and does not need it.
+            optional: true
             items:
               {{- range $name, $_ := .Values.providers }}
               - {key: {{ $name }}, path: providers.d/{{ $name }}}
