@@ -74,8 +74,12 @@ def test_a_plans_checkpoints_are_copied(two_banks: Running) -> None:
         assert done["status"] == "available", done
         assert done["copied_from"] == {"checkpoint_id": original, "provider_id": NOOP}
         assert json.loads(done["extra_info"])["copy_status"] == "finished"
+        maker = member("GET", f"operations/{done['operation_id']}").body["operation"]
+        assert (maker["type"], maker["copy_id"]) == ("copy", identity)
         first = member("GET", f"{HERE}/{original}").body["checkpoint"]
         assert (first["status"], first["copied_from"]) == ("available", None)
+        maker = member("GET", f"operations/{first['operation_id']}").body["operation"]
+        assert (maker["type"], maker["checkpoint_id"]) == ("protect", original)
         assert done["resource_graph"] == first["resource_graph"]
     logs = member("GET", "operation_logs?limit=2").body["operation_logs"]
     assert {(log["operation_type"], log["status"]) for log in logs} == {("copy", "available")}

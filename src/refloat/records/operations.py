@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
@@ -294,24 +294,24 @@ class ServiceOperations:
         with self._database.session() as session:
             return [_operation(row) for row in fetch(session, OperationRow, conditions, page, SORTABLE)]
 
-    def makers(self, checkpoints: Mapping[str, str]) -> Mapping[str, str]:
+    def makers(self, checkpoints: Collection[str], originals: Collection[str]) -> Mapping[str, str]:
         """The operations that made some checkpoints, by these; of those that are still remembered.
 
-        :param checkpoints: each with what it was copied from, or itself.
+        :param originals: of which some of them are copies.
         """
-        query = select(
-            OperationRow.id, OperationRow.checkpoint_id, OperationRow.payload["copy_id"].as_string()
-        )
-        query = query.where(
-            OperationRow.checkpoint_id.in_(set(checkpoints.values())),
-            OperationRow.kind.in_(("protect", "copy")),
+        protected = select(OperationRow.checkpoint_id, OperationRow.id).where(
+            OperationRow.kind == "protect", OperationRow.checkpoint_id.in_(checkpoints)
         )
         # What is copied again finds the copy: of several that have not failed, the first made it.
         failed = OperationRow.state.in_(("failed", "cancelled"))
-        query = query.order_by(not_(failed), OperationRow.created_at.desc())
+        copied = (
+            select(OperationRow.payload["copy_id"].as_string(), OperationRow.id)
+            .where(OperationRow.kind == "copy", OperationRow.checkpoint_id.in_(originals))
+            .order_by(not_(failed), OperationRow.created_at.desc())
+        )
         with self._database.session() as session:
-            found = {copy_id or made_id: identity for identity, made_id, copy_id in session.execute(query)}
-        return {checkpoint: found[checkpoint] for checkpoint in checkpoints if checkpoint in found}
+            queries = (protected, copied) if originals else (protected,)
+            return {made: identity for query in queries for made, identity in session.execute(query)}
 
     def users_of(self, session: Session, checkpoint_id: str) -> Sequence[Operation]:
         """The operations that use a checkpoint and have not ended. Those that only look do not count."""

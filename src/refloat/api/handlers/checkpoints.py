@@ -72,9 +72,8 @@ def find(call: Call) -> CheckpointRecord:
 
 
 def _views(call: Call, records: Sequence[CheckpointRecord]) -> list[dict[str, Any]]:
-    makers = call.site.operations.makers(
-        {item.id: (item.copied_from or {}).get("checkpoint_id", item.id) for item in records}
-    )
+    originals = {item.copied_from["checkpoint_id"] for item in records if item.copied_from}
+    makers = call.site.operations.makers([item.id for item in records], originals)
     return [_view(item, makers.get(item.id)) for item in records]
 
 
