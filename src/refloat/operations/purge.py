@@ -26,14 +26,14 @@ class Old:
     """By number."""
 
 
-def find(database: Database, before: datetime, told: Collection[str] = ()) -> Old:
+def find(database: Database, before: datetime, told: Collection[str] | None = None) -> Old:
     """What ended, or was deleted, before a time.
 
     An operation goes when it has ended and given back what it acted with. A checkpoint goes when it is
     deleted and no operation on it stays. A notice goes when it was given up, or nobody is left to be told.
 
     :param before: UTC, without saying so.
-    :param told: the destinations of notices.
+    :param told: the destinations of notices; None: not known, and then only what was given up goes.
     """
     ended = (
         OperationRow.state.not_in(("running", "parked")),
