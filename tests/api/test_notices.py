@@ -525,3 +525,9 @@ def test_the_operator_sees_what_could_not_be_told(
     assert manage.main(["db", "purge", "30"]) == 0
     assert "1 notices" in capsys.readouterr().out
     assert outbox.left() == []
+    # What waits stays, unless nobody is left to be told.
+    with service.site.database.session() as session:
+        outbox.put(session, ["ops", "former"], "data_protect.protect.end", "o1", {})
+        session.execute(update(NoticeRow).values(created_at=now() - timedelta(days=40)))
+    assert manage.main(["db", "purge", "30"]) == 0
+    assert [notice.destination for notice in outbox.left()] == ["ops"]

@@ -56,7 +56,7 @@ def ok(*argv: str) -> Any:
 
 
 def plan(name: str = "app") -> Any:
-    return ok("plan", "create", name, NOOP, TREE, "--description", "words")
+    return ok("plan", "create", name, NOOP, TREE, "--description", "words", "--objective", "26")
 
 
 def checkpoint(served: Served) -> str:
@@ -85,6 +85,8 @@ def test_plans(served: Served) -> None:
         "tree-2",
         "words",
     )
+    assert (made["objective"], changed["objective"]) == (26, 26)
+    assert ok("plan", "update", "shop", "--objective", "0")["objective"] is None
     failed = osc("plan", "delete", "shop", "nobody")
     assert failed.status == 1
     assert "nobody" in failed.err

@@ -12,7 +12,8 @@ import pytest
 from api_helpers import DEFAULT, NOOP, OTHER, Running, User, run_service
 from sqlalchemy import update
 
-from refloat.errors import InvalidInput
+from refloat.api.server import make_runner
+from refloat.errors import CloudError, InvalidInput
 from refloat.operations.grants import ABANDONED, Grant, Grants
 from refloat.records.checkpoints import now
 from refloat.records.schedule_tables import ScheduleRow
@@ -412,6 +413,36 @@ def test_a_schedule_says_that_it_cannot_run_before_it_is_due(working: Running) -
     found = user.until(f"scheduled_operations/{one['id']}", lambda found: found["status_reason"])
     assert "the owner has left" in found["status_reason"]
     assert found["last_runs"] == []
+
+
+def test_one_of_which_nobody_can_tell_does_not_keep_others_from_being_looked_at(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = service.user()
+    made, plan = trigger(user), user.plan()
+    several = [scheduled(user, plan, made["id"]) for _ in range(12)]
+    known = service.authority.check
+
+    def check(granted: Any) -> None:
+        if granted["id"] != "tester 11":
+            raise CloudError("the identity service does not answer")
+        known(granted)
+
+    monkeypatch.setattr(service.authority, "check", check)
+    service.authority.gone.add("tester 11")
+    with service.site.database.session() as session:
+        for age, one in enumerate(reversed(several)):
+            moment = now() - timedelta(hours=2, minutes=age)
+            session.get_one(ScheduleRow, one["id"]).checked_at = moment
+    runner = make_runner(service.site)
+    runner.look()
+    runner.look()
+    found = user("GET", f"scheduled_operations/{several[-1]['id']}").body["scheduled_operation"]
+    assert "the owner has left" in found["status_reason"]
+    for one in several[:-1]:
+        assert not user("GET", f"scheduled_operations/{one['id']}").body["scheduled_operation"][
+            "status_reason"
+        ]
 
 
 def test_a_schedule_without_its_plan_fails_in_words(working: Running) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -290,10 +291,11 @@ def webhooks(conf: Any) -> list[Webhook]:
 
 
 def told(conf: Any) -> dict[str, list[str]]:
-    """Who is told of which events."""
+    """Who is told of which events. :raises InvalidInput: one cannot be called so."""
     names = conf.notifications.webhooks
-    if notifier.NAME in names:
-        raise InvalidInput(f"a webhook cannot be called {notifier.NAME}")
+    for name in names:
+        if name == notifier.NAME or not re.fullmatch(r"[\w-]{1,64}", name):
+            raise InvalidInput(f"a webhook cannot be called '{name}'")
     found = {name: conf[f"webhook_{name}"].events for name in names}
     if notifier.wanted(conf):
         found[notifier.NAME] = conf.notifications.events

@@ -23,6 +23,7 @@ _FIRST, _LAST = 5.0, 3600.0
 """Seconds between the first two tries of a notice, and the most between two."""
 _PEACE = 60.0
 """A destination that failed again and again is left in peace for so many seconds, at most."""
+_AT_THE_END = 10.0
 _MARGIN = timedelta(seconds=60)
 
 
@@ -74,11 +75,14 @@ class Courier:
         """Begin."""
         self._thread.start()
 
-    def close(self) -> None:
-        """End; a try that is being made is left to itself after a while, and made again by another."""
+    def stop(self) -> None:
+        """Begin nothing more."""
         self._closing.set()
+
+    def join(self) -> None:
+        """Wait for the end of the try that is being made, but not for long: another worker makes it again."""
         if self._thread.is_alive():
-            self._thread.join(self._carrier.patience)
+            self._thread.join(_AT_THE_END)
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -134,4 +138,6 @@ class Couriers:
     def close(self) -> None:
         """End."""
         for courier in self._couriers:
-            courier.close()
+            courier.stop()
+        for courier in self._couriers:
+            courier.join()

@@ -37,7 +37,7 @@ class Old:
     """By number."""
 
 
-def find(database: Database, before: datetime, told: Collection[str] = ()) -> Old:
+def find(database: Database, before: datetime, told: Collection[str] | None = None) -> Old:
     """What ended, or was deleted, before a time.
 
     An operation goes when it has ended and given back what it acted with, and does not tell of a checkpoint
@@ -45,7 +45,7 @@ def find(database: Database, before: datetime, told: Collection[str] = ()) -> Ol
     the last of each scheduled operation. A notice goes when it was given up, or nobody is left to be told.
 
     :param before: UTC, without saying so.
-    :param told: the destinations of notices.
+    :param told: the destinations of notices; None: not known, and then only what was given up goes.
     """
     there = exists().where(CheckpointRow.id == OperationRow.checkpoint_id, CheckpointRow.status != DELETED)
     tells = and_(OperationRow.kind.in_(TELLING), OperationRow.state == "succeeded", there)

@@ -183,21 +183,18 @@ class Outbox:
         with self._database.session() as session:
             return cast("CursorResult[Any]", session.execute(statement)).rowcount
 
-    def old(self, before: datetime, destinations: Collection[str]) -> Sequence[int]:
+    def old(self, before: datetime, destinations: Collection[str] | None) -> Sequence[int]:
         """The numbers of those that can be forgotten.
 
         :param before: what was given up before that; or happened before, when nobody tells it any more.
-        :param destinations: who is told.
+        :param destinations: who is told; None: nobody knows.
         """
-        nobody = and_(
-            NoticeRow.destination.not_in(destinations),
-            NoticeRow.given_up_at.is_(None),
-            NoticeRow.created_at < before,
-        )
+        conditions: list[ColumnElement[bool]] = [NoticeRow.given_up_at < before]
+        if destinations is not None:
+            nobody = NoticeRow.destination.not_in(destinations)
+            conditions.append(and_(nobody, NoticeRow.created_at < before))
         with self._database.session() as session:
-            return session.scalars(
-                select(NoticeRow.number).where(or_(NoticeRow.given_up_at < before, nobody))
-            ).all()
+            return session.scalars(select(NoticeRow.number).where(or_(*conditions))).all()
 
     def forget(self, numbers: Iterable[int]) -> None:
         """Delete some."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -43,6 +43,9 @@ from refloat.schedule.starting import Starting
 from refloat.schedule.timetable import Timetable
 
 _LOG = logging.getLogger(__name__)
+
+_SOON = timedelta(minutes=5)
+"""So long it takes until an authority is looked at again of which nobody could tell whether it is good."""
 
 
 class Runner:
@@ -256,10 +259,17 @@ class Runner:
         except AuthorityGone as exc:
             self._tell(schedule, str(exc))
         except CloudError as exc:
-            _LOG.warning("scheduled operation %s: %s", schedule.id, exc)
-            return
+            _LOG.warning("could not see whether scheduled operation %s may act: %s", schedule.id, exc)
+            self._look_again(schedule)
         else:
             self._tell(schedule, "")
+
+    def _look_again(self, schedule: Schedule) -> None:
+        """Soon, but not at once: those behind it have their turn first."""
+        with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
+            row = session.get(ScheduleRow, schedule.id)
+            if row is not None and row.authority == schedule.authority:
+                row.checked_at = self._clock() - self._desk.terms.check_every + _SOON
 
     def _tell(self, schedule: Schedule, reason: str) -> None:
         if reason and not schedule.reason:

@@ -15,6 +15,13 @@ from refloat.client.osc.common import NAME, PROVIDER, SETTINGS, STATUS, WithSett
 
 # Plans
 
+OBJECTIVE = arg(
+    *("--objective", "so many hours old may the newest good checkpoint be; 0: any age"),
+    read=lambda hours: hours or None,
+    type=int,
+    metavar="<hours>",
+)
+
 
 class PlanList(List):
     """List plans."""
@@ -41,6 +48,7 @@ class PlanCreate(WithSettings):
         arg("resources", "what to protect", read=a.resources, metavar="<id=type=name[=extra_info],...>"),
         *SETTINGS,
         arg("--description", "a few words for people"),
+        OBJECTIVE,
     )
 
 
@@ -54,6 +62,7 @@ class PlanUpdate(Change):
         arg("--description", "a new description"),
         arg("--resources", "what to protect from now on", read=a.resources, metavar="<id=type=name,...>"),
         arg("--status", "a new status", metavar="<suspended|started>"),
+        OBJECTIVE,
     )
 
 
