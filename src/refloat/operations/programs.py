@@ -124,7 +124,9 @@ class OperationProgram(ABC):
             return None
         context = self._context(prepared, self.graph(prepared)[key], plugin, run)
         outcome = body(context)
-        return outcome if isinstance(outcome, Generator) else self._json(outcome)
+        if isinstance(outcome, Generator):
+            return outcome
+        return self._json(outcome) or None  # of thousands that say nothing, nothing is kept
 
     def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
         """Remove all that the operation created, newest first."""
