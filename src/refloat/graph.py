@@ -8,6 +8,7 @@ groups may refer to each other. References may form cycles.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -78,19 +79,20 @@ class Graph:
 
     def add(self, resource: Resource) -> Resource:
         """Add a resource; one that is there already keeps its place and gains the new ``extra``."""
-        known = self._nodes.get(resource.key)
+        key = resource.key  # made anew each time it is asked for
+        known = self._nodes.get(key)
         if known is None:
-            self._nodes[resource.key] = resource
-            self._children[resource.key] = {}
-            self._parents[resource.key] = {}
-            self._references[resource.key] = {}
+            self._nodes[key] = resource
+            self._children[key] = {}
+            self._parents[key] = {}
+            self._references[key] = {}
             return resource
         if resource.extra:
             merged = Resource(
                 known.type, known.id, known.name or resource.name, {**known.extra, **resource.extra}
             )
-            self._nodes[resource.key] = merged
-        return self._nodes[resource.key]
+            self._nodes[key] = merged
+        return self._nodes[key]
 
     def link(self, parent: ResourceKey, child: ResourceKey) -> None:
         """Say that ``parent`` needs ``child``. Both must have been added."""
@@ -189,13 +191,14 @@ class Graph:
         graph = cls()
         nodes = data["nodes"]
         for node in nodes:
-            graph.add(Resource(node["type"], node["id"], node["name"], node["extra"]))
-        for node in nodes:
-            key = ResourceKey(node["type"], node["id"])
+            graph.add(Resource(sys.intern(node["type"]), node["id"], node["name"], node["extra"]))
+        # Of thousands, keys that are the same twice would be most of what a graph takes.
+        keys = {str(key): key for key in graph._nodes}
+        for key, node in zip(keys.values(), nodes, strict=True):
             for child in node["children"]:
-                graph.link(key, ResourceKey.parse(child))
+                graph.link(key, keys[child])
             for target in node["references"]:
-                graph.refer(key, ResourceKey.parse(target))
+                graph.refer(key, keys[target])
         return graph
 
 

@@ -19,10 +19,10 @@ import contextlib
 import logging
 import queue
 import threading
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -46,6 +46,8 @@ Asked: TypeAlias = Literal["stop", "cancel", "lost"]
 
 _TOGETHER = 500
 """So many outcomes at most are recorded together."""
+_AHEAD = 256
+"""So many steps of a lane at most queue or run code at once; of those beyond only the name is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,15 @@ class Resources:
 
 @dataclass(slots=True, eq=False)
 class _Running:
-    """Something that was started and has not ended. There may be tens of thousands that only queue."""
+    """Something that was started and has not ended. There may be tens of thousands that only wait."""
 
     name: str
     key: str
     lane: str
     call: Callable[[StepRun], Json | Body]
     on_end: Callable[[str, Outcome | None], None]
+    on_pass: Callable[[], None] | None = None
+    """Called when it makes room for others of its lane: it waits, or has ended."""
     task: Task | None = None
     """None before it begins."""
     future: Future[Any] | None = None
@@ -84,6 +88,10 @@ class _Steps:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     causes: dict[str, str] = field(default_factory=dict)
     """For each skipped step the failed one it was skipped for."""
+    ahead: Counter[str] = field(default_factory=Counter)
+    """By lane: how many queue or run code."""
+    ready: defaultdict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))
+    """By lane: those that could begin, and are too many."""
 
 
 class Driver:
@@ -200,7 +208,8 @@ class Driver:
             # It was to be parked, and was cancelled in the same moment.
             self._stop = False
             ended = self._back({"state": "cancelled"})
-        self.came_to = ended
+        # Without its result: that is large, and in the database.
+        self.came_to = replace(ended, result=None)
 
     def _write(self, ended: Ended) -> bool:
         unless_cancelled = ended.state == "parked" and not self._undoing
@@ -223,11 +232,14 @@ class Driver:
             _LOG.exception("the steps of operation %s cannot be told", self.operation_id)
             return self._stopped(Outcome("failed", error=_error(error).to_json()))
         self._run_steps(prepared, dag)
+        del dag  # it is large, and so may be what comes now
         if self._asked or self._failure is not None:
             return self._stopped(None)
         finish = self._phase(FINISH, self._history.finish, partial(self._program.finish, prepared))
         if not done(finish):
             return self._stopped(finish)
+        # Room for the result, which is about to be written down and read: nothing else is needed any more.
+        self._history, self._steps = History(), _Steps({})
         return Ended("succeeded", result=finish.result)
 
     def _stopped(self, outcome: Outcome | None) -> Ended:
@@ -338,10 +350,17 @@ class Driver:
         self._until_idle()
 
     def _start(self, dag: Dag, call: Callable[[StepRun], Json | Body], name: str) -> None:
-        if self._halted:
-            return
-        on_end = partial(self._on_step_ended, dag, call)
-        self._launch(_Running(name, STEP + name, dag[name].lane, call, on_end))
+        self._steps.ready[dag[name].lane].append(name)
+        self._start_ready(dag, call, dag[name].lane)
+
+    def _start_ready(self, dag: Dag, call: Callable[[StepRun], Json | Body], lane: str) -> None:
+        ready = self._steps.ready[lane]
+        while ready and self._steps.ahead[lane] < _AHEAD and not self._halted:
+            name = ready.popleft()
+            self._steps.ahead[lane] += 1
+            on_end = partial(self._on_step_ended, dag, call)
+            on_pass = partial(self._start_ready, dag, call, lane)
+            self._launch(_Running(name, STEP + name, lane, call, on_end, on_pass))
 
     def _on_step_ended(
         self, dag: Dag, call: Callable[[StepRun], Json | Body], name: str, outcome: Outcome | None
@@ -423,6 +442,7 @@ class Driver:
             return
         self.board.waiting(running.name, waiting.text)
         running.future = waiting.future
+        self._pass(running)
         waiting.future.add_done_callback(
             lambda future: self._inbox.put(partial(self._on_woken, running, future))
         )
@@ -446,6 +466,14 @@ class Driver:
             return
         self._shared.lanes.leave(running.lane)
         running.on_end(running.name, outcome)
+        self._pass(running)
+
+    def _pass(self, running: _Running) -> None:
+        """Others of its lane may begin."""
+        if running.on_pass is not None:
+            on_pass, running.on_pass = running.on_pass, None
+            self._steps.ahead[running.lane] -= 1
+            on_pass()
 
     def _on_ask(self, what: Asked) -> None:
         if what == "lost":

@@ -31,6 +31,10 @@ Pause: TypeAlias = Waiting | Outcome | None
 """Why the code does not run any more: it waits, it has ended, or (None) it gave way to a cancellation."""
 
 
+_NOTHING = Outcome("done")
+"""That of most steps: one will do for all."""
+
+
 class Task:
     """A piece of code and where it is.
 
@@ -91,6 +95,8 @@ class Task:
         return lambda: body.send(value)
 
     def _ended(self, value: Any) -> Outcome:
+        if value is None:
+            return _NOTHING
         return Outcome("done", plain(value, f"step {self.name} returned something that is not JSON"))
 
     def _failed(self, error: BaseException) -> Outcome | None:
@@ -114,7 +120,7 @@ def plain(value: Any, complaint: str) -> Json:
     """
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-        text.encode()
+        text.isascii() or text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise RefloatError(complaint, reason=str(error)) from error
     return json.loads(text)

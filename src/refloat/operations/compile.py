@@ -48,7 +48,10 @@ def compile_hooks(graph: Graph, implemented: Callable[[Resource], Iterable[str]]
 
     :param implemented: the hooks that a resource's plugin has for this operation.
     """
-    real = {(node.key, hook) for node in graph for hook in implemented(node)}
+    # Kinds are few: what they have is remembered once, not for each of thousands of resources.
+    known: dict[frozenset[str], frozenset[str]] = {}
+    hooks = ((node.key, frozenset(implemented(node))) for node in graph)
+    real = {key: known.setdefault(found, found) for key, found in hooks}
     followers: dict[Place, int] = defaultdict(int)
     order = _places_in_order(graph)
     for place in order:
@@ -62,9 +65,9 @@ def compile_hooks(graph: Graph, implemented: Callable[[Resource], Iterable[str]]
             dict.fromkeys(end for earlier in _directly_before(graph, place) for end in passed_on[earlier])
         )
         multiplies = len(waits) * followers[place] > len(waits) + followers[place]
-        if place in real or multiplies:
-            key, hook = place
-            step = Step(step_name(key, hook), waits, lane_of(key) if place in real else "")
+        key, hook = place
+        if hook in real[key] or multiplies:
+            step = Step(step_name(key, hook), waits, lane_of(key) if hook in real[key] else "")
             steps.append(step)
             passed_on[place] = (step.name,)
         else:

@@ -128,7 +128,9 @@ class OperationProgram(ABC):
         context = self._context(prepared, resource, plugin, run)
         with _errors_name(resource):
             outcome = body(context)
-        return _naming(resource, outcome) if isinstance(outcome, Generator) else self._json(outcome)
+        if isinstance(outcome, Generator):
+            return _naming(resource, outcome)
+        return self._json(outcome) or None  # of thousands that say nothing, nothing is kept
 
     def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
         """Remove all that the operation created, newest first."""
