@@ -235,7 +235,11 @@ def _run_all(bench: Bench, operation: str, folder: Path, until: float, only: str
 
 
 def _say(row: Row) -> None:
-    calls = row.calls[0] if len(row.calls) == 1 else f"{len(row.reached)} of {len(row.calls)} calls"
+    calls = (
+        row.calls[0]
+        if len(row.calls) == 1
+        else f"{len({*row.calls} & {*row.reached})} of {len(row.calls)} calls"
+    )
     print(f"{row.operation:8} {row.fault:12} {row.seconds:4} s {row.outcome:14} {calls}", flush=True)
     for line in (*row.left, *([row.said] if row.said else [])):
         print(f"    {line}", flush=True)
