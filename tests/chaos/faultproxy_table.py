@@ -29,6 +29,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import openstack
 
@@ -235,7 +236,11 @@ def _run_all(bench: Bench, operation: str, folder: Path, until: float, only: str
 
 
 def _say(row: Row) -> None:
-    calls = row.calls[0] if len(row.calls) == 1 else f"{len(row.reached)} of {len(row.calls)} calls"
+    calls = (
+        row.calls[0]
+        if len(row.calls) == 1
+        else f"{len({*row.calls} & {*row.reached})} of {len(row.calls)} calls"
+    )
     print(f"{row.operation:8} {row.fault:12} {row.seconds:4} s {row.outcome:14} {calls}", flush=True)
     for line in (*row.left, *([row.said] if row.said else [])):
         print(f"    {line}", flush=True)
@@ -282,11 +287,29 @@ def summary(rows: list[Row], folder: Path) -> Iterator[str]:
         yield f"| {operation} | {size} | {fault} | {len(mine)} | {runs} | {how} | {bad} |"
     yield ""
     lacks = missing(rows, folder)
-    yield f"{len(found)} cells in {len(rows)} runs; {lacks} cells of the whole table are missing."
+    end = ":" if lacks else "."
+    yield f"{len(found)} cells in {len(rows)} runs; {len(lacks)} cells of the whole table are missing{end}"
+    if lacks:
+        yield ""
+        yield "| operation | fault | calls that have not been spoilt so |"
+        yield "| --- | --- | --- |"
+    for (operation, fault), those in itertools.groupby(
+        sorted(lacks, key=lambda cell: (_place(cell), cell)), key=_place
+    ):
+        calls = ", ".join(f"`{call}`" for _operation, call, _fault in those)
+        yield f"| {operation} | {fault} | {calls} |"
 
 
-def missing(rows: list[Row], folder: Path) -> int:
-    """How many cells were not run with any size of the application, or their call was not reached."""
+Cell: TypeAlias = tuple[str, str, str]
+"""Operation, call and fault."""
+
+
+def _place(cell: Cell) -> tuple[str, str]:
+    return cell[0], cell[2]
+
+
+def missing(rows: list[Row], folder: Path) -> set[Cell]:
+    """The cells that were not run with any size of the application, or whose call was not reached."""
     told = {(operation, call, fault) for operation, _size, call, fault in cells(rows)}
     wanted = set()
     for operation in OPERATIONS:
@@ -294,7 +317,7 @@ def missing(rows: list[Row], folder: Path) -> int:
         if recorded.exists():
             for case in cases(operation, json.loads(recorded.read_text())):
                 wanted |= {(operation, call, str(case.fault)) for call in _named(case.calls)}
-    return len(wanted - told)
+    return wanted - told
 
 
 def document(lines: Iterable[str]) -> None:

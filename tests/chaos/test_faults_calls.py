@@ -17,6 +17,7 @@ from keystoneauth1.session import Session
 from refloat.cloud import Marker
 from refloat.cloud.errors import explained
 from refloat.cloud.patience import in_doubt, make_it_so, make_patient, was_repeated
+from refloat.cloud.quota import headroom
 from refloat.cloud.trace import create_once
 from refloat.errors import CloudError
 from refloat.resources.image.transfer import download
@@ -277,3 +278,17 @@ def test_what_is_refused_is_not_created_again(proxy: FaultProxy, session: Sessio
     with pytest.raises(CloudError):
         create_once(shelf, "thing", Marker("o", "s", "r"), {}, shelf.create(service))
     assert shelf.posts == 1
+
+
+@pytest.mark.parametrize("wanted", ["networks", "volumes"])
+def test_a_quota_that_cannot_be_read_is_told(proxy: FaultProxy, session: Session, wanted: str) -> None:
+    proxy.spoil(lambda _call: Fault("503"))
+
+    class Raw:
+        def get(self, path: str) -> Any:
+            url = f"{proxy.address('shop')}{path}"
+            return session.get(url, authenticated=False, raise_exc=False)
+
+    cloud: Any = SimpleNamespace(network=Raw(), block_storage=Raw(), project_id="p")
+    with pytest.raises(CloudError, match=r"could not read the .*: spoilt by the fault proxy \(HTTP 503\)"):
+        headroom(cloud, [wanted])

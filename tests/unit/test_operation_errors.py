@@ -7,8 +7,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from keystoneauth1.exceptions import ConnectFailure, ServiceUnavailable
+from openstack.exceptions import HttpException
 
 from refloat.cli.running import error_of
+from refloat.cloud.errors import explain
 from refloat.engine.program import Json, StepRun
 from refloat.errors import CloudError, NotFound, RefloatError, WaitFailed
 from refloat.graph import Graph, Resource
@@ -108,3 +111,17 @@ def test_what_is_left_is_told_instead() -> None:
     assert told(failed) == "could not create a copy. Left behind: volume 3"
     assert "Nothing" not in told(CloudError("could not create a copy"), "parked")
     assert "Nothing" not in told(CloudError("could not delete it"), kind="delete")
+
+
+@pytest.mark.parametrize(
+    ("cause", "says"),
+    [
+        (HttpException("503: spoilt", http_status=503), ": 503: spoilt (HTTP 503). Try again"),
+        (ServiceUnavailable("too busy"), ": too busy (HTTP 503). Try again"),
+        (ConnectFailure("nobody answers"), ": nobody answers. Try again when the service works"),
+    ],
+)
+def test_a_failing_service_is_no_refusal(cause: Exception, says: str) -> None:
+    assert str(explain(cause, "list the volumes")).startswith(f"could not list the volumes{says}")
+    refused = explain(HttpException("it is in use", http_status=409), "delete it")
+    assert str(refused) == "could not delete it: it is in use"

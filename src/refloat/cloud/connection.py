@@ -183,7 +183,14 @@ class Cloud:
                 make_patient(session, self._retries)
         self.project_id  # noqa: B018 - a refused login must say so, not "service missing"
         with explained(f"use the {service.replace('_', ' ')} service"):
-            endpoint = getattr(self.connection, service).get_endpoint()
+            try:
+                endpoint = getattr(self.connection, service).get_endpoint()
+            except sdk_exceptions.NotSupported as exc:  # also of a service that fails to tell its versions
+                raise CloudError(
+                    f"could not use the {service.replace('_', ' ')} service",
+                    reason=str(exc),
+                    advice="Try again when the service works",
+                ) from exc
         if not endpoint:
             raise ServiceMissing(f"this cloud has no {service.replace('_', ' ')} service")
 

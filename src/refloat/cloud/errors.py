@@ -49,7 +49,19 @@ def explain(exc: Exception, what: str, resource: object = "") -> RefloatError:
         return ServiceMissing(
             message, **fields, advice="This cloud does not offer the service, or not to you"
         )
+    if is_failing(exc):
+        status = status_of(exc)
+        fields["reason"] += f" (HTTP {status})" if status else ""
+        return CloudError(message, **fields, advice="Try again when the service works")
     return CloudError(message, **fields)
+
+
+def is_failing(exc: BaseException) -> bool:
+    """Whether not the request is at fault: the service fails, has too much to do, or is not heard."""
+    status = status_of(exc)
+    if status is not None:
+        return status >= 500 or status == 429
+    return isinstance(exc, ka_exceptions.ConnectionError)
 
 
 def status_of(exc: BaseException) -> int | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from openstack.exceptions import raise_from_response
+
 from refloat.cloud.connection import Cloud
 from refloat.cloud.errors import explained
 from refloat.errors import ServiceMissing
@@ -89,7 +91,7 @@ def _absolute(service: Any, called: str, names: Mapping[str, tuple[str, str]]) -
     with explained(f"read the {called} limits"):
         # The raw answer: openstacksdk's resource leaves out Cinder's counts of snapshots.
         response = service.get("/limits")
-        response.raise_for_status()
+        raise_from_response(response)
         limits = response.json()["limits"]["absolute"]
     free: dict[str, int] = {}
     for name, (limit, used) in names.items():
@@ -102,7 +104,7 @@ def _network(cloud: Cloud) -> dict[str, int]:
         response = cloud.network.get(f"/quotas/{cloud.project_id}/details.json")
         if response.status_code == 404:
             return {}
-        response.raise_for_status()
+        raise_from_response(response)
         details = response.json()["quota"]
     free: dict[str, int] = {}
     for name, field in _NETWORK.items():
