@@ -4,7 +4,7 @@ export UV_PYTHON_DOWNLOADS = never
 BIN := .venv/bin
 SOURCES := src demo deploy devcloud/src tests benchmarks
 
-.PHONY: help demo test unit lint docs format lock benchmark-bank clean
+.PHONY: help demo test unit test-install lint docs format lock benchmark-bank clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -18,6 +18,9 @@ test: .venv/.made  ## all tests, those on a real OpenStack included (those need 
 
 unit: .venv/.made  ## the tests that need no cloud
 	$(BIN)/pytest tests/unit tests/api
+
+test-install: .venv/.made  ## the install guide, typed on a clean Debian with systemd beside a devcloud (root, 10 minutes; not in CI)
+	tests/install/run
 
 lint: .venv/.made  ## style, types, and who may import whom
 	$(BIN)/ruff check $(SOURCES)

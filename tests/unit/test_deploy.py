@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from refloat.operations.providers import Providers
+from tests.install import guide
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PROGRAMS = Path(sys.prefix) / "bin"
@@ -58,3 +60,23 @@ def test_the_guide_uses_what_is_there() -> None:
     assert words == {"DATABASE", "AUTH_URL", "REGION", "PASSWORD"}
     for word in words:
         assert f"s|@{word}@|" in guide
+
+
+def test_the_commands_of_the_guides_can_be_typed() -> None:
+    """As `make test-install` does, which is too long for every submission."""
+    docs = DEPLOY.parent / "docs"
+    for section in range(1, 10):
+        assert guide.commands(docs / "install.md", f"{section}.")
+    for title in ("Upgrading", "Bringing the database back", "In containers"):
+        assert guide.commands(docs / "operate.md", title)
+
+
+def test_the_chart_starts_what_the_image_offers() -> None:
+    entry = (DEPLOY / "container/entry.sh").read_text()
+    offered = set(re.findall(r"^  (\w+)\) exec", entry, flags=re.MULTILINE))
+    assert {"api", "worker", "manage", "status"} <= offered
+    templates = [path.read_text() for path in (DEPLOY / "helm/refloat/templates").glob("*.yaml")]
+    started = {word for text in templates for word in re.findall(r"args: \[(\w+)", text)}
+    assert {"api", "worker", "manage"} <= started <= offered
+    ports = set(re.findall(r"containerPort: (\d+)", "".join(templates)))
+    assert ports == set(re.findall(r"http-socket = [\d.]+:(\d+)", (DEPLOY / "uwsgi.ini").read_text()))
