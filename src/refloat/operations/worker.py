@@ -28,7 +28,7 @@ from refloat.operations.looking import LOOKS, LookProgram
 from refloat.operations.places import BankPlace, Banks
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.providers import Providers
-from refloat.operations.queue import in_turn
+from refloat.operations.queue import Rules, in_turn
 from refloat.operations.seat import Seat
 from refloat.operations.settings import Settings
 from refloat.records.checkpoints import AVAILABLE, CheckpointRecords
@@ -55,7 +55,7 @@ class Worker:
     """One worker.
 
     :param at_once: so many operations run here at once.
-    :param per_project: so many of a project run at once, over all workers; 0: any number.
+    :param rules: who is next, and how many of a project run at once.
     :param limits: so many hooks use a service at once, in the place of :mod:`refloat.operations.lanes`.
     :param drain_time: seconds in which running hooks should end when the worker is closed.
     :param milestones: told when a run of an operation begins or ends here.
@@ -72,7 +72,7 @@ class Worker:
         grants: Grants,
         *,
         at_once: int = 8,
-        per_project: int = 0,
+        rules: Rules = Rules(),  # noqa: B008 - it does not change
         limits: Mapping[str, int] | None = None,
         drain_time: float = 60.0,
         milestones: Callable[[Milestone], None] | None = None,
@@ -88,7 +88,7 @@ class Worker:
         self._authority = authority
         self._grants = grants
         self._at_once = at_once
-        self._per_project = per_project
+        self._rules = rules
         self._drain_time = drain_time
         self._tick = tick
         self._seat = Seat(name or socket.gethostname(), database.url)
@@ -150,7 +150,7 @@ class Worker:
             self._records.forget_dead(_FORGOTTEN)
         unfinished = self._operations.unfinished()
         new: list[Operation] = []
-        self._each(in_turn(unfinished, self._per_project), partial(self._attend, new))
+        self._each(in_turn(unfinished, self._rules), partial(self._attend, new))
         # What has begun goes on before anything else begins, also when its worker has died.
         self._each(new, self._attend_new)
 
