@@ -54,7 +54,7 @@ _FORGOTTEN = timedelta(days=1)
 class Worker:
     """One worker.
 
-    :param at_once: so many operations run here at once.
+    :param at_once: so many operations run here at once; up to twice as many when workers have died.
     :param rules: who is next, and how many of a project run at once.
     :param limits: so many hooks use a service at once, in the place of :mod:`refloat.operations.lanes`.
     :param drain_time: seconds in which running hooks should end when the worker is closed.
@@ -187,7 +187,7 @@ class Worker:
             if operation.wish == "park" and not snapshot.wish:
                 self._engine.stop(operation.id)
         elif operation.wish == "resume" or not self._stays_parked(operation, ended):
-            self._resume(operation)
+            self._resume(operation, orphaned=ended is None)
         elif operation.state != "parked":
             self._ledger.parked(operation, _error(ended.error, ended.undo_error) if ended else None)
 
@@ -213,8 +213,10 @@ class Worker:
             or (ended is not None and ended.error is not None)
         )
 
-    def _resume(self, operation: Operation) -> None:
-        if self._room():
+    def _resume(self, operation: Operation, *, orphaned: bool) -> None:
+        # What a dead worker ran goes on at once, though all others are full: what it holds in the cloud, and
+        # who waits for it, do not wait for the end of some long operation.
+        if self._room(2 if orphaned else 1):
             self._engine.resume(operation.id)
             self._operations.heeded(operation.id, operation.wish, "running")
 
@@ -227,8 +229,8 @@ class Worker:
         self._operations.heeded(operation.id, "cancel", "running")
         return True
 
-    def _room(self) -> bool:
-        return not self._disabled and len(self._engine.running()) < self._at_once
+    def _room(self, times: int = 1) -> bool:
+        return not self._disabled and len(self._engine.running()) < times * self._at_once
 
     def _begin(self, operation: Operation, *, cancelled: bool = False) -> None:
         on_failure: Literal["park", "undo"] = "park" if operation.payload.get("keep_on_failure") else "undo"
