@@ -1,6 +1,6 @@
 """What the engine itself costs: protect and restore of resources that are nowhere.
 
-    python benchmarks/engine.py [--count N ...] [--database sqlite postgresql] [--workers 1 3]
+    python benchmarks/engine.py [--count N ...] [--database sqlite postgresql] [--workers 1 3] [--repeat N]
 
 Every resource has all four hooks in every operation, so N resources are 4 x N durable steps, each recorded
 before its successors start. Every measurement is a process of its own; of several workers, each runs one
@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 from refloat.bank import Bank, create_key
@@ -144,7 +145,7 @@ def measure(count: int, workers: int, url: str, folder: Path, rate: float) -> No
         print(
             f"{url.partition(':')[0]:10s} {workers} x {count:5d} resources  {kind:7s} {seconds:7.2f} s  "
             f"{1000 * seconds / steps:6.2f} ms/hook  {seconds * rate / steps:5.2f} x yardstick  "
-            f"{max(each['memory'] for each in found):4.0f} MiB{beside}",
+            f"{max(each['memory'] for each in found):4.0f} MiB  load {os.getloadavg()[0]:2.0f}{beside}",
             flush=True,
         )
 
@@ -155,6 +156,7 @@ def main() -> None:
     parser.add_argument("--count", nargs="+", type=int, default=[10, 100, 1000, 10000], metavar="N")
     parser.add_argument("--database", nargs="+", default=["sqlite", "postgresql"], metavar="NAME")
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 3], metavar="N")
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="so often, on new databases")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.child:
@@ -166,8 +168,8 @@ def main() -> None:
         print(f"yardstick: {rate:.0f} durable transactions per second")
         for database in chosen.database:
             for workers in chosen.workers:
-                for count in chosen.count:
-                    folder = Path(name) / f"{database}-{workers}-{count}"
+                for count, run in product(chosen.count, range(chosen.repeat)):
+                    folder = Path(name) / f"{database}-{workers}-{count}-{run}"
                     folder.mkdir()
                     url = create() if database == "postgresql" else f"sqlite:///{folder}/refloat.sqlite"
                     measure(count, workers, url, folder, rate)

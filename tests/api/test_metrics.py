@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from refloat.api.server import make_metrics, make_worker
 from refloat.engine.program import Milestone
 from refloat.operations.metrics import Metrics
-from refloat.operations.queue import in_turn
+from refloat.operations.queue import Rules, in_turn
 from refloat.records.operations import Operation
 from refloat.records.outbox import Outbox
 from refloat.records.tables import OperationRow
@@ -188,7 +189,9 @@ def operation(number: int, project: str, kind: str = "protect", state: str = "ru
 
 @pytest.fixture
 def ids() -> Callable[..., list[str]]:
-    return lambda operations, limit=0: [each.id for each in in_turn(operations, limit)]
+    return lambda operations, limit=0, **more: [
+        each.id for each in in_turn(operations, Rules(per_project=limit, **more))
+    ]
 
 
 def test_every_project_has_its_turn(ids: Callable[..., list[str]]) -> None:
@@ -201,6 +204,25 @@ def test_every_project_has_its_turn(ids: Callable[..., list[str]]) -> None:
 def test_restores_come_first_in_their_project(ids: Callable[..., list[str]]) -> None:
     asked = [operation(0, "a"), operation(1, "b"), operation(2, "a"), operation(3, "a", "restore")]
     assert ids(asked) == ["3", "1", "0", "2"]
+
+
+def test_a_project_with_more_weight_has_more_turns(ids: Callable[..., list[str]]) -> None:
+    asked = [operation(number, "gold") for number in range(6)]
+    asked += [operation(number, "plain") for number in range(6, 9)]
+    assert ids(asked, weights={"gold": 3}) == ["0", "1", "2", "6", "3", "4", "5", "7", "8"]
+
+
+def test_the_operator_says_what_comes_first(ids: Callable[..., list[str]]) -> None:
+    nightly = replace(operation(0, "a"), scheduled_operation_id="s")
+    asked = [nightly, operation(1, "a", "verify"), operation(2, "a", "delete"), operation(3, "a")]
+    assert ids(asked, priorities={"delete": 5, "scheduled": -1}) == ["2", "1", "3", "0"]
+    assert ids(asked, priorities={}) == ["0", "1", "2", "3"]
+
+
+def test_a_project_may_have_a_limit_of_its_own(ids: Callable[..., list[str]]) -> None:
+    asked = [operation(number, "a" if number % 2 else "b") for number in range(8)]
+    assert set(ids(asked, 1, project_limits={"a": 3})) == {"0", "1", "3", "5"}
+    assert set(ids(asked, 1, project_limits={"a": 0})) == {"0", "1", "3", "5", "7"}
 
 
 def test_a_limit_holds_for_a_project(ids: Callable[..., list[str]]) -> None:

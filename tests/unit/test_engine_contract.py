@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from refloat.engine.dag import Dag, Step
 from refloat.engine.engine import Engine
+from refloat.engine.journal import Journal
 from refloat.engine.program import Event, Json, Outcome, StepRun
 from refloat.errors import BankError, Cancelled, Conflict, InvalidInput, NotFound, WaitFailed
 
@@ -122,6 +123,16 @@ class Opener:
         with engine.begin() as connection:
             connection.execute(sa.text(f"UPDATE {table} SET expires = 0, executor = 'x', host = 'elsewhere'"))
         engine.dispose()
+
+    def status(self, attempt: str) -> str:
+        """What the workflow library says of an attempt."""
+        engine = sa.create_engine(self.url.replace("postgresql:", "postgresql+psycopg:"))
+        table = "workflow_status" if self.url.startswith("sqlite") else "refloat_engine.workflow_status"
+        with engine.connect() as connection:
+            query = sa.text(f"SELECT status FROM {table} WHERE workflow_uuid = :attempt")
+            found = str(connection.scalar(query, {"attempt": attempt}))
+        engine.dispose()
+        return found
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -672,6 +683,33 @@ def test_a_lost_lease_stops_everything(opener: Opener) -> None:
     assert program.ran == ["prepare", "a"]
     program.calls.clear()
     engine.resume("op")
+    assert engine.wait("op", LONG).state == "succeeded"
+
+
+def test_every_former_owner_is_fenced_also_when_the_last_could_not_do_so(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(run: StepRun) -> None:
+        begun.set()
+        go_on.wait(LONG)
+
+    engine = opener(Script([Step("a")], {"a": work}))
+    engine.start("op", "script", None)
+    assert begun.wait(LONG)
+    opener.expire()
+
+    def locked(self: Any, attempts: Any) -> None:
+        raise RuntimeError("a row is locked")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Journal, "fence", locked)
+        with pytest.raises(RuntimeError, match="locked"):
+            engine.resume("op")
+    engine.resume("op")
+    assert opener.status("op#1") == "CANCELLED"
+    go_on.set()
     assert engine.wait("op", LONG).state == "succeeded"
 
 

@@ -108,6 +108,23 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
             help="So many operations of a project run at once, over all workers; 0: no limit.",
         ),
         cfg.DictOpt(
+            "project_limits",
+            default={},
+            help="PROJECT_ID:NUMBER, ...: the same for some projects, in the place of per_project.",
+        ),
+        cfg.DictOpt(
+            "project_weights",
+            default={},
+            help="PROJECT_ID:NUMBER, ...: so many turns these projects have where others have one.",
+        ),
+        cfg.DictOpt(
+            "priorities",
+            default={"restore": "1"},
+            help="KIND:NUMBER, ...: within a project, what has the highest number begins first, then what is "
+            "oldest. KIND is protect, restore, verify, copy or delete; the number of 'scheduled' is added "
+            "for what schedules ask for.",
+        ),
+        cfg.DictOpt(
             "limits",
             default={},
             help="SERVICE:NUMBER, ...: so many hooks of one worker use a service at once. "

@@ -23,6 +23,7 @@ from refloat.operations.couriers import Carrier, Couriers
 from refloat.operations.metrics import Metrics, bank_sizes
 from refloat.operations.notifier import NAME, Notifier
 from refloat.operations.places import Banks
+from refloat.operations.queue import Rules
 from refloat.operations.worker import Worker
 from refloat.records.outbox import Outbox
 from refloat.schedule.runner import Runner
@@ -113,10 +114,6 @@ def make_worker(site: Site, milestones: Callable[[Milestone], None] | None = Non
     :param milestones: told when a run of an operation begins or ends in it.
     """
     options = site.conf.operations
-    try:
-        limits = {service: int(number) for service, number in options.limits.items()}
-    except ValueError as exc:
-        raise InvalidInput("limits in [operations] are SERVICE:NUMBER, ...", reason=str(exc)) from exc
     return Worker(
         site.settings,
         site.database,
@@ -124,13 +121,30 @@ def make_worker(site: Site, milestones: Callable[[Milestone], None] | None = Non
         site.authority,
         site.grants,
         at_once=options.at_once,
-        per_project=options.per_project,
-        limits=limits,
+        rules=Rules(
+            priorities=_numbers(options, "priorities", least=-1000),
+            weights=_numbers(options, "project_weights"),
+            per_project=options.per_project,
+            project_limits=_numbers(options, "project_limits", least=0),
+        ),
+        limits=_numbers(options, "limits"),
         drain_time=options.drain_time,
         milestones=milestones,
         name=options.worker_name or "",
         notices=site.notices,
     )
+
+
+def _numbers(options: Any, name: str, least: int = 1) -> dict[str, int]:
+    """An option of ``NAME:NUMBER, ...``. :raises InvalidInput: it is not."""
+    try:
+        found = {key: int(number) for key, number in options[name].items()}
+    except ValueError as exc:
+        raise InvalidInput(f"{name} in [operations] is NAME:NUMBER, ...", reason=str(exc)) from exc
+    for key, number in found.items():
+        if number < least:
+            raise InvalidInput(f"{name} in [operations]: {key} must be at least {least}, not {number}")
+    return found
 
 
 def make_runner(site: Site, *, wake: Callable[[], None] = lambda: None) -> Runner:

@@ -32,7 +32,7 @@ from refloat.operations.notices import NOBODY, Notices
 from refloat.operations.places import BankPlace, Banks
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.providers import Providers
-from refloat.operations.queue import in_turn
+from refloat.operations.queue import Rules, in_turn
 from refloat.operations.seat import Seat
 from refloat.operations.settings import Settings
 from refloat.records.checkpoints import AVAILABLE, CheckpointRecords
@@ -58,8 +58,8 @@ _FORGOTTEN = timedelta(days=1)
 class Worker:
     """One worker.
 
-    :param at_once: so many operations run here at once.
-    :param per_project: so many of a project run at once, over all workers; 0: any number.
+    :param at_once: so many operations run here at once; up to twice as many when workers have died.
+    :param rules: who is next, and how many of a project run at once.
     :param limits: so many hooks use a service at once, in the place of :mod:`refloat.operations.lanes`.
     :param drain_time: seconds in which running hooks should end when the worker is closed.
     :param milestones: told when a run of an operation begins or ends here.
@@ -77,7 +77,7 @@ class Worker:
         grants: Grants,
         *,
         at_once: int = 8,
-        per_project: int = 0,
+        rules: Rules = Rules(),  # noqa: B008 - it does not change
         limits: Mapping[str, int] | None = None,
         drain_time: float = 60.0,
         milestones: Callable[[Milestone], None] | None = None,
@@ -94,7 +94,7 @@ class Worker:
         self._authority = authority
         self._grants = grants
         self._at_once = at_once
-        self._per_project = per_project
+        self._rules = rules
         self._drain_time = drain_time
         self._tick = tick
         self._seat = Seat(name or socket.gethostname(), database.url)
@@ -157,7 +157,7 @@ class Worker:
             self._records.forget_dead(_FORGOTTEN)
         unfinished = self._operations.unfinished()
         new: list[Operation] = []
-        self._each(in_turn(unfinished, self._per_project), partial(self._attend, new))
+        self._each(in_turn(unfinished, self._rules), partial(self._attend, new))
         # What has begun goes on before anything else begins, also when its worker has died.
         self._each(new, self._attend_new)
 
@@ -195,7 +195,7 @@ class Worker:
             if operation.wish == "park" and not snapshot.wish:
                 self._engine.stop(operation.id)
         elif operation.wish == "resume" or not self._stays_parked(operation, ended):
-            self._resume(operation)
+            self._resume(operation, orphaned=ended is None)
         elif operation.state != "parked":
             self._ledger.parked(operation, _error(ended.error, ended.undo_error) if ended else None)
 
@@ -221,8 +221,10 @@ class Worker:
             or (ended is not None and ended.error is not None)
         )
 
-    def _resume(self, operation: Operation) -> None:
-        if self._room():
+    def _resume(self, operation: Operation, *, orphaned: bool) -> None:
+        # What a dead worker ran goes on at once, though all others are full: what it holds in the cloud, and
+        # who waits for it, do not wait for the end of some long operation.
+        if self._room(2 if orphaned else 1):
             self._engine.resume(operation.id)
             self._operations.heeded(operation.id, operation.wish, "running")
 
@@ -235,8 +237,8 @@ class Worker:
         self._operations.heeded(operation.id, "cancel", "running")
         return True
 
-    def _room(self) -> bool:
-        return not self._disabled and len(self._engine.running()) < self._at_once
+    def _room(self, times: int = 1) -> bool:
+        return not self._disabled and len(self._engine.running()) < times * self._at_once
 
     def _begin(self, operation: Operation, *, cancelled: bool = False) -> None:
         on_failure: Literal["park", "undo"] = "park" if operation.payload.get("keep_on_failure") else "undo"
