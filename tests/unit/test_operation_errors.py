@@ -12,6 +12,7 @@ from openstack.exceptions import HttpException
 
 from refloat.cli.running import error_of
 from refloat.cloud.errors import explain
+from refloat.cloud.removal import LITTLE_PATIENCE
 from refloat.engine.program import Json, StepRun
 from refloat.errors import CloudError, NotFound, RefloatError, WaitFailed
 from refloat.graph import Graph, Resource
@@ -125,3 +126,23 @@ def test_a_failing_service_is_no_refusal(cause: Exception, says: str) -> None:
     assert str(explain(cause, "list the volumes")).startswith(f"could not list the volumes{says}")
     refused = explain(HttpException("it is in use", http_status=409), "delete it")
     assert str(refused) == "could not delete it: it is in use"
+
+
+def test_undoing_does_not_wait_long_for_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be removed may hold the rest: nobody waits two minutes for each of it."""
+    asked: list[float | None] = []
+
+    def removal(_cloud: Any, kind: str, identity: str, patience: float | None) -> Iterator[Any]:
+        asked.append(patience)
+        yield from ()
+        raise CloudError(f"could not delete {kind} {identity}", reason="it is in use")
+
+    monkeypatch.setattr("refloat.operations.programs.removal", removal)
+    services = cast("Services", SimpleNamespace(database=None, cloud=None))
+    program = Program("operation", {"checkpoint_id": "c", "parameters": {}}, services)
+    entry = {"source": str(DISK.key), "clue": {}}
+    made = [SimpleNamespace(kind=kind, id=f"{kind}-1", role=kind, **entry) for kind in ("port", "server")]
+    program.journal = cast("Any", SimpleNamespace(entries=lambda: made))
+    with pytest.raises(RefloatError, match="Left behind: server server-1, port port-1"):
+        list(program._undo())
+    assert asked == [None, LITTLE_PATIENCE]

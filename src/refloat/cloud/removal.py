@@ -20,13 +20,19 @@ REFUSALS = frozenset({400, 409})
 PATIENCE = 120.0
 """Seconds to go on asking a service that refuses."""
 
+LITTLE_PATIENCE = 5.0
+"""The same when something could not be removed, which may be what holds it."""
+
 TASK_TIMEOUT = 6 * 3600.0
 """Seconds to wait for a server's task: uploading an image of a large disk takes long."""
 
 
-def removal(cloud: Cloud, kind: str, identity: str) -> Generator[CloudWait, Any, bool]:
+def removal(
+    cloud: Cloud, kind: str, identity: str, patience: float | None = None
+) -> Generator[CloudWait, Any, bool]:
     """Remove one thing; yields what has to be waited for. Returns false when it was gone already.
 
+    :param patience: seconds to go on asking a service that refuses; None: :data:`PATIENCE`.
     :raises CloudError: the service refused to the end, or the thing went into an error state.
     """
     entry = KINDS[kind]
@@ -45,15 +51,15 @@ def removal(cloud: Cloud, kind: str, identity: str) -> Generator[CloudWait, Any,
             for server_id in sorted(_users_of(cloud, thing.volume_id)):
                 yield turns.enter_context(turn(f"the snapshots of server {server_id}"))
             yield from servers_idle(cloud, thing.volume_id)
-        asked = yield from _ask(cloud, kind, identity)
+        asked = yield from _ask(cloud, kind, identity, PATIENCE if patience is None else patience)
         if asked and entry.waits_gone:
             yield cloud.wait_gone(kind, identity)
         return asked
 
 
-def _ask(cloud: Cloud, kind: str, identity: str) -> Generator[CloudWait, Any, bool]:
+def _ask(cloud: Cloud, kind: str, identity: str, patience: float) -> Generator[CloudWait, Any, bool]:
     """Ask for the deletion until it is accepted; false when the thing was gone."""
-    give_up = time.monotonic() + PATIENCE
+    give_up = time.monotonic() + patience
     while True:
         try:
             return cloud.remove(kind, identity)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from refloat.bank import Bank
 from refloat.cloud import Cloud, Marker
-from refloat.cloud.removal import removal
+from refloat.cloud.removal import LITTLE_PATIENCE, removal
 from refloat.cloud.trace import trace
 from refloat.engine.dag import Dag
 from refloat.engine.program import Body, Json, Outcome, StepRun
@@ -144,7 +144,8 @@ class OperationProgram(ABC):
                 marker = Marker(self.operation_id, ResourceKey.parse(entry.source).id, entry.role)
                 identity = entry.id or trace(self.services.cloud, entry.kind, marker, entry.clue)
                 if identity:
-                    removed += yield from removal(self.services.cloud, entry.kind, identity)
+                    patience = LITTLE_PATIENCE if failures else None
+                    removed += yield from removal(self.services.cloud, entry.kind, identity, patience)
             except RefloatError as exc:
                 # Go on: one thing that cannot be removed must not keep the others there.
                 exc.left_behind = f"{entry.kind.replace('_', ' ')} {entry.id or entry.role}"
