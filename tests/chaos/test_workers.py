@@ -55,6 +55,7 @@ class Place:
 
     :param lease: seconds.
     :param pause: seconds that a hook takes.
+    :param at_once: so many operations run in one worker, if none has died.
     """
 
     folder: Path
@@ -63,6 +64,7 @@ class Place:
     lease: float
     pause: float
     caller: Caller = CALLER
+    at_once: int = 4
     workers: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -71,7 +73,7 @@ class Place:
         settings = {
             "database": {"connection": self.url},
             "bank": {"url": self.folder / "bank", "key_file": self.folder / "bank.key"},
-            "operations": {"authority": "cloud", "cloud": "good", "at_once": 4},
+            "operations": {"authority": "cloud", "cloud": "good", "at_once": self.at_once},
         }
         lines = [
             line
@@ -237,13 +239,13 @@ def make_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", command.environ["OS_CLIENT_CONFIG_FILE"])
     places: list[Place] = []
 
-    def make(lease: float, pause: float, tenant: Tenant | None = None) -> Place:
+    def make(lease: float, pause: float, tenant: Tenant | None = None, at_once: int = 4) -> Place:
         environ, caller = dict(command.environ), CALLER
         if tenant is not None:
             environ["OS_CLIENT_CONFIG_FILE"] = str(tenant.file)
             monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tenant.file))
             caller = Caller(tenant.user.id, tenant.project.id, frozenset({"member"}))
-        places.append(Place(tmp_path, pgserver.PostgreSQL(), environ, lease, pause, caller))
+        places.append(Place(tmp_path, pgserver.PostgreSQL(), environ, lease, pause, caller, at_once))
         return places[-1]
 
     try:
@@ -397,6 +399,26 @@ def _kill(place: Place, victim: subprocess.Popen[str]) -> dict[str, float]:
     victim.wait(60)
     # Nobody renews them now.
     return {f"{o}#{attempt + 1}": ends for o, (attempt, ends) in place.run_by(victim.pid).items()}
+
+
+def test_what_a_dead_worker_ran_goes_on_though_the_other_is_full(make_place: Callable[..., Place]) -> None:
+    place = make_place(lease=2.0, pause=0.05, at_once=1)
+    hold = place.folder / "hold"
+    hold.touch()
+    running = {place.protect(2), place.protect(2)}
+    first, second = place.work("host-1"), place.work("host-2")
+    place.until(lambda: place.run_by(first.pid) and place.run_by(second.pid), "each runs one")
+    waiting = place.protect(2)
+    place.workers.pop("host-2")
+    second.kill()
+    second.wait(60)
+    place.until(lambda: len(place.run_by(first.pid)) > 1, "the other takes over")
+    assert set(place.run_by(first.pid)) == running, "what is new waits for its turn"
+    hold.unlink()
+    place.until(place.all_ended, "every operation ends")
+    assert place.states() == dict.fromkeys([*running, waiting], "succeeded")
+    place.check_nothing_doubled()
+    place.check_bank()
 
 
 RENEWING, RECORDING = "engine_operation SET", "FOR NO KEY UPDATE"
