@@ -6,6 +6,7 @@ resource, why (the service's own words and request id), what is left behind and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -64,6 +65,11 @@ class RefloatError(Exception):
         found = _class_named(str(data.get("error", "")))
         fields = {k: str(data.get(k, "")) for k in _FIELDS}
         return found(str(data.get("message", "unknown error")), **fields)
+
+
+def cause(data: Mapping[str, Any]) -> str:
+    """An error (:meth:`RefloatError.to_json`) in words, for a place that names the resource already."""
+    return str(RefloatError.from_json({**data, "resource": ""}))
 
 
 _FIELDS = ("resource", "reason", "request_id", "left_behind", "advice")

@@ -7,7 +7,7 @@ import os
 import pytest
 from served import Roles
 
-from tests.unit.cli_helpers import PROJECT, REFUSED, Command
+from tests.unit.cli_helpers import FAILED, PROJECT, REFUSED, Command
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_a_failed_restore_says_what_it_had_made(
     monkeypatch.setattr(plugin.NoopRestore, "on_complete", fail)
     ran = refloat("restore", checkpoint, "-f", "json")
     assert (ran.status, ran.json["status"]) == (1, "failed")
-    assert "refloat: no: flavor not found\n" in ran.err
+    assert f"refloat: {FAILED}\n" in ran.err
     lines = {line["source_id"]: line for line in ran.json["resources"]}
     assert lines["tree-12"]["status"] == "failed"
     assert lines["tree-12"]["reason"] == "no: flavor not found"

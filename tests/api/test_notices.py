@@ -218,7 +218,7 @@ def test_taking_over_is_told(service: Running, outbox: Outbox) -> None:
     member.until("operations", lambda found: found[0]["status"] == "succeeded")
     worker._hear(Milestone(operation.id, "protect", {}, "taken over"))
     assert types(outbox)[2:] == ["protect.take_over"]
-    assert outbox.left()[2].data["host"] == worker._host
+    assert outbox.left()[2].data["host"] == worker._seat.name
 
 
 def test_a_schedule_whose_authority_is_gone_is_told_of_before_its_next_run(

@@ -182,6 +182,9 @@ def new_user(home: Path, port: int) -> Command:
     return Command(home, environ)
 
 
+FAILED = "Refloat::Noop tree:12 (tree-12): no: flavor not found. Nothing is left behind"
+"""What the command says when that resource has failed so, and all is undone."""
+
 REFUSED = [
     (("plan", "show", "x"), 1, "there is no plan 'x'. See: refloat plan list"),
     (("protect", "x"), 1, "there is no plan 'x'"),

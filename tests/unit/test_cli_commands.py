@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_helpers import PROJECT, REFUSED, Command, Ran
+from cli_helpers import FAILED, PROJECT, REFUSED, Command, Ran
 
 from refloat import __version__
 from refloat.bank import Bank, create_key
@@ -363,9 +363,9 @@ def test_where_there_can_be_no_bank_the_cloud_is_not_asked(
     monkeypatch.setattr(Discovery, "resolve", lambda *_args: pytest.fail("it was asked"))
     ran = refloat("protect", "app")
     assert (ran.status, ran.out) == (2, "")
-    assert ran.err.splitlines()[-1] == (
-        f"refloat: the folder {tmp_path / 'file' / 'bank'} cannot be made: Not a directory"
-    )
+    bank = tmp_path / "file" / "bank"
+    why = f"the folder {bank} cannot be made: Not a directory. Nothing is left behind"
+    assert ran.err.splitlines()[-1] == f"refloat: {why}"
 
 
 def test_wrong_ends(refloat: Command) -> None:
@@ -396,7 +396,8 @@ def test_a_failed_protect(refloat: Command, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(plugin.NoopProtect, "on_prepare_finish", fail)
     ran = refloat("protect", "app", "-f", "json")
     assert ran.status == 1
-    message = "noop disk: could not do nothing: quota (request id req-1). Ask for more"
+    why = "noop disk: could not do nothing: quota (request id req-1)"
+    message = f"{why}. Nothing is left behind. Ask for more"
     assert f"refloat: {message}\n" in ran.err
     assert (ran.json["status"], ran.json["error"]) == ("failed", message)
     assert refloat("checkpoint", "list", "-f", "json").json == []
@@ -421,7 +422,7 @@ def test_a_failed_restore_says_what_it_had_made(refloat: Command, monkeypatch: p
     monkeypatch.setattr(plugin.NoopRestore, "on_complete", fail)
     ran = refloat("restore", checkpoint, "-f", "json")
     assert (ran.status, ran.json["status"]) == (1, "failed")
-    assert ran.err == "refloat: no: flavor not found\n"
+    assert ran.err == f"refloat: {FAILED}\n"
     lines = {line["source_id"]: line for line in ran.json["resources"]}
     assert len(lines) == 12
     assert lines["tree-12"]["status"] == "failed"

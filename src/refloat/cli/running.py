@@ -15,7 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from refloat.cli.progress import Standing, Tracker, display, standing_of
-from refloat.errors import Conflict, RefloatError
+from refloat.errors import Conflict, RefloatError, cause
 
 if TYPE_CHECKING:
     from refloat.cli.backend import Backend
@@ -225,7 +225,7 @@ def restored(operation: Operation, outcomes: Mapping[str, Any], state: str) -> l
             lines.append({**item, "status": "removed"} if undone else dict(item))
         if outcome.status == "failed":
             kind, _, identity = step.partition(" ")[2].partition("#")
-            reason = str(RefloatError.from_json(dict(outcome.error or {})))
+            reason = cause(outcome.error or {})
             lines.append(
                 {
                     "type": kind,

@@ -12,7 +12,7 @@ from refloat.api.validation import same_form
 from refloat.cloud.targets import given
 from refloat.engine.history import History
 from refloat.engine.snapshot import Snapshot
-from refloat.errors import InvalidInput, NotFound, RefloatError
+from refloat.errors import InvalidInput, NotFound, RefloatError, cause
 from refloat.operations.compile import step_of
 from refloat.operations.desk import Elsewhere
 from refloat.operations.looking import BANKS, PLANS
@@ -296,7 +296,7 @@ def _resources(
 def _standing(operation: Operation, outcomes: Mapping[str, Any], active: bool) -> tuple[str, str | None]:
     failed = [outcome for outcome in outcomes.values() if outcome.status == "failed"]
     if failed:
-        return "failed", str(RefloatError.from_json(dict(failed[0].error or {})))
+        return "failed", cause(failed[0].error or {})
     if operation.state == "succeeded":
         return "done", None
     if operation.state in ("failed", "cancelled"):
