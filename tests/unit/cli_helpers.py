@@ -165,7 +165,7 @@ def new_user(home: Path, port: int) -> Command:
             "user_domain_name": "Default",
             "project_domain_name": "Default",
         }
-        return {"auth": auth, "region_name": "RegionOne"}
+        return {"auth": auth, "region_name": "RegionOne", "refloat_retries": 2}
 
     clouds = {"good": cloud("right", port), "refused": cloud("wrong", port), "gone": cloud("right", 9)}
     (home / "clouds.yaml").write_text(yaml.safe_dump({"clouds": clouds}))

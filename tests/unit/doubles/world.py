@@ -115,7 +115,7 @@ class World:
             "user_domain_name": "Default",
             "project_domain_name": "Default",
         }
-        clouds = {"clouds": {"here": {"auth": login, "region_name": "One"}}}
+        clouds = {"clouds": {"here": {"auth": login, "region_name": "One", "refloat_retries": 2}}}
         (path / "clouds.json").write_text(json.dumps(clouds))
         monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path / "clouds.json"))
         self.data = Memory()
