@@ -369,13 +369,14 @@ def test_workers_that_are_killed_and_a_database_that_is_restarted(
     assert Counter(place.states().values()) == {"succeeded": total}
     assert set(_statuses(place)) == {"available"}
     began = place.attempts()
-    late = sorted(round(began[attempt] - ends, 1) for attempt, ends in orphaned.items() if attempt in began)
+    late = sorted(began[attempt] - ends for attempt, ends in orphaned.items() if attempt in began)
     hooks = place.check_nothing_doubled()
     place.check_bank(real)
     there = real.check() if real else "no cloud"
     print(
         f"\n{total} operations, {kills} kills, {restarted} restarts of PostgreSQL, {hooks} made-up hooks, "
-        f"{len(late)} take-overs, seconds after the lease's end: {late}\nin the cloud: {there}"
+        f"{len(late)} take-overs, seconds after the lease's end: "
+        f"{[round(seconds, 2) for seconds in late]}\nin the cloud: {there}"
     )
     assert all(seconds > 0 for seconds in late), "taken over before the lease's end"
 

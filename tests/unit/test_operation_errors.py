@@ -12,7 +12,7 @@ from openstack.exceptions import HttpException
 
 from refloat.cli.running import error_of
 from refloat.cloud.errors import explain
-from refloat.cloud.removal import LITTLE_PATIENCE
+from refloat.cloud.removal import IDLE_TIMEOUT, LITTLE_PATIENCE, removal
 from refloat.engine.program import Json, StepRun
 from refloat.errors import CloudError, NotFound, RefloatError, WaitFailed
 from refloat.graph import Graph, Resource
@@ -146,3 +146,20 @@ def test_undoing_does_not_wait_long_for_what_is_held(monkeypatch: pytest.MonkeyP
     with pytest.raises(RefloatError, match="Left behind: server server-1, port port-1"):
         list(program._undo())
     assert asked == [None, LITTLE_PATIENCE]
+
+
+@pytest.mark.parametrize(
+    ("status", "patience", "seconds"),
+    [
+        ("in-use", None, IDLE_TIMEOUT),
+        ("in-use", LITTLE_PATIENCE, LITTLE_PATIENCE),
+        ("creating", LITTLE_PATIENCE, IDLE_TIMEOUT),
+    ],
+)
+def test_a_volume_that_something_holds_is_waited_for(
+    status: str, patience: float | None, seconds: float
+) -> None:
+    """Long, unless what holds it could not be removed."""
+    volume = SimpleNamespace(status=status)
+    cloud = SimpleNamespace(find=lambda *_: volume, wait=lambda *_, timeout, **__: timeout)
+    assert next(removal(cast("Any", cloud), "volume", "v", patience)) == seconds

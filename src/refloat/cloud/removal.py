@@ -23,6 +23,12 @@ PATIENCE = 120.0
 LITTLE_PATIENCE = 5.0
 """The same when something could not be removed, which may be what holds it."""
 
+IDLE_TIMEOUT = 1800.0
+"""Seconds to wait for something to come into a state in which it can be removed."""
+
+HELD = frozenset({"in-use"})
+"""States of what something else holds."""
+
 TASK_TIMEOUT = 6 * 3600.0
 """Seconds to wait for a server's task: uploading an image of a large disk takes long."""
 
@@ -32,7 +38,8 @@ def removal(
 ) -> Generator[CloudWait, Any, bool]:
     """Remove one thing; yields what has to be waited for. Returns false when it was gone already.
 
-    :param patience: seconds to go on asking a service that refuses; None: :data:`PATIENCE`.
+    :param patience: seconds to go on asking a service that refuses, and to wait for something that is held;
+        None: :data:`PATIENCE`, and :data:`IDLE_TIMEOUT`.
     :raises CloudError: the service refused to the end, or the thing went into an error state.
     """
     entry = KINDS[kind]
@@ -42,8 +49,10 @@ def removal(
     if status_of_thing(thing) == "deleting":  # as volumes that go with their server
         yield cloud.wait_gone(kind, identity)
         return True
-    if status_of_thing(thing) in entry.busy:
-        yield _wait_until_idle(cloud, kind, identity)
+    status = status_of_thing(thing)
+    if status in entry.busy:
+        timeout = patience if patience is not None and status in HELD else IDLE_TIMEOUT
+        yield _wait_until_idle(cloud, kind, identity, timeout)
     with ExitStack() as turns:
         if kind == "snapshot":
             # Storage on files has QEMU merge the snapshots of attached volumes. Two such jobs in one guest
@@ -102,14 +111,14 @@ def _users_of(cloud: Cloud, volume_id: str) -> list[str]:
     return list(dict.fromkeys(a["server_id"] for a in attachments if a.get("server_id")))
 
 
-def _wait_until_idle(cloud: Cloud, kind: str, identity: str) -> StatusWait:
+def _wait_until_idle(cloud: Cloud, kind: str, identity: str, timeout: float) -> StatusWait:
     busy = KINDS[kind].busy
     text = f"{kind} {identity} to be deletable"
 
     def idle(thing: Any) -> bool:
         return status_of_thing(thing) not in busy
 
-    return cloud.wait(kind, identity, idle, failed=(), timeout=1800.0, text=text)
+    return cloud.wait(kind, identity, idle, failed=(), timeout=timeout, text=text)
 
 
 def _pause(cloud: Cloud, kind: str, identity: str) -> StatusWait:
