@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.cli_helpers import Command
-
-
-def set_up(refloat: Command, *rules: str) -> None:
-    for argv in (
-        ("plan", "create", "app", "--resource", "noop=tree:3", "--provider", "noop"),
-        ("trigger", "create", "nightly", "--cron", "30 2 * * *", "--timezone", "Europe/Berlin"),
-        ("schedule", "create", "shop", "--trigger", "nightly", "--plan", "app", *rules),
-    ):
-        made = refloat(*argv)
-        assert made.status == 0, made.err
+from tests.unit.cli_helpers import Command, set_up_schedule
 
 
 def test_triggers(refloat: Command) -> None:
@@ -38,7 +28,7 @@ def test_triggers(refloat: Command) -> None:
 
 
 def test_a_schedule_from_beginning_to_end(refloat: Command) -> None:
-    set_up(refloat, "--max-backups", "1")
+    set_up_schedule(refloat, "--max-backups", "1")
     in_use = refloat("trigger", "delete", "nightly")
     assert (in_use.status, "in use by scheduled operations" in in_use.err) == (1, True)
     assert "Delete these first" in in_use.err
@@ -92,7 +82,7 @@ REFUSED = [
 
 
 def test_what_cannot_be_is_told_in_one_line(refloat: Command) -> None:
-    set_up(refloat)
+    set_up_schedule(refloat)
     for cron in ("0 1 * * *", "0 2 * * *"):
         assert refloat("trigger", "create", "twice", "--cron", cron).status == 0
     for argv, status, message in REFUSED:
@@ -103,7 +93,7 @@ def test_what_cannot_be_is_told_in_one_line(refloat: Command) -> None:
 
 
 def test_what_fails_is_told(refloat: Command) -> None:
-    set_up(refloat)
+    set_up_schedule(refloat)
     refloat("plan", "delete", "app")
     ran = refloat("schedule", "run", "shop")
     assert ran.status == 1

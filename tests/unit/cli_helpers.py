@@ -182,6 +182,17 @@ def new_user(home: Path, port: int) -> Command:
     return Command(home, environ)
 
 
+def set_up_schedule(refloat: Command, *rules: str) -> None:
+    """A plan, a trigger, and a schedule of them called shop."""
+    for argv in (
+        ("plan", "create", "app", "--resource", "noop=tree:3", "--provider", "noop"),
+        ("trigger", "create", "nightly", "--cron", "30 2 * * *", "--timezone", "Europe/Berlin"),
+        ("schedule", "create", "shop", "--trigger", "nightly", "--plan", "app", *rules),
+    ):
+        made = refloat(*argv)
+        assert made.status == 0, made.err
+
+
 FAILED = "Refloat::Noop tree:12 (tree-12): no: flavor not found. Nothing is left behind"
 """What the command says when that resource has failed so, and all is undone."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from cli_helpers import PROJECT, Command
+from cli_helpers import PROJECT, Command, set_up_schedule
 
 from refloat.operations.settings import Settings
 from refloat.records.checkpoints import now
@@ -12,18 +12,8 @@ from refloat.records.database import Database
 from refloat.records.schedule_tables import ScheduleRow
 
 
-def set_up(refloat: Command, *rules: str) -> None:
-    for argv in (
-        ("plan", "create", "app", "--resource", "noop=tree:3", "--provider", "noop"),
-        ("trigger", "create", "nightly", "--cron", "30 2 * * *", "--timezone", "Europe/Berlin"),
-        ("schedule", "create", "shop", "--trigger", "nightly", "--plan", "app", *rules),
-    ):
-        made = refloat(*argv)
-        assert made.status == 0, made.err
-
-
 def test_what_is_due_runs_from_cron(refloat: Command) -> None:
-    set_up(refloat)
+    set_up_schedule(refloat)
     assert refloat("schedule", "run-due").status == 0
     assert refloat("checkpoint", "list", "-f", "json").json == []
     database = Database(Settings.load().database_url)

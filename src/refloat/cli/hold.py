@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from refloat.records.holds import Hold
 
 
-class SetHold(ShowOne):
+class _OfCheckpoint(Base):
+    """A command that takes a checkpoint."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The checkpoint."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
+        return parser
+
+
+class SetHold(_OfCheckpoint, ShowOne):
     """Put a checkpoint on legal hold: neither people nor schedules can delete it until it is released.
 
     A hold on a checkpoint that is on hold replaces the reason.
@@ -24,9 +34,8 @@ class SetHold(ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The checkpoint, and why."""
+        """Why, too."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
         parser.add_argument("reason", metavar="REASON", help="why; it is told to whoever wants to delete it")
         return parser
 
@@ -36,14 +45,8 @@ class SetHold(ShowOne):
             return _shown(refloat.place_hold(parsed_args.checkpoint, parsed_args.reason))
 
 
-class ShowHold(ShowOne):
+class ShowHold(_OfCheckpoint, ShowOne):
     """Show who put a checkpoint on hold, when and why."""
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The checkpoint."""
-        parser = super().get_parser(prog_name)
-        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
-        return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The hold."""
@@ -51,14 +54,8 @@ class ShowHold(ShowOne):
             return _shown(refloat.hold(parsed_args.checkpoint))
 
 
-class UnsetHold(Base):
+class UnsetHold(_OfCheckpoint):
     """Release a checkpoint, so that it can be deleted again. Behind the service this is for managers."""
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The checkpoint."""
-        parser = super().get_parser(prog_name)
-        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
-        return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Release it."""
