@@ -14,7 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests import pgserver
 
-pytest.register_assert_rewrite("store_contract", "tests.unit.store_contract")
+pytest.register_assert_rewrite("tests.unit.support.store_contract")
 
 FULLSTACK = Path(__file__).parent / "fullstack"
 SECOND = {

@@ -10,7 +10,7 @@ import pytest
 from api_helpers import Running, User, run_service
 from served import Roles, serve
 
-from tests.unit.cli_helpers import Command, new_user, serve_identity
+from tests.unit.support.cli_helpers import Command, new_user, serve_identity
 
 
 @pytest.fixture

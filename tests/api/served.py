@@ -15,7 +15,7 @@ from api_helpers import DEMO, Running, overrides
 from refloat.api import config
 from refloat.api.app import make_application
 from refloat.api.site import Site
-from tests.unit.cli_helpers import Command, new_user, serve_identity
+from tests.unit.support.cli_helpers import Command, new_user, serve_identity
 
 TOKEN = "secret-token"
 

@@ -7,7 +7,7 @@ import os
 import pytest
 from served import Roles
 
-from tests.unit.cli_helpers import FAILED, PROJECT, REFUSED, Command
+from tests.unit.support.cli_helpers import FAILED, PROJECT, REFUSED, Command
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.cli_helpers import Command, set_up_schedule
+from tests.unit.support.cli_helpers import Command, set_up_schedule
 
 
 def test_triggers(refloat: Command) -> None:

@@ -18,7 +18,7 @@ from api_helpers import DEMO, NOOP
 from served import Served, serve
 
 from refloat.records.quotas import DEFAULTS
-from tests.unit.cli_helpers import Ran
+from tests.unit.support.cli_helpers import Ran
 
 TREE = "tree-3=Refloat::Noop=tree:3"
 

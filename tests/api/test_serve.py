@@ -20,7 +20,7 @@ from api_helpers import NOOP, run_service
 from refloat.api import config
 from refloat.cloud.authority import Caller, NamedCloud, Trusts
 from refloat.errors import AuthFailed, CloudError, InvalidInput
-from tests.unit.cli_helpers import PROJECT, Command, new_user, serve_identity
+from tests.unit.support.cli_helpers import PROJECT, Command, new_user, serve_identity
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ from refloat.engine.engine import Engine
 from tests import pgserver
 from tests.chaos.tenant import DEFAULT, Tenant, Things
 from tests.conftest import no_cloud
-from tests.unit.cli_helpers import PROJECT, new_user, serve_identity
+from tests.unit.support.cli_helpers import PROJECT, new_user, serve_identity
 
 CHILD = Path(__file__).with_name("worker_child.py")
 NOOP = "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b03"

@@ -19,8 +19,8 @@ from refloat.cloud import Cloud
 from refloat.cloud.objectstore import ObjectStoreLogin
 from refloat.errors import NotFound
 from tests.fullstack.second import cloud, container, keys, member, s3_options, use_keys
-from tests.unit.bank_helpers import noise, open_bank, protect, restore
-from tests.unit.store_contract import SomeWin, StoreContract
+from tests.unit.support.bank_helpers import noise, open_bank, protect, restore
+from tests.unit.support.store_contract import SomeWin, StoreContract
 
 __all__ = ["cloud", "container", "keys", "member", "s3_options", "use_keys"]
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_helpers import Command, new_user, serve_identity
-from object_servers import KEYS, S3, s3_server
 
 from tests.unit.doubles.world import World
+from tests.unit.support.cli_helpers import Command, new_user, serve_identity
+from tests.unit.support.object_servers import KEYS, S3, s3_server
 
 
 @pytest.fixture(scope="session")

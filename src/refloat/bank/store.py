@@ -5,8 +5,8 @@ changes. Names are flat: ASCII parts of letters, digits, ``.``, ``_`` and ``-``,
 A store must be safe to use from many threads and many processes at once, and a reader must see an
 object as soon as the ``put`` of it has returned, also in a listing.
 
-Every store passes the contract suite in ``tests/unit/store_contract.py``. How a store is named by a URL
-is in :mod:`refloat.bank.place`.
+Every store passes the contract suite in ``tests/unit/support/store_contract.py``. How a store is named by a
+URL is in :mod:`refloat.bank.place`.
 """
 
 from __future__ import annotations
