@@ -31,7 +31,7 @@ from urllib.parse import urlencode
 import requests
 
 from refloat.bank import Bank, BankKey
-from refloat.bank.store import open_store
+from refloat.bank.opening import open_store
 from refloat.cloud import Cloud
 from refloat.cloud.objectstore import ObjectStoreLogin
 from refloat.resources.image.attributes import read

@@ -18,8 +18,8 @@ import pytest
 from refloat.bank import Bank, BankKey, packs
 from refloat.bank.collect import WRITER_LIVES
 from refloat.bank.filesystem import FileSystemStore
-from refloat.bank.wrappers import Crash, CrashAfter
 from refloat.errors import Conflict, NotFound
+from refloat.testing.stores import Crash, CrashAfter
 
 KEY = BankKey(bytes(range(32)))
 CHUNK = 1 << 20

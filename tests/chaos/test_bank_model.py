@@ -21,8 +21,8 @@ import pytest
 from refloat.bank import Bank, BankKey, packs
 from refloat.bank import writer as writing
 from refloat.bank.filesystem import FileSystemStore
-from refloat.bank.wrappers import Crash, CrashAfter, Hooked
 from refloat.errors import BankDamaged, BankError, NotFound
+from refloat.testing.stores import Crash, CrashAfter, Hooked
 
 STEPS = int(os.environ.get("REFLOAT_MODEL_STEPS", "120"))
 SEED = int(os.environ.get("REFLOAT_SEED", "2031"))

@@ -25,8 +25,8 @@ from test_bank_model import CHUNK, KEYS, SEED, STEPS, Model
 from refloat.bank import Bank, packs
 from refloat.bank import writer as writing
 from refloat.bank.filesystem import FileSystemStore
-from refloat.bank.wrappers import Hooked
 from refloat.errors import BankError
+from refloat.testing.stores import Hooked
 
 PROCESSES = 4
 PATIENCE = 60.0

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from refloat.bank.opening import open_store
 from refloat.bank.retrying import Retrying
-from refloat.bank.store import Denied, Store, open_store
-from refloat.bank.wrappers import Flaky
+from refloat.bank.store import Denied, Store
 from refloat.cloud import Cloud
 from refloat.cloud.objectstore import ObjectStoreLogin
 from refloat.errors import NotFound
+from refloat.testing.stores import Flaky
 from tests.fullstack.second import cloud, container, keys, member, s3_options, use_keys
 from tests.unit.support.bank_helpers import noise, open_bank, protect, restore
 from tests.unit.support.store_contract import SomeWin, StoreContract

@@ -25,7 +25,7 @@ from refloat.bank.references import data_references, with_references
 from refloat.bank.repair import Repair
 from refloat.bank.sinks import FileSink, Sink
 from refloat.bank.sources import Extents, FileSource
-from refloat.bank.verify import DEPTHS, Damage, Depth, Report
+from refloat.bank.verify import DEPTHS, Damage, Depth, VerificationReport
 from refloat.bank.writer import Writer
 
 __all__ = [
@@ -47,9 +47,9 @@ __all__ = [
     "Passphrase",
     "ProjectKey",
     "Repair",
-    "Report",
     "Sink",
     "Slot",
+    "VerificationReport",
     "Verified",
     "Writer",
     "create_key",

@@ -32,13 +32,14 @@ from refloat.bank.manifest import (
 )
 from refloat.bank.notes import NO_NOTES, Notes
 from refloat.bank.objects import DESCRIPTOR, Objects, canonical, check_checkpoint_id
+from refloat.bank.opening import open_store
 from refloat.bank.packs import CHUNK_SIZE
 from refloat.bank.reader import DataReader
 from refloat.bank.repair import Repair, repair
 from refloat.bank.sealing import Sealer, damaged, tag_in
-from refloat.bank.store import AlreadyExists, ObjectMissing, Store, open_store
-from refloat.bank.verify import Depth, Report, Verification
-from refloat.bank.wrappers import ReadOnly
+from refloat.bank.store import AlreadyExists, ObjectMissing, Store
+from refloat.bank.verify import Depth, VerificationReport, Verifier
+from refloat.bank.wrapper import ReadOnly
 from refloat.bank.writer import Writer
 from refloat.errors import BankError, InvalidInput, NotFound
 
@@ -198,7 +199,7 @@ class Bank:
         :raises BankDamaged: it is not what was written.
         """
         depth: Depth = "full" if read_data else "existence"
-        check = Verification(self._objects, depth, progress=progress, cancelled=cancelled)
+        check = Verifier(self._objects, depth, progress=progress, cancelled=cancelled)
         name, size, digest = check_ref(ref)
         report = check.data((name, size, digest))
         report.raise_damages(f"the data {name}")
@@ -236,7 +237,7 @@ class Bank:
         resume: bool = False,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
-    ) -> Report:
+    ) -> VerificationReport:
         """Check some checkpoints, those of a project, or all. What they share is looked at once.
 
         :param depth: ``manifests``, ``existence`` or ``full``.
@@ -256,7 +257,7 @@ class Bank:
             names = [find(self._objects, each) for each in checkpoint_ids]
         else:
             names = [e.name for e in self._objects.store.list(MANIFESTS)]
-        check = Verification(
+        check = Verifier(
             self._objects,
             depth,
             sample=sample,
@@ -274,7 +275,9 @@ class Bank:
             return {tag}
         return {tag_in(entry.name) for entry in self._objects.store.list("data/")}
 
-    def repair(self, report: Report, *, apply: bool = False, delete_damaged: bool = False) -> Repair:
+    def repair(
+        self, report: VerificationReport, *, apply: bool = False, delete_damaged: bool = False
+    ) -> Repair:
         """After a verification: say whom the damages hurt, and keep the rest.
 
         :param apply: do it; else only look.

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from refloat.bank.lost import lost
 from refloat.bank.manifest import Checkpoint, Manifest, find, get_checkpoint, get_manifest, manifests
-from refloat.bank.notices import WATCH, drop_notice, forget_lost_packs, notices, put_notice
-from refloat.bank.objects import ABANDONED, Objects, Session
+from refloat.bank.objects import ABANDONED, Objects, WriteSession
 from refloat.bank.sealing import KIND_CONDEMNED, tag_in
 from refloat.bank.store import AlreadyExists, ObjectMissing
+from refloat.bank.tombstones import WATCH, drop_tombstone, forget_lost_packs, put_tombstone, tombstones
 from refloat.errors import BankDamaged, Conflict, NotFound
 
 WRITER_LIVES = 7 * 86400.0
@@ -47,7 +47,7 @@ def abandon(objects: Objects, checkpoint_id: str) -> Collected:
     names = {e.name for e in objects.store.list(f"writers/{checkpoint_id}.")}
     total = Collected()
     finished: Conflict | None = None
-    for session in sorted({Session.of_marker(name) for name in names}, key=lambda s: s.id):
+    for session in sorted({WriteSession.of_marker(name) for name in names}, key=lambda s: s.id):
         try:
             total += _abandon_session(objects, session)
         except Conflict as error:
@@ -68,18 +68,18 @@ def delete(objects: Objects, checkpoint_id: str) -> Collected:
         own = _own(objects, tag, checkpoint_id, name)
     except ObjectMissing:
         raise NotFound(f"the checkpoint {checkpoint_id} was deleted just now") from None
-    # The notice tells a deletion from the loss of a manifest.
-    notice = put_notice(objects, tag, own)
+    # The tombstone tells a deletion from the loss of a manifest.
+    tombstone = put_tombstone(objects, tag, own)
     # The marker first: a marker without its manifest allows to abandon, and others may by now share
     # what this checkpoint's writer stored.
     for marker in list(objects.store.list(f"writers/{checkpoint_id}.{tag}.")):
         if not marker.name.endswith(ABANDONED) and _is_committed(
-            objects, Session.of_marker(marker.name), unsure=True
+            objects, WriteSession.of_marker(marker.name), unsure=True
         ):
             objects.store.delete(marker.name)
     objects.store.delete(name)
     removed = _remove(objects, own)
-    drop_notice(objects, notice)
+    drop_tombstone(objects, tombstone)
     return removed + collect(objects, tag)
 
 
@@ -89,7 +89,7 @@ def _own(objects: Objects, tag: str, checkpoint_id: str, name: str) -> set[str]:
     Of one whose manifest is damaged: the body, if there is one that says so.
     """
     try:
-        session = Session(checkpoint_id, tag, get_manifest(objects, name).session)
+        session = WriteSession(checkpoint_id, tag, get_manifest(objects, name).session)
     except BankDamaged:
         found = find_lost(objects, tag)
         return {body for body, (manifest, _) in found.items() if manifest.info.id == checkpoint_id}
@@ -108,8 +108,8 @@ def collect(objects: Objects, tag: str) -> Collected:
         _drop_unreadable(objects, tag)
         total += _abandon_expired(objects, tag)
         pending: set[str] = set()
-        for notice in notices(objects, tag):
-            done, left = _execute(objects, tag, notice)
+        for tombstone in tombstones(objects, tag):
+            done, left = _execute(objects, tag, tombstone)
             total += done
             pending |= left
         seen = _look(objects, tag)
@@ -122,7 +122,7 @@ def collect(objects: Objects, tag: str) -> Collected:
     writing = tuple(f"data/{tag}/{session}/" for session in seen.alive)
     candidates = {n for n in seen.stored - seen.needed - pending if not n.startswith(writing)}
     if candidates:
-        total += _execute(objects, tag, put_notice(objects, tag, candidates))[0]
+        total += _execute(objects, tag, put_tombstone(objects, tag, candidates))[0]
     elif writing and not total.postponed:
         total += _POSTPONED_WRITERS
     forget_lost_packs(objects, tag, seen.stored)
@@ -151,7 +151,7 @@ def erase(objects: Objects, tag: str) -> Collected:
 def being_abandoned(objects: Objects, tag: str) -> set[str]:
     """The sessions that are being undone: nobody may begin to rely on what they stored."""
     names = [e.name for e in objects.store.list("writers/") if e.name.endswith(ABANDONED)]
-    return {session.id for session in map(Session.of_marker, names) if session.tag == tag}
+    return {session.id for session in map(WriteSession.of_marker, names) if session.tag == tag}
 
 
 _POSTPONED_WRITERS = Collected(
@@ -163,31 +163,31 @@ _POSTPONED_DAMAGED = Collected(
 
 
 def _drop_unreadable(objects: Objects, tag: str) -> None:
-    """Remove the notices that nobody can execute (what they named is found again), and watches of none."""
+    """Remove the tombstones that nobody can execute (what they named is found again), and watches of none."""
     names = {entry.name for entry in objects.store.list(f"condemned/{tag}.")}
     for name in names:
         if name.endswith(WATCH) and name.removesuffix(WATCH) not in names:
-            drop_notice(objects, name)
-    for notice in notices(objects, tag):
+            drop_tombstone(objects, name)
+    for tombstone in tombstones(objects, tag):
         with contextlib.suppress(ObjectMissing):
             try:
-                objects.get_json(KIND_CONDEMNED, notice)
-                _watched(objects, notice)
+                objects.get_json(KIND_CONDEMNED, tombstone)
+                _watched(objects, tombstone)
             except BankDamaged:
-                drop_notice(objects, notice)
+                drop_tombstone(objects, tombstone)
 
 
-def _execute(objects: Objects, tag: str, notice: str) -> tuple[Collected, set[str]]:
-    """A notice is up. When nobody is left who may rely on what it names, remove that, then the notice.
+def _execute(objects: Objects, tag: str, tombstone: str) -> tuple[Collected, set[str]]:
+    """A tombstone is up. When nobody is left who may rely on what it names, remove that, then the tombstone.
 
-    :returns: what was removed, and what the notice still names.
+    :returns: what was removed, and what the tombstone still names.
     """
     store = objects.store
     try:
-        candidates = set(objects.get_json(KIND_CONDEMNED, notice))
+        candidates = set(objects.get_json(KIND_CONDEMNED, tombstone))
     except ObjectMissing:
         return Collected(), set()  # another collection has finished it
-    watched = _watched(objects, notice)
+    watched = _watched(objects, tombstone)
     seen = _look(objects, tag)
     if seen is None:
         return _POSTPONED_DAMAGED, candidates
@@ -195,17 +195,17 @@ def _execute(objects: Objects, tag: str, notice: str) -> tuple[Collected, set[st
     if alive:
         if watched is None:
             with contextlib.suppress(AlreadyExists):
-                objects.put_json(KIND_CONDEMNED, notice + WATCH, sorted(alive))
+                objects.put_json(KIND_CONDEMNED, tombstone + WATCH, sorted(alive))
         return _POSTPONED_WRITERS, candidates
-    there = {e.name: e.modified for e in store.list(notice)}
-    if notice not in there:
+    there = {e.name: e.modified for e in store.list(tombstone)}
+    if tombstone not in there:
         return Collected(), set()  # those who came since did not see it
     if any(not name.endswith(".pack") for name in candidates & seen.needed) and _is_young(
-        objects, tag, there[notice], _DELETION_TAKES
+        objects, tag, there[tombstone], _DELETION_TAKES
     ):
         return Collected(), candidates  # of a deletion that has only begun, or was interrupted
     removed = _remove(objects, candidates - seen.needed)
-    drop_notice(objects, notice)
+    drop_tombstone(objects, tombstone)
     return removed, set()
 
 
@@ -238,10 +238,10 @@ def _look(objects: Objects, tag: str) -> _Seen | None:
     return _Seen(stored, needed, writers - committed, [manifest.info.id for manifest, _ in found.values()])
 
 
-def _watched(objects: Objects, notice: str) -> set[str] | None:
-    """The writings that a notice waits for; None: it is not known yet."""
+def _watched(objects: Objects, tombstone: str) -> set[str] | None:
+    """The writings that a tombstone waits for; None: it is not known yet."""
     try:
-        return set(objects.get_json(KIND_CONDEMNED, notice + WATCH))
+        return set(objects.get_json(KIND_CONDEMNED, tombstone + WATCH))
     except ObjectMissing:
         return None
 
@@ -270,15 +270,15 @@ def _is_young(objects: Objects, tag: str, since: float, limit: float) -> bool:
 
 
 def _store_time(objects: Objects, tag: str) -> float:
-    """What time it is where objects get theirs: a notice of nothing is put up and looked at."""
-    name = put_notice(objects, tag, [])
+    """What time it is where objects get theirs: a tombstone of nothing is put up and looked at."""
+    name = put_tombstone(objects, tag, [])
     try:
         return objects.store.stat(name).modified
     finally:
-        drop_notice(objects, name)
+        drop_tombstone(objects, name)
 
 
-def _abandon_session(objects: Objects, session: Session) -> Collected:
+def _abandon_session(objects: Objects, session: WriteSession) -> Collected:
     store = objects.store
     sign = session.marker + ABANDONED
     with contextlib.suppress(AlreadyExists):
@@ -305,7 +305,7 @@ def _abandon_session(objects: Objects, session: Session) -> Collected:
     return removed
 
 
-def _is_committed(objects: Objects, session: Session, *, unsure: bool = False) -> bool:
+def _is_committed(objects: Objects, session: WriteSession, *, unsure: bool = False) -> bool:
     """Whether this session's manifest is there; ``unsure`` is the answer for an unreadable one."""
     try:
         return get_manifest(objects, find(objects, session.checkpoint_id)).session == session.id
@@ -317,16 +317,16 @@ def _is_committed(objects: Objects, session: Session, *, unsure: bool = False) -
         raise
 
 
-def unfinished(objects: Objects) -> list[tuple[Session, float]]:
+def unfinished(objects: Objects) -> list[tuple[WriteSession, float]]:
     """The sessions that have a marker, and since when by the store's time."""
-    found: dict[Session, float] = {}
+    found: dict[WriteSession, float] = {}
     for entry in objects.store.list("writers/"):
-        session = Session.of_marker(entry.name)
+        session = WriteSession.of_marker(entry.name)
         found[session] = min(found.get(session, entry.modified), entry.modified)
     return list(found.items())
 
 
-def _writers(objects: Objects, tag: str) -> list[tuple[Session, float]]:
+def _writers(objects: Objects, tag: str) -> list[tuple[WriteSession, float]]:
     """Those of one project."""
     return [(session, since) for session, since in unfinished(objects) if session.tag == tag]
 

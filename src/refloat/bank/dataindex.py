@@ -19,7 +19,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from refloat.bank.packs import CHUNK_SIZE, Pack, Place
+from refloat.bank.packs import CHUNK_SIZE, ChunkLocation, Pack
 from refloat.bank.sealing import KIND_INDEX, Sealer, damaged
 from refloat.bank.store import ObjectMissing, Store
 from refloat.errors import InvalidInput
@@ -59,11 +59,11 @@ class DataIndex:
         _zero_ids(hasher, chunk_count(self.size) - expected)
         return hasher.hexdigest()
 
-    def stored(self) -> Iterator[tuple[int, bytes, Pack, Place]]:
+    def stored(self) -> Iterator[tuple[int, bytes, Pack, ChunkLocation]]:
         """Number in the data, id, pack and place of every chunk that is not zeros, in order."""
         packs = self.packs
         for number, chunk_id, pack, place, offset, length in RECORD.iter_unpack(self.records):
-            yield number, chunk_id, packs[pack], Place.of(place, offset, length)
+            yield number, chunk_id, packs[pack], ChunkLocation.of(place, offset, length)
 
     def locations(self) -> Iterator[tuple[bytes, bytes]]:
         """Id and packed :data:`LOCATION` of every chunk that is not zeros: what is quick to load."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from refloat.bank.dataindex import DataIndex
 from refloat.bank.objects import Objects
 from refloat.bank.packing import WORKERS
-from refloat.bank.packs import ChunkReader, Pack, Place, largest_request, neighbours
+from refloat.bank.packs import ChunkLocation, ChunkReader, Pack, largest_request, neighbours
 from refloat.bank.sealing import damaged
 from refloat.errors import Cancelled
 
@@ -26,7 +26,7 @@ class Wanted(NamedTuple):
     """A chunk, and everywhere the data has it."""
 
     chunk_id: bytes
-    place: Place
+    place: ChunkLocation
     numbers: list[int]
 
 

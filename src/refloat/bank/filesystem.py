@@ -24,7 +24,7 @@ from stat import S_ISREG
 from refloat.bank.store import (
     AlreadyExists,
     Denied,
-    Entry,
+    ObjectInfo,
     ObjectMissing,
     Parts,
     StoreFull,
@@ -116,7 +116,7 @@ class FileSystemStore:
             finally:
                 os.close(fd)
 
-    def list(self, prefix: str) -> Iterator[Entry]:
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """The objects whose names begin with ``prefix``."""
         folder, _, _start = prefix.rpartition("/")
         if folder:
@@ -124,13 +124,13 @@ class FileSystemStore:
         with _explained(self.url, prefix):
             yield from (e for e in self._walk(folder) if e.name.startswith(prefix))
 
-    def stat(self, name: str) -> Entry:
+    def stat(self, name: str) -> ObjectInfo:
         """Size and time of one object."""
         with _explained(self.url, name):
             found = (self._root / check_name(name)).stat()
             if not S_ISREG(found.st_mode):
                 raise IsADirectoryError
-        return Entry(name, found.st_size, found.st_mtime)
+        return ObjectInfo(name, found.st_size, found.st_mtime)
 
     def delete(self, name: str) -> None:
         """Remove an object, and the folders it leaves empty."""
@@ -201,7 +201,7 @@ class FileSystemStore:
                 raise
             folder = folder.parent
 
-    def _walk(self, folder: str) -> Iterator[Entry]:
+    def _walk(self, folder: str) -> Iterator[ObjectInfo]:
         try:
             with os.scandir(self._root / folder) as found:
                 entries = list(found)
@@ -223,7 +223,7 @@ class FileSystemStore:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            yield Entry(name, status.st_size, status.st_mtime)
+            yield ObjectInfo(name, status.st_size, status.st_mtime)
 
     def _remove_leftovers(self) -> None:
         try:

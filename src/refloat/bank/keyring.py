@@ -153,7 +153,7 @@ class Keyring:
     # --- projects
 
     def ensure(self, project_id: str) -> None:
-        """Make sure that a project has a key; take notice of new ones."""
+        """Make sure that a project has a key; see new ones."""
         tag = self.project_tag(project_id)
         if not self._of(tag, fresh=True):
             self._make(project_id, tag, 1)

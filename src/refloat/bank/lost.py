@@ -2,9 +2,9 @@
 
 A checkpoint exists when its manifest does, and deleting one removes the manifest first. So that the loss of
 a manifest is told from a deletion, and can be made good, its body repeats what the manifest says, and a
-deletion puts a notice that names the body before it removes the manifest. A body that no manifest names, of
-a session that neither is being written nor has a manifest, and that is in no notice, is that of a checkpoint
-whose manifest is lost.
+deletion puts a tombstone that names the body before it removes the manifest. A body that no manifest names,
+of a session that neither is being written nor has a manifest, and that is in no tombstone, is that of a
+checkpoint whose manifest is lost.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from refloat.bank.manifest import Checkpoint, Manifest, get_checkpoint, of_body
-from refloat.bank.notices import condemned
 from refloat.bank.objects import Objects
 from refloat.bank.store import ObjectMissing
+from refloat.bank.tombstones import condemned
 from refloat.errors import BankDamaged
 
 
@@ -26,7 +26,7 @@ def lost(
     :param stored: the objects below ``data/<tag>/``. They have to be listed first,
     :param known: then the sessions that are being written,
     :param needed: then the manifests: what these need. The sessions of these are ``known`` too.
-    :raises BankDamaged: a notice cannot be read.
+    :raises BankDamaged: a tombstone cannot be read.
     """
     names = [
         name

@@ -14,7 +14,7 @@ from typing import Any
 
 from refloat.bank.objects import Json, Objects, check_checkpoint_id
 from refloat.bank.sealing import KIND_BODY, KIND_MANIFEST, damaged
-from refloat.bank.store import Entry, ObjectMissing
+from refloat.bank.store import ObjectInfo, ObjectMissing
 from refloat.errors import BankDamaged, NotFound
 
 MANIFESTS = "checkpoints/"
@@ -139,7 +139,9 @@ def find(objects: Objects, checkpoint_id: str) -> str:
     return found[0]
 
 
-def manifests(objects: Objects, tag: str | None = None) -> Iterator[tuple[Entry, Manifest | BankDamaged]]:
+def manifests(
+    objects: Objects, tag: str | None = None
+) -> Iterator[tuple[ObjectInfo, Manifest | BankDamaged]]:
     """All manifests, of one project or of all; the damaged ones as the error that says why."""
     for entry in list(objects.store.list(MANIFESTS)):
         if tag is not None and not entry.name.endswith(f".{tag}"):

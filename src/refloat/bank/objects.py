@@ -68,7 +68,7 @@ class Objects:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class WriteSession:
     """One writing of one checkpoint."""
 
     checkpoint_id: str
@@ -76,15 +76,15 @@ class Session:
     id: str
 
     @staticmethod
-    def new(checkpoint_id: str, tag: str) -> Session:
+    def new(checkpoint_id: str, tag: str) -> WriteSession:
         """A session that never was before."""
-        return Session(check_checkpoint_id(checkpoint_id), tag, secrets.token_hex(16))
+        return WriteSession(check_checkpoint_id(checkpoint_id), tag, secrets.token_hex(16))
 
     @staticmethod
-    def of_marker(name: str) -> Session:
+    def of_marker(name: str) -> WriteSession:
         """The session whose marker (or sign of abandonment) this is."""
         checkpoint_id, tag, session = name.removeprefix("writers/").removesuffix(ABANDONED).split(".")
-        return Session(checkpoint_id, tag, session)
+        return WriteSession(checkpoint_id, tag, session)
 
     @property
     def marker(self) -> str:

@@ -28,12 +28,11 @@ from typing import Any
 import opendal
 from opendal import exceptions as oe
 
-from refloat.bank.place import Place
 from refloat.bank.store import (
     READ_BACK,
     AlreadyExists,
     Denied,
-    Entry,
+    ObjectInfo,
     ObjectMissing,
     Parts,
     StoreFull,
@@ -42,6 +41,7 @@ from refloat.bank.store import (
     parts_of,
     same,
 )
+from refloat.bank.urls import StoreUrl
 from refloat.errors import BankError, InvalidInput, NotFound
 
 CALL_SECONDS = 40.0
@@ -149,7 +149,7 @@ class ObjectStore:
         with self._explained("read the object", name):
             return self._operator.read(name, offset=offset, size=length)
 
-    def list(self, prefix: str) -> Iterator[Entry]:
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """The objects whose names begin with ``prefix``."""
         if prefix:
             check_name(prefix.rstrip("/"))
@@ -158,7 +158,7 @@ class ObjectStore:
                 if not found.path.endswith("/") and found.path.startswith(prefix):
                     yield _entry(found.path, found.metadata)
 
-    def stat(self, name: str) -> Entry:
+    def stat(self, name: str) -> ObjectInfo:
         """Size and time of one object."""
         try:
             with self._explained("look for the object", check_name(name)):
@@ -262,10 +262,10 @@ class _Short(BankError):
 _OPENDAL = tuple(kind for kind in vars(oe).values() if isinstance(kind, type) and issubclass(kind, Exception))
 
 
-def _entry(name: str, found: Any) -> Entry:
+def _entry(name: str, found: Any) -> ObjectInfo:
     moment = found.last_modified
     # Whole seconds: that is all that some answers of S3 tell, and all answers are to agree.
-    return Entry(name, found.content_length, float(int(moment.timestamp())) if moment else 0.0)
+    return ObjectInfo(name, found.content_length, float(int(moment.timestamp())) if moment else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,61 +339,61 @@ _WANTED = {
 # --- opening
 
 
-def open_object_store(place: Place, environ: Mapping[str, str] = os.environ) -> ObjectStore:
-    """The store at a place; nothing is sent yet.
+def open_object_store(url: StoreUrl, environ: Mapping[str, str] = os.environ) -> ObjectStore:
+    """The store at a URL; nothing is sent yet.
 
     :raises InvalidInput: an option is wrong, or a file with credentials.
     """
-    scheme, options = _SERVICES[place.scheme](place, environ)
-    timeout = _seconds(place.options.get("timeout"))
+    scheme, options = _SERVICES[url.scheme](url, environ)
+    timeout = _seconds(url.options.get("timeout"))
     layer = opendal.layers.TimeoutLayer(timeout=min(CALL_SECONDS, timeout), io_timeout=timeout)
     try:
-        operator = opendal.Operator(scheme, root=f"/{place.prefix}", **options)
+        operator = opendal.Operator(scheme, root=f"/{url.prefix}", **options)
     except _OPENDAL as error:
-        raise InvalidInput(f"{place.url} cannot be used", reason=_read(error).reason) from error
-    return ObjectStore(operator.layer(layer), place.url)
+        raise InvalidInput(f"{url.url} cannot be used", reason=_read(error).reason) from error
+    return ObjectStore(operator.layer(layer), url.url)
 
 
-def _s3(place: Place, environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+def _s3(url: StoreUrl, environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     options = {
-        "bucket": place.container,
-        "region": place.options.get("region")
+        "bucket": url.container,
+        "region": url.options.get("region")
         or environ.get("AWS_REGION")
         or environ.get("AWS_DEFAULT_REGION")
         or "us-east-1",
     }
-    endpoint = place.options.get("endpoint") or environ.get("AWS_ENDPOINT_URL")
+    endpoint = url.options.get("endpoint") or environ.get("AWS_ENDPOINT_URL")
     if endpoint:
         # Elsewhere the metadata service of a machine has no keys for S3; it would be asked all the same.
         options |= {"endpoint": endpoint, "disable_ec2_metadata": "true"}
-    if place.options.get("style") == "virtual":
+    if url.options.get("style") == "virtual":
         options["enable_virtual_host_style"] = "true"
-    if "checksum" in place.options:
-        options["checksum_algorithm"] = place.options["checksum"]
-    named = place.options.get("credentials")
+    if "checksum" in url.options:
+        options["checksum_algorithm"] = url.options["checksum"]
+    named = url.options.get("credentials")
     if named:
-        options |= _credentials(named, place.options.get("profile", "default"))
-    elif "profile" in place.options:
-        options["profile"] = place.options["profile"]
+        options |= _credentials(named, url.options.get("profile", "default"))
+    elif "profile" in url.options:
+        options["profile"] = url.options["profile"]
     return "s3", options
 
 
-def _gcs(place: Place, _environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    options = {"bucket": place.container}
-    if "endpoint" in place.options:
-        options["endpoint"] = place.options["endpoint"]
-    if "credentials" in place.options:
-        options["credential_path"] = place.options["credentials"]
+def _gcs(url: StoreUrl, _environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    options = {"bucket": url.container}
+    if "endpoint" in url.options:
+        options["endpoint"] = url.options["endpoint"]
+    if "credentials" in url.options:
+        options["credential_path"] = url.options["credentials"]
     return "gcs", options
 
 
-def _azblob(place: Place, environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    account = place.options.get("account") or environ.get("AZBLOB_ACCOUNT_NAME") or ""
+def _azblob(url: StoreUrl, environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    account = url.options.get("account") or environ.get("AZBLOB_ACCOUNT_NAME") or ""
     account = account or environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
-    endpoint = place.options.get("endpoint") or (account and f"https://{account}.blob.core.windows.net")
+    endpoint = url.options.get("endpoint") or (account and f"https://{account}.blob.core.windows.net")
     if not endpoint:
-        raise InvalidInput(f"{place.url} names no account", advice="Add ?account=NAME")
-    options = {"container": place.container, "endpoint": endpoint, "account_name": account}
+        raise InvalidInput(f"{url.url} names no account", advice="Add ?account=NAME")
+    options = {"container": url.container, "endpoint": endpoint, "account_name": account}
     for variable, option in (
         ("AZBLOB_ACCOUNT_KEY", "account_key"),
         ("AZURE_STORAGE_ACCOUNT_KEY", "account_key"),
@@ -404,7 +404,7 @@ def _azblob(place: Place, environ: Mapping[str, str]) -> tuple[str, dict[str, st
     return "azblob", options
 
 
-_SERVICES: dict[str, Callable[[Place, Mapping[str, str]], tuple[str, dict[str, str]]]] = {
+_SERVICES: dict[str, Callable[[StoreUrl, Mapping[str, str]], tuple[str, dict[str, str]]]] = {
     "s3": _s3,
     "gs": _gcs,
     "azblob": _azblob,

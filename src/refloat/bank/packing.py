@@ -23,8 +23,8 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from refloat.bank.dataindex import LOCATION, DataIndex
-from refloat.bank.objects import Objects, Session
-from refloat.bank.packs import CHUNK_SIZE, RAW, ZSTD, OpenPack, Pack, Place, buffer_size
+from refloat.bank.objects import Objects, WriteSession
+from refloat.bank.packs import CHUNK_SIZE, RAW, ZSTD, ChunkLocation, OpenPack, Pack, buffer_size
 from refloat.bank.sealing import Data, compress_if_worth_it
 from refloat.errors import BankError
 
@@ -45,7 +45,7 @@ class Stored:
 
     __slots__ = ("failed", "pack", "place")
 
-    def __init__(self, pack: Pack | OpenPack | None = None, place: Place | None = None) -> None:
+    def __init__(self, pack: Pack | OpenPack | None = None, place: ChunkLocation | None = None) -> None:
         self.pack = pack
         self.place = place
         self.failed = False
@@ -65,7 +65,7 @@ class Learnt(NamedTuple):
     def stored(self) -> Stored:
         """The same, unpacked."""
         number, place, offset, length = LOCATION.unpack(self.location)
-        return Stored(self.packs[number], Place.of(place, offset, length))
+        return Stored(self.packs[number], ChunkLocation.of(place, offset, length))
 
 
 class Found(NamedTuple):
@@ -79,7 +79,7 @@ class Found(NamedTuple):
 class Packer:
     """Stores chunks into packs of one session, each chunk once."""
 
-    def __init__(self, objects: Objects, session: Session, chunk_key: bytes) -> None:
+    def __init__(self, objects: Objects, session: WriteSession, chunk_key: bytes) -> None:
         self._objects = objects
         self._session = session
         self._chunk_key = chunk_key
@@ -94,7 +94,7 @@ class Packer:
         """Wait for the packs that are being written."""
         self._uploads.shutdown(wait=True)
 
-    def learn(self, chunks: Iterable[tuple[bytes, Pack, Place]]) -> None:
+    def learn(self, chunks: Iterable[tuple[bytes, Pack, ChunkLocation]]) -> None:
         """Chunks that are in the bank already."""
         with self._changed:
             for chunk_id, pack, place in chunks:

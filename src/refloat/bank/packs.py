@@ -61,7 +61,7 @@ class Pack:
     salt: bytes
 
 
-class Place(NamedTuple):
+class ChunkLocation(NamedTuple):
     """Where a chunk is within its pack."""
 
     place: int
@@ -74,9 +74,9 @@ class Place(NamedTuple):
         return self.length | (_IS_ZSTD if self.encoding == ZSTD else 0)
 
     @staticmethod
-    def of(place: int, offset: int, stored: int) -> Place:
+    def of(place: int, offset: int, stored: int) -> ChunkLocation:
         """The inverse of :meth:`stored_field`."""
-        return Place(place, offset, stored & ~_IS_ZSTD, ZSTD if stored & _IS_ZSTD else RAW)
+        return ChunkLocation(place, offset, stored & ~_IS_ZSTD, ZSTD if stored & _IS_ZSTD else RAW)
 
 
 class OpenPack:
@@ -99,14 +99,14 @@ class OpenPack:
         self.result: Pack | None = None
         self.error: BaseException | None = None
         self.ids: list[bytes] = []
-        self._places: list[Place] = []
+        self._places: list[ChunkLocation] = []
         self._unfilled = 0
         self._end = HEADER.size
         self._limit = len(buffer) - CHUNK_SIZE - TAG_SIZE
 
-    def reserve(self, chunk_id: bytes, size: int, encoding: int) -> Place:
+    def reserve(self, chunk_id: bytes, size: int, encoding: int) -> ChunkLocation:
         """A place for ``size`` bytes (before encryption)."""
-        place = Place(len(self._places), self._end, size + TAG_SIZE, encoding)
+        place = ChunkLocation(len(self._places), self._end, size + TAG_SIZE, encoding)
         self.ids.append(chunk_id)
         self._places.append(place)
         self._end += place.length
@@ -114,7 +114,7 @@ class OpenPack:
         self.closed = self._end >= self._limit
         return place
 
-    def room(self, place: Place) -> memoryview:
+    def room(self, place: ChunkLocation) -> memoryview:
         """Where the encrypted chunk goes."""
         return self.buffer[place.offset : place.offset + place.length]
 
@@ -166,7 +166,9 @@ def buffer_size() -> int:
     return PACK_SIZE + CHUNK_SIZE + TAG_SIZE
 
 
-def read_footer(store: Store, sealer: Sealer, name: str, size: int) -> tuple[Pack, list[tuple[bytes, Place]]]:
+def read_footer(
+    store: Store, sealer: Sealer, name: str, size: int
+) -> tuple[Pack, list[tuple[bytes, ChunkLocation]]]:
     """What a pack of ``size`` bytes holds, from the pack itself.
 
     :raises BankDamaged: its header, footer or trailer is not what was written, or it has another size.
@@ -187,7 +189,7 @@ def read_footer(store: Store, sealer: Sealer, name: str, size: int) -> tuple[Pac
     sealed = tail[-_TRAILER.size - length : -_TRAILER.size]
     footer = cipher.decrypt(FOOTER, count, sealed)
     chunks = [
-        (chunk_id, Place.of(place, offset, stored))
+        (chunk_id, ChunkLocation.of(place, offset, stored))
         for place, (chunk_id, offset, stored) in enumerate(_RECORD.iter_unpack(footer))
     ]
     end_of_chunks = chunks[-1][1].offset + chunks[-1][1].length if chunks else HEADER.size
@@ -209,7 +211,7 @@ class Placed(Protocol):
     """Something with a place in a pack."""
 
     @property
-    def place(self) -> Place:
+    def place(self) -> ChunkLocation:
         """Where it is."""
         ...
 
@@ -254,7 +256,7 @@ class ChunkReader:
         self._ciphers: dict[str, PackCipher] = {}
         self._local = threading.local()
 
-    def look(self, pack: Pack, wanted: Sequence[tuple[bytes, Place]]) -> Iterator[memoryview]:
+    def look(self, pack: Pack, wanted: Sequence[tuple[bytes, ChunkLocation]]) -> Iterator[memoryview]:
         """Chunks that lie one behind the other in a pack, with one request to the store.
 
         What is given may change when the next chunk is asked for, in this thread.
@@ -295,7 +297,9 @@ class ChunkReader:
             found = self._ciphers[pack.name] = self._sealer.pack(pack.name, pack.salt)
         return found
 
-    def _open(self, cipher: PackCipher, chunk_id: bytes, place: Place, blob: memoryview) -> memoryview:
+    def _open(
+        self, cipher: PackCipher, chunk_id: bytes, place: ChunkLocation, blob: memoryview
+    ) -> memoryview:
         size = place.length - TAG_SIZE
         if not 0 <= size <= CHUNK_SIZE:
             raise damaged(cipher.name, f"chunk {place.place} has no possible length")

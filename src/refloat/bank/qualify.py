@@ -43,7 +43,7 @@ class Finding:
 
 
 @dataclass
-class Report:
+class StoreReport:
     """What came out of all checks.
 
     :param left: names of objects that the store did not let us remove.
@@ -66,7 +66,7 @@ def qualify(
     told: Callable[[str], None] = lambda _property: None,
     cancelled: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.time,
-) -> Report:
+) -> StoreReport:
     """Try a store out.
 
     :param size: bytes of each of the four objects with which the throughput is measured.
@@ -86,9 +86,9 @@ class _Trial:
         self._root = f"qualify/{secrets.token_hex(8)}"
         self._written: set[str] = set()
         self._lock = threading.Lock()
-        self._report = Report(store.url)
+        self._report = StoreReport(store.url)
 
-    def run(self, told: Callable[[str], None], cancelled: Callable[[], bool]) -> Report:
+    def run(self, told: Callable[[str], None], cancelled: Callable[[], bool]) -> StoreReport:
         try:
             told("first write")
             self._put("first", b"first")

@@ -23,11 +23,11 @@ from refloat.bank.manifest import (
     get_manifest,
     put_manifest,
 )
-from refloat.bank.notices import quarantine
 from refloat.bank.objects import Objects
 from refloat.bank.sealing import KIND_DAMAGED, tag_in
 from refloat.bank.store import ObjectMissing
-from refloat.bank.verify import Report
+from refloat.bank.tombstones import quarantine
+from refloat.bank.verify import VerificationReport
 from refloat.errors import BankDamaged, NotFound
 
 
@@ -45,7 +45,7 @@ class Repair:
     :param applied: False: it was only looked.
     """
 
-    report: Report
+    report: VerificationReport
     hopeless: dict[str, str] = field(default_factory=dict)
     hurt: dict[str, dict[str, str]] = field(default_factory=dict)
     manifests: list[str] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Repair:
 
 
 def repair(
-    objects: Objects, keyring: Keyring, report: Report, *, apply: bool, delete_damaged: bool
+    objects: Objects, keyring: Keyring, report: VerificationReport, *, apply: bool, delete_damaged: bool
 ) -> Repair:
     """Repair what a verification has found.
 
@@ -99,7 +99,9 @@ def repair(
     return found
 
 
-def _sort_out(objects: Objects, report: Report, found: Repair, known: Mapping[str, set[str]]) -> None:
+def _sort_out(
+    objects: Objects, report: VerificationReport, found: Repair, known: Mapping[str, set[str]]
+) -> None:
     hurt: dict[str, dict[str, str]] = defaultdict(dict)
     for damage in report.damages:
         if damage.readable:
@@ -120,7 +122,7 @@ def _sort_out(objects: Objects, report: Report, found: Repair, known: Mapping[st
             found.hurt[checkpoint_id] = sections
 
 
-def _lost_manifests(objects: Objects, report: Report) -> dict[str, tuple[Manifest, Checkpoint]]:
+def _lost_manifests(objects: Objects, report: VerificationReport) -> dict[str, tuple[Manifest, Checkpoint]]:
     """The manifests that are lost or damaged and can be written anew, by name."""
     names = {each.object for each in report.damages if each.object.startswith(MANIFESTS)}
     found: dict[str, tuple[Manifest, Checkpoint]] = {}

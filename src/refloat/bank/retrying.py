@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from refloat.bank.store import Entry, Parts, Store, Unavailable
-from refloat.bank.wrappers import Wrapper
+from refloat.bank.store import ObjectInfo, Parts, Store, Unavailable
+from refloat.bank.wrapper import Wrapper
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class Retrying(Wrapper):
         """Read, if need be several times."""
         return self._repeat(lambda: self.inner.get_range(name, offset, length))
 
-    def list(self, prefix: str) -> Iterator[Entry]:
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """List, if need be several times.
 
         A listing that breaks off begins again, and those that were told already are left out.
@@ -81,7 +81,7 @@ class Retrying(Wrapper):
             else:
                 return
 
-    def stat(self, name: str) -> Entry:
+    def stat(self, name: str) -> ObjectInfo:
         """Ask, if need be several times."""
         return self._repeat(lambda: self.inner.stat(name))
 

@@ -6,7 +6,7 @@ A store must be safe to use from many threads and many processes at once, and a 
 object as soon as the ``put`` of it has returned, also in a listing.
 
 Every store passes the contract suite in ``tests/unit/support/store_contract.py``. How a store is named by a
-URL is in :mod:`refloat.bank.place`.
+URL is in :mod:`refloat.bank.urls`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class StoreFull(BankError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ObjectInfo:
     """One object as a listing tells it: its name, its size, and when the store got it (Unix time)."""
 
     name: str
@@ -99,14 +99,14 @@ class Store(Protocol):
         """
         ...
 
-    def list(self, prefix: str) -> Iterator[Entry]:
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """The objects whose names begin with ``prefix``, in no order.
 
         Objects that are there all the time are listed; those that come or go meanwhile may be.
         """
         ...
 
-    def stat(self, name: str) -> Entry:
+    def stat(self, name: str) -> ObjectInfo:
         """Size and time of one object.
 
         :raises ObjectMissing: there is none.
@@ -167,26 +167,3 @@ def same(found: bytes, parts: Sequence[bytes | memoryview]) -> bool:
             return False
         at += len(part)
     return at == len(found)
-
-
-_registered: list[Logins] = []
-
-
-def register_logins(logins: Logins) -> None:
-    """From now on, this is how to log in when :func:`open_store` is not told another way."""
-    _registered[:] = [logins]
-
-
-def open_store(url: str, *, create: bool = False, logins: Logins | None = None) -> Store:
-    """The store at ``url``: a plain path, ``file:``, ``s3:``, ``swift:``, ``gs:`` or ``azblob:``.
-
-    Stores behind a network are asked again when they do not answer.
-
-    :param create: make the place (folder, container) if it is not there, where the store allows it.
-    :param logins: how to get into OpenStack, for ``swift:``; None: the way that was registered.
-    :raises NotFound: there is no such place.
-    :raises InvalidInput: the URL is wrong.
-    """
-    from refloat.bank.place import open_place
-
-    return open_place(url, create=create, logins=logins or next(iter(_registered), None))

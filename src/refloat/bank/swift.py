@@ -25,7 +25,7 @@ from refloat.bank.store import (
     READ_BACK,
     AlreadyExists,
     Denied,
-    Entry,
+    ObjectInfo,
     ObjectMissing,
     Parts,
     StoreFull,
@@ -130,7 +130,7 @@ class SwiftStore:
             return b""
         return self._read(name, {"Range": f"bytes={offset}-{offset + length - 1}"})
 
-    def list(self, prefix: str) -> Iterator[Entry]:
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """The objects whose names begin with ``prefix``."""
         if prefix:
             check_name(prefix.rstrip("/"))
@@ -143,20 +143,20 @@ class SwiftStore:
             page = json.loads(answer.data) if answer.data else []
             for found in page:
                 name = str(found["name"])
-                yield Entry(
+                yield ObjectInfo(
                     name.removeprefix(self._prefix), int(found["bytes"]), _moment(str(found["last_modified"]))
                 )
             if not page:
                 return
             query["marker"] = name
 
-    def stat(self, name: str) -> Entry:
+    def stat(self, name: str) -> ObjectInfo:
         """Size and time of one object."""
         answer = self._call("HEAD", self._path(name))
         if answer.status == 404:
             raise self._missing(name)
         self._expect(answer, "look for the object", name)
-        return Entry(name, int(answer.headers["Content-Length"]), float(answer.headers["X-Timestamp"]))
+        return ObjectInfo(name, int(answer.headers["Content-Length"]), float(answer.headers["X-Timestamp"]))
 
     def delete(self, name: str) -> None:
         """Remove an object."""

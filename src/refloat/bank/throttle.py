@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from refloat.bank.store import Parts, Store, parts_of
-from refloat.bank.wrappers import Wrapper
+from refloat.bank.wrapper import Wrapper
 
 
 class Bucket:

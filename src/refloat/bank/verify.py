@@ -25,7 +25,7 @@ from refloat.bank.manifest import MANIFESTS, Checkpoint, Manifest, get_checkpoin
 from refloat.bank.notes import NO_NOTES, Notes
 from refloat.bank.objects import INDEX_NAME, Json, Objects
 from refloat.bank.packing import WORKERS
-from refloat.bank.packs import ChunkReader, Pack, Place, largest_request, neighbours, read_footer
+from refloat.bank.packs import ChunkLocation, ChunkReader, Pack, largest_request, neighbours, read_footer
 from refloat.bank.sealing import damaged, tag_in
 from refloat.bank.store import ObjectMissing
 from refloat.errors import BankDamaged, BankError, Cancelled
@@ -57,7 +57,7 @@ class Damage:
 
 
 @dataclass(slots=True)
-class Report:
+class VerificationReport:
     """What a verification found.
 
     :param bytes: of data, before compression, that were verified; what is shared counts once.
@@ -89,7 +89,7 @@ class _Wanted(NamedTuple):
     """A chunk that indexes want: its size, and how many bytes of data it stands for."""
 
     chunk_id: bytes
-    place: Place
+    place: ChunkLocation
     size: int
     uses: int
 
@@ -122,7 +122,7 @@ class _PackUse:
         return blake3(places).hexdigest(length=8)
 
 
-class Verification:
+class Verifier:
     """One verification.
 
     :param sample: which part of the chunks to read back; 1.0: all of them.
@@ -158,9 +158,9 @@ class Verification:
         self._broken: dict[str, str] = {}
         self._packs: dict[str, _PackUse] = {}
         self._readers: dict[bytes, ChunkReader] = {}
-        self.report = Report(depth, sample, seed or secrets.randbelow(1 << 31) + 1)
+        self.report = VerificationReport(depth, sample, seed or secrets.randbelow(1 << 31) + 1)
 
-    def checkpoints(self, names: Sequence[str], tags: Iterable[str] = ()) -> Report:
+    def checkpoints(self, names: Sequence[str], tags: Iterable[str] = ()) -> VerificationReport:
         """Verify checkpoints.
 
         :param names: of their manifests.
@@ -177,7 +177,7 @@ class Verification:
                 self._note(kept)
         return self._run()
 
-    def data(self, ref: tuple[str, int, str]) -> Report:
+    def data(self, ref: tuple[str, int, str]) -> VerificationReport:
         """Verify one piece of data: its index's name, its size and its digest."""
         name, size, digest = ref
         self._users[name] = {("", "")}
@@ -204,7 +204,7 @@ class Verification:
         try:
             found = find_lost(self._objects, tag)
         except BankDamaged:
-            return  # a notice is damaged: a collection removes it
+            return  # a tombstone is damaged: a collection removes it
         for manifest, kept in found.values():
             name = f"{MANIFESTS}{manifest.info.id}.{tag}"
             if name not in names:
@@ -223,7 +223,7 @@ class Verification:
             if name not in self._users:
                 self._users[name] = {(kept.info.id, GRAPH)}
 
-    def _run(self) -> Report:
+    def _run(self) -> VerificationReport:
         if self._depth != "manifests":
             self._load_indexes()
             self._look_at_packs()
@@ -457,7 +457,7 @@ def _read_back(reader: ChunkReader, pack: Pack, span: list[_Wanted]) -> None:
         raise damaged(pack.name, "a chunk has another size than the index of the data says")
 
 
-def _end(place: Place) -> int:
+def _end(place: ChunkLocation) -> int:
     return place.offset + place.length
 
 

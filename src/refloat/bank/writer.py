@@ -34,14 +34,22 @@ from refloat.bank.manifest import (
     put_body,
     put_manifest,
 )
-from refloat.bank.notices import condemned, unreliable
-from refloat.bank.objects import ABANDONED, Json, Objects, Session, canonical, check_checkpoint_id, indexes_in
+from refloat.bank.objects import (
+    ABANDONED,
+    Json,
+    Objects,
+    WriteSession,
+    canonical,
+    check_checkpoint_id,
+    indexes_in,
+)
 from refloat.bank.packing import WORKERS, Feed, Found, Packer, whole_chunks
 from refloat.bank.packs import CHUNK_SIZE, OpenPack, Pack, read_footer
 from refloat.bank.sealing import KIND_INDEX, KIND_MARKER
 from refloat.bank.sources import Extents, FileSource, runs
 from refloat.bank.store import AlreadyExists, ObjectMissing
 from refloat.bank.streams import Source, chunks_of
+from refloat.bank.tombstones import condemned, unreliable
 from refloat.errors import BankDamaged, BankError, Cancelled, Conflict, InvalidInput, NotFound
 
 _log = logging.getLogger(__name__)
@@ -209,7 +217,7 @@ class Writer:
                 self._loaded = True
 
     def _learn(self) -> None:
-        """The order is what makes it safe: notices, manifests, signs of abandonment, packs."""
+        """The order is what makes it safe: tombstones, manifests, signs of abandonment, packs."""
         store, tag = self._objects.store, self._session.tag
         try:
             doomed = unreliable(self._objects, tag)
@@ -291,7 +299,7 @@ class Writer:
                 raise self._given_up() from None
             if manifest.content != content:
                 raise Conflict(f"the checkpoint {self.checkpoint_id} exists, with another content")
-            session = Session(self.checkpoint_id, self._session.tag, manifest.session)
+            session = WriteSession(self.checkpoint_id, self._session.tag, manifest.session)
             signs = {entry.name for entry in store.list(session.marker)}
             if signs == {session.marker}:
                 return
@@ -363,8 +371,8 @@ class Writer:
             _log.warning("The checkpoint %s is kept; tidying up was refused: %s", self.checkpoint_id, error)
 
 
-def _announce(objects: Objects, checkpoint_id: str, tag: str) -> Session:
-    """Place the marker, or find the one of an earlier process."""
+def _announce(objects: Objects, checkpoint_id: str, tag: str) -> WriteSession:
+    """ChunkLocation the marker, or find the one of an earlier process."""
     check_checkpoint_id(checkpoint_id)
     names = {e.name for e in objects.store.list(f"writers/{checkpoint_id}.{tag}.")}
     if any(name.endswith(ABANDONED) for name in names):
@@ -372,8 +380,8 @@ def _announce(objects: Objects, checkpoint_id: str, tag: str) -> Session:
             abandon(objects, checkpoint_id)  # this was interrupted
         names = {e.name for e in objects.store.list(f"writers/{checkpoint_id}.{tag}.")}
     if names:
-        return Session.of_marker(min(names))
-    session = Session.new(checkpoint_id, tag)
+        return WriteSession.of_marker(min(names))
+    session = WriteSession.new(checkpoint_id, tag)
     about = {"checkpoint": checkpoint_id, "started_at": datetime.now(UTC).isoformat(), "process": os.getpid()}
     objects.put_json(KIND_MARKER, session.marker, about)
     return session

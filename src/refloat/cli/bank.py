@@ -16,7 +16,7 @@ from refloat.cli.running import Interrupts
 from refloat.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from refloat.bank import Bank, Notes, Repair, Report
+    from refloat.bank import Bank, Notes, Repair, VerificationReport
 
 _DEPTHS = ("manifests", "existence", "full")
 _TICK = 0.2
@@ -268,7 +268,7 @@ def _verify(
     sample: float,
     *,
     resume: bool = False,
-) -> Report:
+) -> VerificationReport:
     from refloat.errors import Cancelled
 
     if sample < 1 and parsed_args.depth != "full":
@@ -278,7 +278,7 @@ def _verify(
         command.say("There is no interrupted verification of this bank; beginning a new one.")
     wanted = [_whole(bank, each) for each in parsed_args.checkpoint] or None
     try:
-        report: Report = command.watched(
+        report: VerificationReport = command.watched(
             "Verifying",
             lambda tell, cancelled: bank.verify_all(
                 parsed_args.depth,
@@ -307,7 +307,7 @@ def _whole(bank: Bank, identity: str) -> str:
     return fits[0] if len(fits) == 1 else identity  # what is wrong with it, the bank says
 
 
-def _damages(report: Report) -> list[dict[str, Any]]:
+def _damages(report: VerificationReport) -> list[dict[str, Any]]:
     return [
         {
             "checkpoint_id": each.checkpoint_id,
@@ -320,7 +320,7 @@ def _damages(report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def _shown(report: Report) -> dict[str, Any]:
+def _shown(report: VerificationReport) -> dict[str, Any]:
     return {
         "status": "bad" if report.damages else "good",
         "depth": report.depth,

@@ -10,7 +10,7 @@ from refloat.cli.base import Lister
 from refloat.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from refloat.bank.qualify import Report
+    from refloat.bank.qualify import StoreReport
 
 _MEBI = 1 << 20
 
@@ -52,8 +52,8 @@ class CheckStore(Lister):
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         """The properties."""
+        from refloat.bank.opening import open_store
         from refloat.bank.qualify import qualify
-        from refloat.bank.store import open_store
         from refloat.cloud import Cloud
         from refloat.operations.settings import Settings
         from refloat.operations.stores import logging_in_to
@@ -81,7 +81,7 @@ class CheckStore(Lister):
             self.say(f"{name} ...")
 
 
-def _summary(report: Report) -> Iterator[str]:
+def _summary(report: StoreReport) -> Iterator[str]:
     if report.left:
         yield (
             f"{len(report.left)} objects could not be removed, {report.left[0]} for one: "

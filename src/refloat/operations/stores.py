@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from refloat.bank.store import SwiftLogin, register_logins
+from refloat.bank.opening import register_logins
+from refloat.bank.store import SwiftLogin
 
 if TYPE_CHECKING:
     from refloat.cloud import Cloud

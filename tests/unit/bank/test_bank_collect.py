@@ -18,8 +18,8 @@ from refloat.bank import Bank, packs
 from refloat.bank import writer as writing
 from refloat.bank.collect import WRITER_LIVES
 from refloat.bank.filesystem import FileSystemStore
-from refloat.bank.wrappers import Hooked, RefuseDelete
 from refloat.errors import BankError, Conflict, NotFound, RefloatError
+from refloat.testing.stores import Hooked, RefuseDelete
 from tests.unit.support.bank_helpers import (
     CHUNK,
     KEY,

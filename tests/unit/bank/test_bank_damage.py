@@ -10,8 +10,8 @@ import pytest
 
 from refloat.bank import Bank, packs
 from refloat.bank.filesystem import FileSystemStore
-from refloat.bank.wrappers import BitFlip, LostWrite, ShortRead
 from refloat.errors import BankDamaged, BankError, NotFound, RefloatError
+from refloat.testing.stores import BitFlip, LostWrite, ShortRead
 from tests.unit.support.bank_helpers import (
     CHUNK,
     KEY,

@@ -18,8 +18,9 @@ from refloat.bank.sealing import compress, compress_if_worth_it
 from refloat.bank.sinks import FileSink
 from refloat.bank.sources import FileSource, runs
 from refloat.bank.store import StoreFull
-from refloat.bank.wrappers import BitFlip, Hooked, Wrapper
+from refloat.bank.wrapper import Wrapper
 from refloat.errors import BankDamaged, BankError, Cancelled, InvalidInput, NotFound
+from refloat.testing.stores import BitFlip, Hooked
 from tests.unit.support.bank_helpers import CHUNK, KEY, NOW, hasty, noise, objects, open_bank
 
 __all__ = ["hasty"]

@@ -10,8 +10,8 @@ import pytest
 from refloat.bank import Bank, BankKey, Passphrase, ProjectKey, keys, load_any_key, load_passphrase
 from refloat.bank.filesystem import FileSystemStore
 from refloat.bank.store import Store
-from refloat.bank.wrappers import Crash, CrashAfter, Hooked, RefuseDelete
 from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NotFound
+from refloat.testing.stores import Crash, CrashAfter, Hooked, RefuseDelete
 from tests.unit.support.bank_helpers import (
     CHUNK,
     KEY,

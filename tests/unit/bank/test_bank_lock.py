@@ -9,9 +9,10 @@ import pytest
 
 from refloat.bank import Bank
 from refloat.bank.filesystem import FileSystemStore
-from refloat.bank.store import Denied, Store, open_store
-from refloat.bank.wrappers import Locked
+from refloat.bank.opening import open_store
+from refloat.bank.store import Denied, Store
 from refloat.errors import Conflict
+from refloat.testing.stores import Locked
 from tests.unit.support.bank_helpers import KEY, hasty, noise, open_bank, protect, restore  # noqa: F401
 from tests.unit.support.object_servers import S3
 

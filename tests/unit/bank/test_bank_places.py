@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from refloat.bank.place import parse, rate_of
-from refloat.bank.store import open_store
+from refloat.bank.opening import open_store
+from refloat.bank.urls import parse, rate_of
 from refloat.errors import InvalidInput, NotFound
 
 
@@ -35,7 +35,7 @@ def test_folders(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong(url: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("refloat.bank.store._registered", [])
+    monkeypatch.setattr("refloat.bank.opening._registered", [])
     with pytest.raises(InvalidInput, match=words):
         open_store(url)
 

@@ -9,20 +9,12 @@ from pathlib import Path
 import pytest
 
 from refloat.bank.filesystem import FileSystemStore
-from refloat.bank.qualify import MEBI, Report, qualify
-from refloat.bank.store import Denied, Entry, Parts, Store, open_store, parts_of
-from refloat.bank.wrappers import (
-    BitFlip,
-    LateListing,
-    Locked,
-    LostWrite,
-    ReadOnly,
-    RefuseSame,
-    Replacing,
-    ShortRead,
-    Wrapper,
-)
+from refloat.bank.opening import open_store
+from refloat.bank.qualify import MEBI, StoreReport, qualify
+from refloat.bank.store import Denied, ObjectInfo, Parts, Store, parts_of
+from refloat.bank.wrapper import ReadOnly, Wrapper
 from refloat.errors import BankError, Cancelled
+from refloat.testing.stores import BitFlip, LateListing, Locked, LostWrite, RefuseSame, Replacing, ShortRead
 from tests.unit.support.cli_helpers import Command
 from tests.unit.support.object_servers import S3
 
@@ -54,9 +46,9 @@ class Shifted(Wrapper):
 
     shift = 0.0
 
-    def stat(self, name: str) -> Entry:
+    def stat(self, name: str) -> ObjectInfo:
         entry = self.inner.stat(name)
-        return Entry(entry.name, entry.size, entry.modified + self.shift)
+        return ObjectInfo(entry.name, entry.size, entry.modified + self.shift)
 
 
 class AnHourOff(Shifted):
@@ -72,11 +64,11 @@ def good(tmp_path: Path) -> Store:
     return FileSystemStore(tmp_path / "store", create=True)
 
 
-def verdicts(report: Report) -> dict[str, str]:
+def verdicts(report: StoreReport) -> dict[str, str]:
     return {item.property: item.verdict for item in report.findings if item.verdict != "ok"}
 
 
-def check(store: Store) -> Report:
+def check(store: Store) -> StoreReport:
     return qualify(store, size=2 * MEBI)
 
 
@@ -155,7 +147,7 @@ class TestCommand:
 
     def test_not_fit(self, refloat: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         told = AMonthOff(FileSystemStore(tmp_path))
-        monkeypatch.setattr("refloat.bank.store.open_store", lambda _url, create: told)
+        monkeypatch.setattr("refloat.bank.opening.open_store", lambda _url, create: told)
         done = refloat("bank", "check-store", str(tmp_path), "--size", "1")
         assert done.status == 1
         assert "is no place for a bank" in done.err

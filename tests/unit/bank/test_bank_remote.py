@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from refloat.bank.objectstore import open_object_store
-from refloat.bank.place import parse
+from refloat.bank.opening import open_store
 from refloat.bank.retrying import Retrying
-from refloat.bank.store import AlreadyExists, Denied, ObjectMissing, Store, StoreFull, Unavailable, open_store
+from refloat.bank.store import AlreadyExists, Denied, ObjectMissing, Store, StoreFull, Unavailable
 from refloat.bank.swift import SwiftStore
 from refloat.bank.throttle import Bucket, Throttled
-from refloat.bank.wrappers import Flaky
+from refloat.bank.urls import parse
 from refloat.errors import BankError, CloudError, NotFound
+from refloat.testing.stores import Flaky
 from tests.unit.support.bank_helpers import noise, open_bank, protect, restore
 from tests.unit.support.object_servers import KEYS, S3, Answer, Request, scripted_server
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from refloat.bank import Bank, packs
 from refloat.bank.streams import chunks_of
-from refloat.bank.wrappers import Full
 from refloat.errors import BankError, Cancelled, Conflict, InvalidInput, NotFound
+from refloat.testing.stores import Full
 from tests.unit.support.bank_helpers import (
     CHUNK,
     KEY,

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from refloat.bank.filesystem import FileSystemStore
+from refloat.bank.opening import open_store
 from refloat.bank.retrying import Retrying
-from refloat.bank.store import ObjectMissing, Store, StoreFull, open_store
+from refloat.bank.store import ObjectMissing, Store, StoreFull
 from refloat.bank.throttle import Throttled
-from refloat.bank.wrappers import Flaky, Full, Hooked, Link, Slow, Wrapper
+from refloat.bank.wrapper import Wrapper
 from refloat.errors import BankError, InvalidInput, NotFound
+from refloat.testing.stores import Flaky, Full, Hooked, Slow
 from tests.unit.support.object_servers import S3
 from tests.unit.support.store_contract import OneWins, StoreContract
 
@@ -27,7 +29,7 @@ def plain(root: Path) -> Store:
 
 def wrapped(root: Path) -> Store:
     store = Slow(Full(Hooked(Wrapper(plain(root)), lambda _operation, _name: None), 1 << 40), 0.0001)
-    return Throttled(Link(store, 0.0001, 1e12), 1e12)
+    return Throttled(store, 1e12)
 
 
 def without_links(root: Path) -> Store:

@@ -10,8 +10,9 @@ import pytest
 from refloat.bank import Bank, Notes, packs
 from refloat.bank import verify as verifying
 from refloat.bank.filesystem import FileSystemStore
-from refloat.bank.wrappers import Crash, CrashAfter, Hooked, ReadOnly
+from refloat.bank.wrapper import ReadOnly
 from refloat.errors import BankDamaged, BankError, Cancelled, NotFound
+from refloat.testing.stores import Crash, CrashAfter, Hooked
 from tests.unit.support.bank_helpers import (
     CHUNK,
     KEY,
@@ -54,7 +55,7 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(data)
 
 
-def hurt(report: verifying.Report) -> set[tuple[str, str]]:
+def hurt(report: verifying.VerificationReport) -> set[tuple[str, str]]:
     return {(each.checkpoint_id, each.section) for each in report.damages}
 
 

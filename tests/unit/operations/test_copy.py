@@ -16,7 +16,6 @@ import pytest
 
 from refloat.bank import Bank, BankKey, data_references, with_references
 from refloat.bank.filesystem import FileSystemStore
-from refloat.bank.wrappers import Locked
 from refloat.engine.engine import Engine
 from refloat.engine.program import Ended
 from refloat.errors import BankDamaged, BankError, Cancelled, RefloatError
@@ -28,6 +27,7 @@ from refloat.operations.providers import Providers, plugins_for, stand_in
 from refloat.records.database import Database
 from refloat.resources.base import CopyData, Hooks, PlanContext, Planned, ProtectionPlugin, Section
 from refloat.resources.context import HookContext
+from refloat.testing.stores import Locked
 from tests.unit.support.bank_helpers import CHUNK, NOW, files, hasty, noise, objects
 
 __all__ = ["hasty"]

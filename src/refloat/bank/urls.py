@@ -1,4 +1,4 @@
-"""Where a bank may be: URLs of stores, and the store for each.
+"""Where a bank may be: the URLs of stores.
 
 ============================================  ==========================================================
 ``/path``, ``file:///path``                   a folder
@@ -14,24 +14,42 @@ A URL never holds a secret: it is shown in messages and kept in records.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from refloat.bank.store import Logins, Store, check_name
+from refloat.bank.store import check_name
 from refloat.errors import InvalidInput
-
-LIMIT = "REFLOAT_BANK_LIMIT"
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]i?)?B?(?:/s)?")
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 
+class _Options(NamedTuple):
+    """What may stand behind a URL of a scheme.
+
+    :param shown: the options that tell one store from another; part of the URL in messages.
+    :param others: further options.
+    """
+
+    shown: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+
+_SCHEMES = {
+    "file": _Options(),
+    "s3": _Options(("endpoint", "region"), ("profile", "credentials", "style", "checksum", "timeout")),
+    "swift": _Options(("cloud",)),
+    "gs": _Options(("endpoint",), ("credentials", "timeout")),
+    "azblob": _Options(("account", "endpoint"), ("timeout",)),
+}
+
+
 @dataclass(frozen=True, slots=True)
-class Place:
+class StoreUrl:
     """A URL, taken apart.
 
     :param container: bucket or container; empty for a folder.
@@ -53,37 +71,14 @@ class Place:
         return f"{self.scheme}://{self.container}{'/' * bool(self.prefix)}{self.prefix}{tail}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Scheme:
-    """A kind of store.
-
-    :param shown: the options that tell one place from another; part of the URL in messages.
-    :param others: further options.
-    """
-
-    open: Callable[[Place, bool, Logins | None], Store]
-    shown: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
-
-
-def open_place(url: str, *, create: bool, logins: Logins | None) -> Store:
-    """See :func:`refloat.bank.store.open_store`."""
-    from refloat.bank.throttle import Throttled
-
-    place = parse(url)
-    store = _SCHEMES[place.scheme].open(place, create, logins)
-    rate = place.options.get("limit") or os.environ.get(LIMIT)
-    return Throttled(store, rate_of(rate)) if rate else store
-
-
-def parse(url: str) -> Place:
+def parse(url: str) -> StoreUrl:
     """Take a URL apart.
 
     :raises InvalidInput: it is none, has a secret in it, or an option that there is not.
     """
     scheme, found, rest = url.partition("://")
     if not found:
-        return Place("file", "", url)
+        return StoreUrl("file", "", url)
     if scheme not in _SCHEMES:
         known = ", ".join(f"{name}://" for name in _SCHEMES)
         raise InvalidInput(f"there is no store for {scheme}://", advice=f"Give a path, or one of {known}")
@@ -103,7 +98,7 @@ def parse(url: str) -> Place:
         )
     if prefix:
         check_name(prefix)
-    return Place(scheme, parts.netloc, prefix, _options(scheme, parts.query))
+    return StoreUrl(scheme, parts.netloc, prefix, _options(scheme, parts.query))
 
 
 def rate_of(text: str) -> float:
@@ -117,11 +112,11 @@ def rate_of(text: str) -> float:
     return float(found[1]) * _UNITS[found[2] or ""]
 
 
-def _folder(rest: str) -> Place:
+def _folder(rest: str) -> StoreUrl:
     path, _, query = rest.partition("?")
     if not path.startswith("/"):
         raise InvalidInput(f"file://{path}: a file URL has three slashes, as in file:///var/lib/refloat")
-    return Place("file", "", path, _options("file", query))
+    return StoreUrl("file", "", path, _options("file", query))
 
 
 def _options(scheme: str, query: str) -> dict[str, str]:
@@ -135,41 +130,3 @@ def _options(scheme: str, query: str) -> dict[str, str]:
     if "limit" in options:
         rate_of(options["limit"])
     return options
-
-
-def _open_folder(place: Place, create: bool, _logins: Logins | None) -> Store:
-    from refloat.bank.filesystem import FileSystemStore
-
-    return FileSystemStore(place.prefix, create=create)
-
-
-def _open_objects(place: Place, create: bool, _logins: Logins | None) -> Store:
-    from refloat.bank.objectstore import open_object_store
-    from refloat.bank.retrying import Retrying
-
-    store = Retrying(open_object_store(place))
-    store.prepare(create=create)
-    return store
-
-
-def _open_swift(place: Place, create: bool, logins: Logins | None) -> Store:
-    from refloat.bank.retrying import Retrying
-    from refloat.bank.swift import SwiftStore
-
-    if logins is None:
-        raise InvalidInput(f"{place.url} needs a cloud to log in to")
-    login = logins(place.options.get("cloud"))
-    store = Retrying(SwiftStore(login, place.container, place.prefix, url=place.url))
-    store.prepare(create=create)
-    return store
-
-
-_SCHEMES = {
-    "file": _Scheme(_open_folder),
-    "s3": _Scheme(
-        _open_objects, ("endpoint", "region"), ("profile", "credentials", "style", "checksum", "timeout")
-    ),
-    "swift": _Scheme(_open_swift, ("cloud",), ()),
-    "gs": _Scheme(_open_objects, ("endpoint",), ("credentials", "timeout")),
-    "azblob": _Scheme(_open_objects, ("account", "endpoint"), ("timeout",)),
-}

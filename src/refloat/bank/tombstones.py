@@ -1,4 +1,4 @@
-"""What nobody may begin to rely on: notices of what is about to be removed, and lists of damaged packs."""
+"""What nobody may begin to rely on: tombstones of what is about to be removed, and lists of damaged packs."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from refloat.errors import BankDamaged
 WATCH = ".watch"
 
 
-def put_notice(objects: Objects, tag: str, names: Iterable[str]) -> str:
-    """Put up a notice that these objects are about to be removed; its name."""
-    notice = f"condemned/{tag}.{secrets.token_hex(8)}"
-    objects.put_json(KIND_CONDEMNED, notice, sorted(names))
-    return notice
+def put_tombstone(objects: Objects, tag: str, names: Iterable[str]) -> str:
+    """Put up a tombstone that these objects are about to be removed; its name."""
+    tombstone = f"condemned/{tag}.{secrets.token_hex(8)}"
+    objects.put_json(KIND_CONDEMNED, tombstone, sorted(names))
+    return tombstone
 
 
-def drop_notice(objects: Objects, notice: str) -> None:
-    """Take a notice down; under object lock it stays until a later collection."""
+def drop_tombstone(objects: Objects, tombstone: str) -> None:
+    """Take a tombstone down; under object lock it stays until a later collection."""
     with contextlib.suppress(Denied):
-        objects.store.delete(notice)
-        if any(True for _ in objects.store.list(notice + WATCH)):
-            objects.store.delete(notice + WATCH)
+        objects.store.delete(tombstone)
+        if any(True for _ in objects.store.list(tombstone + WATCH)):
+            objects.store.delete(tombstone + WATCH)
 
 
-def notices(objects: Objects, tag: str) -> list[str]:
-    """The names of a project's notices."""
+def tombstones(objects: Objects, tag: str) -> list[str]:
+    """The names of a project's tombstones."""
     names = [e.name for e in objects.store.list(f"condemned/{tag}.")]
     return sorted(name for name in names if not name.endswith(WATCH))
 
@@ -38,12 +38,12 @@ def notices(objects: Objects, tag: str) -> list[str]:
 def condemned(objects: Objects, tag: str) -> set[str]:
     """What a collection may be about to remove: nobody may begin to rely on it.
 
-    :raises BankDamaged: a notice cannot be read.
+    :raises BankDamaged: a tombstone cannot be read.
     """
     names: set[str] = set()
-    for notice in notices(objects, tag):
+    for tombstone in tombstones(objects, tag):
         with contextlib.suppress(ObjectMissing):
-            names.update(objects.get_json(KIND_CONDEMNED, notice))
+            names.update(objects.get_json(KIND_CONDEMNED, tombstone))
     return names
 
 

@@ -1,4 +1,4 @@
-"""Stores that misbehave as real ones do, around any store: for tests, drills and measurements.
+"""Stores that misbehave as real ones do, around any store.
 
 Each wrapper has one fault and passes everything else on, so that they can be stacked.
 """
@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 from refloat.bank.store import (
     AlreadyExists,
     Denied,
-    Entry,
+    ObjectInfo,
     ObjectMissing,
     Parts,
     Store,
@@ -21,6 +21,7 @@ from refloat.bank.store import (
     Unavailable,
     parts_of,
 )
+from refloat.bank.wrapper import Wrapper
 from refloat.errors import BankError
 
 T = TypeVar("T")
@@ -38,46 +39,6 @@ class Crash(BaseException):
     """The process is gone. Not an :class:`Exception`: nobody handles their own death."""
 
 
-class Wrapper:
-    """Passes everything on."""
-
-    def __init__(self, inner: Store) -> None:
-        self.inner = inner
-
-    @property
-    def url(self) -> str:
-        """The inner store's."""
-        return self.inner.url
-
-    def put(self, name: str, content: Parts) -> None:
-        """See :class:`Store`."""
-        self.inner.put(name, content)
-
-    def get(self, name: str) -> bytes:
-        """See :class:`Store`."""
-        return self.inner.get(name)
-
-    def get_range(self, name: str, offset: int, length: int) -> bytes:
-        """See :class:`Store`."""
-        return self.inner.get_range(name, offset, length)
-
-    def list(self, prefix: str) -> Iterator[Entry]:
-        """See :class:`Store`."""
-        return self.inner.list(prefix)
-
-    def stat(self, name: str) -> Entry:
-        """See :class:`Store`."""
-        return self.inner.stat(name)
-
-    def delete(self, name: str) -> None:
-        """See :class:`Store`."""
-        self.inner.delete(name)
-
-    def close(self) -> None:
-        """See :class:`Store`."""
-        self.inner.close()
-
-
 class BitFlip(Wrapper):
     """One bit of what is read is wrong: bit ``bit`` of the object."""
 
@@ -87,11 +48,9 @@ class BitFlip(Wrapper):
         self._which = which
 
     def get(self, name: str) -> bytes:
-        """The object with one bit flipped."""
         return self._flip(name, self.inner.get(name), 0)
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
-        """The part, with the bit flipped if it lies in it."""
         return self._flip(name, self.inner.get_range(name, offset, length), offset)
 
     def _flip(self, name: str, data: bytes, offset: int) -> bytes:
@@ -110,11 +69,9 @@ class ShortRead(Wrapper):
         self._which = which
 
     def get(self, name: str) -> bytes:
-        """The object without its end."""
         return self._cut(name, self.inner.get(name))
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
-        """The part without its end."""
         return self._cut(name, self.inner.get_range(name, offset, length))
 
     def _cut(self, name: str, data: bytes) -> bytes:
@@ -130,7 +87,6 @@ class Full(Wrapper):
         self._lock = threading.Lock()
 
     def put(self, name: str, content: Parts) -> None:
-        """Refuse what does not fit."""
         size = sum(map(len, parts_of(content)))
         with self._lock:
             if size > self.room:
@@ -151,7 +107,6 @@ class LostWrite(Wrapper):
         self._which = which
 
     def put(self, name: str, content: Parts) -> None:
-        """Perhaps do nothing."""
         if not self._which(name):
             self.inner.put(name, content)
 
@@ -166,11 +121,9 @@ class CrashAfter(Wrapper):
         self._lock = threading.Lock()
 
     def put(self, name: str, content: Parts) -> None:
-        """Write, or die; once dead, dead."""
         self._strike(lambda: self.inner.put(name, content))
 
     def delete(self, name: str) -> None:
-        """Remove, or die."""
         self._strike(lambda: self.inner.delete(name))
 
     def _strike(self, do: Callable[[], None]) -> None:
@@ -188,24 +141,7 @@ class RefuseDelete(Wrapper):
     """Nothing may be removed, as under object lock."""
 
     def delete(self, name: str) -> None:
-        """Refuse."""
         raise BankError("the store refuses to remove the object", resource=name, reason="it is locked")
-
-
-class ReadOnly(Wrapper):
-    """Nothing may be written or removed."""
-
-    def put(self, name: str, content: Parts) -> None:
-        """Refuse."""
-        raise Denied(
-            f"{self.url} does not allow to write the object", resource=name, reason="it is read-only"
-        )
-
-    def delete(self, name: str) -> None:
-        """Refuse."""
-        raise Denied(
-            f"{self.url} does not allow to remove the object", resource=name, reason="it is read-only"
-        )
 
 
 class Locked(Wrapper):
@@ -226,7 +162,6 @@ class Locked(Wrapper):
         self.refused: list[tuple[str, str]] = []
 
     def put(self, name: str, content: Parts) -> None:
-        """Write what is not there yet; the same again changes nothing."""
         with self._lock:
             try:
                 found = self.inner.get(name)
@@ -239,7 +174,6 @@ class Locked(Wrapper):
             raise AlreadyExists("there is another object of this name", resource=name)
 
     def delete(self, name: str) -> None:
-        """Refuse until the time is over."""
         since = self._since.get(name, self._clock())
         if self._clock() - since < self._seconds:
             self.refused.append(("delete", name))
@@ -254,7 +188,6 @@ class RefuseSame(Wrapper):
     """
 
     def put(self, name: str, content: Parts) -> None:
-        """Write what is not there yet."""
         try:
             self.inner.stat(name)
         except ObjectMissing:
@@ -267,7 +200,6 @@ class Replacing(Wrapper):
     """The last writer of a name wins, as in a store that knows no conditions."""
 
     def put(self, name: str, content: Parts) -> None:
-        """Remove what is there, and write."""
         self.inner.delete(name)
         self.inner.put(name, content)
 
@@ -283,18 +215,16 @@ class LateListing(Wrapper):
         self._listings = listings
         self._which = which
         self._new: dict[str, int] = {}
-        self._gone: dict[Entry, int] = {}
+        self._gone: dict[ObjectInfo, int] = {}
         self._lock = threading.Lock()
 
     def put(self, name: str, content: Parts) -> None:
-        """Write it, and hide it."""
         self.inner.put(name, content)
         if self._which(name):
             with self._lock:
                 self._new[name] = self._listings
 
     def delete(self, name: str) -> None:
-        """Remove it, and go on showing it."""
         if self._which(name):
             try:
                 entry = self.inner.stat(name)
@@ -304,8 +234,7 @@ class LateListing(Wrapper):
                 self._gone[entry] = self._listings
         self.inner.delete(name)
 
-    def list(self, prefix: str) -> Iterator[Entry]:
-        """What was there a while ago."""
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         with self._lock:
             hidden = {name for name, left in self._new.items() if left > 0}
             shown = [
@@ -332,27 +261,21 @@ class Flaky(Wrapper):
         self.failures = 0
 
     def put(self, name: str, content: Parts) -> None:
-        """Perhaps lose the connection."""
         self._perhaps(lambda: self.inner.put(name, content), name)
 
     def get(self, name: str) -> bytes:
-        """Perhaps lose the connection."""
         return self._perhaps(lambda: self.inner.get(name), name)
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
-        """Perhaps lose the connection."""
         return self._perhaps(lambda: self.inner.get_range(name, offset, length), name)
 
-    def stat(self, name: str) -> Entry:
-        """Perhaps lose the connection."""
+    def stat(self, name: str) -> ObjectInfo:
         return self._perhaps(lambda: self.inner.stat(name), name)
 
     def delete(self, name: str) -> None:
-        """Perhaps lose the connection."""
         self._perhaps(lambda: self.inner.delete(name), name)
 
-    def list(self, prefix: str) -> Iterator[Entry]:
-        """Perhaps lose the connection in the middle."""
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         strikes = self._strikes()
         found = list(self.inner.list(prefix))
         yield from found[: len(found) // 2] if strikes else found
@@ -381,57 +304,6 @@ class Flaky(Wrapper):
         )
 
 
-class Link(Wrapper):
-    """A long thin line: ``latency`` seconds for each request, ``rate`` bytes in a second for all together."""
-
-    def __init__(self, inner: Store, latency: float = 0.0, rate: float = float("inf")) -> None:
-        super().__init__(inner)
-        self._latency = latency
-        self._rate = rate
-        self._free_at = 0.0
-        self._lock = threading.Lock()
-
-    def put(self, name: str, content: Parts) -> None:
-        """Take the time it takes, then write."""
-        self._carry(sum(map(len, parts_of(content))))
-        self.inner.put(name, content)
-
-    def get(self, name: str) -> bytes:
-        """Read, and take the time it takes."""
-        content = self.inner.get(name)
-        self._carry(len(content))
-        return content
-
-    def get_range(self, name: str, offset: int, length: int) -> bytes:
-        """Read, and take the time it takes."""
-        content = self.inner.get_range(name, offset, length)
-        self._carry(len(content))
-        return content
-
-    def list(self, prefix: str) -> Iterator[Entry]:
-        """Wait, then list."""
-        self._carry(0)
-        return self.inner.list(prefix)
-
-    def stat(self, name: str) -> Entry:
-        """Wait, then ask."""
-        self._carry(0)
-        return self.inner.stat(name)
-
-    def delete(self, name: str) -> None:
-        """Wait, then remove."""
-        self._carry(0)
-        self.inner.delete(name)
-
-    def _carry(self, size: int) -> None:
-        """Requests share the line one after the other; their latencies overlap."""
-        with self._lock:
-            now = time.monotonic()
-            self._free_at = max(self._free_at, now) + size / self._rate
-            wait = self._free_at - now + self._latency
-        time.sleep(wait)
-
-
 class Slow(Wrapper):
     """Every request takes ``seconds`` longer."""
 
@@ -440,17 +312,14 @@ class Slow(Wrapper):
         self._seconds = seconds
 
     def put(self, name: str, content: Parts) -> None:
-        """Wait, then write."""
         time.sleep(self._seconds)
         self.inner.put(name, content)
 
     def get(self, name: str) -> bytes:
-        """Wait, then read."""
         time.sleep(self._seconds)
         return self.inner.get(name)
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
-        """Wait, then read."""
         time.sleep(self._seconds)
         return self.inner.get_range(name, offset, length)
 
@@ -463,26 +332,21 @@ class Hooked(Wrapper):
         self._before = before
 
     def put(self, name: str, content: Parts) -> None:
-        """Call, then write."""
         self._before("put", name)
         self.inner.put(name, content)
 
     def get(self, name: str) -> bytes:
-        """Call, then read."""
         self._before("get", name)
         return self.inner.get(name)
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
-        """Call, then read."""
         self._before("get_range", name)
         return self.inner.get_range(name, offset, length)
 
-    def list(self, prefix: str) -> Iterator[Entry]:
-        """Call, then list."""
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         self._before("list", prefix)
         return self.inner.list(prefix)
 
     def delete(self, name: str) -> None:
-        """Call, then remove."""
         self._before("delete", name)
         self.inner.delete(name)

@@ -1,0 +1,1 @@
+"""Doubles and fault wrappers for the tests of plugins and of Refloat itself; no part of the product."""
