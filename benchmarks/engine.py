@@ -30,8 +30,8 @@ from pathlib import Path
 
 from refloat.bank import Bank, create_key
 from refloat.cloud import Cloud
-from refloat.operations.app import Refloat
-from refloat.operations.settings import Settings
+from refloat.control.app import Refloat
+from refloat.control.settings import Settings
 
 KARBOR = {"protect": 189.0, "restore": 233.0}
 """Seconds for 1000 resources."""

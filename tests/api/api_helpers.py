@@ -20,7 +20,7 @@ from refloat.api.site import Site
 from refloat.api.validation import check
 from refloat.cloud import Cloud
 from refloat.cloud.authority import AuthorityGone, Caller, SessionCloud
-from refloat.operations.worker import Worker
+from refloat.control.worker import Worker
 from refloat.schedule.runner import Runner
 
 DEMO = "5a1f7c3e5a1f7c3e5a1f7c3e5a1f7c3e"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from api_helpers import DEFAULT, NOOP, OTHER, Running, User, run_service
 
+from refloat.control.copies import Copies
 from refloat.errors import CloudError
-from refloat.operations.copies import Copies
 from refloat.operations.copy import CopyProgram
 
 AWAY = "b766f37c-d011-4026-8228-28730d734a3f"

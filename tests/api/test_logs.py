@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from api_helpers import DEMO, Running, run_service
 
-from refloat.about import about, known, note
 from refloat.api import config, logs
-from refloat.operations.logged import Logged
-from refloat.operations.orders import Orders
+from refloat.control.orders import Orders
+from refloat.control.program_logging import Logged
+from refloat.log_context import about, known, note
 from refloat.resources.noop.plugin import NoopProtect
 
 _LOG = logging.getLogger("refloat.test")

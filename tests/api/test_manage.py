@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from refloat.cli import manage, status
-from refloat.operations.banks import open_bank
+from refloat.providers.bank_keys import open_bank
 from refloat.records.database import HEAD, Database
 from refloat.records.migrate import upgrade
 from refloat.records.schedule_tables import FiringRow, ScheduleRow

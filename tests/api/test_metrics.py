@@ -18,9 +18,9 @@ from api_helpers import DEMO, NOOP, Running
 from prometheus_client.parser import text_string_to_metric_families
 
 from refloat.api.server import make_metrics, make_worker
+from refloat.control.fairness import Fairness, in_turn
+from refloat.control.metrics import Metrics
 from refloat.engine.program import Milestone
-from refloat.operations.metrics import Metrics
-from refloat.operations.queue import Rules, in_turn
 from refloat.records.operations import Operation
 from refloat.records.outbox import Outbox
 from refloat.records.tables import OperationRow
@@ -190,7 +190,7 @@ def operation(number: int, project: str, kind: str = "protect", state: str = "ru
 @pytest.fixture
 def ids() -> Callable[..., list[str]]:
     return lambda operations, limit=0, **more: [
-        each.id for each in in_turn(operations, Rules(per_project=limit, **more))
+        each.id for each in in_turn(operations, Fairness(per_project=limit, **more))
     ]
 
 

@@ -17,14 +17,14 @@ from test_operations import act, broken, ended, wanted
 from test_schedules import run_now, scheduled, trigger
 
 from refloat.api import config
-from refloat.api.server import make_couriers
+from refloat.api.server import make_deliveries
 from refloat.cli import manage
+from refloat.control import purge
 from refloat.engine.program import Milestone
 from refloat.errors import InvalidInput
-from refloat.operations import purge
-from refloat.operations.couriers import Courier
-from refloat.operations.notices import EVENT_TYPES, Notices
-from refloat.operations.webhooks import Webhook
+from refloat.notify.delivery import Delivery
+from refloat.notify.events import EVENT_TYPES, Notices
+from refloat.notify.webhooks import Webhook
 from refloat.records.checkpoints import now
 from refloat.records.outbox import Outbox
 from refloat.records.schedule_tables import ScheduleRow
@@ -40,7 +40,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def configured(folder: Path, receiver: Receiver, **options: Any) -> Running:
-    """The service with a webhook, whose couriers are not started."""
+    """The service with a webhook, whose deliveries are not started."""
     lines = {"url": f"http://127.0.0.1:{receiver.port}/hook?token=t", "secret_file": secret_file(folder)}
     file = folder / "refloat.conf"
     text = "".join(f"{name} = {value}\n" for name, value in (lines | options).items())
@@ -60,15 +60,15 @@ def outbox(service: Running) -> Outbox:
     return Outbox(service.site.database)
 
 
-def courier(service: Running, tries: int = 3) -> Courier:
+def delivery(service: Running, tries: int = 3) -> Delivery:
     """The webhook's, in this thread."""
     (webhook,) = config.webhooks(service.site.conf)
-    return Courier(Outbox(service.site.database), webhook, tries)
+    return Delivery(Outbox(service.site.database), webhook, tries)
 
 
 def carried(service: Running) -> None:
     """All that is due is told."""
-    one = courier(service)
+    one = delivery(service)
     while one.carry_one():
         continue
 
@@ -86,8 +86,8 @@ def put(outbox: Outbox, database: Any, what: str = "protect.start", subject: str
 
 
 def test_an_operation_is_told_of_from_start_to_end(service: Running, receiver: Receiver) -> None:
-    couriers = make_couriers(service.site)
-    couriers.start()
+    deliveries = make_deliveries(service.site)
+    deliveries.start()
     try:
         service.work()
         member = service.user()
@@ -95,7 +95,7 @@ def test_an_operation_is_told_of_from_start_to_end(service: Running, receiver: R
         checkpoint = member.protected(plan)
         assert receiver.until(2) == ["protect.start", "protect.end"]
     finally:
-        couriers.close()
+        deliveries.close()
     start, end = receiver.messages
     for headers, body in zip(receiver.headers, receiver.bodies, strict=True):
         verified(WHSEC, headers, body)
@@ -289,7 +289,7 @@ def test_the_guide_tells_all_events() -> None:
 def test_a_receiver_that_is_down_is_told_when_it_is_up(
     service: Running, receiver: Receiver, outbox: Outbox
 ) -> None:
-    one, database = courier(service), service.site.database
+    one, database = delivery(service), service.site.database
     put(outbox, database)
     put(outbox, database, "protect.end")
     put(outbox, database, subject="o2")
@@ -314,7 +314,7 @@ def test_a_receiver_that_is_down_is_told_when_it_is_up(
 def test_nobody_listens(service: Running, outbox: Outbox, tmp_path: Path) -> None:
     webhook = Webhook("ops", "http://127.0.0.1:9/", secret_file(tmp_path))
     put(outbox, service.site.database)
-    Courier(outbox, webhook, 3).carry_one()
+    Delivery(outbox, webhook, 3).carry_one()
     assert "refused" in outbox.left()[0].reason
 
 
@@ -322,8 +322,8 @@ def test_a_receiver_that_hangs_holds_up_no_operation(
     service: Running, receiver: Receiver, outbox: Outbox
 ) -> None:
     receiver.hang = threading.Event()
-    couriers = make_couriers(service.site)
-    couriers.start()
+    deliveries = make_deliveries(service.site)
+    deliveries.start()
     try:
         service.work()
         member = service.user()
@@ -332,7 +332,7 @@ def test_a_receiver_that_hangs_holds_up_no_operation(
         assert receiver.until(1)[0] == "protect.start"
     finally:
         receiver.hang.set()
-        couriers.close()
+        deliveries.close()
 
 
 def test_a_receiver_that_does_not_answer_in_time(
@@ -341,7 +341,7 @@ def test_a_receiver_that_does_not_answer_in_time(
     receiver.hang = threading.Event()
     webhook = Webhook("ops", f"http://127.0.0.1:{receiver.port}/", secret_file(tmp_path), timeout=0.3)
     put(outbox, service.site.database)
-    assert not Courier(outbox, webhook, 3).carry_one()
+    assert not Delivery(outbox, webhook, 3).carry_one()
     assert outbox.left()[0].reason == "it did not answer within 0.3 seconds"
 
 
@@ -366,7 +366,7 @@ def test_an_answer_that_never_ends_is_cut_off(service: Running, outbox: Outbox, 
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         put(outbox, service.site.database)
-        assert not Courier(outbox, Webhook("ops", url, secret_file(tmp_path), timeout=0.4), 3).carry_one()
+        assert not Delivery(outbox, Webhook("ops", url, secret_file(tmp_path), timeout=0.4), 3).carry_one()
         stop.set()
         thread.join(60.0)
     assert "did not answer" in outbox.left()[0].reason
@@ -382,7 +382,7 @@ def test_what_cannot_be_told_is_given_up_and_stays_visible(
     receiver.status = status
     put(outbox, service.site.database)
     put(outbox, service.site.database, "protect.end")
-    one = courier(service)
+    one = delivery(service)
     for _ in range(tries):
         assert outbox.left()[0].given_up_at is None
         with service.site.database.session() as session:
@@ -426,14 +426,14 @@ def test_what_several_couriers_tell_is_told_once_and_in_order(
     for number in range(10):
         for what in ("protect.start", "protect.take_over", "protect.end"):
             put(outbox, service.site.database, what, f"o{number}")
-    several = [make_couriers(service.site) for _ in range(3)]
-    for couriers in several:
-        couriers.start()
+    several = [make_deliveries(service.site) for _ in range(3)]
+    for deliveries in several:
+        deliveries.start()
     try:
         receiver.until(30)
     finally:
-        for couriers in several:
-            couriers.close()
+        for deliveries in several:
+            deliveries.close()
     assert len(receiver.messages) == 30
     assert outbox.left() == []
     for number in range(10):
@@ -458,7 +458,7 @@ def test_both_secrets_sign_while_one_is_being_changed(
     for secret in (WHSEC, new):
         verified(secret, receiver.headers[0], receiver.bodies[0])
     # What cannot be signed is not sent.
-    one = courier(service)
+    one = delivery(service)
     file.unlink()
     put(outbox, service.site.database)
     assert not one.carry_one()
@@ -481,7 +481,7 @@ def test_what_cannot_work_is_refused_at_the_start(
 ) -> None:
     service = configured(tmp_path, receiver, **options)
     with pytest.raises(InvalidInput, match=words) as refused:
-        make_couriers(service.site)
+        make_deliveries(service.site)
     service.close()
     assert "hush" not in str(refused.value)
 

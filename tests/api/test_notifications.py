@@ -13,10 +13,10 @@ import oslo_messaging
 import pytest
 from api_helpers import Running, run_service
 
-from refloat.api.server import make_couriers
+from refloat.api.server import make_deliveries
 from refloat.errors import InvalidInput
-from refloat.operations.couriers import Courier
-from refloat.operations.notifier import Notifier
+from refloat.notify.delivery import Delivery
+from refloat.notify.messaging import Notifier
 from refloat.records.outbox import Outbox
 
 
@@ -48,13 +48,13 @@ class Endpoint:
 
 
 def test_a_consumer_hears_of_operations(service: Running) -> None:
-    couriers = make_couriers(service.site)
+    deliveries = make_deliveries(service.site)
     transport = oslo_messaging.get_notification_transport(service.site.conf)
     endpoint = Endpoint()
     targets = [oslo_messaging.Target(topic="told")]
     listener = oslo_messaging.get_notification_listener(transport, targets, [endpoint], executor="threading")
     listener.start()
-    couriers.start()
+    deliveries.start()
     try:
         service.work()
         member = service.user()
@@ -70,7 +70,7 @@ def test_a_consumer_hears_of_operations(service: Running) -> None:
             Outbox.put(session, ["notifications"], "data_protect.restore.error", "o", {"state": "failed"})
         assert endpoint.came.get(timeout=60)["priority"] == "error"
     finally:
-        couriers.close()
+        deliveries.close()
         listener.stop()
         listener.wait()
 
@@ -90,11 +90,11 @@ def test_what_the_bus_does_not_take_is_sent_again_with_the_same_id(
     monkeypatch.setattr(notifier._transport, "_send_notification", send)
     with service.site.database.session() as session:
         outbox.put(session, ["notifications"], "data_protect.protect.start", "o", {})
-    courier = Courier(outbox, notifier, 3)
-    assert not courier.carry_one()
+    delivery = Delivery(outbox, notifier, 3)
+    assert not delivery.carry_one()
     assert "the bus is away" in outbox.left()[0].reason
     outbox.try_again()
-    assert courier.carry_one()
+    assert delivery.carry_one()
     assert sent[0] == sent[1]
     assert outbox.left() == []
 
@@ -105,7 +105,7 @@ def test_the_driver_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
     with service.site.database.session() as session:
         outbox.put(session, ["notifications"], "data_protect.protect.start", "o", {"state": "running"})
     with caplog.at_level(logging.INFO):
-        assert Courier(outbox, Notifier(service.site.conf, "data_protect.here"), 3).carry_one()
+        assert Delivery(outbox, Notifier(service.site.conf, "data_protect.here"), 3).carry_one()
     service.close()
     assert "data_protect.protect.start" in caplog.text
 
@@ -120,8 +120,8 @@ def test_it_is_off_by_default(tmp_path: Path, driver: str) -> None:
 def test_what_cannot_work_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service = configured(tmp_path, "driver = pigeon")
     with pytest.raises(InvalidInput, match="pigeon"):
-        make_couriers(service.site)
+        make_deliveries(service.site)
     monkeypatch.setitem(sys.modules, "oslo_messaging", None)
     with pytest.raises(InvalidInput, match=r"refloat\[notifications\]"):
-        make_couriers(service.site)
+        make_deliveries(service.site)
     service.close()

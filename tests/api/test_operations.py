@@ -15,8 +15,8 @@ from keystoneauth1.exceptions import Conflict as KeystoneConflict
 from sqlalchemy import update
 
 from refloat.cloud.authority import Caller
+from refloat.control.grants import ABANDONED
 from refloat.errors import CloudError
-from refloat.operations.grants import ABANDONED
 from refloat.records.tables import GrantRow
 from refloat.resources.noop.plugin import NoopHooks, NoopProtect, NoopRestore
 

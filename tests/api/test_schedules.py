@@ -13,8 +13,8 @@ from api_helpers import DEFAULT, NOOP, OTHER, Running, User, run_service
 from sqlalchemy import update
 
 from refloat.api.server import make_runner
+from refloat.control.grants import ABANDONED, Grant, Grants
 from refloat.errors import CloudError, InvalidInput
-from refloat.operations.grants import ABANDONED, Grant, Grants
 from refloat.records.checkpoints import now
 from refloat.records.schedule_tables import ScheduleRow
 from refloat.records.tables import GrantRow

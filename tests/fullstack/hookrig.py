@@ -17,8 +17,8 @@ from refloat.cloud.removal import removal
 from refloat.cloud.trace import trace
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
-from refloat.operations.providers import Providers, settings_for
 from refloat.operations.restoreplan import RestorePlan, chosen_part, make_restore_plan
+from refloat.providers.provider import Providers, settings_for
 from refloat.resources.base import HOOKS, OperationKind, Planned
 from refloat.resources.context import HookContext
 

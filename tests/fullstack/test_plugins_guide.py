@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from refloat.cloud.kinds import KINDS
-from refloat.operations.app import Refloat
-from refloat.operations.settings import Settings
+from refloat.control.app import Refloat
+from refloat.control.settings import Settings
 from refloat.resources import registry
 
 GUIDE = Path(__file__).parents[2] / "docs" / "plugins.md"

@@ -12,7 +12,6 @@ import webob.exc
 from oslo_middleware import cors, healthcheck, http_proxy_to_wsgi, request_id, sizelimit
 from oslo_policy import policy
 
-from refloat.about import about, note
 from refloat.api import validation
 from refloat.api.call import Call
 from refloat.api.faults import Fault, Faults, fault_of
@@ -20,6 +19,7 @@ from refloat.api.noauth import NoAuth
 from refloat.api.routes import ROUTES, Route
 from refloat.api.site import Site
 from refloat.cloud.authority import Caller
+from refloat.log_context import about, note
 
 _LOG = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from typing import Any
 from oslo_config import cfg
 
 from refloat.cloud import targets
+from refloat.control.settings import Settings
 from refloat.errors import InvalidInput
-from refloat.operations import notifier
-from refloat.operations.notices import ALL
-from refloat.operations.settings import Settings
-from refloat.operations.webhooks import Webhook
+from refloat.notify import messaging as notifier
+from refloat.notify.events import ALL
+from refloat.notify.webhooks import Webhook
 from refloat.records.quotas import DEFAULTS
 from refloat.schedule.desk import Terms
 from refloat.schedule.timetable import Limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from refloat.about import Context
+from refloat.log_context import Context
 
 
 def set_up(conf: Any) -> None:

@@ -17,14 +17,14 @@ import waitress
 from refloat.api import config, logs
 from refloat.api.app import make_application
 from refloat.api.site import Site
+from refloat.control.fairness import Fairness
+from refloat.control.metrics import Metrics, bank_sizes
+from refloat.control.worker import Worker
 from refloat.engine.program import Milestone
 from refloat.errors import InvalidInput
-from refloat.operations.couriers import Carrier, Couriers
-from refloat.operations.metrics import Metrics, bank_sizes
-from refloat.operations.notifier import NAME, Notifier
-from refloat.operations.places import Banks
-from refloat.operations.queue import Rules
-from refloat.operations.worker import Worker
+from refloat.notify.delivery import Deliveries, Destination
+from refloat.notify.messaging import NAME, Notifier
+from refloat.providers.banks import Banks
 from refloat.records.outbox import Outbox
 from refloat.schedule.runner import Runner
 from refloat.schedule.starting import Starting
@@ -49,9 +49,9 @@ def run(conf: Any, *, api: bool, worker: bool, say: Callable[[str], None]) -> No
             closing.callback(metrics.serve(conf.metrics.host, conf.metrics.port))
         if worker:
             works = make_worker(site, metrics.tell if metrics else None)
-            couriers = make_couriers(site)
-            closing.callback(couriers.close)
-            couriers.start()
+            deliveries = make_deliveries(site)
+            closing.callback(deliveries.close)
+            deliveries.start()
             working: list[Worker | Runner] = [works, make_runner(site, wake=works.wake)]
             site.wake = lambda: _wake(working)
             for each in working:
@@ -121,7 +121,7 @@ def make_worker(site: Site, milestones: Callable[[Milestone], None] | None = Non
         site.authority,
         site.grants,
         at_once=options.at_once,
-        rules=Rules(
+        rules=Fairness(
             priorities=_numbers(options, "priorities", least=-1000),
             weights=_numbers(options, "project_weights"),
             per_project=options.per_project,
@@ -156,12 +156,12 @@ def make_runner(site: Site, *, wake: Callable[[], None] = lambda: None) -> Runne
     return Runner(site.database, site.schedules, starting, site.authority, wake=wake)
 
 
-def make_couriers(site: Site) -> Couriers:
+def make_deliveries(site: Site) -> Deliveries:
     """What carries notices to where the operator wants them, in the process of a worker."""
-    carriers: list[Carrier] = [*config.webhooks(site.conf)]
+    destinations: list[Destination] = [*config.webhooks(site.conf)]
     if NAME in site.told:
-        carriers.append(Notifier(site.conf, f"data_protect.{socket.gethostname()}"))
-    return Couriers(Outbox(site.database), carriers, site.conf.notifications.tries)
+        destinations.append(Notifier(site.conf, f"data_protect.{socket.gethostname()}"))
+    return Deliveries(Outbox(site.database), destinations, site.conf.notifications.tries)
 
 
 def _is_loopback(host: str) -> bool:

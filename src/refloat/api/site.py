@@ -10,14 +10,14 @@ from typing import Any
 from refloat.api import config, policies
 from refloat.cloud import targets
 from refloat.cloud.authority import Authority, NamedCloud, Trusts
+from refloat.control.actions import Actions
+from refloat.control.copies import Copies
+from refloat.control.desk import Desk
+from refloat.control.grants import Grants
+from refloat.control.orders import Orders
 from refloat.engine.reader import Reader
-from refloat.operations.control import Control
-from refloat.operations.copies import Copies
-from refloat.operations.desk import Desk
-from refloat.operations.grants import Grants
-from refloat.operations.notices import Notices
-from refloat.operations.orders import Orders
-from refloat.operations.providers import Providers
+from refloat.notify.events import Notices
+from refloat.providers.provider import Providers
 from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.database import Database
 from refloat.records.operations import ServiceOperations
@@ -57,7 +57,7 @@ class Site:
             self.database, self.providers, self.authority, self.quotas, terms, notices=self.notices
         )
         self.copies = Copies(self.database, self.providers, self.orders, self.quotas, self.settings.bank)
-        self.control = Control(self.database, self.authority, self.grants)
+        self.control = Actions(self.database, self.authority, self.grants)
         self.checkpoints = CheckpointRecords(self.database)
         self.services = ServiceRecords(self.database)
         self.max_limit: int = conf.api.max_limit
@@ -85,7 +85,7 @@ def _quotas(conf: Any, database: Database) -> Quotas:
     if conf.quota.driver == "database":
         return Quotas(database, defaults)
     from refloat.cloud.limits import KeystoneLimits
-    from refloat.operations.limits import UnifiedLimits
+    from refloat.control.unified_quotas import UnifiedLimits
 
     return UnifiedLimits(database, defaults, KeystoneLimits(conf.config_file or conf.default_config_files))
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from refloat.control.app import CheckpointState, OperationView
     from refloat.graph import Graph, Resource
-    from refloat.operations.app import CheckpointState, OperationView
     from refloat.records.holds import Hold
     from refloat.records.operations import JournalItem, Operation
     from refloat.records.plans import Plan

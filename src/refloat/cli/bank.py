@@ -40,9 +40,9 @@ class BankCommand(Base):
     def bank(self, parsed_args: argparse.Namespace) -> Iterator[Bank]:
         """The bank; it is never made by looking at it."""
         from refloat.cloud import Cloud
-        from refloat.operations.banks import open_bank
-        from refloat.operations.settings import Settings
-        from refloat.operations.stores import logging_in_to
+        from refloat.control.settings import Settings
+        from refloat.providers.bank_keys import open_bank
+        from refloat.providers.swift_login import logging_in_to
 
         if not parsed_args.bank:
             self.refuse_service(f"'{self.cmd_name}'")

@@ -55,8 +55,8 @@ class CheckStore(Lister):
         from refloat.bank.opening import open_store
         from refloat.bank.qualify import qualify
         from refloat.cloud import Cloud
-        from refloat.operations.settings import Settings
-        from refloat.operations.stores import logging_in_to
+        from refloat.control.settings import Settings
+        from refloat.providers.swift_login import logging_in_to
 
         if not 1 <= parsed_args.size <= 1024:
             raise InvalidInput("--size is from 1 to 1024")

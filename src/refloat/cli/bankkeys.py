@@ -53,7 +53,7 @@ class NewKey(BankCommand, ShowOne):
     def new_key(self, parsed_args: argparse.Namespace) -> KeySource:
         """The new key."""
         from refloat.bank import create_key, load_key, load_passphrase
-        from refloat.operations.banks import ask_passphrase
+        from refloat.providers.bank_keys import ask_passphrase
 
         if parsed_args.passphrase:
             return ask_passphrase("New passphrase: ", twice=True)
@@ -62,7 +62,7 @@ class NewKey(BankCommand, ShowOne):
         if parsed_args.barbican is not None:
             from refloat.cloud import Cloud
             from refloat.cloud.barbican import KeyManager
-            from refloat.operations.banks import BarbicanKey
+            from refloat.providers.bank_keys import BarbicanKey
 
             return BarbicanKey(parsed_args.barbican, KeyManager(Cloud(self.app.options.os_cloud)))
         if not parsed_args.new_key:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.base import Lister, ShowOne
-from refloat.cli.operations import Operating, OperationCommand
+from refloat.cli.operation_base import Operating, OperationCommand
 from refloat.cli.output import Bytes, Items, Resources, Time
 from refloat.errors import RefloatError
 
 if TYPE_CHECKING:
-    from refloat.operations.app import CheckpointState
+    from refloat.control.app import CheckpointState
 
 
 class ListCheckpoint(Lister):

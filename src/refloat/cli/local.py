@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.backend import Json, Parameters
+from refloat.control.app import CheckpointState, Refloat
 from refloat.errors import InvalidInput
-from refloat.operations.app import CheckpointState, Refloat
-from refloat.operations.describe import describe_plugins
+from refloat.providers.describe import describe_plugins
 from refloat.records.holds import Hold, Holds
 from refloat.records.plans import Plan
 
@@ -33,7 +33,7 @@ class Local(Refloat):
                 "id": item.id,
                 "name": item.name,
                 "description": item.description,
-                "bank": self.bank_place(item).url,
+                "bank": self.bank_location(item).url,
             }
             for item in self.providers
         ]
@@ -41,7 +41,7 @@ class Local(Refloat):
     def show_provider(self, name_or_id: str) -> Json:
         """One of them."""
         provider = self.providers.find(name_or_id)
-        bank = self.bank_place(provider)
+        bank = self.bank_location(provider)
         return {
             "id": provider.id,
             "name": provider.name,

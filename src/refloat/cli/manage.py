@@ -16,10 +16,10 @@ from sqlalchemy.engine import make_url
 
 from refloat.api import config
 from refloat.bank import create_key
+from refloat.control import purge as purging
+from refloat.control.settings import Settings
 from refloat.engine.engine import Engine
 from refloat.errors import RefloatError
-from refloat.operations import purge as purging
-from refloat.operations.settings import Settings
 from refloat.records.database import HEAD, Database
 from refloat.records.outbox import Outbox
 from refloat.records.services import ServiceRecords

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.base import Lister, ShowOne
-from refloat.cli.operations import OperationCommand, result_of
+from refloat.cli.operation_base import OperationCommand, result_of
 from refloat.cli.output import Bytes, Created, Items, Time
 from refloat.cli.progress import standing_of
 from refloat.cli.running import Runner, error_of, how_to_go_on
 
 if TYPE_CHECKING:
-    from refloat.operations.app import OperationView
+    from refloat.control.app import OperationView
 
 
 class ListOperation(Lister):

@@ -35,7 +35,7 @@ def shown(refloat: Backend, plan: Plan) -> Mapping[str, Any]:
 
 
 def _check_name(name: str) -> None:
-    from refloat.operations.app import check_name
+    from refloat.control.app import check_name
 
     check_name(name)
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from refloat.cli.operations import OperationCommand
+from refloat.cli.operation_base import OperationCommand
 
 
 class Protect(OperationCommand):

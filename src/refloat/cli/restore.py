@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from refloat.cli.arguments import PARAMETER_HELP, parse_only, parse_parameters, short_name
-from refloat.cli.operations import OperationCommand
+from refloat.cli.operation_base import OperationCommand
 from refloat.cli.output import Items
 
 

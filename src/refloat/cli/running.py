@@ -20,7 +20,7 @@ from refloat.errors import Conflict, RefloatError, cause
 if TYPE_CHECKING:
     from refloat.cli.backend import Backend
     from refloat.cli.main import RefloatApp
-    from refloat.operations.app import OperationView
+    from refloat.control.app import OperationView
     from refloat.records.operations import Operation
 
 INTERRUPTED = 130
@@ -178,7 +178,7 @@ class Runner:
     def detach(self, operation_id: str, action: str = "resume") -> None:
         """Have a process of its own run an operation; it outlives this one and its terminal."""
         log = log_file(operation_id)
-        command = [sys.executable, "-m", "refloat.cli.worker", operation_id, action]
+        command = [sys.executable, "-m", "refloat.cli.detached", operation_id, action]
         if self._app.options.os_cloud:
             command += ["--os-cloud", self._app.options.os_cloud]
         with log.open("a") as out:

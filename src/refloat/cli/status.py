@@ -16,8 +16,8 @@ from refloat.api import config, policies
 from refloat.cli.manage import faults
 from refloat.cloud import authority, targets
 from refloat.errors import RefloatError
-from refloat.operations.places import Banks
-from refloat.operations.providers import Providers
+from refloat.providers.banks import Banks
+from refloat.providers.provider import Providers
 from refloat.records.database import Database
 
 

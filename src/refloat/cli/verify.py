@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from refloat.cli.arguments import PARAMETER_HELP, parse_parameters
-from refloat.cli.operations import OperationCommand
+from refloat.cli.operation_base import OperationCommand
 
 
 class Verify(OperationCommand):

@@ -16,8 +16,8 @@ from refloat.errors import Conflict, NotFound, RefloatError
 from refloat.graph import Resource
 from refloat.operations.copyplan import CopyPlan, copy_id, found_in, origin_of, size_of
 from refloat.operations.data import BankData
-from refloat.operations.providers import cover
-from refloat.operations.reading import ReadingProgram
+from refloat.operations.on_checkpoint import ReadingProgram
+from refloat.providers.provider import cover
 from refloat.resources.base import CopyData, OperationKind
 
 LANE = "bank"

@@ -11,7 +11,7 @@ from refloat.engine.program import Body, Json, Outcome, StepRun
 from refloat.errors import NotFound
 from refloat.graph import Resource
 from refloat.operations.compile import BEGIN, step_of
-from refloat.operations.reading import ReadingProgram
+from refloat.operations.on_checkpoint import ReadingProgram
 from refloat.resources.base import OperationKind
 
 GATE = "all agree"

@@ -20,7 +20,7 @@ from refloat.errors import RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.compile import compile_hooks, step_name, step_of
 from refloat.operations.data import BankData
-from refloat.operations.providers import Provider, Providers, settings_for
+from refloat.providers.provider import Provider, Providers, settings_for
 from refloat.records.database import Database
 from refloat.records.operations import SqlJournal
 from refloat.resources.base import OperationKind, Planned, ProtectionPlugin, Section

@@ -9,7 +9,7 @@ from typing import ClassVar
 from refloat.engine.program import Body, Json, Outcome, StepRun
 from refloat.operations.discovery import Discovery
 from refloat.operations.programs import OperationProgram, stored_section
-from refloat.operations.providers import check_parameters, cover
+from refloat.providers.provider import check_parameters, cover
 from refloat.resources.base import OperationKind
 
 

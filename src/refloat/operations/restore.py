@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from refloat.engine.program import Json, StepRun
 from refloat.graph import Graph, ResourceKey
-from refloat.operations.providers import check_parameters
-from refloat.operations.reading import ReadingProgram
+from refloat.operations.on_checkpoint import ReadingProgram
 from refloat.operations.restoreplan import RestorePlan, chosen_part, make_restore_plan
+from refloat.providers.provider import check_parameters
 from refloat.resources.base import OperationKind, Planned
 
 

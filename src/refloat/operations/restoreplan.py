@@ -12,7 +12,7 @@ from refloat.cloud import Cloud
 from refloat.cloud.quota import Headroom, headroom
 from refloat.errors import Impossible, NotFound
 from refloat.graph import Graph, ResourceKey
-from refloat.operations.providers import settings_for
+from refloat.providers.provider import settings_for
 from refloat.resources.base import PlanContext, Planned, ProtectionPlugin, Section
 
 

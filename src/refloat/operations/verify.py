@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from refloat.engine.program import Json, StepRun
-from refloat.operations.providers import check_parameters
-from refloat.operations.reading import ReadingProgram
+from refloat.operations.on_checkpoint import ReadingProgram
+from refloat.providers.provider import check_parameters
 from refloat.resources.base import OperationKind
 
 

@@ -16,10 +16,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Authority, Caller
+from refloat.control.grants import Grant, Grants
 from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
-from refloat.operations.grants import Grant, Grants
-from refloat.operations.notices import AUTHORITY_BACK, NOBODY, Notices
-from refloat.operations.providers import Providers
+from refloat.notify.events import AUTHORITY_BACK, NOBODY, Notices
+from refloat.providers.provider import Providers
 from refloat.records.checkpoints import now
 from refloat.records.database import Database
 from refloat.records.plans import Plan
@@ -28,8 +28,8 @@ from refloat.records.schedule_tables import FiringRow, ScheduleRow, TriggerRow
 from refloat.records.schedules import WAITING, Schedule, Schedules, schedule_of, works
 from refloat.records.triggers import Trigger, Triggers
 from refloat.schedule import definition, timetable
+from refloat.schedule.inventory import kept
 from refloat.schedule.retention import Rules, Verdict, judge, span_text
-from refloat.schedule.stock import kept
 from refloat.schedule.timetable import Limits, Timetable
 
 _LOG = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ TIME_TRIGGER = "time"
 
 _STANDING = timedelta(days=50 * 365)
 """What schedules act with does not end by itself; but its end, however far, is what it is found by when the
-process dies before the schedule is written down (:mod:`refloat.operations.grants`)."""
+process dies before the schedule is written down (:mod:`refloat.control.grants`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from refloat.cloud.authority import Caller, NamedCloud
-from refloat.operations.app import Refloat
-from refloat.operations.grants import Grants
-from refloat.operations.worker import Worker
+from refloat.control.app import Refloat
+from refloat.control.grants import Grants
+from refloat.control.worker import Worker
 from refloat.records.quotas import DEFAULTS, UNLIMITED, Quotas
 from refloat.records.schedules import Firing, Schedule, Schedules
 from refloat.records.triggers import Trigger, Triggers

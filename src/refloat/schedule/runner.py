@@ -18,10 +18,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from refloat.about import about
 from refloat.cloud.authority import Authority, AuthorityGone
 from refloat.errors import CloudError, RefloatError
-from refloat.operations.notices import AUTHORITY_BACK, AUTHORITY_LOST
+from refloat.log_context import about
+from refloat.notify.events import AUTHORITY_BACK, AUTHORITY_LOST
 from refloat.records.checkpoints import now as utc_now
 from refloat.records.database import Database
 from refloat.records.schedule_tables import FiringRow, ScheduleRow, TriggerRow

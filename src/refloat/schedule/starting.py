@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from refloat.control.desk import known_parameters
 from refloat.errors import Conflict, NotFound, RefloatError
-from refloat.operations.desk import known_parameters
-from refloat.operations.notices import NOBODY, Notices
-from refloat.operations.providers import Provider, Providers
+from refloat.notify.events import NOBODY, Notices
+from refloat.providers.provider import Provider, Providers
 from refloat.records.checkpoints import (
     AVAILABLE,
     DELETING,

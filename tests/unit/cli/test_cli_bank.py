@@ -12,7 +12,7 @@ from refloat.bank import Bank, create_key, keys, load_key
 from refloat.cloud import barbican
 from refloat.cloud.barbican import KeyManager
 from refloat.errors import CloudError
-from refloat.operations.banks import BarbicanKey
+from refloat.providers.bank_keys import BarbicanKey
 from tests.unit.support.cli_helpers import PROJECT, Command, Ran
 
 

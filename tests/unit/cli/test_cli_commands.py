@@ -15,7 +15,7 @@ import pytest
 from refloat import __version__
 from refloat.bank import Bank, create_key
 from refloat.cli.main import RefloatApp
-from refloat.operations.app import Refloat
+from refloat.control.app import Refloat
 from tests.unit.support.cli_helpers import FAILED, PROJECT, REFUSED, Command, Ran
 
 
@@ -479,7 +479,7 @@ def test_no_clouds_yaml(refloat: Command, monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_the_unexpected(refloat: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from refloat.operations.app import Refloat
+    from refloat.control.app import Refloat
 
     def fail(self: object) -> None:
         raise KeyError("never")

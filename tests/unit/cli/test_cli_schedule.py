@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from refloat.operations.settings import Settings
+from refloat.control.settings import Settings
 from refloat.records.checkpoints import now
 from refloat.records.database import Database
 from refloat.records.schedule_tables import ScheduleRow

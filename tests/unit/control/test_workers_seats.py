@@ -7,23 +7,23 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from refloat.operations.seat import Seat
+from refloat.control.worker_name import WorkerName
 from refloat.records.database import Database
 from refloat.records.services import ServiceRecords
 
 TAKE = """
 import sys
-from refloat.operations.seat import Seat
-seat = Seat("node", "db")
+from refloat.control.worker_name import WorkerName
+seat = WorkerName("node", "db")
 print(seat.name, flush=True)
 sys.stdin.read()
 """
 
 
 def test_workers_of_a_host_have_names_of_their_own_and_keep_them_when_killed() -> None:
-    first, second = Seat("node", "db"), Seat("node", "db")
+    first, second = WorkerName("node", "db"), WorkerName("node", "db")
     assert (first.name, second.name) == ("node", "node@2")
-    elsewhere = Seat("node", "another database")
+    elsewhere = WorkerName("node", "another database")
     assert elsewhere.name == "node"
     third = subprocess.Popen(
         [sys.executable, "-c", TAKE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -32,10 +32,10 @@ def test_workers_of_a_host_have_names_of_their_own_and_keep_them_when_killed() -
     assert third.stdout.readline() == "node@3\n"
     third.kill()
     third.wait(60)
-    again = Seat("node", "db")
+    again = WorkerName("node", "db")
     assert again.name == "node@3"
     first.close()
-    assert Seat("node", "db").name == "node"
+    assert WorkerName("node", "db").name == "node"
     for seat in (second, elsewhere, again):
         seat.close()
 

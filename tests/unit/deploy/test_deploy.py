@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from refloat.operations.providers import Providers
+from refloat.providers.provider import Providers
 from tests.install import guide
 
 DEPLOY = Path(__file__).parents[3] / "deploy"

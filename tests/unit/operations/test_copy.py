@@ -23,7 +23,7 @@ from refloat.graph import Graph, Resource
 from refloat.operations.copy import CopyProgram
 from refloat.operations.delete import DeleteProgram
 from refloat.operations.programs import Services
-from refloat.operations.providers import Providers, plugins_for, stand_in
+from refloat.providers.provider import Providers, plugins_for, stand_in
 from refloat.records.database import Database
 from refloat.resources.base import CopyData, Hooks, PlanContext, Planned, ProtectionPlugin, Section
 from refloat.resources.context import HookContext

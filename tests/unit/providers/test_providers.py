@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from refloat.errors import InvalidInput, NotFound
-from refloat.operations.places import BankPlace, Banks
-from refloat.operations.providers import Providers
+from refloat.providers.banks import BankLocation, Banks
+from refloat.providers.provider import Providers
 from tests.unit.support.cli_helpers import Command
 
 INFRA = """\
@@ -74,7 +74,7 @@ def test_a_provider_file_of_karbor_loads_as_it_is(folder: Path, tmp_path: Path) 
     assert chosen["OS::Cinder::Volume"].name == "volume-cinder-backup"
     assert chosen["OS::Nova::Server"].name == "server"
     assert chosen["OS::Neutron::Router"].name == "router"
-    assert infra.bank == BankPlace("swift://karbor/refloat", tmp_path / "key")
+    assert infra.bank == BankLocation("swift://karbor/refloat", tmp_path / "key")
     assert chosen["OS::Manila::Share"].name == "share-manila-snapshot"
     assert chosen["OS::Trove::Instance"].name == "database-trove-backup"
     assert infra.notes == ()
@@ -92,11 +92,11 @@ def test_the_no_op_plugin_of_karbor_is_for_every_type(folder: Path) -> None:
     noop = Providers(folder).find("Noop Provider")
     assert {plugin.name for plugin in noop.plugins().values()} == {"noop"}
     assert {"OS::Nova::Server", "OS::Keystone::Project", "Refloat::Noop"} <= set(noop.plugins())
-    assert noop.bank == BankPlace("file:///srv/bank/refloat-karbor", folder / "bank.key")
+    assert noop.bank == BankLocation("file:///srv/bank/refloat-karbor", folder / "bank.key")
 
 
 def test_a_plugin_of_karbor_for_which_nothing_is_installed_is_noted(folder: Path) -> None:
-    from refloat.operations.providerfiles import load_file
+    from refloat.providers.provider_files import load_file
 
     write(folder, INFRA.replace("karbor-volume-protection-plugin", "karbor-volume-glance-plugin"))
     installed = ["image-bank", "server", "keypair", "server-group", "network", "router"]
@@ -120,7 +120,7 @@ def test_a_bank_of_its_own(folder: Path) -> None:
     head = "[provider]\nname = x\nid = 00000000000000000000000000000001\nenabled = yes\n"
     write(folder, head + own)
     found = Providers(folder).find("x")
-    assert found.bank == BankPlace("/srv/b", Path("/etc/b.key"))
+    assert found.bank == BankLocation("/srv/b", Path("/etc/b.key"))
     assert found.id == "00000000-0000-0000-0000-000000000001"
 
 
@@ -195,8 +195,8 @@ def test_a_file_that_is_no_text(folder: Path) -> None:
 
 def test_banks_are_opened_once_and_made_when_they_are_written_to(tmp_path: Path) -> None:
     told: list[str] = []
-    banks = Banks(BankPlace(str(tmp_path / "shared"), tmp_path / "shared.key"), told.append)
-    place = BankPlace(str(tmp_path / "bank"), tmp_path / "bank.key")
+    banks = Banks(BankLocation(str(tmp_path / "shared"), tmp_path / "shared.key"), told.append)
+    place = BankLocation(str(tmp_path / "bank"), tmp_path / "bank.key")
     assert banks.existing([place]) == []
     with pytest.raises(NotFound):
         banks.at(place, create=False)
@@ -205,7 +205,7 @@ def test_banks_are_opened_once_and_made_when_they_are_written_to(tmp_path: Path)
     assert len(told) == 1
     assert "bank.key" in told[0]
     assert banks.existing([place, place]) == [(place, bank, "")]
-    unknown = BankPlace("nowhere://x", place.key_file)
+    unknown = BankLocation("nowhere://x", place.key_file)
     ((_place, none, reason),) = banks.existing([unknown])
     assert none is None
     assert "nowhere" in reason

@@ -14,7 +14,7 @@ from refloat.cloud import Cloud
 from refloat.errors import CloudError, NotFound
 from refloat.graph import Resource
 from refloat.operations.discovery import Discovery
-from refloat.operations.providers import Providers
+from refloat.providers.provider import Providers
 from refloat.resources.base import PROJECT
 from refloat.resources.database.protectable import DatabaseProtectable
 from refloat.resources.pod import cluster

@@ -14,7 +14,7 @@ from refloat.cloud import Cloud
 from refloat.cloud.errors import explain
 from refloat.errors import BankDamaged, CloudError, Conflict
 from refloat.graph import Graph, Resource
-from refloat.operations.providers import Providers
+from refloat.providers.provider import Providers
 from refloat.resources.base import PROJECT, PlanContext, Planned
 from refloat.resources.context import HookContext
 from refloat.resources.options import settle

@@ -12,8 +12,8 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Caller
-from refloat.operations.ledger import Ledger
-from refloat.operations.providers import Providers
+from refloat.control.outcomes import Outcomes
+from refloat.providers.provider import Providers
 from refloat.records.database import Database
 from refloat.records.operations import ServiceOperations
 from refloat.records.plans import Plan, Plans
@@ -92,7 +92,7 @@ class Rig:
             self.quotas,
             clock=self.clock,
         )
-        self.ledger = Ledger(self.database)
+        self.ledger = Outcomes(self.database)
         self.operations = ServiceOperations(self.database)
         self.plan: Plan = Plans(self.database, PROJECT).create("p", "noop", [], {})
 

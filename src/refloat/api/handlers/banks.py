@@ -6,7 +6,7 @@ from typing import Any
 
 from refloat.api.call import Call
 from refloat.api.handlers import operations, providers
-from refloat.operations.grants import NOTHING
+from refloat.control.grants import NOTHING
 
 
 def act(call: Call) -> dict[str, Any]:

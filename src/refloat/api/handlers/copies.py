@@ -8,9 +8,9 @@ from typing import Any
 from refloat.api.call import Call
 from refloat.api.handlers import plans, providers
 from refloat.api.validation import same_form
+from refloat.control.copies import CopyOrder
+from refloat.control.orders import own
 from refloat.errors import InvalidInput, NotFound
-from refloat.operations.copies import CopyOrder
-from refloat.operations.orders import own
 
 
 def create(call: Call) -> dict[str, Any]:

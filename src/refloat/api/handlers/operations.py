@@ -10,12 +10,13 @@ from refloat.api.call import Call
 from refloat.api.handlers import copies
 from refloat.api.validation import same_form
 from refloat.cloud.targets import given
+from refloat.control.desk import Elsewhere
 from refloat.engine.history import History
 from refloat.engine.snapshot import Snapshot
 from refloat.errors import InvalidInput, NotFound, RefloatError, cause
+from refloat.operations.bank_jobs import BANK_JOBS
 from refloat.operations.compile import step_of
-from refloat.operations.desk import Elsewhere
-from refloat.operations.looking import BANKS, PLANS
+from refloat.operations.dry_runs import DRY_RUNS
 from refloat.records.operations import CANCELLING, KINDS, SERVICE, Operation, SqlJournal
 
 _PLAN = "_plan"
@@ -152,7 +153,7 @@ def elsewhere(wanted: Mapping[str, Any]) -> Elsewhere:
 
 def _visible(call: Call) -> tuple[str, ...]:
     # What is known of a whole bank is not for the other users of the administrator's project.
-    return (*KINDS, *PLANS, *(BANKS if call.is_admin else ()))
+    return (*KINDS, *DRY_RUNS, *(BANK_JOBS if call.is_admin else ()))
 
 
 def _kinds(call: Call) -> tuple[str, ...]:
@@ -180,7 +181,7 @@ def _head(call: Call, operation: Operation, snapshot: Snapshot | None) -> dict[s
         "id": operation.id,
         "project_id": operation.project_id,
         "type": operation.kind.removesuffix(_PLAN),
-        "dry_run": operation.kind in PLANS,
+        "dry_run": operation.kind in DRY_RUNS,
         "status": status,
         "provider_id": provider_id(call, str(payload.get("provider", ""))),
         "checkpoint_id": operation.checkpoint_id or None,

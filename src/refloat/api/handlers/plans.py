@@ -6,9 +6,9 @@ from typing import Any
 
 from refloat.api.call import Call
 from refloat.api.validation import same_form
+from refloat.control.desk import check_plan_parameters
 from refloat.errors import InvalidInput, NotFound
-from refloat.operations.desk import check_plan_parameters
-from refloat.operations.providers import Provider
+from refloat.providers.provider import Provider
 from refloat.records.plans import Plan
 from refloat.resources.registry import protectable
 

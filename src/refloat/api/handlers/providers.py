@@ -7,8 +7,8 @@ from typing import Any
 
 from refloat.api.call import Call
 from refloat.errors import NotFound
-from refloat.operations.describe import describe_plugins
-from refloat.operations.providers import Provider
+from refloat.providers.describe import describe_plugins
+from refloat.providers.provider import Provider
 from refloat.resources.base import OperationKind, ProtectionPlugin
 
 

@@ -10,9 +10,9 @@ from refloat.cli.remote.providers import Providers
 from refloat.cli.remote.session import is_id
 from refloat.cli.remote.views import checkpoint_state, hold_of
 from refloat.client.errors import Missing, told
+from refloat.control.app import CheckpointState
 from refloat.errors import InvalidInput, NotFound
 from refloat.graph import Resource
-from refloat.operations.app import CheckpointState
 from refloat.records.holds import Hold
 
 _DELETED = "deleted"

@@ -10,8 +10,8 @@ from refloat.cli.remote.providers import Providers
 from refloat.cli.remote.session import is_id
 from refloat.cli.remote.views import journal_item, operation_view
 from refloat.client.errors import Missing, told
+from refloat.control.app import OperationView
 from refloat.errors import Conflict, InvalidInput, NotFound
-from refloat.operations.app import OperationView
 from refloat.records.operations import JournalItem, Operation
 
 RETRIES = 8

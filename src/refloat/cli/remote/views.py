@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from refloat.control.app import CheckpointState, OperationView
 from refloat.engine.program import Event
 from refloat.engine.snapshot import Snapshot
 from refloat.graph import Resource
-from refloat.operations.app import CheckpointState, OperationView
 from refloat.records.holds import Hold
 from refloat.records.operations import JournalItem, Operation
 from refloat.records.plans import Plan

@@ -1,4 +1,4 @@
-"""``python -m refloat.cli.worker``: runs one operation, without a terminal, to its end.
+"""``python -m refloat.cli.detached``: runs one operation, without a terminal, to its end.
 
 Started by ``--no-wait``. It writes what it has to say to stderr, which is a file. SIGTERM parks the
 operation. It does not live for ever: after two days it parks the operation and ends.
@@ -19,7 +19,7 @@ LONGEST = 48 * 3600.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it; the exit status."""
-    parser = argparse.ArgumentParser(prog="refloat.cli.worker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="refloat.cli.detached", description=__doc__)
     parser.add_argument("operation_id")
     parser.add_argument("action", choices=("resume", "cancel"))
     parser.add_argument("--os-cloud", default=None)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from refloat.operations.places import BankPlace
+from refloat.providers.banks import BankLocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class Settings:
         )
 
     @property
-    def bank(self) -> BankPlace:
+    def bank(self) -> BankLocation:
         """The bank of providers that have none of their own."""
-        return BankPlace(self.bank_url, self.key_file)
+        return BankLocation(self.bank_url, self.key_file)
 
     @property
     def engine_url(self) -> str:

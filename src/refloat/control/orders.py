@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from refloat.about import known
 from refloat.cloud.authority import Caller
+from refloat.control.grants import Grant, Grants
 from refloat.errors import InvalidInput
-from refloat.operations.grants import Grant, Grants
-from refloat.operations.providers import Provider
+from refloat.log_context import known
+from refloat.providers.provider import Provider
 from refloat.records.operations import Operation, ServiceOperations
 
 

@@ -7,15 +7,15 @@ from contextlib import nullcontext
 from typing import Any
 
 from refloat.cloud.authority import Authority, Caller
+from refloat.control.desk import Elsewhere
+from refloat.control.grants import Grants
+from refloat.control.orders import own
 from refloat.errors import Conflict, InvalidInput
-from refloat.operations.desk import Elsewhere
-from refloat.operations.grants import Grants
-from refloat.operations.orders import own
 from refloat.records.database import Database
 from refloat.records.operations import CANCELLING, SERVICE, Operation, ServiceOperations
 
 
-class Control:
+class Actions:
     """What callers may have done about operations."""
 
     def __init__(self, database: Database, authority: Authority, grants: Grants) -> None:

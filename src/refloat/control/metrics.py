@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from refloat.errors import BankError, InvalidInput
-from refloat.operations.places import BankPlace, Banks
+from refloat.providers.banks import BankLocation, Banks
 from refloat.records.checkpoints import AVAILABLE
 from refloat.records.database import Database
 from refloat.records.operations import SERVICE, found_bad
@@ -106,7 +106,7 @@ class Metrics:
         return self._prometheus.generate_latest(self.registry).decode()
 
 
-def bank_sizes(banks: Banks, places: Iterable[BankPlace]) -> dict[str, int]:
+def bank_sizes(banks: Banks, places: Iterable[BankLocation]) -> dict[str, int]:
     """Bytes in each bank there is, by its id. One that cannot be read now is left out."""
     sizes: dict[str, int] = {}
     for _, bank, _ in banks.existing(places):

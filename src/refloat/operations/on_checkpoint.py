@@ -10,7 +10,7 @@ from refloat.bank import Checkpoint
 from refloat.errors import BankDamaged, NotFound
 from refloat.graph import Graph, ResourceKey
 from refloat.operations.programs import OperationProgram
-from refloat.operations.providers import Provider, plugins_for, stand_in
+from refloat.providers.provider import Provider, plugins_for, stand_in
 from refloat.resources.base import ProtectionPlugin, Section
 
 

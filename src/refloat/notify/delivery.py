@@ -1,6 +1,6 @@
 """Carries notices to where they are to go, beside everything else: no operation ever waits for a destination.
 
-Each destination has a courier of its own in every worker, so that one that hangs holds up no other. What
+Each destination has a delivery of its own in every worker, so that one that hangs holds up no other. What
 could not be told is tried again, later and later; meanwhile the destination is left in peace.
 """
 
@@ -38,7 +38,7 @@ class Undelivered(RefloatError):
         self.final = final
 
 
-class Carrier(Protocol):
+class Destination(Protocol):
     """A way to one destination."""
 
     @property
@@ -56,20 +56,20 @@ class Carrier(Protocol):
         ...
 
 
-class Courier:
+class Delivery:
     """Tells one destination, in a thread of its own.
 
     :param tries: a notice is given up after so many.
     """
 
-    def __init__(self, outbox: Outbox, carrier: Carrier, tries: int, *, tick: float = 1.0) -> None:
+    def __init__(self, outbox: Outbox, carrier: Destination, tries: int, *, tick: float = 1.0) -> None:
         self._outbox = outbox
         self._carrier = carrier
         self._tries = tries
         self._tick = tick
         self._failures = 0
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"courier-{carrier.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"delivery-{carrier.name}", daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -89,7 +89,7 @@ class Courier:
             try:
                 went_on = self.carry_one()
             except Exception:
-                # The database may be away for a while; the courier must outlive that.
+                # The database may be away for a while; the delivery must outlive that.
                 _LOG.exception("could not look for what %s is to be told", self._carrier.name)
                 went_on = False
             if not went_on:
@@ -124,20 +124,20 @@ class Courier:
         _LOG.warning("could not tell %s, again in %.0f s: %s", what, pause, error.reason)
 
 
-class Couriers:
-    """The couriers of a process."""
+class Deliveries:
+    """The deliveries of a process."""
 
-    def __init__(self, outbox: Outbox, carriers: Sequence[Carrier], tries: int) -> None:
-        self._couriers = [Courier(outbox, carrier, tries) for carrier in carriers]
+    def __init__(self, outbox: Outbox, destinations: Sequence[Destination], tries: int) -> None:
+        self._couriers = [Delivery(outbox, carrier, tries) for carrier in destinations]
 
     def start(self) -> None:
         """Begin."""
-        for courier in self._couriers:
-            courier.start()
+        for delivery in self._couriers:
+            delivery.start()
 
     def close(self) -> None:
         """End."""
-        for courier in self._couriers:
-            courier.stop()
-        for courier in self._couriers:
-            courier.join()
+        for delivery in self._couriers:
+            delivery.stop()
+        for delivery in self._couriers:
+            delivery.join()

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refloat.cloud.authority import Authority, Caller
+from refloat.control.orders import Orders, own, short
+from refloat.control.outcomes import MANUAL
 from refloat.errors import Conflict, InvalidInput
 from refloat.graph import Graph
-from refloat.operations.ledger import MANUAL
-from refloat.operations.orders import Orders, own, short
-from refloat.operations.providers import Provider, Providers, check_parameters
 from refloat.operations.restoreplan import chosen_part
+from refloat.providers.provider import Provider, Providers, check_parameters
 from refloat.records.checkpoints import (
     AVAILABLE,
     COPYING,

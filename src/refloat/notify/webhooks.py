@@ -27,7 +27,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from refloat import __version__
 from refloat.errors import InvalidInput
-from refloat.operations.couriers import Undelivered
+from refloat.notify.delivery import Undelivered
 from refloat.records.outbox import Notice
 
 _PREFIX = "whsec_"

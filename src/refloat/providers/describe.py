@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from refloat.operations.providers import Provider
+from refloat.providers.provider import Provider
 from refloat.resources.base import ProtectionPlugin
 
 

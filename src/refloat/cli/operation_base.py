@@ -13,7 +13,7 @@ from refloat.cli.running import Runner, error_of, how_to_go_on, restored
 
 if TYPE_CHECKING:
     from refloat.cli.backend import Backend
-    from refloat.operations.app import OperationView
+    from refloat.control.app import OperationView
     from refloat.records.operations import Operation
 
 _LIVE_WORDS = {
@@ -56,7 +56,7 @@ class Operating(Display):
 
     def detach(self, refloat: Backend, runner: Runner, operation: Operation) -> Mapping[str, Any]:
         """Leave it to a worker; what to print meanwhile."""
-        from refloat.operations.app import OperationView
+        from refloat.control.app import OperationView
 
         if refloat.elsewhere:
             refloat.begin(operation)

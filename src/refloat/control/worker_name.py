@@ -14,7 +14,7 @@ import os
 import socket
 
 
-class Seat:
+class WorkerName:
     """A seat, taken until it is closed.
 
     :param host: the name of the first.

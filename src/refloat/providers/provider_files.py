@@ -16,7 +16,7 @@ from typing import NoReturn
 from urllib.parse import quote
 
 from refloat.errors import InvalidInput
-from refloat.operations.places import BankPlace
+from refloat.providers.banks import BankLocation
 
 KARBOR_PLUGINS: Mapping[str, tuple[str, ...]] = {
     "karbor-volume-protection-plugin": ("volume-cinder-backup",),
@@ -95,7 +95,7 @@ class ProviderFile:
     name: str
     description: str
     plugin_names: tuple[str, ...]
-    bank: BankPlace | None
+    bank: BankLocation | None
     notes: tuple[str, ...] = ()
 
 
@@ -238,7 +238,7 @@ _KARBOR_BANKS: Mapping[str, Callable[[Ini], str]] = {
 """Where the bank of each of Karbor's bank plugins is; a section [refloat_bank] comes first."""
 
 
-def _bank(ini: Ini, default_key: Path) -> BankPlace | None:
+def _bank(ini: Ini, default_key: Path) -> BankLocation | None:
     _refuse_unknown(ini, "refloat_bank", _BANK_KEYS)
     named = ini.last("provider", "bank")
     word = named.text if named else DEFAULT_BANK
@@ -255,12 +255,12 @@ def _bank(ini: Ini, default_key: Path) -> BankPlace | None:
     if url is not None:
         if not (url.text.startswith("/") or "://" in url.text):
             ini.refuse(url.line, f"'{url.text}' is neither an absolute path nor a URL")
-        return BankPlace(url.text, key)
+        return BankLocation(url.text, key)
     if word == DEFAULT_BANK:
         if key_file is not None:
             ini.refuse(key_file.line, "a key_file without the url of its bank")
         return None
-    return BankPlace(_KARBOR_BANKS[word](ini), key)
+    return BankLocation(_KARBOR_BANKS[word](ini), key)
 
 
 def _refuse_unknown(ini: Ini, section: str, known: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from refloat.errors import NotFound, RefloatError
-from refloat.operations.notices import NOBODY, START, TAKE_OVER, Notices
+from refloat.notify.events import NOBODY, START, TAKE_OVER, Notices
 from refloat.records.checkpoints import (
     AVAILABLE,
     COPYING,
@@ -26,7 +26,7 @@ from refloat.records.operations import OPEN, Operation, ServiceOperations, write
 MANUAL = {"created_by": "manual"}
 
 
-class Ledger:
+class Outcomes:
     """Writes down what has come of the service's operations.
 
     :param notices: whom to tell.

@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 
 from refloat.bank import Bank
 from refloat.cloud.authority import Caller
+from refloat.control.desk import not_available
+from refloat.control.grants import NOTHING
+from refloat.control.orders import Orders, own, short
 from refloat.errors import Conflict, InvalidInput
 from refloat.operations.copyplan import copy_id
-from refloat.operations.desk import not_available
-from refloat.operations.grants import NOTHING
-from refloat.operations.orders import Orders, own, short
-from refloat.operations.places import BankPlace, Banks
-from refloat.operations.providers import Provider, Providers
+from refloat.providers.banks import BankLocation, Banks
+from refloat.providers.provider import Provider, Providers
 from refloat.records.checkpoints import (
     AVAILABLE,
     DELETED,
@@ -55,7 +55,7 @@ class Copies:
     """
 
     def __init__(
-        self, database: Database, providers: Providers, orders: Orders, quotas: Quotas, shared: BankPlace
+        self, database: Database, providers: Providers, orders: Orders, quotas: Quotas, shared: BankLocation
     ) -> None:
         self._database = database
         self._providers = providers

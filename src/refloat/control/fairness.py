@@ -13,7 +13,7 @@ SCHEDULED = "scheduled"
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class Fairness:
     """What the operator says of who is next.
 
     :param priorities: by kind of operation, or ``scheduled``, whose number is added to that of the kind; 0
@@ -42,7 +42,7 @@ class Rules:
         return self.project_limits.get(project_id, self.per_project)
 
 
-def in_turn(unfinished: Iterable[Operation], rules: Rules) -> list[Operation]:
+def in_turn(unfinished: Iterable[Operation], rules: Fairness) -> list[Operation]:
     """The order in which workers look at operations, and begin those for which there is room.
 
     The first of every project, then the second of every project, and so on: what runs already counts as its

@@ -18,23 +18,23 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from refloat.about import about
 from refloat.bank import Bank
 from refloat.cloud import Cloud
 from refloat.cloud.authority import Authority, NoCloud
+from refloat.control.fairness import Fairness, in_turn
+from refloat.control.grants import Grants
+from refloat.control.outcomes import Outcomes, subject
+from refloat.control.program_logging import Logged, subject_of
+from refloat.control.settings import Settings
+from refloat.control.worker_name import WorkerName
 from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
-from refloat.operations.grants import Grants
+from refloat.log_context import about
+from refloat.notify.events import NOBODY, Notices
 from refloat.operations.lanes import LANES
-from refloat.operations.ledger import Ledger, subject
-from refloat.operations.logged import Logged, subject_of
-from refloat.operations.looking import LOOKS, LookProgram
-from refloat.operations.notices import NOBODY, Notices
-from refloat.operations.places import BankPlace, Banks
 from refloat.operations.programs import OperationProgram, Services
-from refloat.operations.providers import Providers
-from refloat.operations.queue import Rules, in_turn
-from refloat.operations.seat import Seat
-from refloat.operations.settings import Settings
+from refloat.operations.single_step import SingleStepProgram
+from refloat.providers.banks import BankLocation, Banks
+from refloat.providers.provider import Providers
 from refloat.records.checkpoints import AVAILABLE, CheckpointRecords
 from refloat.records.database import Database
 from refloat.records.operations import Operation, ServiceOperations
@@ -77,7 +77,7 @@ class Worker:
         grants: Grants,
         *,
         at_once: int = 8,
-        rules: Rules = Rules(),  # noqa: B008 - it does not change
+        rules: Fairness = Fairness(),  # noqa: B008 - it does not change
         limits: Mapping[str, int] | None = None,
         drain_time: float = 60.0,
         milestones: Callable[[Milestone], None] | None = None,
@@ -97,11 +97,11 @@ class Worker:
         self._rules = rules
         self._drain_time = drain_time
         self._tick = tick
-        self._seat = Seat(name or socket.gethostname(), database.url)
+        self._worker_name = WorkerName(name or socket.gethostname(), database.url)
         self._banks = Banks(settings.bank, _LOG.warning)
         self._operations = ServiceOperations(database)
         self._checkpoints = CheckpointRecords(database)
-        self._ledger = Ledger(database, notices)
+        self._outcomes = Outcomes(database, notices)
         self._milestones = milestones
         self._records = ServiceRecords(database)
         self._clouds: dict[str, Cloud] = {}
@@ -111,8 +111,7 @@ class Worker:
         self._disabled = False
         lanes = {**LANES, **(limits or {})}
         self._engine = Engine(settings.engine_url, workers=THREADS, lanes=lanes, milestones=self._hear)
-        programs: dict[str, type[OperationProgram] | type[LookProgram]] = {**PROGRAMS, **LOOKS}
-        for kind, program in programs.items():
+        for kind, program in PROGRAMS.items():
             self._engine.register(kind, self._factory(program), _project_of)
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
@@ -133,7 +132,7 @@ class Worker:
         self._engine.close(self._drain_time)
         for cloud in self._clouds.values():
             cloud.close()
-        self._seat.close()
+        self._worker_name.close()
 
     def _run(self) -> None:
         while not self._closing:
@@ -148,7 +147,7 @@ class Worker:
     def work(self) -> None:
         """One round."""
         if time.monotonic() - self._alive_at > _HEARTBEAT:
-            self._disabled = self._records.alive(BINARY, self._seat.name).disabled
+            self._disabled = self._records.alive(BINARY, self._worker_name.name).disabled
             self._alive_at = time.monotonic()
         if time.monotonic() - self._looked_at > _LOOK_INTO_BANKS:
             self._looked_at = time.monotonic()
@@ -197,7 +196,7 @@ class Worker:
         elif operation.wish == "resume" or not self._stays_parked(operation, ended):
             self._resume(operation, orphaned=ended is None)
         elif operation.state != "parked":
-            self._ledger.parked(operation, _error(ended.error, ended.undo_error) if ended else None)
+            self._outcomes.parked(operation, _error(ended.error, ended.undo_error) if ended else None)
 
     def _attend_new(self, operation: Operation) -> None:
         """One that the engine does not know yet."""
@@ -206,7 +205,7 @@ class Worker:
             self._cancel(operation)  # in case another worker was quicker
         elif operation.wish == "park":
             if operation.state != "parked":
-                self._ledger.parked(operation, None)
+                self._outcomes.parked(operation, None)
         elif self._room():
             self._begin(operation)
             if operation.wish == "resume":
@@ -243,7 +242,7 @@ class Worker:
     def _begin(self, operation: Operation, *, cancelled: bool = False) -> None:
         on_failure: Literal["park", "undo"] = "park" if operation.payload.get("keep_on_failure") else "undo"
         if not cancelled:
-            self._ledger.begins(operation)
+            self._outcomes.begins(operation)
         try:
             self._engine.start(
                 operation.id,
@@ -255,13 +254,13 @@ class Worker:
         except (InvalidInput, NotFound) as exc:
             self._write_down(operation, "failed", None, exc.to_json())
         else:
-            self._ledger.began(operation)
+            self._outcomes.began(operation)
 
     def _hear(self, milestone: Milestone) -> None:
         if self._milestones is not None:
             self._milestones(milestone)
         if milestone.what == "taken over":
-            self._ledger.taken_over(milestone.operation_id, self._seat.name)
+            self._outcomes.taken_over(milestone.operation_id, self._worker_name.name)
 
     def _write_down(
         self,
@@ -271,7 +270,7 @@ class Worker:
         error: Mapping[str, str] | None,
     ) -> None:
         graph = self._graph_of(operation) if operation.kind in ("protect", "delete", "copy") else None
-        self._ledger.ended(operation, state, result, error, graph)
+        self._outcomes.ended(operation, state, result, error, graph)
         self._give_back(operation)
 
     def _graph_of(self, operation: Operation) -> Mapping[str, Any] | None:
@@ -292,7 +291,7 @@ class Worker:
             self._authority.revoke(operation.authority)
             self._operations.gave_back(operation.id)
 
-    def _factory(self, program: type[OperationProgram] | type[LookProgram]) -> Any:
+    def _factory(self, program: type[OperationProgram] | type[SingleStepProgram]) -> Any:
         def make(operation_id: str, payload: Any) -> Logged:
             cloud = self._cloud_of(operation_id, payload)
             services = Services(cloud, self._database, self._providers, self._bank_for)
@@ -316,7 +315,7 @@ class Worker:
         """Learn of checkpoints that came or went without the service."""
         known = self._checkpoints.known()
         places = {provider.id: provider.bank or self._settings.bank for provider in self._providers}
-        read: set[BankPlace] = set()
+        read: set[BankLocation] = set()
         seen: set[str] = set()
         for place, bank, reason in self._banks.existing(places.values()):
             try:
@@ -327,7 +326,7 @@ class Worker:
                     provider_id = self._id_of(info.provider)
                     # What lies in another bank than its provider's, only the command can work on.
                     if info.id not in known and not info.damaged and places.get(provider_id) == place:
-                        self._ledger.found(provider_id, info, bank.checkpoint(info.id).graph, self._id_of)
+                        self._outcomes.found(provider_id, info, bank.checkpoint(info.id).graph, self._id_of)
             except NotFound:
                 continue  # deleted just now
             except BankError as exc:
@@ -338,7 +337,7 @@ class Worker:
         for identity, (status, provider_id) in known.items():
             # A bank that is not there now, such as a file system that is not mounted, proves nothing.
             if status == AVAILABLE and identity not in seen and places.get(provider_id) in read:
-                self._ledger.vanished(identity)
+                self._outcomes.vanished(identity)
 
     def _id_of(self, reference: str) -> str:
         try:

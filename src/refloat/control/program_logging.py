@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from refloat.about import about
 from refloat.engine.dag import Dag
 from refloat.engine.program import Body, Json, Outcome, Program, StepRun
+from refloat.log_context import about
 
 
 class Logged:

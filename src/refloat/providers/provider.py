@@ -9,8 +9,8 @@ from pathlib import Path
 
 from refloat.errors import InvalidInput, NotFound
 from refloat.graph import Graph
-from refloat.operations.places import BankPlace
-from refloat.operations.providerfiles import ProviderFile, load_folder
+from refloat.providers.banks import BankLocation
+from refloat.providers.provider_files import ProviderFile, load_folder
 from refloat.resources.base import OperationKind, ProtectionPlugin
 from refloat.resources.noop.plugin import NoopPlugin, noop_plugin
 from refloat.resources.options import settle
@@ -36,7 +36,7 @@ class Provider:
     plugin_names: tuple[str, ...]
     others: bool = True
     everything: bool = False
-    bank: BankPlace | None = None
+    bank: BankLocation | None = None
     file: Path | None = None
     notes: tuple[str, ...] = ()
 

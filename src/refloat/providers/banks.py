@@ -11,12 +11,12 @@ from pathlib import Path
 from refloat.bank import Bank
 from refloat.cloud import Cloud
 from refloat.errors import BankError, InvalidInput, NotFound
-from refloat.operations.banks import open_bank
-from refloat.operations.stores import logging_in_to
+from refloat.providers.bank_keys import open_bank
+from refloat.providers.swift_login import logging_in_to
 
 
 @dataclass(frozen=True, slots=True)
-class BankPlace:
+class BankLocation:
     """A bank's URL, and where the key is that opens it: a file, or ``barbican:ID``."""
 
     url: str
@@ -34,15 +34,15 @@ class Banks:
     """
 
     def __init__(
-        self, shared: BankPlace, notify: Callable[[str], None] | None = None, cloud: Cloud | None = None
+        self, shared: BankLocation, notify: Callable[[str], None] | None = None, cloud: Cloud | None = None
     ) -> None:
         self._shared = shared
         self._cloud = cloud
         self._notify = notify or (lambda _sentence: None)
         self._lock = threading.RLock()
-        self._open: dict[BankPlace, Bank] = {}
+        self._open: dict[BankLocation, Bank] = {}
 
-    def at(self, place: BankPlace, *, create: bool = True) -> Bank:
+    def at(self, place: BankLocation, *, create: bool = True) -> Bank:
         """The bank at a place.
 
         :param create: make it, with a new key, when there is none.
@@ -55,18 +55,18 @@ class Banks:
                 self._open[place] = self._opened(place, create=create)
             return self._open[place]
 
-    def _opened(self, place: BankPlace, *, create: bool) -> Bank:
+    def _opened(self, place: BankLocation, *, create: bool) -> Bank:
         # The passphrase in the environment is that of the bank that all share.
         environ = os.environ if place == self._shared else {}
         with logging_in_to(self._cloud):
             return open_bank(place.url, place.key_file, create=create, notify=self._notify, environ=environ)
 
-    def existing(self, places: Iterable[BankPlace]) -> list[tuple[BankPlace, Bank | None, str]]:
+    def existing(self, places: Iterable[BankLocation]) -> list[tuple[BankLocation, Bank | None, str]]:
         """The banks that there are at some places, each once; None and why for one that cannot be read.
 
         A place where there is no bank (yet) is left out.
         """
-        found: list[tuple[BankPlace, Bank | None, str]] = []
+        found: list[tuple[BankLocation, Bank | None, str]] = []
         for place in dict.fromkeys(places):
             try:
                 found.append((place, self.at(place, create=False), ""))

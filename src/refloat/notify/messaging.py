@@ -12,7 +12,7 @@ from typing import Any
 from oslo_config import cfg
 
 from refloat.errors import InvalidInput
-from refloat.operations.couriers import Undelivered
+from refloat.notify.delivery import Undelivered
 from refloat.records.outbox import Notice
 
 _LOG = logging.getLogger(__name__)

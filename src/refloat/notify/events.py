@@ -1,7 +1,7 @@
 """What is told to others of operations and schedules, and in which words: the table of docs/notifications.md.
 
 A notice is written down in the transaction that changes the records (:mod:`refloat.records.outbox`), so it
-tells of just what became of an operation, once, whichever workers had it. Couriers carry it away later.
+tells of just what became of an operation, once, whichever workers had it. Deliveries carry it away later.
 """
 
 from __future__ import annotations

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from refloat.bank import Bank, Checkpoint, CheckpointInfo
 from refloat.cloud import Cloud
-from refloat.engine.program import Ended, Event
+from refloat.control.settings import Settings
+from refloat.engine.program import Ended, Event, Program
 from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
 from refloat.operations.lanes import LANES
-from refloat.operations.places import BankPlace, Banks
-from refloat.operations.programs import OperationProgram, Services
-from refloat.operations.providers import Provider, Providers, check_parameters, plugins_for, stand_in
+from refloat.operations.programs import Services
 from refloat.operations.restoreplan import RestorePlan, chosen_part, named_in
-from refloat.operations.settings import Settings
+from refloat.providers.banks import BankLocation, Banks
+from refloat.providers.provider import Provider, Providers, check_parameters, plugins_for, stand_in
 from refloat.records.database import Database
 from refloat.records.holds import refuse_held
 from refloat.records.operations import JournalItem, Operation, Operations, SqlJournal
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Parameters = Mapping[str, Mapping[str, Any]]
 
-Kept = tuple[BankPlace, Bank, CheckpointInfo]
+Kept = tuple[BankLocation, Bank, CheckpointInfo]
 """A checkpoint, and the bank it lies in."""
 
 WORKERS = 16
@@ -127,9 +127,9 @@ class Refloat:
         :param create: make it, with a new key, when there is none.
         :raises NotFound: there is no such provider, or no bank.
         """
-        return self.banks.at(self.bank_place(self.providers.find(provider)), create=create)
+        return self.banks.at(self.bank_location(self.providers.find(provider)), create=create)
 
-    def bank_place(self, provider: Provider) -> BankPlace:
+    def bank_location(self, provider: Provider) -> BankLocation:
         """Where a provider's bank is."""
         return provider.bank or self.settings.bank
 
@@ -154,7 +154,7 @@ class Refloat:
             engine.register(kind, self._factory(program))
         return engine
 
-    def _factory(self, program: type[OperationProgram]) -> Callable[[str, Any], OperationProgram]:
+    def _factory(self, program: Callable[[str, Any, Services], Program]) -> Callable[[str, Any], Program]:
         return lambda operation_id, payload: program(operation_id, payload, self.services)
 
     @cached_property
@@ -341,7 +341,7 @@ class Refloat:
         with contextlib.suppress(NotFound):  # looking makes no bank: its URL may be mistyped
             own = self.banks.at(mine, create=False)
             kept = [(mine, own, info) for info in own.checkpoints(self.cloud.project_id)]
-        others = (self.bank_place(provider) for provider in self.providers)
+        others = (self.bank_location(provider) for provider in self.providers)
         for place, bank, reason in self.banks.existing(place for place in others if place != mine):
             try:
                 if bank is None:
@@ -526,11 +526,13 @@ class Refloat:
             "parameters": self._by_id(parameters, Graph.from_json(checkpoint.graph)) if parameters else {},
         }
 
-    def _elsewhere(self, place: BankPlace, provider: Provider | None = None) -> dict[str, str]:
+    def _elsewhere(self, place: BankLocation, provider: Provider | None = None) -> dict[str, str]:
         """Names the bank of a checkpoint that does not lie in its provider's: ``{"bank": PROVIDER}``."""
-        if provider is not None and self.bank_place(provider) == place:
+        if provider is not None and self.bank_location(provider) == place:
             return {}
-        return {"bank": next(other.reference for other in self.providers if self.bank_place(other) == place)}
+        return {
+            "bank": next(other.reference for other in self.providers if self.bank_location(other) == place)
+        }
 
     def _start(self, kind: OperationKind, payload: dict[str, Any], begin: bool) -> Operation:
         payload = {

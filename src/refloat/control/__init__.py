@@ -1,0 +1,1 @@
+"""The one way in: submitting operations, acting on them, writing down their ends; the worker."""

@@ -1,0 +1,1 @@
+"""Tells others what becomes of operations and schedules."""

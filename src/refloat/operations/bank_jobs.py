@@ -1,0 +1,93 @@
+"""Work on a whole bank, for those who only have the service: its contents, its soundness, freeing space."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from refloat.engine.program import StepRun
+from refloat.operations.single_step import SingleStepProgram
+
+
+class BankProgram(SingleStepProgram):
+    """Payload: ``provider``, whose bank it is."""
+
+    @property
+    def bank(self) -> Any:
+        """The bank."""
+        return self.services.bank_for(str(self.payload["provider"]), False)
+
+
+class BankInfoProgram(BankProgram):
+    """What is in a bank."""
+
+    kind = "bank_info"
+
+    def look(self, run: StepRun) -> dict[str, Any]:
+        """Counts and sizes."""
+        info = self.bank.info(run.cancelled)
+        return {
+            "id": info.id,
+            "url": info.url,
+            "format_version": info.version,
+            "created_at": info.created_at,
+            "keys": len(info.keys),
+            "projects": info.projects,
+            "checkpoints": info.checkpoints,
+            "damaged_checkpoints": info.damaged,
+            "objects": info.objects,
+            "stored_bytes": info.stored,
+            "data_bytes": info.data,
+            "ratio": round(info.ratio, 2),
+            "garbage_bytes": info.garbage,
+            "quarantined_packs": info.quarantined,
+            "unfinished": [
+                {
+                    "checkpoint_id": each.checkpoint_id,
+                    "since": datetime.fromtimestamp(each.since, UTC).isoformat(timespec="seconds"),
+                }
+                for each in info.unfinished
+            ],
+        }
+
+
+class BankVerifyProgram(BankProgram):
+    """Payload: also ``depth``, ``sample`` (percent) and ``of_project`` (empty: all)."""
+
+    kind = "bank_verify"
+
+    def look(self, run: StepRun) -> dict[str, Any]:
+        """What is damaged."""
+        report = self.bank.verify_all(
+            self.payload["depth"],
+            None,
+            self.payload["of_project"] or None,
+            sample=self.payload["sample"] / 100,
+            progress=run.progress,
+            cancelled=run.cancelled,
+        )
+        return {
+            "status": "bad" if report.damages else "good",
+            "depth": report.depth,
+            "sample": report.sample,
+            "seed": report.seed,
+            "checkpoints": report.checkpoints,
+            "packs": report.packs,
+            "data_bytes": report.bytes,
+            "damages": [asdict(each) for each in report.damages],
+        }
+
+
+class BankCollectProgram(BankProgram):
+    """Removes from a bank what no checkpoint needs. Repeating it is harmless."""
+
+    kind = "bank_collect"
+
+    def look(self, run: StepRun) -> dict[str, Any]:
+        """What was freed."""
+        done = self.bank.collect()
+        return {"freed_bytes": done.freed, "objects": done.objects, "postponed": done.postponed}
+
+
+BANK_JOBS = (BankInfoProgram.kind, BankVerifyProgram.kind, BankCollectProgram.kind)

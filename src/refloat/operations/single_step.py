@@ -1,0 +1,46 @@
+"""Operations of a single durable step, with nothing to undo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from refloat.engine.dag import Dag
+from refloat.engine.program import Json, Outcome, StepRun
+from refloat.operations.programs import Services
+
+
+class SingleStepProgram:
+    """One step, ``prepare``, whose result is the operation's."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, operation_id: str, payload: Json, services: Services) -> None:
+        self.operation_id = operation_id
+        self.payload = payload
+        self.services = services
+
+    def look(self, run: StepRun) -> dict[str, Any]:
+        """What there is to be seen."""
+        raise NotImplementedError
+
+    def prepare(self, run: StepRun) -> Json:
+        """Look."""
+        return json.loads(json.dumps(self.look(run), default=str))
+
+    def dag(self, prepared: Json) -> Dag:
+        """There are no steps."""
+        return Dag([])
+
+    def step(self, prepared: Json, run: StepRun) -> Json:
+        """There are none."""
+        return None
+
+    def finish(self, prepared: Json, run: StepRun) -> Json:
+        """What was found."""
+        return prepared
+
+    def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json:
+        """There is nothing to undo."""
+        return None
