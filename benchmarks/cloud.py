@@ -34,8 +34,8 @@ from refloat.bank import Bank, BankKey
 from refloat.bank.opening import open_store
 from refloat.cloud import Cloud
 from refloat.cloud.objectstore import ObjectStoreLogin
-from refloat.resources.image.attributes import read
-from refloat.resources.image.transfer import download
+from refloat.resources.glance import read_image
+from refloat.resources.image_data import download
 
 MIB = 1 << 20
 OBJECT = 12 * MIB
@@ -129,7 +129,7 @@ class Plain:
         """Send all objects."""
         self._all("PUT", data=self._body)
 
-    def read(self) -> None:
+    def read_image(self) -> None:
         """Get all objects."""
         self._all("GET")
 
@@ -188,7 +188,7 @@ def glance(cloud: Cloud, table: Table, rounds: int) -> None:
         made.data = b"".join(noise(table.size, 7))
         made.upload(api)
         made.data = None
-        image = read(cloud, made.id)
+        image = read_image(cloud, made.id)
 
         def plain() -> None:
             answer = api.get(f"/images/{made.id}/file", stream=True)

@@ -13,8 +13,8 @@ from test_serve import _Identity, identity
 
 from refloat.api import config
 from refloat.api.site import _authority
-from refloat.cloud.authority import Trusts
 from refloat.cloud.targets import TRUSTEE, Target, find_target, given, login_plugin
+from refloat.cloud.trusts import Trusts
 from refloat.errors import CloudError, InvalidInput
 from refloat.operations.restore import RestoreProgram
 from refloat.records.grants import Intent

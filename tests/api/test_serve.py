@@ -18,7 +18,8 @@ import pytest
 from api_helpers import NOOP, run_service
 
 from refloat.api import config
-from refloat.cloud.authority import Caller, NamedCloud, Trusts
+from refloat.cloud.authority import Caller, NamedCloud
+from refloat.cloud.trusts import Trusts
 from refloat.errors import AuthFailed, CloudError, InvalidInput
 from tests.unit.support.cli_helpers import PROJECT, Command, new_user, serve_identity
 

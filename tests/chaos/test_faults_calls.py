@@ -15,12 +15,12 @@ from keystoneauth1 import exceptions as ka_exceptions
 from keystoneauth1.session import Session
 
 from refloat.cloud import Marker
+from refloat.cloud.create_once import create_once
 from refloat.cloud.errors import explained
-from refloat.cloud.patience import in_doubt, make_it_so, make_patient, was_repeated
 from refloat.cloud.quota import headroom
-from refloat.cloud.trace import create_once
+from refloat.cloud.retries import ensure_done, in_doubt, retry_calls, was_repeated
 from refloat.errors import CloudError
-from refloat.resources.image.transfer import download
+from refloat.resources.image_data import download
 from tests.chaos.faultproxy import FAULTS, Call, Fault, FaultProxy, nothing, template, these
 
 RETRIES = 2
@@ -87,7 +87,7 @@ def proxy(service: Service) -> Iterator[FaultProxy]:
 @pytest.fixture
 def session() -> Session:
     made = Session(timeout=SILENCE)
-    make_patient(made, RETRIES)
+    retry_calls(made, RETRIES)
     return made
 
 
@@ -189,14 +189,14 @@ def test_a_refusal_tells_whether_it_was_the_first_attempt(
 def test_make_it_so_does_it_once(
     proxy: FaultProxy, session: Session, service: Service, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("refloat.cloud.patience.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("refloat.cloud.retries.PAUSES", (0.0, 0.0))
     proxy.spoil(these([Call("POST shop /stop", 1)], Fault(kind)))
 
     def stop() -> None:
         with explained("stop it"):
             session.post(f"{proxy.address('shop')}/stop", json={}, authenticated=False)
 
-    make_it_so(lambda: "POST /stop" in service.done, stop)
+    ensure_done(lambda: "POST /stop" in service.done, stop)
     assert service.done == ["POST /stop"]
 
 
@@ -222,7 +222,7 @@ def test_a_download_goes_on_where_it_broke_off(
 
 def test_nothing_waits_for_ever_by_default() -> None:
     made = Session()
-    make_patient(made)
+    retry_calls(made)
     assert made.timeout
 
 
@@ -264,8 +264,8 @@ def test_something_is_created_once(
     appears_after: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("refloat.cloud.trace.PAUSES", (0.0, 0.0))
-    monkeypatch.setattr("refloat.cloud.trace.LOOKS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("refloat.cloud.create_once.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("refloat.cloud.create_once.LOOKS", (0.0, 0.0, 0.0))
     proxy.spoil(these([Call("POST shop /things/1", 1)], Fault(kind)))
     shelf: Any = Shelf(session, proxy.address("shop"), appears_after)
     identity = create_once(shelf, "thing", Marker("o", "s", "r"), {}, shelf.create(service))

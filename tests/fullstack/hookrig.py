@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from refloat.cloud import Cloud, Marker
+from refloat.cloud.create_once import find_created
 from refloat.cloud.removal import removal
-from refloat.cloud.trace import trace
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
 from refloat.operations.restoreplan import RestorePlan, chosen_part, make_restore_plan
@@ -146,7 +146,7 @@ class Rig:
         """Remove all that the last restore created, as a failed one is undone."""
         for entry in reversed(self.journal.entries()):
             marker = Marker(operation_id, ResourceKey.parse(entry.source).id, entry.role)
-            identity = entry.id or trace(self.cloud, entry.kind, marker, entry.clue)
+            identity = entry.id or find_created(self.cloud, entry.kind, marker, entry.clue)
             if identity:
                 finish(removal(self.cloud, entry.kind, identity))
             self.journal.forget(entry.source, entry.role)

@@ -14,8 +14,8 @@ from typing import Any
 from hookrig import Cut, MemoryJournal, finish
 
 from refloat.cloud import Cloud, Marker
+from refloat.cloud.create_once import find_created
 from refloat.cloud.removal import removal
-from refloat.cloud.trace import trace
 from refloat.errors import BankDamaged
 from refloat.graph import Graph, ResourceKey
 from refloat.resources.base import HOOKS, OperationKind, PlanContext, Planned, ProtectionPlugin
@@ -143,7 +143,7 @@ class Operation:
     def undo(self) -> None:
         for entry in reversed(self.journal.entries()):
             marker = Marker(self.id, ResourceKey.parse(entry.source).id, entry.role)
-            identity = entry.id or trace(self.cloud, entry.kind, marker, entry.clue)
+            identity = entry.id or find_created(self.cloud, entry.kind, marker, entry.clue)
             if identity:
                 finish(removal(self.cloud, entry.kind, identity))
             self.journal.forget(entry.source, entry.role)

@@ -12,10 +12,11 @@ from storagerig import Operation, Sections, Yard
 
 from refloat.cloud import Cloud
 from refloat.graph import Graph, Resource, ResourceKey, discover
+from refloat.resources.glance import read_image
 from refloat.resources.image import ImagePlugin, ImageProtectable
-from refloat.resources.image.attributes import describe, read
 from refloat.resources.image.protectable import SERVER, TYPE
-from refloat.resources.image.transfer import Body
+from refloat.resources.image.section import describe
+from refloat.resources.image_data import Body
 from tests.fullstack.second import cloud
 
 __all__ = ["cloud"]
@@ -140,7 +141,10 @@ def test_upload_that_broke_off_is_taken_up_again(
     assert yard.count()["image"] == 2
     (entry,) = operation.run("restore")[case.key]["restored"]
     assert yard.count()["image"] == 2
-    assert read(yard.cloud, entry["new_id"])["os_hash_value"] == read(yard.cloud, source)["os_hash_value"]
+    assert (
+        read_image(yard.cloud, entry["new_id"])["os_hash_value"]
+        == read_image(yard.cloud, source)["os_hash_value"]
+    )
     operation.undo()
     change = [{"op": "replace", "path": "/protected", "value": False}]
     yard.cloud.image.patch(f"/images/{source}", json=change, headers=PATCH)
@@ -175,7 +179,7 @@ def test_disk_of_a_server_whose_image_was_deleted(yard: Yard, tmp_path: Path) ->
     result = operation.run("restore", cuts=(0,))[case.key]
     new_id = result["disks"][server.id]
     assert [entry["source_id"] for entry in result["restored"]] == [boot_id]
-    image = read(cloud, new_id)
+    image = read_image(cloud, new_id)
     assert (image["name"], image["tags"]) == (f"{yard.name} (disk)", [])
     assert image["os_hash_value"] == disk["os_hash_value"]
     assert image["hw_disk_bus"] == "virtio"

@@ -14,8 +14,8 @@ from refloat.cloud import Cloud
 from refloat.cloud.removal import removal
 from refloat.errors import CloudError, Impossible, NotFound
 from refloat.graph import Graph, ResourceKey
-from refloat.resources.server.capture import capture
 from refloat.resources.server.protectable import TYPE, ServerProtectable
+from refloat.resources.server.section import capture
 
 PREFIX = "srv-test"
 WAIT = 280

@@ -17,8 +17,8 @@ from refloat.errors import Conflict
 from refloat.graph import Graph, Resource
 from refloat.resources.base import ProtectionPlugin
 from refloat.resources.volume import VolumeBackupPlugin, VolumeProtectable, VolumeSnapshotPlugin
-from refloat.resources.volume.attributes import describe
 from refloat.resources.volume.protectable import TYPE
+from refloat.resources.volume.section import describe
 from tests.fullstack.second import cloud
 
 __all__ = ["cloud"]

@@ -21,9 +21,9 @@ from refloat.operations.data import BankData
 from refloat.resources.base import PROJECT
 from refloat.resources.image import ImageProtectable
 from refloat.resources.volume import VolumeBankPlugin, VolumeProtectable
-from refloat.resources.volume.attributes import describe
 from refloat.resources.volume.messages import told_about
 from refloat.resources.volume.protectable import COPY, TYPE
+from refloat.resources.volume.section import describe
 from refloat.resources.volume.temporary import IMAGE
 from tests.fullstack.second import cloud
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from refloat.api import config, policies
 from refloat.cloud import targets
-from refloat.cloud.authority import Authority, NamedCloud, Trusts
+from refloat.cloud.authority import Authority, NamedCloud
+from refloat.cloud.trusts import Trusts
 from refloat.control.actions import Actions
 from refloat.control.copies import Copies
 from refloat.control.desk import Desk
@@ -84,7 +85,7 @@ def _quotas(conf: Any, database: Database) -> Quotas:
     defaults = {name: conf.quota[name] for name in DEFAULTS}
     if conf.quota.driver == "database":
         return Quotas(database, defaults)
-    from refloat.cloud.limits import KeystoneLimits
+    from refloat.cloud.unified_limits import KeystoneLimits
     from refloat.control.unified_quotas import UnifiedLimits
 
     return UnifiedLimits(database, defaults, KeystoneLimits(conf.config_file or conf.default_config_files))

@@ -14,7 +14,7 @@ from oslo_upgradecheck.upgradecheck import Code, Result
 
 from refloat.api import config, policies
 from refloat.cli.manage import faults
-from refloat.cloud import authority, targets
+from refloat.cloud import targets, trusts
 from refloat.errors import RefloatError
 from refloat.providers.banks import Banks
 from refloat.providers.provider import Providers
@@ -60,8 +60,8 @@ class Checks(upgradecheck.UpgradeCommands):
         """The service's user can log in, may validate tokens, and is in the catalogue with its endpoints."""
         if self.conf.operations.authority == "cloud":
             return Result(Code.SUCCESS, "not used: [operations] authority is cloud")
-        authority.log_in(self.conf, targets.TRUSTEE)
-        login = authority.log_in(self.conf, "keystone_authtoken")
+        trusts.log_in(self.conf, targets.TRUSTEE)
+        login = trusts.log_in(self.conf, "keystone_authtoken")
         if not login.roles & {"service", "admin"}:
             told = f"its roles: {', '.join(sorted(login.roles)) or 'none'}"
             return Result(

@@ -17,9 +17,9 @@ from openstack.connection import Connection
 
 from refloat import __version__
 from refloat.cloud.errors import explain, explained
+from refloat.cloud.keyed_lock import KeyedLock
 from refloat.cloud.kinds import KINDS, Kind
-from refloat.cloud.patience import RETRIES, make_patient
-from refloat.cloud.turns import Turn
+from refloat.cloud.retries import RETRIES, retry_calls
 from refloat.cloud.watcher import Ready, Waiter, Watcher, status_of_thing
 from refloat.errors import AuthFailed, CloudError, InvalidInput, NotFound, ServiceMissing
 
@@ -71,7 +71,7 @@ class StatusWait:
         return self.begin().result(timeout=self.timeout + 60)
 
 
-CloudWait: TypeAlias = StatusWait | Turn
+CloudWait: TypeAlias = StatusWait | KeyedLock
 """What hooks may wait for."""
 
 
@@ -99,7 +99,7 @@ class Cloud:
                     cloud=self.name, app_name="refloat", app_version=__version__, load_envvars=True
                 )
                 self._retries = self._retries_of(connection)
-                make_patient(connection.session, self._retries)
+                retry_calls(connection.session, self._retries)
                 return connection
             except (sdk_exceptions.ConfigException, ka_exceptions.MissingRequiredOptions) as exc:
                 raise InvalidInput(
@@ -180,7 +180,7 @@ class Cloud:
         with self._lock:
             session = self.connection.session
             if session.timeout is None:  # one that was given, rather than found in clouds.yaml
-                make_patient(session, self._retries)
+                retry_calls(session, self._retries)
         self.project_id  # noqa: B018 - a refused login must say so, not "service missing"
         with explained(f"use the {service.replace('_', ' ')} service"):
             try:

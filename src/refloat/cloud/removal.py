@@ -9,8 +9,8 @@ from typing import Any
 
 from refloat.cloud.connection import Cloud, CloudWait, StatusWait
 from refloat.cloud.errors import status_of
+from refloat.cloud.keyed_lock import keyed_lock
 from refloat.cloud.kinds import KINDS
-from refloat.cloud.turns import turn
 from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError
 
@@ -53,12 +53,12 @@ def removal(
     if status in entry.busy:
         timeout = patience if patience is not None and status in HELD else IDLE_TIMEOUT
         yield _wait_until_idle(cloud, kind, identity, timeout)
-    with ExitStack() as turns:
+    with ExitStack() as locks:
         if kind == "snapshot":
             # Storage on files has QEMU merge the snapshots of attached volumes. Two such jobs in one guest
             # at once have crashed it: QEMU 7.2 of Debian 12, three times in a day.
             for server_id in sorted(_users_of(cloud, thing.volume_id)):
-                yield turns.enter_context(turn(f"the snapshots of server {server_id}"))
+                yield locks.enter_context(keyed_lock(f"the snapshots of server {server_id}"))
             yield from servers_idle(cloud, thing.volume_id)
         asked = yield from _ask(cloud, kind, identity, PATIENCE if patience is None else patience)
         if asked and entry.waits_gone:

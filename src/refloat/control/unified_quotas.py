@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from sqlalchemy.orm import Session
 
-from refloat.cloud.limits import KeystoneLimits
+from refloat.cloud.unified_limits import KeystoneLimits
 from refloat.errors import InvalidInput
 from refloat.records.database import Database
 from refloat.records.quotas import Quotas

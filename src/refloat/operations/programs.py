@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 from refloat.bank import Bank
 from refloat.cloud import Cloud, Marker
+from refloat.cloud.create_once import find_created
 from refloat.cloud.removal import LITTLE_PATIENCE, removal
-from refloat.cloud.trace import trace
 from refloat.engine.dag import Dag
 from refloat.engine.program import Body, Json, Outcome, StepRun
 from refloat.errors import RefloatError
@@ -142,7 +142,7 @@ class OperationProgram(ABC):
         for entry in reversed(self.journal.entries()):
             try:
                 marker = Marker(self.operation_id, ResourceKey.parse(entry.source).id, entry.role)
-                identity = entry.id or trace(self.services.cloud, entry.kind, marker, entry.clue)
+                identity = entry.id or find_created(self.services.cloud, entry.kind, marker, entry.clue)
                 if identity:
                     patience = LITTLE_PATIENCE if failures else None
                     removed += yield from removal(self.services.cloud, entry.kind, identity, patience)

@@ -58,7 +58,9 @@ class Change:
 
 
 def outcomes(
-    table: Iterable[Attribute], section: Mapping[str, Any], changes: Mapping[str, Change] | None = None
+    table: Iterable[Attribute],
+    section: Mapping[str, Any],
+    changes: Mapping[str, Change] | None = None,
 ) -> tuple[AttributeOutcome, ...]:
     """The outcome of every attribute of a table: as declared, but for ``changes`` (by name)."""
     changes = changes or {}

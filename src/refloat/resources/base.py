@@ -12,20 +12,36 @@ The guide with a worked example is ``docs/plugins.md``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from refloat.bank import data_references, with_references
-from refloat.cloud import Cloud, CloudWait
+from refloat.cloud import Cloud
 from refloat.errors import InvalidInput, NotFound
-from refloat.graph import Graph, Resource, ResourceKey
-from refloat.resources.attributes import Attribute, AttributeOutcome
+from refloat.graph import Resource
+from refloat.resources.attributes import Attribute
+from refloat.resources.context import HookBody, HookContext, PlanContext, Waiting
 from refloat.resources.options import Option
+from refloat.resources.planned import Planned, Restored, Section
 
-if TYPE_CHECKING:
-    from refloat.resources.context import HookContext
+__all__ = [
+    "HOOKS",
+    "PROJECT",
+    "RESTORE_NAME",
+    "CopyData",
+    "HookBody",
+    "HookContext",
+    "Hooks",
+    "OperationKind",
+    "PlanContext",
+    "Planned",
+    "Protectable",
+    "ProtectionPlugin",
+    "Restored",
+    "Section",
+    "Waiting",
+]
 
 PROJECT = "OS::Keystone::Project"
 
@@ -33,12 +49,6 @@ HOOKS = ("on_prepare_begin", "on_prepare_finish", "on_main", "on_complete")
 """The hooks in the order in which a resource goes through them."""
 
 OperationKind: TypeAlias = Literal["protect", "restore", "verify", "copy", "delete"]
-
-Section: TypeAlias = Mapping[str, Any]
-"""A resource's part of a checkpoint: JSON, the merged results of its protect hooks."""
-
-HookBody: TypeAlias = Generator[CloudWait, Any, Mapping[str, Any] | None]
-"""A hook that waits: it yields what it waits for and is sent the thing when it is ready."""
 
 
 class Protectable(ABC):
@@ -106,101 +116,6 @@ class Protectable(ABC):
         :raises InvalidInput: this type has none.
         """
         raise InvalidInput(f"resources of type {self.type} cannot be chosen by '{selector}'")
-
-
-Action: TypeAlias = Literal["create", "reuse", "impossible"]
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What a restore will do about one resource; decided before anything is done, and then followed.
-
-    :param name: what it will be called.
-    :param reason: why it is re-used or impossible; what is different from the original.
-    :param new_id: the id of what is re-used.
-    :param attributes: what will become of each attribute.
-    :param needs: how much of each quota it takes (names of ``refloat.cloud.quota``).
-    :param decisions: what the hooks will follow; JSON, only the plugin itself reads it.
-    :param conflicts: what is taken or missing in the cloud and what will be done instead, one sentence each.
-    """
-
-    action: Action
-    name: str = ""
-    reason: str = ""
-    new_id: str = ""
-    attributes: tuple[AttributeOutcome, ...] = ()
-    needs: Mapping[str, int] = field(default_factory=dict)
-    decisions: Mapping[str, Any] = field(default_factory=dict)
-    conflicts: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON; the inverse is :meth:`from_json`."""
-        return {
-            "action": self.action,
-            "name": self.name,
-            "reason": self.reason,
-            "new_id": self.new_id,
-            "attributes": [outcome.to_json() for outcome in self.attributes],
-            "needs": dict(self.needs),
-            "decisions": dict(self.decisions),
-            "conflicts": list(self.conflicts),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Planned:
-        """The inverse of :meth:`to_json`."""
-        fields = dict(data)
-        fields["attributes"] = tuple(AttributeOutcome(**outcome) for outcome in data["attributes"])
-        fields["conflicts"] = tuple(data["conflicts"])
-        return cls(**fields)
-
-
-@dataclass(frozen=True)
-class PlanContext:
-    """What a plugin may look at when it plans the restore of one resource. It changes nothing.
-
-    :param graph: what is being restored; a resource that the checkpoint holds but that is not in it was
-        left out by the user and has to be found in the cloud as it is, or done without.
-    :param planned: what was decided for a resource of the graph that this one needs or, for
-        references, possibly not yet (None).
-    :param listing: all things of a kind in the project (``refloat.cloud.kinds``), read once per restore plan.
-    """
-
-    resource: Resource
-    section: Section
-    graph: Graph
-    parameters: Mapping[str, Any]
-    cloud: Cloud
-    planned: Callable[[ResourceKey], Planned | None]
-    listing: Callable[[str], list[Any]]
-
-    def restored_name(self, original: str) -> str:
-        """What the restored resource is to be called: ``restore_name`` with ``{name}`` filled in."""
-        wanted = self.parameters.get("restore_name")
-        return str(wanted).replace("{name}", original) if wanted else original
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """One thing that a restore hook made or re-used; hooks return ``{"restored": [it.to_json()]}``."""
-
-    type: str
-    source_id: str
-    new_id: str
-    name: str = ""
-    reused: bool = False
-    reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON, with the ``status`` that restores report: ``created`` or ``reused``."""
-        return {
-            "type": self.type,
-            "source_id": self.source_id,
-            "new_id": self.new_id,
-            "name": self.name,
-            "status": "reused" if self.reused else "created",
-            "reason": self.reason,
-        }
 
 
 class Hooks:

@@ -1,20 +1,51 @@
-"""What a hook is given: its resource, the cloud, its durable memory and its part of the checkpoint."""
+"""What plugins are given: to plan the restore of one resource, and to run one hook of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from refloat.cloud import Cloud, CloudWait, Marker
+from refloat.cloud.create_once import create_once, find_created
 from refloat.cloud.removal import removal
-from refloat.cloud.trace import create_once, trace
 from refloat.errors import BankError, Cancelled
 from refloat.graph import Graph, Resource, ResourceKey
-from refloat.resources.base import Planned, Section
+from refloat.resources.planned import Planned, Section
+
+Waiting: TypeAlias = Generator[CloudWait, Any, Any]
+"""Something that waits: it yields what it waits for, and is sent the thing when it is ready."""
+
+HookBody: TypeAlias = Generator[CloudWait, Any, Mapping[str, Any] | None]
+"""A hook that waits."""
 
 
-class Entry(Protocol):
+@dataclass(frozen=True)
+class PlanContext:
+    """What a plugin may look at when it plans the restore of one resource. It changes nothing.
+
+    :param graph: what is being restored; a resource that the checkpoint holds but that is not in it was
+        left out by the user and has to be found in the cloud as it is, or done without.
+    :param planned: what was decided for a resource of the graph that this one needs or, for
+        references, possibly not yet (None).
+    :param listing: all things of a kind in the project (``refloat.cloud.kinds``), read once per restore plan.
+    """
+
+    resource: Resource
+    section: Section
+    graph: Graph
+    parameters: Mapping[str, Any]
+    cloud: Cloud
+    planned: Callable[[ResourceKey], Planned | None]
+    listing: Callable[[str], list[Any]]
+
+    def restored_name(self, original: str) -> str:
+        """What the restored resource is to be called: ``restore_name`` with ``{name}`` filled in."""
+        wanted = self.parameters.get("restore_name")
+        return str(wanted).replace("{name}", original) if wanted else original
+
+
+class Creation(Protocol):
     """One thing that an operation created, or was about to create."""
 
     @property
@@ -43,10 +74,10 @@ class Entry(Protocol):
         ...
 
 
-class Journal(Protocol):
+class CreationJournal(Protocol):
     """The durable list of what an operation creates; kept by the records room."""
 
-    def find(self, source: str, role: str) -> Entry | None:
+    def find(self, source: str, role: str) -> Creation | None:
         """What was written down for a role."""
         ...
 
@@ -62,7 +93,7 @@ class Journal(Protocol):
         """Write down that it is gone again, or never was."""
         ...
 
-    def entries(self) -> Sequence[Entry]:
+    def entries(self) -> Sequence[Creation]:
         """All that is written down, oldest first."""
         ...
 
@@ -118,7 +149,7 @@ class HookContext:
     graph: Graph
     parameters: Mapping[str, Any]
     cloud: Cloud
-    journal: Journal
+    journal: CreationJournal
     data: DataStore
     results: Callable[[ResourceKey], Mapping[str, Any]]
     mapping: Callable[[str, str], str | None]
@@ -155,7 +186,7 @@ class HookContext:
             self.journal.intend(source, role, kind, clue or {})
         else:
             # It was about to be created when the last attempt ended: it may be there.
-            found = trace(self.cloud, kind, marker, entry.clue)
+            found = find_created(self.cloud, kind, marker, entry.clue)
             if found:
                 self.journal.made(source, role, found)
                 return found
@@ -175,7 +206,7 @@ class HookContext:
         entry = self.journal.find(source, role)
         if entry is None:
             return
-        identity = entry.id or trace(self.cloud, entry.kind, self.marker(role), entry.clue)
+        identity = entry.id or find_created(self.cloud, entry.kind, self.marker(role), entry.clue)
         if identity:
             yield from removal(self.cloud, entry.kind, identity)
         self.journal.forget(source, role)

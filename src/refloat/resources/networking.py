@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from refloat.cloud import Cloud, explained
-from refloat.cloud.patience import make_it_so
+from refloat.cloud.retries import ensure_done
 from refloat.errors import Conflict, InvalidInput, NotFound
 from refloat.graph import Resource, ResourceKey
 from refloat.resources.attributes import Attribute, AttributeOutcome, Change, outcomes
@@ -216,7 +216,7 @@ def zones_there(context: PlanContext, hints: list[str], resource: str) -> tuple[
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NetworkPlace:
     """Where a network of the checkpoint will be.
 
     :param id: its id, when it is there already.
@@ -231,19 +231,19 @@ class Place:
     subnets: Mapping[str, str]
 
 
-def place_of(context: PlanContext, network_id: str) -> Place | None:
+def place_of(context: PlanContext, network_id: str) -> NetworkPlace | None:
     """Where a network will be that this resource refers to; None: it is gone and not restored."""
     key = ResourceKey(NETWORK, network_id)
     planned = context.planned(key) if key in context.graph else None
     if planned is not None and planned.action != "impossible":
         subnets = {item["source"]: str(item.get("id", "")) for item in planned.decisions["subnets"]}
-        return Place(planned.new_id, planned.action == "create", True, subnets)
+        return NetworkPlace(planned.new_id, planned.action == "create", True, subnets)
     found = next((thing for thing in context.listing("network") if thing.id == network_id), None)
     found = found or context.cloud.find("network", network_id)
     if found is None:
         return None
     own = found.project_id == context.cloud.project_id
-    return Place(network_id, False, own, {identity: identity for identity in found.subnet_ids or ()})
+    return NetworkPlace(network_id, False, own, {identity: identity for identity in found.subnet_ids or ()})
 
 
 def external_network(context: PlanContext, network_id: str, name: str) -> tuple[str, str]:
@@ -296,4 +296,4 @@ def grant(context: HookContext, kind: str, identity: str) -> None:
                     target_tenant=policy["target_project_id"],
                 )
 
-        make_it_so(granted, create)
+        ensure_done(granted, create)

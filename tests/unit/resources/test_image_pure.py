@@ -17,10 +17,12 @@ from refloat.errors import CloudError, Conflict, NotFound, WaitFailed
 from refloat.graph import Graph, Resource, discover
 from refloat.resources.base import PROJECT, PlanContext, Planned
 from refloat.resources.context import HookContext
+from refloat.resources.glance import temporary_name
 from refloat.resources.image import ImagePlugin, ImageProtectable, disks
-from refloat.resources.image.attributes import ATTRIBUTES, OF_SNAPSHOTS, properties_of
-from refloat.resources.image.protectable import SERVER, TYPE, is_wanted_itself, servers_of, temporary_name
-from refloat.resources.image.transfer import Body, Tally, download
+from refloat.resources.image.attributes import ATTRIBUTES
+from refloat.resources.image.protectable import SERVER, TYPE, is_wanted_itself, servers_of
+from refloat.resources.image.section import OF_SNAPSHOTS, properties_of
+from refloat.resources.image_data import Body, Tally, download
 from refloat.resources.options import settle
 
 

@@ -20,7 +20,7 @@ from refloat.resources.context import HookContext
 from refloat.resources.options import settle
 from refloat.resources.volume import VolumeBankPlugin, VolumeProtectable
 from refloat.resources.volume.attributes import ATTRIBUTES
-from refloat.resources.volume.bank import BankProtect, BankRestore, BankVerify, padded
+from refloat.resources.volume.bank import VolumeBankProtect, VolumeBankRestore, VolumeBankVerify, padded
 from refloat.resources.volume.messages import told_about
 from refloat.resources.volume.protectable import COPY, TYPE
 from refloat.resources.volume.temporary import IMAGE, advised, image_of_volume
@@ -166,7 +166,7 @@ def test_encrypted_volume_is_refused_before_anything_is_made() -> None:
     cloud = Fake()
     cloud.things["volume", SOURCE].is_encrypted = True
     with pytest.raises(Conflict, match=r"encrypted volume.*key that stays in the cloud.*provider default"):
-        run(BankProtect().on_prepare_begin(context(cloud)), cloud)
+        run(VolumeBankProtect().on_prepare_begin(context(cloud)), cloud)
     assert len(cloud.things) == 1
 
 
@@ -213,7 +213,7 @@ def test_image_larger_than_the_volume_is_refused() -> None:
     cloud = Fake(("available",), ("active",))
     at = context(cloud, results=lambda _key: {"size": 0})
     with pytest.raises(Conflict, match="resized while it was being protected"):
-        run(BankProtect().on_main(at), cloud)
+        run(VolumeBankProtect().on_main(at), cloud)
 
 
 RESTORE = {**SECTION, "size": 1, "data": {"size": GIB}, "hash": {}}
@@ -234,8 +234,8 @@ def restoring(cloud: Fake, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[s
         return volume.id, reason
 
     monkeypatch.setattr("refloat.resources.volume.bank.filled", fill)
-    monkeypatch.setattr("refloat.resources.volume.target.finish", finish)
-    return BankRestore().on_main(context(cloud, section=RESTORE)), filled
+    monkeypatch.setattr("refloat.resources.volume.restore.finish", finish)
+    return VolumeBankRestore().on_main(context(cloud, section=RESTORE)), filled
 
 
 def test_restore_leaves_only_the_volume(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +300,7 @@ def test_verify_reads_the_bank_only() -> None:
 
     def verdict(verify: Callable[..., None]) -> Any:
         data = SimpleNamespace(verify=verify)
-        return BankVerify().on_main(context(None, data=data, section=RESTORE))
+        return VolumeBankVerify().on_main(context(None, data=data, section=RESTORE))
 
     assert verdict(lambda *_args: None) == {"ok": True, "reason": ""}
     assert "chunk 7" in verdict(damaged)["reason"]

@@ -14,9 +14,10 @@ from refloat.graph import Graph, Resource
 from refloat.resources.base import PROJECT, PlanContext, Planned
 from refloat.resources.options import settle
 from refloat.resources.volume import VolumeBackupPlugin, VolumeProtectable, VolumeSnapshotPlugin
-from refloat.resources.volume.attributes import ATTRIBUTES, is_readonly
+from refloat.resources.volume.attributes import ATTRIBUTES
 from refloat.resources.volume.chains import PARENT_KEY, dependants, parent_for
 from refloat.resources.volume.protectable import SERVER, TYPE
+from refloat.resources.volume.section import is_readonly
 
 
 def volume(identity: str, **fields: Any) -> SimpleNamespace:

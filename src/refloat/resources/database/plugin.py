@@ -34,7 +34,7 @@ from refloat.resources.database.trove import (
     ERROR_STATES,
     FLAVOR,
     INSTANCE,
-    Thing,
+    TroveThing,
     post,
     thing,
 )
@@ -106,7 +106,7 @@ class DatabaseProtect(Hooks):
         return {"backup": {"id": str(backup.id), "name": backup.name, "size": backup.get("size")}}
 
     @staticmethod
-    def _begin(context: HookContext, instance: Thing) -> None:
+    def _begin(context: HookContext, instance: TroveThing) -> None:
         parameters = context.parameters
         name = parameters["backup_name"] or "{name}@{checkpoint}"
         name = name.replace("{name}", instance.name).replace("{checkpoint}", context.checkpoint_id)[:255]
@@ -140,7 +140,7 @@ class DatabaseProtect(Hooks):
         return instance
 
 
-def _describe(context: HookContext, instance: Thing) -> dict[str, Any]:
+def _describe(context: HookContext, instance: TroveThing) -> dict[str, Any]:
     datastore = instance.get("datastore") or {}
     configuration = instance.get("configuration") or {}
     addresses = instance.get("addresses") or [{"address": ip} for ip in instance.get("ip") or ()]

@@ -10,7 +10,7 @@ from refloat.cloud.watcher import status_of_thing
 from refloat.errors import Conflict, ServiceMissing
 from refloat.graph import Resource
 from refloat.resources.base import PROJECT, Protectable
-from refloat.resources.database.trove import BUSY_STATES, ERROR_STATES, INSTANCE, Thing
+from refloat.resources.database.trove import BUSY_STATES, ERROR_STATES, INSTANCE, TroveThing
 
 TYPE = "OS::Trove::Instance"
 NETWORK = "OS::Neutron::Network"
@@ -52,20 +52,20 @@ class DatabaseProtectable(Protectable):
         return found
 
     @cached_property
-    def _instances(self) -> Sequence[Thing]:
+    def _instances(self) -> Sequence[TroveThing]:
         if not self.cloud.has("database"):
             return ()
         return [thing for thing in self.cloud.list(INSTANCE) if status_of_thing(thing) not in GOING]
 
     @staticmethod
-    def _usable(thing: Thing) -> Resource:
+    def _usable(thing: TroveThing) -> Resource:
         resource, status = resource_of(thing), status_of_thing(thing)
         if status in ERROR_STATES | GOING:
             raise unusable(resource, status)
         return resource
 
 
-def resource_of(thing: Thing) -> Resource:
+def resource_of(thing: TroveThing) -> Resource:
     """The node of an instance."""
     return Resource(TYPE, str(thing.id), thing.name or "")
 
@@ -80,7 +80,7 @@ def unusable(resource: Resource, status: str) -> Conflict:
     )
 
 
-def networks_of(cloud: Cloud, thing: Thing) -> list[str]:
+def networks_of(cloud: Cloud, thing: TroveThing) -> list[str]:
     """The ids of the networks that an instance is on.
 
     Trove tells them with the addresses. One that is too old for that only tells addresses: Neutron knows

@@ -44,7 +44,7 @@ class HasTrove(Protocol):
         ...
 
 
-class Thing(SimpleNamespace):
+class TroveThing(SimpleNamespace):
     """What Trove says of one thing, item by item."""
 
     id: str
@@ -56,10 +56,10 @@ class Thing(SimpleNamespace):
         return getattr(self, item, None)
 
 
-def thing(data: Mapping[str, Any]) -> Thing:
+def thing(data: Mapping[str, Any]) -> TroveThing:
     """What Trove answered."""
     status = str(data.get("status") or "")
-    return Thing(**{"name": "", **data, "status": _TIMES_OUT.get(status, status)})
+    return TroveThing(**{"name": "", **data, "status": _TIMES_OUT.get(status, status)})
 
 
 def get(cloud: HasTrove, path: str, key: str) -> Any:
@@ -76,7 +76,7 @@ def post(cloud: HasTrove, path: str, body: Mapping[str, Any]) -> Any:
     return answer.json()
 
 
-def pages(cloud: HasTrove, path: str, key: str) -> Iterator[Thing]:
+def pages(cloud: HasTrove, path: str, key: str) -> Iterator[TroveThing]:
     """A whole list, page by page."""
     query: dict[str, str] = {}
     while True:
@@ -98,10 +98,10 @@ def _next(links: Any) -> str:
 
 
 def _kind(name: str, many: str, one: str, busy: frozenset[str] = frozenset()) -> Kind:
-    def read(connection: Connection, identity: str) -> Thing:
+    def read(connection: Connection, identity: str) -> TroveThing:
         return thing(get(connection, f"/{many}/{identity}", one))
 
-    def list_all(connection: Connection) -> Iterator[Thing]:
+    def list_all(connection: Connection) -> Iterator[TroveThing]:
         return pages(connection, f"/{many}", many)
 
     def remove(connection: Connection, identity: str) -> None:

@@ -11,7 +11,7 @@ from refloat.errors import CloudError
 from refloat.resources.base import Hooks, OperationKind, PlanContext, Planned, ProtectionPlugin, Restored
 from refloat.resources.context import HookContext
 from refloat.resources.floatingip.attributes import ATTRIBUTES, FLOATING_IP_FIELDS
-from refloat.resources.floatingip.planning import plan
+from refloat.resources.floatingip.plan import plan
 from refloat.resources.floatingip.protectable import FLOATING_IP
 from refloat.resources.floatingip.section import read_section
 from refloat.resources.networking import DUPLICATE, SectionComplete, dress

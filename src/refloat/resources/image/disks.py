@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
 from typing import Any
 
-from refloat.cloud import CloudWait, Marker, explained
+from refloat.cloud import Marker, explained
 from refloat.cloud.errors import status_of
 from refloat.cloud.removal import REFUSALS
 from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError, Conflict, WaitFailed
 from refloat.graph import Resource
-from refloat.resources.context import HookContext
-from refloat.resources.image.protectable import temporary_name
-
-Waiting = Generator[CloudWait, Any, Any]
+from refloat.resources.context import HookContext, Waiting
+from refloat.resources.glance import temporary_name
 
 VOLUME = "OS::Cinder::Volume"
 

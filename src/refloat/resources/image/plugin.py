@@ -25,10 +25,12 @@ from refloat.resources.base import (
 )
 from refloat.resources.checking import read_back
 from refloat.resources.context import HookContext
-from refloat.resources.image import disks, planning, target
-from refloat.resources.image.attributes import ATTRIBUTES, describe, describe_disk, read
+from refloat.resources.glance import read_image
+from refloat.resources.image import disks, plan, restore
+from refloat.resources.image.attributes import ATTRIBUTES
 from refloat.resources.image.protectable import TYPE, is_wanted_itself, servers_of
-from refloat.resources.image.transfer import Tally, download
+from refloat.resources.image.section import describe, describe_disk
+from refloat.resources.image_data import Tally, download
 from refloat.resources.options import Option
 
 OPTIONS: Mapping[OperationKind, tuple[Option, ...]] = {"restore": (RESTORE_NAME,)}
@@ -64,7 +66,7 @@ class ImageProtect(Hooks):
 
 
 def _store(context: HookContext, image_id: str, tally: Tally) -> dict[str, Any]:
-    image = read(context.cloud, image_id)
+    image = read_image(context.cloud, image_id)
     stream = download(context.cloud, image, context.resource)
     told = tally.part(image["size"] or 0)
     return context.data.put(stream, image["size"], lambda done, _total: told(done), context.cancelled)
@@ -76,20 +78,20 @@ class ImageRestore(Hooks):
     def on_main(self, context: HookContext) -> HookBody:
         """The servers need these images, so they are made here, before the servers' ``on_complete``."""
         section, decisions = context.section, context.planned.decisions
-        tally = Tally(context.progress, planning.bytes_to_send(section, decisions))
+        tally = Tally(context.progress, plan.bytes_to_send(section, decisions))
         made: dict[str, str] = {}
         restored: list[Restored] = []
         for server_id in decisions["disks"]:
             disk = section["disks"][server_id]
-            name = planning.disk_name(disk)
-            made[server_id] = yield from target.restore_disk(context, server_id, disk, name, tally)
+            name = plan.disk_name(disk)
+            made[server_id] = yield from restore.restore_disk(context, server_id, disk, name, tally)
             reason = f"the disk of server {disk['name'] or server_id}"
             restored.append(Restored(TYPE, context.resource.id, made[server_id], name, reason=reason))
         if decisions["reuse"]:
             new_id, name = decisions["reuse"], section["image"]["name"] or ""
-            restored.append(Restored(TYPE, context.resource.id, new_id, name, True, planning.STILL_THERE))
+            restored.append(Restored(TYPE, context.resource.id, new_id, name, True, plan.STILL_THERE))
         elif section["data"] is not None:
-            new_id = yield from target.restore_image(context, tally)
+            new_id = yield from restore.restore_image(context, tally)
             restored.append(Restored(TYPE, context.resource.id, new_id, context.planned.name))
         return {"disks": made, "restored": [entry.to_json() for entry in restored]}
 
@@ -120,4 +122,4 @@ class ImagePlugin(ProtectionPlugin):
 
     def plan_restore(self, context: PlanContext) -> Planned:
         """Use the image if it is still there; make one for each server's disk."""
-        return planning.plan(context)
+        return plan.plan(context)

@@ -7,7 +7,6 @@ server booted from it, the server's disk as it is now (``extra["server:ID"]``); 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -17,6 +16,7 @@ from refloat.cloud.watcher import status_of_thing
 from refloat.errors import Conflict, InvalidInput
 from refloat.graph import Graph, Resource
 from refloat.resources.base import PROJECT, Protectable
+from refloat.resources.glance import is_temporary_name
 
 TYPE = "OS::Glance::Image"
 SERVER = "OS::Nova::Server"
@@ -25,8 +25,6 @@ NAMED = "named"
 _SERVER_PREFIX = "server:"
 
 GOING = frozenset({"deleted", "pending_delete", "killed"})
-
-_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 class ImageProtectable(Protectable):
@@ -112,17 +110,6 @@ def boot_image_of(server: Any) -> str:
     return str((image.get("id") if isinstance(image, dict) else image.id) or "")
 
 
-def temporary_name(operation_id: str, resource_id: str) -> str:
-    """What an image is called that an operation makes only to move the data of a disk or a volume.
-
-    Cinder takes no mark for the images that it makes, so their name tells what they are.
-    """
-    return f"refloat-temporary-{operation_id}-{resource_id}"
-
-
-_TEMPORARY = re.compile(rf"refloat-temporary(-{_UUID}){{2}}")
-
-
 def _plain(image: Any) -> Resource:
     return Resource(TYPE, str(image.id), image.name or "")
 
@@ -133,7 +120,7 @@ def _named(image: Any) -> Resource:
 
 def _is_ours(image: Any) -> bool:
     """Whether it is a temporary image of some operation of Refloat's that is running now."""
-    return METADATA_KEY in (image.properties or {}) or bool(_TEMPORARY.fullmatch(image.name or ""))
+    return METADATA_KEY in (image.properties or {}) or is_temporary_name(image.name or "")
 
 
 def _check(image: Any) -> None:

@@ -11,7 +11,7 @@ from refloat.errors import CloudError
 from refloat.resources.base import Hooks, OperationKind, PlanContext, Planned, ProtectionPlugin, Restored
 from refloat.resources.context import HookContext
 from refloat.resources.network.attributes import ATTRIBUTES, NETWORK_FIELDS
-from refloat.resources.network.planning import plan
+from refloat.resources.network.plan import plan
 from refloat.resources.network.section import read_section
 from refloat.resources.network.serviceports import settle_service_ports
 from refloat.resources.networking import NETWORK, RESTORE_OPTIONS, SUBNET, SectionComplete, dress, grant

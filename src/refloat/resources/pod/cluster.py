@@ -150,7 +150,7 @@ def cluster(connection: Connection) -> Cluster:
     return found
 
 
-class Thing(SimpleNamespace):
+class KubernetesObject(SimpleNamespace):
     """A pod, a claim or a volume.
 
     :param id: ``NAMESPACE/NAME``; of a volume, which is in no namespace, its name.
@@ -172,13 +172,13 @@ HOPELESS = frozenset({"CreateContainerConfigError", "InvalidImageName", "ErrImag
 """Why a container waits, when waiting alone does not help."""
 
 
-def thing(data: dict[str, Any]) -> Thing:
+def thing(data: dict[str, Any]) -> KubernetesObject:
     """What Kubernetes said of an object."""
     about, status = data["metadata"], data.get("status") or {}
     states = [item.get("state") or {} for item in status.get("containerStatuses") or ()]
     waiting = [state["waiting"] for state in states if "waiting" in state]
     said = [f"{item.get('reason', '')} {item.get('message', '')}".strip() for item in waiting]
-    return Thing(
+    return KubernetesObject(
         id="/".join(part for part in (about.get("namespace"), about["name"]) if part),
         name=about["name"],
         status=status.get("phase") or "",
@@ -201,7 +201,7 @@ POD, CLAIM, VOLUME = "pod", "pod_claim", "pod_volume"
 _MANY = {POD: "pods", CLAIM: "persistentvolumeclaims"}
 
 
-def make(connection: Connection, kind: str, body: Mapping[str, Any]) -> Thing:
+def make(connection: Connection, kind: str, body: Mapping[str, Any]) -> KubernetesObject:
     """Create an object."""
     namespace = "" if kind == VOLUME else f"{body['metadata']['namespace']}/"
     return thing(cluster(connection).request("POST", path_of(kind, namespace), body))
@@ -214,10 +214,10 @@ def annotate(connection: Connection, kind: str, identity: str, items: Mapping[st
 
 
 def _kind(kind: str) -> Kind:
-    def read(connection: Connection, identity: str) -> Thing:
+    def read(connection: Connection, identity: str) -> KubernetesObject:
         return thing(cluster(connection).request("GET", path_of(kind, identity)))
 
-    def list_all(connection: Connection) -> Iterable[Thing]:
+    def list_all(connection: Connection) -> Iterable[KubernetesObject]:
         there = cluster(connection)
         path = path_of(kind, "" if kind == VOLUME else f"{there.namespace}/")
         return [thing(data) for data in there.request("GET", path)["items"]]

@@ -30,7 +30,7 @@ from refloat.resources.base import (
 from refloat.resources.checking import read_back
 from refloat.resources.context import HookContext
 from refloat.resources.options import Option
-from refloat.resources.pod import manifest, planning
+from refloat.resources.pod import manifest, plan
 from refloat.resources.pod.cluster import CLAIM, POD, VOLUME, annotate, make
 from refloat.resources.pod.protectable import TYPE, Claims, identity_of, inline_volumes
 
@@ -207,4 +207,4 @@ class PodPlugin(ProtectionPlugin):
 
     def plan_restore(self, context: PlanContext) -> Planned:
         """Use the pod if it is still the same; make it again otherwise."""
-        return planning.plan(context, ATTRIBUTES)
+        return plan.plan(context, ATTRIBUTES)

@@ -11,7 +11,7 @@ from refloat.cloud import Cloud
 from refloat.errors import Conflict, NotFound
 from refloat.graph import Resource
 from refloat.resources.base import PROJECT, Protectable
-from refloat.resources.pod.cluster import CLAIM, POD, VARIABLE, VOLUME, Thing, find_cluster
+from refloat.resources.pod.cluster import CLAIM, POD, VARIABLE, VOLUME, KubernetesObject, find_cluster
 
 TYPE = "OS::Kubernetes::Pod"
 
@@ -69,11 +69,11 @@ class PodProtectable(Protectable):
         return f"No Kubernetes cluster is known for this project: {why}." if why else ""
 
     @cached_property
-    def _pods(self) -> Sequence[Thing]:
+    def _pods(self) -> Sequence[KubernetesObject]:
         found, _ = find_cluster(self.cloud.connection)
         return [pod for pod in self.cloud.list(POD) if not _is_going(pod)] if found else ()
 
-    def _resource(self, pod: Thing) -> Resource:
+    def _resource(self, pod: KubernetesObject) -> Resource:
         name = pod.id.replace("/", ":")
         volumes = [item["volume_id"] for item in self._claims.of(pod) if item["volume_id"]]
         volumes += [item["volume_id"] for item in inline_volumes(pod)]
@@ -91,7 +91,7 @@ class Claims:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
 
-    def of(self, pod: Thing) -> list[dict[str, Any]]:
+    def of(self, pod: KubernetesObject) -> list[dict[str, Any]]:
         """A pod's claims: ``name``; ``claim`` and ``volume`` of Kubernetes'; ``volume_id`` of Cinder's."""
         found = []
         for name in claim_names(pod.data):
@@ -109,15 +109,15 @@ class Claims:
         return found
 
     @cached_property
-    def _listed(self) -> Mapping[str, Thing]:
+    def _listed(self) -> Mapping[str, KubernetesObject]:
         return {claim.id: claim for claim in self._cloud.list(CLAIM)}
 
     @cached_property
-    def _volumes(self) -> Mapping[str, Thing]:
+    def _volumes(self) -> Mapping[str, KubernetesObject]:
         return {volume.name: volume for volume in self._cloud.list(VOLUME)}
 
 
-def _is_going(pod: Thing) -> bool:
+def _is_going(pod: KubernetesObject) -> bool:
     return "deletionTimestamp" in pod.data["metadata"] or _MIRROR in pod.metadata
 
 
@@ -131,7 +131,7 @@ def claim_names(pod: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(str(claim["claimName"]) for claim in claims if claim))
 
 
-def inline_volumes(pod: Thing) -> list[dict[str, str]]:
+def inline_volumes(pod: KubernetesObject) -> list[dict[str, str]]:
     """The volumes of Cinder's that a pod names itself."""
     return [
         {"name": volume["name"], "volume_id": str(volume["cinder"]["volumeID"])}

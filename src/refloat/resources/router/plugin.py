@@ -21,7 +21,7 @@ from refloat.resources.context import HookContext
 from refloat.resources.networking import NETWORK, RESTORE_OPTIONS, SUBNET, SectionComplete, dress
 from refloat.resources.options import Option
 from refloat.resources.router.attributes import ATTRIBUTES, ROUTER_FIELDS
-from refloat.resources.router.planning import plan
+from refloat.resources.router.plan import plan
 from refloat.resources.router.protectable import ROUTER
 from refloat.resources.router.section import read_section
 
@@ -132,7 +132,7 @@ def _connect_port(
 
 
 def _connect_subnet(context: HookContext, router_id: str, fixed: Mapping[str, Any], label: str) -> str:
-    """Neutron makes the port, with the gateway's address: see ``planning`` for when ours would not do."""
+    """Neutron makes the port, with the gateway's address: see ``plan`` for when ours would not do."""
     subnet = _subnet_id(context, fixed)
     both = f"{router_id}:{subnet}"
 

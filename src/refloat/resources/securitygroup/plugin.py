@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from refloat.cloud import Marker, explained
-from refloat.cloud.patience import make_it_so
+from refloat.cloud.retries import ensure_done
 from refloat.resources.base import Hooks, OperationKind, PlanContext, Planned, ProtectionPlugin, Restored
 from refloat.resources.context import HookContext
 from refloat.resources.networking import RESTORE_OPTIONS, SectionComplete, dress, grant
 from refloat.resources.options import Option
 from refloat.resources.securitygroup.attributes import ATTRIBUTES, GROUP_FIELDS
-from refloat.resources.securitygroup.planning import plan
+from refloat.resources.securitygroup.plan import plan
 from refloat.resources.securitygroup.protectable import SECURITY_GROUP
 from refloat.resources.securitygroup.rules import effect_key, exact_key, label
 from refloat.resources.securitygroup.section import read_section
@@ -108,7 +108,7 @@ def _replace(
         with explained(f"create the rules of security group {group_id}", context.resource):
             list(context.cloud.network.create_security_group_rules([_body(rule) for rule in missing()]))
 
-    make_it_so(lambda: not missing(), create)
+    ensure_done(lambda: not missing(), create)
 
 
 def _add(

@@ -7,31 +7,29 @@ from typing import Any
 
 from refloat.graph import ResourceKey
 from refloat.resources.base import PlanContext
-from refloat.resources.server.verdict import Verdict
+from refloat.resources.server.plan_builder import PlanBuilder
 
 IMAGE = "OS::Glance::Image"
 VOLUME = "OS::Cinder::Volume"
 
 
-def plan_disks(context: PlanContext, verdict: Verdict) -> None:
+def plan_disks(context: PlanContext, plan: PlanBuilder) -> None:
     """Decide about the boot image and every volume; ends in ``decisions["image"]`` and ``["volumes"]``."""
-    verdict.decisions["image"] = _plan_image(context, verdict)
-    decided = (_plan_volume(volume, context, verdict) for volume in context.section["volumes"])
-    verdict.decisions["volumes"] = [volume for volume in decided if volume is not None]
+    plan.decisions["image"] = _plan_image(context, plan)
+    decided = (_plan_volume(volume, context, plan) for volume in context.section["volumes"])
+    plan.decisions["volumes"] = [volume for volume in decided if volume is not None]
 
 
-def _plan_image(context: PlanContext, verdict: Verdict) -> dict[str, str] | None:
+def _plan_image(context: PlanContext, plan: PlanBuilder) -> dict[str, str] | None:
     image_id = context.section["image_id"]
     if not image_id:
         return None
     if ResourceKey(IMAGE, image_id) in context.graph:
         return {"source": image_id, "original": ""}
     if context.cloud.find("image", image_id) is None:
-        verdict.problems.append(
-            f"the image {image_id} that it boots from is gone and not part of the restore"
-        )
+        plan.problems.append(f"the image {image_id} that it boots from is gone and not part of the restore")
     else:
-        verdict.conflict(
+        plan.conflict(
             "image_id",
             image_id,
             "degraded",
@@ -41,7 +39,7 @@ def _plan_image(context: PlanContext, verdict: Verdict) -> dict[str, str] | None
     return {"source": image_id, "original": image_id}
 
 
-def _plan_volume(volume: Mapping[str, Any], context: PlanContext, verdict: Verdict) -> dict[str, Any] | None:
+def _plan_volume(volume: Mapping[str, Any], context: PlanContext, plan: PlanBuilder) -> dict[str, Any] | None:
     key = ResourceKey(VOLUME, volume["id"])
     if key in context.graph:
         return dict(volume)
@@ -50,7 +48,7 @@ def _plan_volume(volume: Mapping[str, Any], context: PlanContext, verdict: Verdi
         live.status == "available" or (live.status == "in-use" and live.is_multiattach)
     )
     if live is not None and usable:
-        verdict.conflict(
+        plan.conflict(
             "volumes",
             volume["id"],
             "degraded",
@@ -60,11 +58,9 @@ def _plan_volume(volume: Mapping[str, Any], context: PlanContext, verdict: Verdi
     state = "gone" if live is None else f"{live.status}"
     name = (live.name if live is not None else "") or volume["id"]
     if volume["root"]:
-        verdict.problems.append(
-            f"the volume {name} that it boots from is {state} and not part of the restore"
-        )
+        plan.problems.append(f"the volume {name} that it boots from is {state} and not part of the restore")
         return None
-    verdict.conflict(
+    plan.conflict(
         "volumes",
         None,
         "lost",

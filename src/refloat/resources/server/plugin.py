@@ -10,11 +10,11 @@ from refloat.resources.base import RESTORE_NAME, Hooks, OperationKind, PlanConte
 from refloat.resources.context import HookContext
 from refloat.resources.options import Option
 from refloat.resources.server.attributes import ATTRIBUTES
-from refloat.resources.server.capture import capture
+from refloat.resources.server.plan import plan_server
 from refloat.resources.server.plan_disks import VOLUME
-from refloat.resources.server.planning import plan_server
 from refloat.resources.server.protectable import TYPE
 from refloat.resources.server.restore import ServerRestore
+from refloat.resources.server.section import capture
 
 OPTIONS: Mapping[OperationKind, tuple[Option, ...]] = {
     "restore": (

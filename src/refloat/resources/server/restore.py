@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from refloat.cloud import Marker, explained
-from refloat.cloud.patience import make_it_so
+from refloat.cloud.retries import ensure_done
 from refloat.graph import ResourceKey
 from refloat.resources.base import HookBody, Hooks, Restored
 from refloat.resources.context import HookContext
-from refloat.resources.server.cards import lead_floating_ips, make_port, new_or_same, not_as_planned
-from refloat.resources.server.plan_cards import PORT
+from refloat.resources.server.plan import KEYPAIR, SERVER_GROUP
 from refloat.resources.server.plan_disks import IMAGE, VOLUME
-from refloat.resources.server.planning import KEYPAIR, SERVER_GROUP
+from refloat.resources.server.plan_ports import PORT
+from refloat.resources.server.ports import lead_floating_ips, make_port, new_or_same, not_as_planned
 from refloat.resources.server.protectable import TYPE
 
 
@@ -145,4 +145,4 @@ def _switch_off(context: HookContext, server_id: str) -> None:
         with explained(f"switch off the server {context.planned.name}", context.resource):
             cloud.compute.stop_server(server_id)
 
-    make_it_so(off, stop)
+    ensure_done(off, stop)

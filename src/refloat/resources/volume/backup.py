@@ -18,8 +18,8 @@ from typing import Any
 from refloat.cloud import Marker, explained
 from refloat.cloud.errors import status_of
 from refloat.cloud.marker import METADATA_KEY
-from refloat.cloud.patience import in_doubt
 from refloat.cloud.removal import REFUSALS, removal
+from refloat.cloud.retries import in_doubt
 from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError, Conflict
 from refloat.resources.base import (
@@ -33,13 +33,14 @@ from refloat.resources.base import (
     Section,
 )
 from refloat.resources.checking import checked, problem_of
-from refloat.resources.context import HookContext
+from refloat.resources.context import HookContext, Waiting
 from refloat.resources.options import Option
-from refloat.resources.volume import target
-from refloat.resources.volume.attributes import ATTRIBUTES, describe, own_metadata
-from refloat.resources.volume.capture import Waiting, cut, steady
+from refloat.resources.volume import plan, restore
+from refloat.resources.volume.attributes import ATTRIBUTES
+from refloat.resources.volume.capture import cut, steady
 from refloat.resources.volume.chains import CHECKPOINT_KEY, PARENT_KEY, dependants, parent_for
 from refloat.resources.volume.protectable import TYPE
+from refloat.resources.volume.section import describe, own_metadata
 
 GIB = 1 << 30
 TIMEOUT = 24 * 3600.0
@@ -193,17 +194,17 @@ class BackupRestore(Hooks):
         cloud = context.cloud
         total = context.section["size"] * GIB
         context.progress(0, total)
-        volume_id = target.create(context)
+        volume_id = restore.create(context)
         volume = yield self._settled(context, volume_id)
         if status_of_thing(volume) == "error_restoring":
             # Left by an earlier attempt whose restore failed; its content is unknown.
-            yield from context.discard(target.ROLE)
-            volume_id = target.create(context)
+            yield from context.discard(restore.ROLE)
+            volume_id = restore.create(context)
             yield cloud.wait("volume", volume_id, {"available"})
         if self._is_unrestored(context, volume_id):
             yield from self._restore(context, volume_id)
         context.progress(total, total)
-        return target.finish(context, cloud.get("volume", volume_id))
+        return restore.finish(context, cloud.get("volume", volume_id))
 
     @staticmethod
     def _settled(context: HookContext, volume_id: str) -> Any:
@@ -326,4 +327,4 @@ class VolumeBackupPlugin(ProtectionPlugin):
         """A new volume; impossible when the backup is not there or not usable."""
         expected = context.section["backup"]
         there = {str(backup.id): backup for backup in context.listing("backup")}
-        return target.plan(context, _problem_of(there.get(expected["id"]), expected))
+        return plan.plan(context, _problem_of(there.get(expected["id"]), expected))

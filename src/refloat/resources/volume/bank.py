@@ -30,17 +30,17 @@ from refloat.resources.base import (
     ProtectionPlugin,
 )
 from refloat.resources.checking import read_back
-from refloat.resources.context import HookContext
-from refloat.resources.image.protectable import temporary_name
-from refloat.resources.image.target import filled
-from refloat.resources.image.transfer import Tally, download
+from refloat.resources.context import HookContext, Waiting
+from refloat.resources.glance import filled, temporary_name
+from refloat.resources.image_data import Tally, download
 from refloat.resources.options import Option
-from refloat.resources.volume import target
-from refloat.resources.volume.attributes import ATTRIBUTES, describe
+from refloat.resources.volume import plan, restore
+from refloat.resources.volume.attributes import ATTRIBUTES
 from refloat.resources.volume.backup import GIB, RESTORE_DESCRIPTION, TIMEOUT
-from refloat.resources.volume.capture import Waiting, steady
+from refloat.resources.volume.capture import steady
 from refloat.resources.volume.messages import told_about
 from refloat.resources.volume.protectable import TYPE
+from refloat.resources.volume.section import describe
 from refloat.resources.volume.temporary import (
     ATTEMPTS,
     IMAGE,
@@ -55,7 +55,7 @@ OPTIONS: Mapping[OperationKind, tuple[Option, ...]] = {"restore": (RESTORE_NAME,
 _ZEROS = bytes(1 << 20)
 
 
-class BankProtect(Hooks):
+class VolumeBankProtect(Hooks):
     """Cuts a snapshot and streams its content into the bank."""
 
     def on_prepare_begin(self, context: HookContext) -> HookBody:
@@ -118,7 +118,7 @@ def _hash_of(image: Mapping[str, Any]) -> dict[str, Any]:
     return {key: image.get(key) for key in ("os_hash_algo", "os_hash_value", "checksum")}
 
 
-class BankRestore(Hooks):
+class VolumeBankRestore(Hooks):
     """Makes a temporary image of the bank's data, and a volume like the old one of that."""
 
     def on_main(self, context: HookContext) -> HookBody:
@@ -128,7 +128,7 @@ class BankRestore(Hooks):
         volume = yield from _complete_volume(context)
         context.progress(size, size)
         said = yield from _drop_image(context)
-        return target.finish(context, volume, reason=said)
+        return restore.finish(context, volume, reason=said)
 
 
 def _complete_volume(context: HookContext) -> Waiting:
@@ -136,16 +136,16 @@ def _complete_volume(context: HookContext) -> Waiting:
     told = ""
     for _attempt in range(ATTEMPTS):
         image_id = ""
-        if not context.created(target.ROLE):
+        if not context.created(restore.ROLE):
             image_id = yield from _image(context)
-        volume_id = target.create(context, image_id=image_id)
+        volume_id = restore.create(context, image_id=image_id)
         volume = yield context.cloud.wait(
             "volume", volume_id, {"available", "error"}, failed=(), timeout=TIMEOUT
         )
         if status_of_thing(volume) == "available":
             return volume
         told = told_about(context.cloud, volume_id) or "its status became 'error'"
-        yield from context.discard(target.ROLE)
+        yield from context.discard(restore.ROLE)
     raise CloudError(
         "Cinder could not make a volume of the data from the bank",
         resource=str(context.resource),
@@ -185,7 +185,7 @@ def _drop_image(context: HookContext) -> Waiting:
     return ""
 
 
-class BankVerify(Hooks):
+class VolumeBankVerify(Hooks):
     """Reads everything back from the bank."""
 
     def on_main(self, context: HookContext) -> Mapping[str, Any]:
@@ -202,10 +202,10 @@ class VolumeBankPlugin(ProtectionPlugin):
     attributes = ATTRIBUTES
     options = OPTIONS
 
-    protect = BankProtect
-    restore = BankRestore
-    verify = BankVerify
+    protect = VolumeBankProtect
+    restore = VolumeBankRestore
+    verify = VolumeBankVerify
 
     def plan_restore(self, context: PlanContext) -> Planned:
         """A new volume; nothing that the cloud may have lost is needed."""
-        return target.plan(context, "")
+        return plan.plan(context, "")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
-from refloat.cloud import CloudWait, Marker, explained
+from refloat.cloud import Marker, explained
 from refloat.cloud.removal import servers_idle
 from refloat.cloud.watcher import status_of_thing
 from refloat.errors import Conflict
-from refloat.resources.context import HookContext
+from refloat.resources.context import HookContext, Waiting
 from refloat.resources.volume.protectable import STEADY, is_broken
-
-Waiting = Generator[CloudWait, Any, Any]
 
 SETTLE_TIMEOUT = 1800.0
 """Seconds to wait for a volume that is being attached, extended, backed up by somebody..."""

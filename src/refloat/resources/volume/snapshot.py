@@ -23,11 +23,12 @@ from refloat.resources.base import (
 from refloat.resources.checking import checked, problem_of
 from refloat.resources.context import HookContext
 from refloat.resources.options import Option
-from refloat.resources.volume import target
-from refloat.resources.volume.attributes import ATTRIBUTES, describe
+from refloat.resources.volume import plan, restore
+from refloat.resources.volume.attributes import ATTRIBUTES
 from refloat.resources.volume.backup import RESTORE_DESCRIPTION, TIMEOUT
 from refloat.resources.volume.capture import cut, steady
 from refloat.resources.volume.protectable import TYPE
+from refloat.resources.volume.section import describe
 
 OPTIONS: Mapping[OperationKind, tuple[Option, ...]] = {
     "protect": (
@@ -68,9 +69,9 @@ class SnapshotRestore(Hooks):
 
     def on_main(self, context: HookContext) -> HookBody:
         """Create, check, set up."""
-        volume_id = target.create(context, snapshot_id=context.section["snapshot"]["id"])
+        volume_id = restore.create(context, snapshot_id=context.section["snapshot"]["id"])
         volume = yield context.cloud.wait("volume", volume_id, {"available"}, timeout=TIMEOUT)
-        return target.finish(context, volume)
+        return restore.finish(context, volume)
 
 
 class SnapshotVerify(Hooks):
@@ -118,4 +119,4 @@ class VolumeSnapshotPlugin(ProtectionPlugin):
         """A new volume; impossible when the snapshot is not there or not usable."""
         expected = context.section["snapshot"]
         there = {str(snapshot.id): snapshot for snapshot in context.listing("snapshot")}
-        return target.plan(context, _problem_of(there.get(expected["id"]), expected))
+        return plan.plan(context, _problem_of(there.get(expected["id"]), expected))

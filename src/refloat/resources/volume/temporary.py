@@ -15,10 +15,9 @@ from refloat.cloud import Marker, explained
 from refloat.cloud.errors import status_of
 from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError
-from refloat.resources.context import HookContext
-from refloat.resources.image.attributes import read
-from refloat.resources.image.protectable import temporary_name
-from refloat.resources.volume.capture import Waiting, cut, steady
+from refloat.resources.context import HookContext, Waiting
+from refloat.resources.glance import read_image, temporary_name
+from refloat.resources.volume.capture import cut, steady
 from refloat.resources.volume.messages import told_about
 from refloat.resources.volume.protectable import COPY
 
@@ -71,7 +70,7 @@ def _whole(context: HookContext) -> Mapping[str, Any] | None:
     image_id = context.created(IMAGE)
     if not image_id or context.cloud.find("image", image_id) is None:
         return None
-    image = read(context.cloud, image_id)
+    image = read_image(context.cloud, image_id)
     return image if image["status"] == "active" else None
 
 
@@ -132,7 +131,7 @@ def _uploaded(context: HookContext, volume_id: str) -> Waiting:
                 "image", image_id, {"active", *_LOST}, failed=(), timeout=60.0, text=f"the image {name}"
             )
         if image is not None and status_of_thing(image) == "active":
-            return read(cloud, image_id)
+            return read_image(cloud, image_id)
         status = status_of_thing(image) if image is not None else "deleted"
         told = told_about(cloud, volume_id) or f"the status of the image is '{status}'"
         yield from context.discard(IMAGE)

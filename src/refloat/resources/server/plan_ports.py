@@ -18,19 +18,19 @@ from refloat.graph import ResourceKey
 from refloat.resources.base import PlanContext
 from refloat.resources.networking import place_of
 from refloat.resources.server.holders import Holders
-from refloat.resources.server.verdict import Verdict
+from refloat.resources.server.plan_builder import PlanBuilder
 
 SECURITY_GROUP = "OS::Neutron::SecurityGroup"
 FLOATING_IP = "OS::Neutron::FloatingIP"
 PORT = "OS::Neutron::Port"
 
 
-class CardsPlanner:
+class PortsPlanner:
     """Plans all cards of one server; ends in ``decisions["ports"]``."""
 
-    def __init__(self, context: PlanContext, verdict: Verdict) -> None:
+    def __init__(self, context: PlanContext, plan: PlanBuilder) -> None:
         self._context = context
-        self._verdict = verdict
+        self._plan = plan
         self._cloud = context.cloud
         self._holders = Holders(context)
         self._keep = bool(context.parameters.get("keep_addresses", True))
@@ -40,15 +40,15 @@ class CardsPlanner:
         ports = list(self._context.section["ports"])
         other = self._context.parameters.get("restore_net_id")
         if other:
-            self._verdict.decisions["ports"] = self._on_other_network(ports, str(other))
+            self._plan.decisions["ports"] = self._on_other_network(ports, str(other))
         else:
-            self._verdict.decisions["ports"] = [self._card(port) for port in ports]
+            self._plan.decisions["ports"] = [self._port(port) for port in ports]
         self._tell_addresses()
-        created = sum(1 for decision in self._verdict.decisions["ports"] if not decision["reuse"])
+        created = sum(1 for decision in self._plan.decisions["ports"] if not decision["reuse"])
         if created:
-            self._verdict.needs["ports"] = created
+            self._plan.needs["ports"] = created
         if not self._context.section["nic_order_certain"]:
-            self._verdict.change(
+            self._plan.change(
                 "nic_order",
                 [port["id"] for port in ports],
                 "degraded",
@@ -58,7 +58,7 @@ class CardsPlanner:
 
     def _tell_addresses(self) -> None:
         """Which addresses are known beforehand; None: a new one."""
-        made = self._verdict.decisions["ports"]
+        made = self._plan.decisions["ports"]
         known = {
             "mac_addresses": [decision.get("mac_address") for decision in made],
             "fixed_ips": [
@@ -66,28 +66,28 @@ class CardsPlanner:
             ],
         }
         for attribute, restored in known.items():
-            if attribute in self._verdict.changes:
-                change = self._verdict.changes[attribute]
-                self._verdict.changes[attribute] = replace(change, restored=restored)
+            if attribute in self._plan.changes:
+                change = self._plan.changes[attribute]
+                self._plan.changes[attribute] = replace(change, restored=restored)
 
     def _on_other_network(self, ports: list[Any], other: str) -> list[dict[str, Any]]:
         network = self._network(other)
         if network is None:
-            self._verdict.problems.append(f"there is no network {other}, which restore_net_id asks for")
+            self._plan.problems.append(f"there is no network {other}, which restore_net_id asks for")
             return []
         said = f"restore_net_id asks for one card on the network {network.name or network.id}"
         for attribute in ("networks", "fixed_ips"):
-            self._verdict.change(attribute, None, "degraded", said)
+            self._plan.change(attribute, None, "degraded", said)
         if len(ports) > 1:
-            self._verdict.conflicts.append(f"{said}: {len(ports) - 1} other cards are left out")
+            self._plan.conflicts.append(f"{said}: {len(ports) - 1} other cards are left out")
         first = dict(ports[0]) if ports else {"id": "", "network_id": other, "floating_ips": []}
         first["fixed_ips"] = []
         return [self._created(first, network, {})]
 
-    def _card(self, port: Mapping[str, Any]) -> dict[str, Any]:
+    def _port(self, port: Mapping[str, Any]) -> dict[str, Any]:
         place = place_of(self._context, port["network_id"])
         if place is None:
-            self._verdict.problems.append(
+            self._plan.problems.append(
                 f"the network {port['network_id']} of its card {port['mac_address']} is not there, and not "
                 "part of the restore; choose another with restore_net_id"
             )
@@ -107,7 +107,7 @@ class CardsPlanner:
     def _reused(self, port: Mapping[str, Any], live: Any) -> dict[str, Any]:
         differing = [fixed["ip_address"] for fixed in live.fixed_ips]
         if sorted(differing) != sorted(fixed["ip_address"] for fixed in port["fixed_ips"]):
-            self._verdict.conflict(
+            self._plan.conflict(
                 "fixed_ips",
                 differing,
                 "degraded",
@@ -149,13 +149,13 @@ class CardsPlanner:
         }
         if not keep:
             for attribute in ("fixed_ips", "mac_addresses"):
-                self._verdict.change(attribute, None, "degraded", "keep_addresses is off: new addresses")
+                self._plan.change(attribute, None, "degraded", "keep_addresses is off: new addresses")
         elif network is not None and not owned:
             self._foreign(port, network)
         elif network is not None:
             self._refuse_taken(decision, network)
         if port.get("trunk"):
-            self._verdict.conflicts.append(f"the trunk on the card {port['mac_address']} is not restored")
+            self._plan.conflicts.append(f"the trunk on the card {port['mac_address']} is not restored")
         return decision
 
     def _may_choose(self, network: Any) -> bool:
@@ -163,16 +163,16 @@ class CardsPlanner:
 
     def _foreign(self, port: Mapping[str, Any], network: Any) -> None:
         addresses = [fixed["ip_address"] for fixed in port["fixed_ips"]]
-        self._verdict.conflict(
+        self._plan.conflict(
             "fixed_ips",
             None,
             "degraded",
             f"the network {network.name} belongs to another project, where only its owner may choose "
             f"addresses: {', '.join([port['mac_address'], *addresses])} will be new ones",
         )
-        self._verdict.change("mac_addresses", None, "degraded", f"chosen by Neutron on {network.name}")
+        self._plan.change("mac_addresses", None, "degraded", f"chosen by Neutron on {network.name}")
         if port["allowed_address_pairs"] or port["is_port_security_enabled"] is False:
-            self._verdict.conflict(
+            self._plan.conflict(
                 "allowed_address_pairs",
                 None,
                 "lost",
@@ -191,7 +191,7 @@ class CardsPlanner:
         subnet, address = fixed["subnet_id"], fixed["ip_address"]
         if subnet not in subnets:
             sentence = f"the subnet of {address} is gone and not restored: the card does without that address"
-            self._verdict.conflict("fixed_ips", None, "degraded", sentence)
+            self._plan.conflict("fixed_ips", None, "degraded", sentence)
             return None
         return {"subnet": subnet, "ip_address": address if keep and not _from_mac(address, port) else ""}
 
@@ -212,10 +212,10 @@ class CardsPlanner:
             sentence = (
                 f"{which} on the network {network.name} {verb} taken by {holder}: {instead} will be used"
             )
-            self._verdict.conflicts.append(sentence)
+            self._plan.conflicts.append(sentence)
             for attribute, kind in (("mac_addresses", [decision["mac_address"]]), ("fixed_ips", wanted[:-1])):
                 if any(address in kind for address in addresses):
-                    self._verdict.change(attribute, None, "degraded", sentence)
+                    self._plan.change(attribute, None, "degraded", sentence)
         if decision["mac_address"] in taken:
             decision["mac_address"] = None
         for fixed in decision["fixed_ips"]:
@@ -230,7 +230,7 @@ class CardsPlanner:
             if key in self._context.graph or self._live_group(group):
                 kept.append(group)
             else:
-                self._verdict.conflict(
+                self._plan.conflict(
                     "security_groups",
                     None,
                     "degraded",
@@ -252,7 +252,7 @@ class CardsPlanner:
             with explained(f"read the QoS policy {policy}"):
                 self._cloud.network.get_qos_policy(policy)
         except NotFound:
-            self._verdict.conflict(
+            self._plan.conflict(
                 "qos_policies", None, "lost", f"the QoS policy {policy} is gone: the card does without"
             )
             return None
@@ -276,7 +276,7 @@ class CardsPlanner:
             if live is not None:
                 port_of = self._holders.ports.get(live.port_id)
                 why = f"still leads to {self._holders.name(port_of) if port_of else live.port_id}"
-            self._verdict.conflict(
+            self._plan.conflict(
                 "floating_ips",
                 None,
                 "lost",

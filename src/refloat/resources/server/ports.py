@@ -10,7 +10,7 @@ from refloat.cloud.errors import status_of
 from refloat.errors import CloudError
 from refloat.resources.context import HookContext
 from refloat.resources.networking import NETWORK, SUBNET
-from refloat.resources.server.plan_cards import FLOATING_IP, SECURITY_GROUP
+from refloat.resources.server.plan_ports import FLOATING_IP, SECURITY_GROUP
 
 _TAKEN = 409
 

@@ -9,7 +9,7 @@ from refloat.resources.attributes import Change, Fidelity
 
 
 @dataclass
-class Verdict:
+class PlanBuilder:
     """The parts of a restore plan, filled in by one planner after the other.
 
     :param decisions: what the hooks will follow; JSON.

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from refloat.cloud.keyed_lock import KeyedLock
 from refloat.cloud.removal import removal
-from refloat.cloud.turns import Turn
 
 
 class Cinder:
@@ -98,11 +98,11 @@ def test_one_that_is_dropped_keeps_nobody_waiting(cinder: Cinder, came: bool) ->
     third.close()
 
 
-def test_nothing_is_kept_of_turns_that_are_over() -> None:
-    from refloat.cloud import turns
+def test_nothing_is_kept_of_locks_that_are_released() -> None:
+    from refloat.cloud import keyed_lock
 
-    with turns.turn("x") as mine:
-        assert isinstance(mine, Turn)
+    with keyed_lock.keyed_lock("x") as mine:
+        assert isinstance(mine, KeyedLock)
         assert mine.begin().done()
         assert mine.begin().done()
-    assert "x" not in turns._QUEUES
+    assert "x" not in keyed_lock._QUEUES

@@ -1,60 +1,48 @@
-"""The images that a restore makes: created, filled, checked, and only then set up like the old ones."""
+"""Images of Glance that carry bytes (of an image, a server's disk, a volume): named, read, made, filled."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from openstack import exceptions as sdk_exceptions
 
-from refloat.cloud import CloudWait, Marker, explained
-from refloat.cloud.patience import in_doubt, was_repeated
+from refloat.cloud import Cloud, Marker, explained
+from refloat.cloud.retries import in_doubt, was_repeated
 from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError
-from refloat.resources.context import HookContext
-from refloat.resources.image.attributes import read
-from refloat.resources.image.transfer import Body, Tally, upload
+from refloat.resources.context import HookContext, Waiting
+from refloat.resources.image_data import Body, Tally, upload
 
-Waiting = Generator[CloudWait, Any, Any]
-
-IMAGE = "image"
 _STEADY = frozenset({"queued", "active"})
 _NOTICING = 60.0
-_FORMATS = ("disk_format", "container_format", "min_disk", "min_ram")
-_PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
-def restore_disk(
-    context: HookContext, server_id: str, disk: Mapping[str, Any], name: str, tally: Tally
-) -> Waiting:
-    """Make the image of a server's disk; returns its id."""
-    fields = {key: disk[key] for key in _FORMATS} | disk["properties"]
-    fields["name"] = name
-    image_id = yield from filled(context, f"disk-{server_id}", fields, disk["ref"], disk, tally)
-    _patch(context, image_id, {"tags": []})
-    return image_id
+def temporary_name(operation_id: str, resource_id: str) -> str:
+    """What an image is called that an operation makes only to move the data of a disk or a volume.
+
+    Cinder takes no mark for the images that it makes, so their name tells what they are.
+    """
+    return f"refloat-temporary-{operation_id}-{resource_id}"
 
 
-def restore_image(context: HookContext, tally: Tally) -> Waiting:
-    """Make the image itself, under its original id where Glance allows that; returns its id."""
-    image, decisions = context.section["image"], context.planned.decisions
-    fields = {key: image[key] for key in (*_FORMATS, "os_hidden")} | image["properties"]
-    fields["name"] = context.planned.name
-    image_id = yield from filled(
-        context, IMAGE, fields, context.section["data"], image, tally, wanted_id=context.resource.id
-    )
-    _share(context, image_id, image["members"])
-    _patch(
-        context,
-        image_id,
-        {
-            "visibility": "shared" if image["members"] else decisions["visibility"],
-            "tags": image["tags"],
-            "protected": image["protected"],
-        },
-    )
-    return image_id
+_TEMPORARY = re.compile(rf"refloat-temporary(-{_UUID}){{2}}")
+
+
+def is_temporary_name(name: str) -> bool:
+    """Whether an image of this name is such a one."""
+    return bool(_TEMPORARY.fullmatch(name))
+
+
+def read_image(cloud: Cloud, image_id: str) -> dict[str, Any]:
+    """An image as Glance tells it. openstacksdk's object changes the types of some properties."""
+    with explained(f"read the image {image_id}"):
+        response = cloud.image.get(f"/images/{image_id}")
+        sdk_exceptions.raise_from_response(response)
+        return dict(response.json())
 
 
 def filled(
@@ -70,7 +58,7 @@ def filled(
     """Create an image once and fill it, however often this is run; returns its id."""
     for last in (False, False, True):
         image_id = yield from _ready(context, role, fields, wanted_id)
-        if read(context.cloud, image_id)["status"] != "queued":
+        if read_image(context.cloud, image_id)["status"] != "queued":
             break
         try:
             _send(context, image_id, ref, tally)
@@ -79,14 +67,14 @@ def filled(
             # An attempt that gave no answer may have succeeded, or be in the way of this one.
             if last or not (in_doubt(exc) or was_repeated(exc)):
                 raise
-    _check(context, read(context.cloud, image_id), ref, expected)
+    _check(context, read_image(context.cloud, image_id), ref, expected)
     return image_id
 
 
 def _ready(context: HookContext, role: str, fields: Mapping[str, Any], wanted_id: str) -> Waiting:
     """Create the image once; returns its id when it can be filled, or is full."""
     image_id = _create(context, role, fields, wanted_id)
-    if read(context.cloud, image_id)["status"] not in _STEADY:
+    if read_image(context.cloud, image_id)["status"] not in _STEADY:
         # An upload was cut off. Glance makes it queued again as soon as it notices.
         give_up = time.monotonic() + _NOTICING
         image = yield context.cloud.wait(
@@ -144,29 +132,3 @@ def _check(
             resource=str(context.resource),
             reason=problem,
         )
-
-
-def _share(context: HookContext, image_id: str, members: list[str]) -> None:
-    if not members:
-        return
-    _patch(context, image_id, {"visibility": "shared"})
-    for member in members:
-        with explained(f"share the image {image_id} with the project {member}", context.resource):
-            response = context.cloud.image.post(f"/images/{image_id}/members", json={"member": member})
-            if response.status_code != 409:  # it is a member already
-                sdk_exceptions.raise_from_response(response)
-
-
-def _patch(context: HookContext, image_id: str, wanted: Mapping[str, Any]) -> None:
-    """Set what is different; ``protected`` goes last, as the caller orders it."""
-    image = read(context.cloud, image_id)
-    changes = [
-        {"op": "replace", "path": f"/{key}", "value": value}
-        for key, value in wanted.items()
-        if (sorted(image[key]) if key == "tags" else image[key]) != value
-    ]
-    if not changes:
-        return
-    with explained(f"set up the image {image_id}", context.resource):
-        response = context.cloud.image.patch(f"/images/{image_id}", json=changes, headers=_PATCH)
-        sdk_exceptions.raise_from_response(response)

@@ -8,7 +8,8 @@ from typing import Any
 from refloat.errors import NotFound
 from refloat.resources.attributes import Attribute, AttributeOutcome, Change, outcomes
 from refloat.resources.base import PlanContext, Planned
-from refloat.resources.image.attributes import ATTRIBUTES, read
+from refloat.resources.glance import read_image
+from refloat.resources.image.attributes import ATTRIBUTES
 from refloat.resources.image.protectable import servers_of
 
 STILL_THERE = "it is still there, with the same data"
@@ -81,7 +82,7 @@ def plan(context: PlanContext) -> Planned:
 
 def _find(context: PlanContext) -> Mapping[str, Any] | None:
     try:
-        return read(context.cloud, context.resource.id)
+        return read_image(context.cloud, context.resource.id)
     except NotFound:
         return None
 

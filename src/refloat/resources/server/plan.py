@@ -9,12 +9,12 @@ from refloat.graph import ResourceKey
 from refloat.resources.attributes import outcomes
 from refloat.resources.base import PlanContext, Planned
 from refloat.resources.server.attributes import ATTRIBUTES
-from refloat.resources.server.capture import cloud_knows
 from refloat.resources.server.flavors import choose_flavor
-from refloat.resources.server.plan_cards import CardsPlanner
+from refloat.resources.server.plan_builder import PlanBuilder
 from refloat.resources.server.plan_disks import plan_disks
+from refloat.resources.server.plan_ports import PortsPlanner
+from refloat.resources.server.section import cloud_knows
 from refloat.resources.server.states import power_restore
-from refloat.resources.server.verdict import Verdict
 
 KEYPAIR = "OS::Nova::KeyPair"
 SERVER_GROUP = "OS::Nova::ServerGroup"
@@ -25,62 +25,62 @@ _MAY_BE_UNSET = ("trusted_image_certificates", "trunks", "ephemeral_disks", "swa
 
 def plan_server(context: PlanContext) -> Planned:
     """Decide what a restore of the server will do. A server is always made anew."""
-    verdict = Verdict(needs={"servers": 1})
+    plan = PlanBuilder(needs={"servers": 1})
     name = context.restored_name(str(context.section["name"]))
     if name != context.section["name"]:
-        verdict.change("name", name, "mapped", "as asked for with restore_name")
-    _plan_flavor(context, verdict)
-    _plan_zone(context, verdict)
-    _plan_key(context, verdict)
-    _plan_group(context, verdict)
-    _plan_words(context, verdict)
-    _plan_power(context, verdict)
-    CardsPlanner(context, verdict).plan()
-    plan_disks(context, verdict)
+        plan.change("name", name, "mapped", "as asked for with restore_name")
+    _plan_flavor(context, plan)
+    _plan_zone(context, plan)
+    _plan_key(context, plan)
+    _plan_group(context, plan)
+    _plan_words(context, plan)
+    _plan_power(context, plan)
+    PortsPlanner(context, plan).plan()
+    plan_disks(context, plan)
     return Planned(
-        "impossible" if verdict.problems else "create",
+        "impossible" if plan.problems else "create",
         name=name,
-        reason="; ".join(verdict.problems or verdict.conflicts),
-        attributes=outcomes(ATTRIBUTES, context.section, verdict.changes),
-        needs=verdict.needs,
-        decisions=verdict.decisions,
-        conflicts=tuple(verdict.conflicts),
+        reason="; ".join(plan.problems or plan.conflicts),
+        attributes=outcomes(ATTRIBUTES, context.section, plan.changes),
+        needs=plan.needs,
+        decisions=plan.decisions,
+        conflicts=tuple(plan.conflicts),
     )
 
 
-def _plan_flavor(context: PlanContext, verdict: Verdict) -> None:
+def _plan_flavor(context: PlanContext, plan: PlanBuilder) -> None:
     wanted = str(context.parameters.get("restore_flavor_id") or "")
     was = context.section["flavor"]
     choice = choose_flavor(was, context.listing("flavor"), wanted, bool(context.section["image_id"]))
     if choice.flavor is None:
-        verdict.problems.append(choice.problem)
+        plan.problems.append(choice.problem)
         return
     flavor = choice.flavor
-    verdict.decisions["flavor"] = flavor.id
-    verdict.needs |= {"cores": int(flavor.vcpus), "ram": int(flavor.ram)}
+    plan.decisions["flavor"] = flavor.id
+    plan.needs |= {"cores": int(flavor.vcpus), "ram": int(flavor.ram)}
     if choice.difference and wanted:
-        verdict.change("flavor", flavor.name, "mapped", choice.difference)
+        plan.change("flavor", flavor.name, "mapped", choice.difference)
     elif choice.difference:
-        verdict.conflict("flavor", flavor.name, "mapped", choice.difference)
+        plan.conflict("flavor", flavor.name, "mapped", choice.difference)
 
 
-def _plan_zone(context: PlanContext, verdict: Verdict) -> None:
+def _plan_zone(context: PlanContext, plan: PlanBuilder) -> None:
     """The zone that was asked for; where Nova does not tell whether one was, the one the server was in."""
     section = context.section
     zone = section["pinned_availability_zone"] if section["knows_pinned"] else section["availability_zone"]
-    verdict.decisions["availability_zone"] = None
+    plan.decisions["availability_zone"] = None
     if not zone:
         if section["availability_zone"]:
-            verdict.change(
+            plan.change(
                 "availability_zone", None, "mapped", "no zone was asked for: Nova chooses one, as it did"
             )
         return
     with explained("list the availability zones"):
         usable = {str(item.name) for item in context.cloud.compute.availability_zones() if _is_up(item)}
     if zone in usable:
-        verdict.decisions["availability_zone"] = zone
+        plan.decisions["availability_zone"] = zone
     else:
-        verdict.conflict(
+        plan.conflict(
             "availability_zone", None, "degraded", f"the availability zone {zone} is gone: Nova chooses one"
         )
 
@@ -89,23 +89,23 @@ def _is_up(zone: Any) -> bool:
     return bool((zone.state or {}).get("available", True))
 
 
-def _plan_key(context: PlanContext, verdict: Verdict) -> None:
+def _plan_key(context: PlanContext, plan: PlanBuilder) -> None:
     """The key pair by its source name, or None."""
     key_name = context.section["key_name"]
-    verdict.decisions["key_name"] = None
+    plan.decisions["key_name"] = None
     if not key_name:
         return
     mine = context.section["user_id"] == context.cloud.user_id
     if ResourceKey(KEYPAIR, key_name) in context.graph or (
         mine and any(keypair.name == key_name for keypair in context.listing("keypair"))
     ):
-        verdict.decisions["key_name"] = key_name
+        plan.decisions["key_name"] = key_name
         planned = context.planned(ResourceKey(KEYPAIR, key_name))
         if planned is not None and planned.name != key_name:
-            verdict.change("key_name", planned.name, "mapped", "; ".join(planned.conflicts))
+            plan.change("key_name", planned.name, "mapped", "; ".join(planned.conflicts))
         return
     whose = "is gone" if mine else "belongs to another user, and only that user can read it"
-    verdict.conflict(
+    plan.conflict(
         "key_name",
         None,
         "lost",
@@ -113,42 +113,42 @@ def _plan_key(context: PlanContext, verdict: Verdict) -> None:
     )
 
 
-def _plan_group(context: PlanContext, verdict: Verdict) -> None:
+def _plan_group(context: PlanContext, plan: PlanBuilder) -> None:
     """The server group by its source id, or None."""
     groups = context.section["server_groups"]
-    verdict.decisions["server_group"] = None
+    plan.decisions["server_group"] = None
     if not groups:
         return
     group = groups[0]
     if ResourceKey(SERVER_GROUP, group) in context.graph or any(
         live.id == group for live in context.listing("server_group")
     ):
-        verdict.decisions["server_group"] = group
+        plan.decisions["server_group"] = group
         return
-    verdict.conflict(
+    plan.conflict(
         "server_groups", None, "lost", f"the server group {group} is gone and not part of the restore"
     )
 
 
-def _plan_words(context: PlanContext, verdict: Verdict) -> None:
+def _plan_words(context: PlanContext, plan: PlanBuilder) -> None:
     """Attributes whose fate depends on what Nova shows or takes."""
     section = context.section
     for name in _MAY_BE_UNSET:
         value = next(attribute.read(section) for attribute in ATTRIBUTES if attribute.name == name)
         if not any(value) if isinstance(value, list) else not value:
-            verdict.change(name, value, "exact", "")
+            plan.change(name, value, "exact", "")
     if section["user_data_readable"]:
-        verdict.change("user_data", section["user_data"], "exact", "")
-    verdict.decisions["hostname"] = bool(section["hostname"]) and cloud_knows(context.cloud, "2.90")
-    if section["hostname"] and not verdict.decisions["hostname"]:
-        verdict.change("hostname", None, "degraded", "this Nova makes the host name from the name")
+        plan.change("user_data", section["user_data"], "exact", "")
+    plan.decisions["hostname"] = bool(section["hostname"]) and cloud_knows(context.cloud, "2.90")
+    if section["hostname"] and not plan.decisions["hostname"]:
+        plan.change("hostname", None, "degraded", "this Nova makes the host name from the name")
 
 
-def _plan_power(context: PlanContext, verdict: Verdict) -> None:
+def _plan_power(context: PlanContext, plan: PlanBuilder) -> None:
     wanted = str(context.parameters.get("power_state") or "as_was")
     power = power_restore(context.section["status"], wanted)
-    verdict.decisions["power"] = power.state
+    plan.decisions["power"] = power.state
     if power.reason:
-        verdict.change("status", power.state, "degraded", power.reason)
+        plan.change("status", power.state, "degraded", power.reason)
     elif power.state != context.section["status"]:
-        verdict.change("status", power.state, "mapped", "what it was on its way to")
+        plan.change("status", power.state, "mapped", "what it was on its way to")

@@ -1,7 +1,7 @@
-"""Taking turns: what must not be done to one thing twice at once, in this process.
+"""A lock by key: what must not be done to one thing twice at once, in this process.
 
-A turn is a wait like any other and holds no thread. It has no deadline of its own: whoever is before it
-waits only for what has one, and leaves in any case.
+Waiting for it is a wait like any other and holds no thread. It has no deadline of its own: whoever holds it
+waits only for what has one, and releases it in any case.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 
 _LOCK = threading.Lock()
-_QUEUES: defaultdict[str, deque[Turn]] = defaultdict(deque)
+_QUEUES: defaultdict[str, deque[KeyedLock]] = defaultdict(deque)
 
 
-class Turn:
-    """A place in the queue for one thing; to be yielded by a hook, within :func:`turn`."""
+class KeyedLock:
+    """A place in the queue for one key; to be yielded by a hook, within :func:`keyed_lock`."""
 
     def __init__(self, key: str) -> None:
         self._key = key
         self._future: Future[None] = Future()
 
     def begin(self) -> Future[None]:
-        """Wait until it is this one's turn."""
+        """Wait until it is acquired."""
         with _LOCK:
             queue = _QUEUES[self._key]
             if self not in queue:
                 queue.append(self)
             first = queue[0] is self
         if first:
-            self._come()
+            self._acquired()
         return self._future
 
     def describe(self) -> str:
         """What is waited for."""
         return f"its turn with {self._key}"
 
-    def leave(self) -> None:
-        """Let the next one begin."""
+    def release(self) -> None:
+        """Let the next in the queue have it."""
         with _LOCK:
             queue = _QUEUES[self._key]
             if self in queue:
@@ -48,13 +48,13 @@ class Turn:
             if following is None:
                 del _QUEUES[self._key]
         if following is not None:
-            following._come()
+            following._acquired()
 
     def result(self) -> None:
         """Wait here and now, holding the thread. For tests and scripts; hooks yield instead."""
         self.begin().result()
 
-    def _come(self) -> None:
+    def _acquired(self) -> None:
         with suppress(
             InvalidStateError
         ):  # it came already; or the wait was cancelled, and it leaves by itself
@@ -62,10 +62,10 @@ class Turn:
 
 
 @contextmanager
-def turn(key: str) -> Iterator[Turn]:
-    """A turn that is left in the end, also when it never came."""
-    mine = Turn(key)
+def keyed_lock(key: str) -> Iterator[KeyedLock]:
+    """A lock that is released in the end, also when it was never acquired."""
+    mine = KeyedLock(key)
     try:
         yield mine
     finally:
-        mine.leave()
+        mine.release()

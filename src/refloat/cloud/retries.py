@@ -2,7 +2,7 @@
 
 A call that does no harm when it is made twice is made again when a service fails, is silent or hangs up. Any
 other is made again only when it surely was not done: the connection failed, or the service answered 429. Who
-makes such a call has to look what became of it: ``HookContext.ensure``, or :func:`make_it_so`.
+makes such a call has to look what became of it: ``HookContext.ensure``, or :func:`ensure_done`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _policy(retries: int, *, silent: int | bool, statuses: frozenset[int]) -> Re
     )
 
 
-class PatientAdapter(TCPKeepAliveAdapter):
+class RetryingAdapter(TCPKeepAliveAdapter):
     """Sends requests, and sends again what may be.
 
     :param retries: how often.
@@ -123,10 +123,10 @@ def may_be_repeated(request: requests.PreparedRequest) -> bool:
     return False
 
 
-def make_patient(session: Session, retries: int = RETRIES) -> None:
+def retry_calls(session: Session, retries: int = RETRIES) -> None:
     """Have all calls of a session made so, with a limit on the silence of a service."""
     session.timeout = session.timeout or SILENCE
-    adapter = PatientAdapter(retries)
+    adapter = RetryingAdapter(retries)
     for scheme in ("http://", "https://"):
         session.session.mount(scheme, adapter)
 
@@ -140,7 +140,7 @@ def in_doubt(error: BaseException) -> bool:
     return any(isinstance(seen, unheard) for seen in _causes(error))
 
 
-def make_it_so(done: Callable[[], bool], act: Callable[[], object]) -> None:
+def ensure_done(done: Callable[[], bool], act: Callable[[], object]) -> None:
     """Do something unless it is done, and again when no answer tells whether it was.
 
     :param done: looks whether it is.

@@ -11,7 +11,7 @@ import requests
 from openstack import exceptions as sdk_exceptions
 
 from refloat.cloud import Cloud, explained
-from refloat.cloud.patience import in_doubt
+from refloat.cloud.retries import in_doubt
 from refloat.errors import CloudError
 
 CHUNK = 1 << 20

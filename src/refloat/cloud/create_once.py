@@ -9,11 +9,11 @@ from typing import Any
 from refloat.cloud.connection import Cloud
 from refloat.cloud.errors import status_of
 from refloat.cloud.marker import Marker
-from refloat.cloud.patience import PAUSES, in_doubt, was_repeated
+from refloat.cloud.retries import PAUSES, in_doubt, was_repeated
 from refloat.errors import CloudError, RefloatError
 
 
-def trace(cloud: Cloud, kind: str, marker: Marker, clue: Mapping[str, Any]) -> str | None:
+def find_created(cloud: Cloud, kind: str, marker: Marker, clue: Mapping[str, Any]) -> str | None:
     """The id of the thing of a kind that carries the marker or fits the clue; None: there is none.
 
     :param clue: ``{"id": ...}``, ``{"name": ..., "known": [ids]}``, ``{"fields": {name: value},
@@ -45,7 +45,7 @@ def create_once(
     create again.
 
     :param create: creates it with the marker, and returns it or its id.
-    :param clue: as for :func:`trace`.
+    :param clue: as for :func:`find_created`.
     :raises CloudError: the service refuses or fails, again and again.
     """
     doubted = False
@@ -71,6 +71,6 @@ def create_once(
 
 def _look(cloud: Cloud, kind: str, marker: Marker, clue: Mapping[str, Any]) -> str | None:
     try:
-        return trace(cloud, kind, marker, clue)
+        return find_created(cloud, kind, marker, clue)
     except RefloatError:  # the first error is the one to tell
         return None

@@ -1,0 +1,75 @@
+"""The images that a restore makes: created, filled, checked, and only then set up like the old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from openstack import exceptions as sdk_exceptions
+
+from refloat.cloud import explained
+from refloat.resources.context import HookContext, Waiting
+from refloat.resources.glance import filled, read_image
+from refloat.resources.image_data import Tally
+
+IMAGE = "image"
+_FORMATS = ("disk_format", "container_format", "min_disk", "min_ram")
+_PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+
+
+def restore_disk(
+    context: HookContext, server_id: str, disk: Mapping[str, Any], name: str, tally: Tally
+) -> Waiting:
+    """Make the image of a server's disk; returns its id."""
+    fields = {key: disk[key] for key in _FORMATS} | disk["properties"]
+    fields["name"] = name
+    image_id = yield from filled(context, f"disk-{server_id}", fields, disk["ref"], disk, tally)
+    _patch(context, image_id, {"tags": []})
+    return image_id
+
+
+def restore_image(context: HookContext, tally: Tally) -> Waiting:
+    """Make the image itself, under its original id where Glance allows that; returns its id."""
+    image, decisions = context.section["image"], context.planned.decisions
+    fields = {key: image[key] for key in (*_FORMATS, "os_hidden")} | image["properties"]
+    fields["name"] = context.planned.name
+    image_id = yield from filled(
+        context, IMAGE, fields, context.section["data"], image, tally, wanted_id=context.resource.id
+    )
+    _share(context, image_id, image["members"])
+    _patch(
+        context,
+        image_id,
+        {
+            "visibility": "shared" if image["members"] else decisions["visibility"],
+            "tags": image["tags"],
+            "protected": image["protected"],
+        },
+    )
+    return image_id
+
+
+def _share(context: HookContext, image_id: str, members: list[str]) -> None:
+    if not members:
+        return
+    _patch(context, image_id, {"visibility": "shared"})
+    for member in members:
+        with explained(f"share the image {image_id} with the project {member}", context.resource):
+            response = context.cloud.image.post(f"/images/{image_id}/members", json={"member": member})
+            if response.status_code != 409:  # it is a member already
+                sdk_exceptions.raise_from_response(response)
+
+
+def _patch(context: HookContext, image_id: str, wanted: Mapping[str, Any]) -> None:
+    """Set what is different; ``protected`` goes last, as the caller orders it."""
+    image = read_image(context.cloud, image_id)
+    changes = [
+        {"op": "replace", "path": f"/{key}", "value": value}
+        for key, value in wanted.items()
+        if (sorted(image[key]) if key == "tags" else image[key]) != value
+    ]
+    if not changes:
+        return
+    with explained(f"set up the image {image_id}", context.resource):
+        response = context.cloud.image.patch(f"/images/{image_id}", json=changes, headers=_PATCH)
+        sdk_exceptions.raise_from_response(response)

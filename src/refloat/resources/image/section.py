@@ -1,0 +1,100 @@
+"""What an image is besides its data, as a section keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from openstack import exceptions as sdk_exceptions
+
+from refloat.cloud import Cloud, explained
+from refloat.cloud.marker import METADATA_KEY
+from refloat.errors import NotFound
+from refloat.resources.glance import read_image
+
+_DISK_FORMATS = ("disk_format", "container_format", "min_disk", "min_ram")
+
+SETTINGS = frozenset(
+    {
+        "name",
+        "disk_format",
+        "container_format",
+        "min_disk",
+        "min_ram",
+        "visibility",
+        "protected",
+        "os_hidden",
+        "tags",
+    }
+)
+"""What a user sets that is no free property."""
+
+FACTS = frozenset(
+    {"id", "owner", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "created_at"}
+)
+"""What Glance writes itself and that is worth keeping."""
+
+_OTHERS = frozenset({"status", "updated_at", "self", "file", "schema", "locations", "direct_url", "stores"})
+
+_NOT_SETTABLE = ("os_glance_",)
+
+OF_SNAPSHOTS = frozenset(
+    {
+        "instance_uuid",
+        "base_image_ref",
+        "image_type",
+        "image_state",
+        "image_location",
+        "user_id",
+        "boot_roles",
+        "owner_project_name",
+        "owner_user_name",
+        "owner_id",
+        "clean_attempts",
+    }
+)
+"""Properties that Nova gives to the image of a server's disk, true only of that image."""
+
+
+def describe(cloud: Cloud, image_id: str) -> dict[str, Any] | None:
+    """An image's settings, as they are stored; None when there is no such image."""
+    try:
+        image = read_image(cloud, image_id)
+    except NotFound:
+        return None
+    known = {key: image.get(key) for key in SETTINGS | FACTS}
+    known["tags"] = sorted(known["tags"] or ())
+    return {
+        **known,
+        "properties": properties_of(image),
+        "members": _members_of(cloud, image_id) if image.get("visibility") == "shared" else [],
+    }
+
+
+def properties_of(image: Mapping[str, Any]) -> dict[str, Any]:
+    """The free properties of an image, without Refloat's mark."""
+    return {
+        key: value
+        for key, value in image.items()
+        if key not in SETTINGS | FACTS | _OTHERS
+        and not key.startswith(_NOT_SETTABLE)
+        and key != METADATA_KEY
+        and value is not None
+    }
+
+
+def describe_disk(cloud: Cloud, image_id: str) -> dict[str, Any]:
+    """What of the temporary image of a server's disk is worth keeping."""
+    image = read_image(cloud, image_id)
+    properties = {key: value for key, value in properties_of(image).items() if key not in OF_SNAPSHOTS}
+    kept = {key: image.get(key) for key in (*_DISK_FORMATS, "size", "os_hash_algo", "os_hash_value")}
+    return {**kept, "checksum": image.get("checksum"), "properties": properties}
+
+
+def _members_of(cloud: Cloud, image_id: str) -> list[str]:
+    with explained(f"list the members of the image {image_id}"):
+        response = cloud.image.get(f"/images/{image_id}/members")
+        if response.status_code in {403, 404}:  # only its owner may see them
+            return []
+        sdk_exceptions.raise_from_response(response)
+        return sorted(member["member_id"] for member in response.json()["members"])

@@ -1,0 +1,81 @@
+"""A resource's part of a checkpoint, what a restore will do about it, and what it made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from refloat.resources.attributes import AttributeOutcome
+
+Section: TypeAlias = Mapping[str, Any]
+"""A resource's part of a checkpoint: JSON, the merged results of its protect hooks."""
+
+Action: TypeAlias = Literal["create", "reuse", "impossible"]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a restore will do about one resource; decided before anything is done, and then followed.
+
+    :param name: what it will be called.
+    :param reason: why it is re-used or impossible; what is different from the original.
+    :param new_id: the id of what is re-used.
+    :param attributes: what will become of each attribute.
+    :param needs: how much of each quota it takes (names of ``refloat.cloud.quota``).
+    :param decisions: what the hooks will follow; JSON, only the plugin itself reads it.
+    :param conflicts: what is taken or missing in the cloud and what will be done instead, one sentence each.
+    """
+
+    action: Action
+    name: str = ""
+    reason: str = ""
+    new_id: str = ""
+    attributes: tuple[AttributeOutcome, ...] = ()
+    needs: Mapping[str, int] = field(default_factory=dict)
+    decisions: Mapping[str, Any] = field(default_factory=dict)
+    conflicts: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON; the inverse is :meth:`from_json`."""
+        return {
+            "action": self.action,
+            "name": self.name,
+            "reason": self.reason,
+            "new_id": self.new_id,
+            "attributes": [outcome.to_json() for outcome in self.attributes],
+            "needs": dict(self.needs),
+            "decisions": dict(self.decisions),
+            "conflicts": list(self.conflicts),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Planned:
+        """The inverse of :meth:`to_json`."""
+        fields = dict(data)
+        fields["attributes"] = tuple(AttributeOutcome(**outcome) for outcome in data["attributes"])
+        fields["conflicts"] = tuple(data["conflicts"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """One thing that a restore hook made or re-used; hooks return ``{"restored": [it.to_json()]}``."""
+
+    type: str
+    source_id: str
+    new_id: str
+    name: str = ""
+    reused: bool = False
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON, with the ``status`` that restores report: ``created`` or ``reused``."""
+        return {
+            "type": self.type,
+            "source_id": self.source_id,
+            "new_id": self.new_id,
+            "name": self.name,
+            "status": "reused" if self.reused else "created",
+            "reason": self.reason,
+        }
