@@ -19,9 +19,9 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         if not _made:
             from refloat.api import config, logs
             from refloat.api.app import make_application
-            from refloat.api.site import Site
+            from refloat.api.deployment import Deployment
 
             conf = config.load()
             logs.set_up(conf)
-            _made.append(make_application(Site(conf)))
+            _made.append(make_application(Deployment(conf)))
     return _made[0](environ, start_response)

@@ -13,10 +13,10 @@ from falcon import testing
 
 from refloat.api import config
 from refloat.api.app import make_application
+from refloat.api.deployment import Deployment
 from refloat.api.openapi import document
 from refloat.api.routes import ROUTES
 from refloat.api.server import make_runner, make_worker
-from refloat.api.site import Site
 from refloat.api.validation import check
 from refloat.cloud import Cloud
 from refloat.cloud.authority import AuthorityGone, Caller, SessionCloud
@@ -180,7 +180,7 @@ class User:
 class Running:
     """The service, without a worker until one is started."""
 
-    site: Site
+    deployment: Deployment
     application: Any
     authority: Notes
     workers: list[Worker] = field(default_factory=list)
@@ -188,12 +188,12 @@ class Running:
 
     def work(self) -> Worker:
         """Start a worker."""
-        worker = make_worker(self.site)
+        worker = make_worker(self.deployment)
         worker._tick = 0.05
         self.workers.append(worker)
-        self.site.wake = worker.wake
+        self.deployment.wake = worker.wake
         worker.start()
-        runner = make_runner(self.site, wake=worker.wake)
+        runner = make_runner(self.deployment, wake=worker.wake)
         runner._tick = 0.05
         self.runners.append(runner)
         runner.start()
@@ -212,7 +212,7 @@ class Running:
         """End the workers, then the rest."""
         for each in (*self.runners, *self.workers):
             each.close()
-        self.site.close()
+        self.deployment.close()
 
     def user(self, **more: Any) -> User:
         """A caller."""
@@ -222,8 +222,8 @@ class Running:
 def run_service(folder: Path, *, files: Sequence[Path] = (), **more: Any) -> Running:
     """The service, with everything in one folder."""
     authority = Notes()
-    site = Site(config.load(files, overrides(folder, **more)), authority)
-    return Running(site, make_application(site, believe), authority)
+    deployment = Deployment(config.load(files, overrides(folder, **more)), authority)
+    return Running(deployment, make_application(deployment, believe), authority)
 
 
 def overrides(folder: Path, **more: Any) -> list[tuple[str, str, Any]]:

@@ -14,7 +14,7 @@ from api_helpers import DEMO, Running, overrides
 
 from refloat.api import config
 from refloat.api.app import make_application
-from refloat.api.site import Site
+from refloat.api.deployment import Deployment
 from tests.unit.support.cli_helpers import Command, new_user, serve_identity
 
 TOKEN = "secret-token"
@@ -64,8 +64,8 @@ def serve(folder: Path, who: Roles | None = None, **more: Any) -> Iterator[Serve
         return answer
 
     authority = Notes()
-    site = Site(config.load([], overrides(folder, **more)), authority)
-    running = Running(site, make_application(site, authenticate), authority)
+    deployment = Deployment(config.load([], overrides(folder, **more)), authority)
+    running = Running(deployment, make_application(deployment, authenticate), authority)
     server = waitress.create_server(running.application, host="127.0.0.1", port=0, threads=4)
     threading.Thread(target=server.run, daemon=True).start()
     url = f"http://127.0.0.1:{server.effective_port}"

@@ -245,8 +245,8 @@ def test_the_rules_can_be_changed(service: Running, tmp_path: Any) -> None:
 
     rules = tmp_path / "policy.yaml"
     rules.write_text('"plan:create": "rule:admin_api"\n"plan:get_all": "role:auditor"\n')
-    service.site.conf.set_override("policy_file", str(rules), group="oslo_policy")
-    service.site.enforcer = make_enforcer(service.site.conf)
+    service.deployment.conf.set_override("policy_file", str(rules), group="oslo_policy")
+    service.deployment.enforcer = make_enforcer(service.deployment.conf)
     assert service.user()("POST", "plans", {"plan": PLAN}).status == 403
     assert service.user()("GET", "plans").status == 403
     assert service.user(roles="auditor")("GET", "plans").status == 200

@@ -280,7 +280,7 @@ def test_checkpoints_of_a_bank_are_found_again_without_the_database(service: Run
     found = member.protected()
     worker.close()
     service.workers.clear()
-    with service.site.database.engine.begin() as connection:
+    with service.deployment.database.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM checkpoints")
     assert member("GET", PATH).body == {"checkpoints": []}
     service.work()

@@ -211,7 +211,7 @@ def test_copies_of_a_bank_are_found_again_without_the_database(two_banks: Runnin
     before = status(member, path, "available")
     worker.close()
     two_banks.workers.clear()
-    with two_banks.site.database.engine.begin() as connection:
+    with two_banks.deployment.database.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM checkpoints")
     two_banks.work()
     member.until(THERE, lambda found: len(found) == 1)

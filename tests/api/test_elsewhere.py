@@ -12,7 +12,7 @@ from api_helpers import NOOP, Running
 from test_serve import _Identity, identity
 
 from refloat.api import config
-from refloat.api.site import _authority
+from refloat.api.deployment import _authority
 from refloat.cloud.targets import TRUSTEE, Target, find_target, given, login_plugin
 from refloat.cloud.trusts import Trusts
 from refloat.errors import CloudError, InvalidInput

@@ -98,14 +98,14 @@ def test_what_nobody_foresaw_tells_clients_nothing(service: Running, monkeypatch
     def fail(_project: Any) -> Any:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(service.site, "plans", fail)
+    monkeypatch.setattr(service.deployment, "plans", fail)
     answer = service.user()("GET", "plans")
     assert answer.status == 500
     assert "secret" not in answer.message
 
 
 def test_a_database_that_is_away(service: Running, tmp_path: Path) -> None:
-    service.site.database.close()
+    service.deployment.database.close()
     (tmp_path / "refloat.sqlite").unlink()
     (tmp_path / "refloat.sqlite").mkdir()
     answer = service.user()("GET", "plans")
@@ -265,12 +265,12 @@ def test_services(working: Running) -> None:
 
 
 def test_a_worker_that_is_disabled_takes_nothing_new(service: Running) -> None:
-    service.site.services.alive("refloat-worker", "here")
-    service.site.services.set_disabled(1, True, "new disks")
+    service.deployment.services.alive("refloat-worker", "here")
+    service.deployment.services.set_disabled(1, True, "new disks")
     from refloat.api.server import make_worker
 
-    service.site.conf.set_override("worker_name", "here", group="operations")
-    worker = make_worker(service.site)
+    service.deployment.conf.set_override("worker_name", "here", group="operations")
+    worker = make_worker(service.deployment)
     try:
         user = service.user()
         made = user.protect(user.plan())
@@ -279,7 +279,7 @@ def test_a_worker_that_is_disabled_takes_nothing_new(service: Running) -> None:
         worker.work()
         assert worker._engine.running() == []
         assert user("GET", path).body["checkpoint"]["status"] == "protecting"
-        service.site.services.set_disabled(1, False, None)
+        service.deployment.services.set_disabled(1, False, None)
         worker._alive_at = float("-inf")
         worker.start()
         user.until(path, lambda checkpoint: checkpoint["status"] == "available")
@@ -293,10 +293,10 @@ def test_noauth_believes_everything(tmp_path: Path) -> None:
 
     from refloat.api import config
     from refloat.api.app import make_application
-    from refloat.api.site import Site
+    from refloat.api.deployment import Deployment
 
-    site = Site(config.load([], overrides(tmp_path, api__auth_strategy="noauth")), Notes())
-    client = testing.TestClient(make_application(site))
+    deployment = Deployment(config.load([], overrides(tmp_path, api__auth_strategy="noauth")), Notes())
+    client = testing.TestClient(make_application(deployment))
     headers = {"X-Auth-User": "me", "X-Auth-Project-Id": DEMO}
     token = client.simulate_get("/v1", headers=headers).headers["x-auth-token"]
     assert token == f"me:{DEMO}"
@@ -304,7 +304,7 @@ def test_noauth_believes_everything(tmp_path: Path) -> None:
     assert client.simulate_get(f"/v1/{DEMO}/os-services", headers=headers).status_code == 200
     spoof = {"X-Identity-Status": "Confirmed", "X-Project-Id": DEMO, "X-Roles": "admin"}
     assert client.simulate_get(f"/v1/{DEMO}/plans", headers=spoof).status_code == 401
-    site.close()
+    deployment.close()
 
 
 def test_keystone_does_not_believe_headers(tmp_path: Path) -> None:
@@ -313,13 +313,13 @@ def test_keystone_does_not_believe_headers(tmp_path: Path) -> None:
 
     from refloat.api import config
     from refloat.api.app import make_application
-    from refloat.api.site import Site
+    from refloat.api.deployment import Deployment
 
     file = tmp_path / "keystone.conf"
     file.write_text("[keystone_authtoken]\nwww_authenticate_uri = http://127.0.0.1:9/v3\n")
     conf = config.load([file], overrides(tmp_path))
-    site = Site(conf, Notes())
-    client = testing.TestClient(make_application(site))
+    deployment = Deployment(conf, Notes())
+    client = testing.TestClient(make_application(deployment))
     spoof = {"X-Identity-Status": "Confirmed", "X-Project-Id": DEMO, "X-Roles": "admin"}
     assert client.simulate_get(f"/v1/{DEMO}/plans", headers=spoof).status_code == 401
-    site.close()
+    deployment.close()

@@ -42,11 +42,11 @@ def samples(text: str) -> dict[str, float]:
 @pytest.fixture
 def metrics(service: Running) -> Metrics:
     """Those of a running service."""
-    return make_metrics(service.site)
+    return make_metrics(service.deployment)
 
 
 def test_what_is_counted(service: Running, metrics: Metrics) -> None:
-    worker = make_worker(service.site, metrics.tell)
+    worker = make_worker(service.deployment, metrics.tell)
     worker._tick = 0.05
     service.workers.append(worker)
     worker.start()
@@ -111,7 +111,7 @@ def test_how_a_plan_stands_to_its_objective(service: Running, metrics: Metrics) 
     made = member("POST", "verifications", body).body["verification"]
     member.until(f"verifications/{made['id']}", lambda found: found["status"] != "in_progress")
     assert newest in samples(metrics.text())
-    with service.site.database.session() as session:
+    with service.deployment.database.session() as session:
         session.get_one(OperationRow, made["id"]).result = {"status": "bad"}
     found = samples(metrics.text())
     assert newest not in found
@@ -156,7 +156,7 @@ def test_dashboard_and_alerts_ask_for_what_there_is(service: Running, metrics: M
     service.work()
     member.protected(member.plan(objective=26))
     member.protect(member.plan("b", provider=NOOP))
-    with service.site.database.session() as session:
+    with service.deployment.database.session() as session:
         Outbox.put(session, ["ops"], "data_protect.protect.end", "o", {})
     known = {name.partition(" ")[0] for name in samples(metrics.text())}
     known |= {f"refloat_{name}" for name in ("operations_unfinished", "oldest_unfinished_timestamp_seconds")}

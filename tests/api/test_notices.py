@@ -57,13 +57,13 @@ def service(tmp_path: Path, receiver: Receiver) -> Iterator[Running]:
 
 @pytest.fixture
 def outbox(service: Running) -> Outbox:
-    return Outbox(service.site.database)
+    return Outbox(service.deployment.database)
 
 
 def delivery(service: Running, tries: int = 3) -> Delivery:
     """The webhook's, in this thread."""
-    (webhook,) = config.webhooks(service.site.conf)
-    return Delivery(Outbox(service.site.database), webhook, tries)
+    (webhook,) = config.webhooks(service.deployment.conf)
+    return Delivery(Outbox(service.deployment.database), webhook, tries)
 
 
 def carried(service: Running) -> None:
@@ -86,7 +86,7 @@ def put(outbox: Outbox, database: Any, what: str = "protect.start", subject: str
 
 
 def test_an_operation_is_told_of_from_start_to_end(service: Running, receiver: Receiver) -> None:
-    deliveries = make_deliveries(service.site)
+    deliveries = make_deliveries(service.deployment)
     deliveries.start()
     try:
         service.work()
@@ -164,10 +164,10 @@ def test_a_dry_run_is_not_told_of(service: Running, outbox: Outbox) -> None:
 def test_a_verification_that_finds_something_bad_has_failed(service: Running, outbox: Outbox) -> None:
     member = service.user()
     member.protect(member.plan())
-    (operation,) = service.site.operations.unfinished()
-    with service.site.database.session() as session:
+    (operation,) = service.deployment.operations.unfinished()
+    with service.deployment.database.session() as session:
         verify = operation.__class__(**{**_fields(operation), "kind": "verify"})
-        service.site.notices.ended(session, verify, "succeeded", {"status": "bad"}, None)
+        service.deployment.notices.ended(session, verify, "succeeded", {"status": "bad"}, None)
     assert types(outbox) == ["verify.error"]
     assert "something bad" in outbox.left()[0].data["error"]["message"]
 
@@ -179,7 +179,7 @@ def _fields(operation: Any) -> dict[str, Any]:
 def test_what_is_written_down_twice_is_told_once(service: Running, outbox: Outbox) -> None:
     member = service.user()
     member.protect(member.plan())
-    (operation,) = service.site.operations.unfinished()
+    (operation,) = service.deployment.operations.unfinished()
     one, other = (service.work() for _ in range(2))
     member.until("operations", lambda found: found[0]["status"] == "succeeded")
     for worker in (one, other):  # as it was seen before
@@ -213,7 +213,7 @@ def test_an_end_that_could_not_be_written_down_is_told_all_the_same(
 def test_taking_over_is_told(service: Running, outbox: Outbox) -> None:
     member = service.user()
     member.protect(member.plan())
-    (operation,) = service.site.operations.unfinished()
+    (operation,) = service.deployment.operations.unfinished()
     worker = service.work()
     member.until("operations", lambda found: found[0]["status"] == "succeeded")
     worker._hear(Milestone(operation.id, "protect", {}, "taken over"))
@@ -229,7 +229,7 @@ def test_a_schedule_whose_authority_is_gone_is_told_of_before_its_next_run(
     one = scheduled(user, user.plan(), trigger(user)["id"])
 
     def long_ago() -> None:
-        with service.site.database.session() as session:
+        with service.deployment.database.session() as session:
             session.get_one(ScheduleRow, one["id"]).checked_at = now() - timedelta(hours=2)
 
     path = f"scheduled_operations/{one['id']}"
@@ -260,7 +260,7 @@ def test_only_what_was_asked_for_is_told(tmp_path: Path, receiver: Receiver) -> 
     try:
         service.work()
         service.user().protected()
-        assert Outbox(service.site.database).left() == []
+        assert Outbox(service.deployment.database).left() == []
     finally:
         service.close()
 
@@ -270,7 +270,7 @@ def test_nothing_is_written_down_for_nobody(tmp_path: Path) -> None:
     try:
         service.work()
         service.user().protected()
-        assert Outbox(service.site.database).left() == []
+        assert Outbox(service.deployment.database).left() == []
     finally:
         service.close()
 
@@ -289,7 +289,7 @@ def test_the_guide_tells_all_events() -> None:
 def test_a_receiver_that_is_down_is_told_when_it_is_up(
     service: Running, receiver: Receiver, outbox: Outbox
 ) -> None:
-    one, database = delivery(service), service.site.database
+    one, database = delivery(service), service.deployment.database
     put(outbox, database)
     put(outbox, database, "protect.end")
     put(outbox, database, subject="o2")
@@ -313,7 +313,7 @@ def test_a_receiver_that_is_down_is_told_when_it_is_up(
 
 def test_nobody_listens(service: Running, outbox: Outbox, tmp_path: Path) -> None:
     webhook = Webhook("ops", "http://127.0.0.1:9/", secret_file(tmp_path))
-    put(outbox, service.site.database)
+    put(outbox, service.deployment.database)
     Delivery(outbox, webhook, 3).carry_one()
     assert "refused" in outbox.left()[0].reason
 
@@ -322,7 +322,7 @@ def test_a_receiver_that_hangs_holds_up_no_operation(
     service: Running, receiver: Receiver, outbox: Outbox
 ) -> None:
     receiver.hang = threading.Event()
-    deliveries = make_deliveries(service.site)
+    deliveries = make_deliveries(service.deployment)
     deliveries.start()
     try:
         service.work()
@@ -340,7 +340,7 @@ def test_a_receiver_that_does_not_answer_in_time(
 ) -> None:
     receiver.hang = threading.Event()
     webhook = Webhook("ops", f"http://127.0.0.1:{receiver.port}/", secret_file(tmp_path), timeout=0.3)
-    put(outbox, service.site.database)
+    put(outbox, service.deployment.database)
     assert not Delivery(outbox, webhook, 3).carry_one()
     assert outbox.left()[0].reason == "it did not answer within 0.3 seconds"
 
@@ -365,7 +365,7 @@ def test_an_answer_that_never_ends_is_cut_off(service: Running, outbox: Outbox, 
         thread = threading.Thread(target=drip, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        put(outbox, service.site.database)
+        put(outbox, service.deployment.database)
         assert not Delivery(outbox, Webhook("ops", url, secret_file(tmp_path), timeout=0.4), 3).carry_one()
         stop.set()
         thread.join(60.0)
@@ -380,12 +380,12 @@ def test_what_cannot_be_told_is_given_up_and_stays_visible(
     service: Running, receiver: Receiver, outbox: Outbox, status: int, tries: int, words: str
 ) -> None:
     receiver.status = status
-    put(outbox, service.site.database)
-    put(outbox, service.site.database, "protect.end")
+    put(outbox, service.deployment.database)
+    put(outbox, service.deployment.database, "protect.end")
     one = delivery(service)
     for _ in range(tries):
         assert outbox.left()[0].given_up_at is None
-        with service.site.database.session() as session:
+        with service.deployment.database.session() as session:
             session.execute(update(NoticeRow).values(due_at=now()))
         one.carry_one()
     first, __second = outbox.left()
@@ -397,7 +397,7 @@ def test_what_cannot_be_told_is_given_up_and_stays_visible(
     receiver.status = 200
     carried(service)  # what was behind it goes on
     assert receiver.types[-1] == "protect.end"
-    old = purge.find(service.site.database, now() + timedelta(seconds=1), ["ops"])
+    old = purge.find(service.deployment.database, now() + timedelta(seconds=1), ["ops"])
     assert list(old.notices) == [first.number]
     assert outbox.try_again() == 1
     carried(service)
@@ -408,13 +408,13 @@ def test_what_cannot_be_told_is_given_up_and_stays_visible(
 def test_a_process_that_dies_while_it_tells_loses_nothing(
     service: Running, receiver: Receiver, outbox: Outbox
 ) -> None:
-    put(outbox, service.site.database)
-    put(outbox, service.site.database, "protect.end")
+    put(outbox, service.deployment.database)
+    put(outbox, service.deployment.database, "protect.end")
     assert outbox.take("ops", timedelta(minutes=1)) is not None  # and is never heard of again
     assert (
         outbox.take("ops", timedelta(minutes=1)) is None
     )  # nobody tells the same at once, nor what is behind
-    with service.site.database.session() as session:
+    with service.deployment.database.session() as session:
         session.execute(update(NoticeRow).values(due_at=now()))
     carried(service)
     assert receiver.types == ["protect.start", "protect.end"]
@@ -425,8 +425,8 @@ def test_what_several_couriers_tell_is_told_once_and_in_order(
 ) -> None:
     for number in range(10):
         for what in ("protect.start", "protect.take_over", "protect.end"):
-            put(outbox, service.site.database, what, f"o{number}")
-    several = [make_deliveries(service.site) for _ in range(3)]
+            put(outbox, service.deployment.database, what, f"o{number}")
+    several = [make_deliveries(service.deployment) for _ in range(3)]
     for deliveries in several:
         deliveries.start()
     try:
@@ -453,14 +453,14 @@ def test_both_secrets_sign_while_one_is_being_changed(
     new = base64.b64encode(b"f" * 32).decode()
     file = tmp_path / "secret"
     file.write_text(f"{WHSEC}\n{new}\n")
-    put(outbox, service.site.database)
+    put(outbox, service.deployment.database)
     carried(service)
     for secret in (WHSEC, new):
         verified(secret, receiver.headers[0], receiver.bodies[0])
     # What cannot be signed is not sent.
     one = delivery(service)
     file.unlink()
-    put(outbox, service.site.database)
+    put(outbox, service.deployment.database)
     assert not one.carry_one()
     assert len(receiver.messages) == 1
     assert "cannot be read" in outbox.left()[0].reason
@@ -481,7 +481,7 @@ def test_what_cannot_work_is_refused_at_the_start(
 ) -> None:
     service = configured(tmp_path, receiver, **options)
     with pytest.raises(InvalidInput, match=words) as refused:
-        make_deliveries(service.site)
+        make_deliveries(service.deployment)
     service.close()
     assert "hush" not in str(refused.value)
 
@@ -507,7 +507,7 @@ def test_the_operator_sees_what_could_not_be_told(
     file.write_text(f"{file.read_text()}[database]\nconnection = sqlite:///{tmp_path}/refloat.sqlite\n")
     monkeypatch.setenv("REFLOAT_CONFIG", str(file))
     receiver.status = 410
-    put(outbox, service.site.database)
+    put(outbox, service.deployment.database)
     carried(service)
     assert manage.main(["notice", "list", "-f", "json"]) == 0
     (line,) = json.loads(capsys.readouterr().out)
@@ -518,15 +518,15 @@ def test_the_operator_sees_what_could_not_be_told(
     carried(service)
     assert len(receiver.messages) == 2
     receiver.status = 410
-    put(outbox, service.site.database)
+    put(outbox, service.deployment.database)
     carried(service)
-    with service.site.database.session() as session:
+    with service.deployment.database.session() as session:
         session.execute(update(NoticeRow).values(given_up_at=now() - timedelta(days=40)))
     assert manage.main(["db", "purge", "30"]) == 0
     assert "1 notices" in capsys.readouterr().out
     assert outbox.left() == []
     # What waits stays, unless nobody is left to be told.
-    with service.site.database.session() as session:
+    with service.deployment.database.session() as session:
         outbox.put(session, ["ops", "former"], "data_protect.protect.end", "o1", {})
         session.execute(update(NoticeRow).values(created_at=now() - timedelta(days=40)))
     assert manage.main(["db", "purge", "30"]) == 0

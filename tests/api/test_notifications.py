@@ -48,8 +48,8 @@ class Endpoint:
 
 
 def test_a_consumer_hears_of_operations(service: Running) -> None:
-    deliveries = make_deliveries(service.site)
-    transport = oslo_messaging.get_notification_transport(service.site.conf)
+    deliveries = make_deliveries(service.deployment)
+    transport = oslo_messaging.get_notification_transport(service.deployment.conf)
     endpoint = Endpoint()
     targets = [oslo_messaging.Target(topic="told")]
     listener = oslo_messaging.get_notification_listener(transport, targets, [endpoint], executor="threading")
@@ -65,7 +65,7 @@ def test_a_consumer_hears_of_operations(service: Running) -> None:
         assert start["message_id"] != end["message_id"]
         assert end["payload"]["checkpoint_id"] == checkpoint["id"]
         assert end["payload"]["state"] == "succeeded"
-        database = service.site.database
+        database = service.deployment.database
         with database.session() as session:
             Outbox.put(session, ["notifications"], "data_protect.restore.error", "o", {"state": "failed"})
         assert endpoint.came.get(timeout=60)["priority"] == "error"
@@ -78,8 +78,8 @@ def test_a_consumer_hears_of_operations(service: Running) -> None:
 def test_what_the_bus_does_not_take_is_sent_again_with_the_same_id(
     service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outbox = Outbox(service.site.database)
-    notifier = Notifier(service.site.conf, "data_protect.here")
+    outbox = Outbox(service.deployment.database)
+    notifier = Notifier(service.deployment.conf, "data_protect.here")
     sent: list[str] = []
 
     def send(_target: Any, _context: Any, message: Any, **_more: Any) -> None:
@@ -88,7 +88,7 @@ def test_what_the_bus_does_not_take_is_sent_again_with_the_same_id(
             raise ConnectionError("the bus is away")
 
     monkeypatch.setattr(notifier._transport, "_send_notification", send)
-    with service.site.database.session() as session:
+    with service.deployment.database.session() as session:
         outbox.put(session, ["notifications"], "data_protect.protect.start", "o", {})
     delivery = Delivery(outbox, notifier, 3)
     assert not delivery.carry_one()
@@ -101,11 +101,11 @@ def test_what_the_bus_does_not_take_is_sent_again_with_the_same_id(
 
 def test_the_driver_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     service = configured(tmp_path, "driver = log")
-    outbox = Outbox(service.site.database)
-    with service.site.database.session() as session:
+    outbox = Outbox(service.deployment.database)
+    with service.deployment.database.session() as session:
         outbox.put(session, ["notifications"], "data_protect.protect.start", "o", {"state": "running"})
     with caplog.at_level(logging.INFO):
-        assert Delivery(outbox, Notifier(service.site.conf, "data_protect.here"), 3).carry_one()
+        assert Delivery(outbox, Notifier(service.deployment.conf, "data_protect.here"), 3).carry_one()
     service.close()
     assert "data_protect.protect.start" in caplog.text
 
@@ -113,15 +113,15 @@ def test_the_driver_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
 @pytest.mark.parametrize("driver", ["noop", ""])
 def test_it_is_off_by_default(tmp_path: Path, driver: str) -> None:
     service = configured(tmp_path, *([f"driver = {driver}"] if driver else []))
-    assert service.site.told == {}
+    assert service.deployment.told == {}
     service.close()
 
 
 def test_what_cannot_work_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service = configured(tmp_path, "driver = pigeon")
     with pytest.raises(InvalidInput, match="pigeon"):
-        make_deliveries(service.site)
+        make_deliveries(service.deployment)
     monkeypatch.setitem(sys.modules, "oslo_messaging", None)
     with pytest.raises(InvalidInput, match=r"refloat\[notifications\]"):
-        make_deliveries(service.site)
+        make_deliveries(service.deployment)
     service.close()

@@ -292,7 +292,7 @@ def test_looking_after_a_bank_makes_none(working: Running, action: Any) -> None:
     found = ended(working.user(roles=ADMIN), begun["id"])
     assert found["status"] == "failed"
     assert "there is no bank in" in found["error"]["message"]
-    assert not Path(working.site.settings.bank.url).exists()
+    assert not Path(working.deployment.settings.bank.url).exists()
 
 
 def test_upkeep_of_a_bank(working: Running) -> None:
@@ -319,13 +319,13 @@ def test_upkeep_of_a_bank(working: Running) -> None:
 
 
 def test_what_was_granted_by_a_process_that_died_is_given_back(service: Running) -> None:
-    grants, authority = service.site.grants, service.authority
+    grants, authority = service.deployment.grants, service.authority
     caller = Caller("tester", "p1")
     with grants.to(caller) as grant:
         grant.keep()  # nothing is done about it any more, and no operation was written down
     grants.sweep()
     assert authority.revoked == []  # somebody may still be at it
-    with service.site.database.session() as session:
+    with service.deployment.database.session() as session:
         before = datetime.now(UTC).replace(tzinfo=None) - ABANDONED - timedelta(seconds=1)
         session.execute(update(GrantRow).values(created_at=before))
     grants.sweep()
@@ -336,7 +336,7 @@ def test_what_was_granted_by_a_process_that_died_is_given_back(service: Running)
 def test_nothing_is_intended_any_more_once_an_operation_is_written_down(service: Running) -> None:
     member = service.user()
     member.protect(member.plan())
-    assert service.site.grants.intents.older_than(-timedelta(hours=1)) == []
+    assert service.deployment.grants.intents.older_than(-timedelta(hours=1)) == []
 
 
 def test_an_identity_service_that_refuses_or_does_not_answer(
@@ -354,7 +354,7 @@ def test_an_identity_service_that_refuses_or_does_not_answer(
     assert answer.status == 503
     assert int(answer.headers["retry-after"]) > 0
     # It may have made it all the same: a worker will look.
-    assert len(service.site.grants.intents.older_than(-timedelta(hours=1))) == 1
+    assert len(service.deployment.grants.intents.older_than(-timedelta(hours=1))) == 1
     assert member("GET", CHECKPOINTS).body == {"checkpoints": []}
 
 
@@ -373,4 +373,4 @@ def test_another_trust_ends_in_the_same_second(service: Running, monkeypatch: py
     member.protected()
     assert len(set(ends)) == 3
     assert service.all_given_back()
-    assert service.site.grants.intents.older_than(timedelta()) == []
+    assert service.deployment.grants.intents.older_than(timedelta()) == []

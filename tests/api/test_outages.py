@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 
 from refloat.api import config
 from refloat.api.app import make_application
-from refloat.api.site import Site
+from refloat.api.deployment import Deployment
 
 ADMIN = "admin,member,reader"
 
@@ -76,8 +76,8 @@ def test_keystone_is_away_and_comes_back(tmp_path: Path) -> None:
         f"auth_url = http://127.0.0.1:{port}/v3\nuser_domain_name = Default\nproject_name = service\n"
         "project_domain_name = Default\nhttp_request_max_retries = 0\ninterface = public\n"
     )
-    site = Site(config.load([tmp_path / "refloat.conf"], overrides(tmp_path)), Notes())
-    client = testing.TestClient(make_application(site))
+    deployment = Deployment(config.load([tmp_path / "refloat.conf"], overrides(tmp_path)), Notes())
+    client = testing.TestClient(make_application(deployment))
 
     def ask() -> Any:
         return client.simulate_get(f"/v1/{DEMO}/plans", headers={"X-Auth-Token": "a-token"})
@@ -95,7 +95,7 @@ def test_keystone_is_away_and_comes_back(tmp_path: Path) -> None:
     finally:
         server.shutdown()
         server.server_close()
-        site.close()
+        deployment.close()
 
 
 def test_postgresql_is_away_in_the_middle_of_requests(postgresql: Callable[[], str], tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def test_a_trust_of_a_schedule_that_was_never_written_down_is_given_back(
 ) -> None:
     made, plan = trigger(member), member.plan()
     kept = scheduled(member, plan, made["id"])
-    grants = service.site.grants
+    grants = service.deployment.grants
     assert grants.intents.older_than(-timedelta(hours=1)) == []
     with monkeypatch.context() as dead:
         # The process ends between the trust and the row: nobody is left to give back either.
@@ -286,7 +286,7 @@ def test_a_trust_of_a_schedule_that_was_never_written_down_is_given_back(
                 service.user(name=user)(method, where, {"scheduled_operation": what})
     assert len(member("GET", "scheduled_operations").body["operations"]) == 1
     assert service.authority.granted == ["tester 0", "dead 1 1", "dead 2 2"]
-    with service.site.database.session() as session:
+    with service.deployment.database.session() as session:
         session.execute(update(GrantRow).values(created_at=now() - ABANDONED - timedelta(seconds=1)))
     grants.sweep()
     assert service.authority.revoked == ["dead 1 1", "dead 2 2"]
@@ -377,7 +377,7 @@ def test_a_due_firing_runs_by_itself(working: Running) -> None:
 def due(service: Running, one: Any, *, minutes_ago: int) -> datetime:
     """Have a schedule be due since some minutes."""
     moment = now().replace(microsecond=0) - timedelta(minutes=minutes_ago)
-    with service.site.database.session() as session:
+    with service.deployment.database.session() as session:
         session.get_one(ScheduleRow, one["id"]).next_due = moment
     return moment
 
@@ -408,7 +408,7 @@ def test_a_schedule_says_that_it_cannot_run_before_it_is_due(working: Running) -
     user = working.user()
     one = scheduled(user, user.plan(), trigger(user)["id"])
     working.authority.gone.add("tester 0")
-    with working.site.database.session() as session:
+    with working.deployment.database.session() as session:
         session.get_one(ScheduleRow, one["id"]).checked_at = now() - timedelta(hours=2)
     found = user.until(f"scheduled_operations/{one['id']}", lambda found: found["status_reason"])
     assert "the owner has left" in found["status_reason"]
@@ -430,11 +430,11 @@ def test_one_of_which_nobody_can_tell_does_not_keep_others_from_being_looked_at(
 
     monkeypatch.setattr(service.authority, "check", check)
     service.authority.gone.add("tester 11")
-    with service.site.database.session() as session:
+    with service.deployment.database.session() as session:
         for age, one in enumerate(reversed(several)):
             moment = now() - timedelta(hours=2, minutes=age)
             session.get_one(ScheduleRow, one["id"]).checked_at = moment
-    runner = make_runner(service.site)
+    runner = make_runner(service.deployment)
     runner.look()
     runner.look()
     found = user("GET", f"scheduled_operations/{several[-1]['id']}").body["scheduled_operation"]

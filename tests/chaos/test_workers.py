@@ -27,7 +27,7 @@ import pytest
 import sqlalchemy as sa
 
 from refloat.api import config
-from refloat.api.site import Site
+from refloat.api.deployment import Deployment
 from refloat.bank import Bank, create_key
 from refloat.cloud.authority import Caller
 from refloat.engine.engine import Engine
@@ -81,8 +81,8 @@ class Place:
             for line in (f"[{name}]", *(f"{option} = {value}" for option, value in options.items()))
         ]
         (self.folder / "refloat.conf").write_text("\n".join(lines))
-        self.site = Site(config.load([self.folder / "refloat.conf"]))
-        self.engine = Engine(self.site.settings.engine_url)
+        self.deployment = Deployment(config.load([self.folder / "refloat.conf"]))
+        self.engine = Engine(self.deployment.settings.engine_url)
         self.engine.prepare()
         url = self.url.replace("postgresql:", "postgresql+psycopg:")
         self.sql = sa.create_engine(url, pool_pre_ping=True)
@@ -117,8 +117,8 @@ class Place:
 
     def protect_all(self, entries: list[dict[str, str]], provider: str, provider_id: str) -> str:
         """Ask for a new plan to be protected; the id of the checkpoint."""
-        plan = self.site.plans(self.caller.project_id).create("app", provider, entries, {})
-        return self.site.desk.protect(self.caller, plan, provider_id, None).id
+        plan = self.deployment.plans(self.caller.project_id).create("app", provider, entries, {})
+        return self.deployment.desk.protect(self.caller, plan, provider_id, None).id
 
     def newest(self, checkpoint: str) -> str:
         with self.sql.connect() as connection:
@@ -129,8 +129,8 @@ class Place:
 
     def use(self, kind: str, checkpoint: str) -> str:
         """Ask for a checkpoint to be restored or verified; the id of the operation."""
-        record = self.site.checkpoints.get(checkpoint, None)
-        return getattr(self.site.desk, kind)(self.caller, record, {}).id  # type: ignore[no-any-return]
+        record = self.deployment.checkpoints.get(checkpoint, None)
+        return getattr(self.deployment.desk, kind)(self.caller, record, {}).id  # type: ignore[no-any-return]
 
     def states(self) -> dict[str, str]:
         """Of every operation."""
@@ -226,7 +226,7 @@ class Place:
             worker.kill()
             worker.wait(60)
         self.engine.close()
-        self.site.close()
+        self.deployment.close()
         self.sql.dispose()
         self.server.close()
 

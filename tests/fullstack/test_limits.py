@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from refloat.api import config
-from refloat.api.site import Site
+from refloat.api.deployment import Deployment
 from refloat.errors import InvalidInput
 from refloat.records.quotas import DEFAULTS, OverQuota
 
@@ -65,23 +65,23 @@ def test_the_limits_are_keystones(user: tuple[str, str], admin: Any, member: Any
         "endpoint_service_type = data-protect\nendpoint_service_name = refloat\n"
         "endpoint_region_name = RegionOne\n"
     )
-    site = Site(config.load([file]))
+    deployment = Deployment(config.load([file]))
     project = member.current_project_id
     try:
-        assert site.quotas.of_project(project) == LIMITS
+        assert deployment.quotas.of_project(project) == LIMITS
         api = admin.identity
         service = next(iter(api.services(type="data-protect")))
         api.create_limit(
             project_id=project, service_id=service.id, region_id="RegionOne", resource_name="plans",
             resource_limit=0,
         )  # fmt: skip
-        assert site.quotas.of_project(project)["plans"] == 0
-        assert site.quotas.of_class() == LIMITS
-        with site.database.one_at_a_time("plans") as session:
+        assert deployment.quotas.of_project(project)["plans"] == 0
+        assert deployment.quotas.of_class() == LIMITS
+        with deployment.database.one_at_a_time("plans") as session:
             with pytest.raises(OverQuota, match="plans"):
-                site.quotas.check(session, "plans", project)
-            site.quotas.check(session, "checkpoints", project)
+                deployment.quotas.check(session, "plans", project)
+            deployment.quotas.check(session, "checkpoints", project)
         with pytest.raises(InvalidInput, match="kept by the identity service"):
-            site.quotas.set_project(project, {"plans": 7})
+            deployment.quotas.set_project(project, {"plans": 7})
     finally:
-        site.close()
+        deployment.close()

@@ -13,11 +13,11 @@ from oslo_middleware import cors, healthcheck, http_proxy_to_wsgi, request_id, s
 from oslo_policy import policy
 
 from refloat.api import validation
-from refloat.api.call import Call
+from refloat.api.deployment import Deployment
 from refloat.api.faults import Fault, Faults, fault_of
 from refloat.api.noauth import NoAuth
+from refloat.api.request import Request
 from refloat.api.routes import ROUTES, Route
-from refloat.api.site import Site
 from refloat.cloud.authority import Caller
 from refloat.log_context import about, note
 
@@ -40,13 +40,13 @@ class RequestId(request_id.RequestId):
     compat_headers = ["X-Compute-Request-Id"]  # noqa: RUF012
 
 
-def make_application(site: Site, authenticate: Callable[[Wsgi], Wsgi] | None = None) -> Wsgi:
+def make_application(deployment: Deployment, authenticate: Callable[[Wsgi], Wsgi] | None = None) -> Wsgi:
     """The whole application.
 
     :param authenticate: puts the middleware in front that tells who calls; None: as the configuration says.
     """
-    conf = site.conf
-    application: Wsgi = _falcon(site)
+    conf = deployment.conf
+    application: Wsgi = _falcon(deployment)
     application = (authenticate or (lambda inner: _authenticated(inner, conf)))(application)
     application = sizelimit.RequestBodySizeLimiter(application, conf)
     conf.set_default("max_request_body_size", LARGEST_BODY, group="oslo_middleware")
@@ -89,7 +89,7 @@ def _authenticated(application: Wsgi, conf: Any) -> Wsgi:
     return answer
 
 
-def _falcon(site: Site) -> Wsgi:
+def _falcon(deployment: Deployment) -> Wsgi:
     app = falcon.App()
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.keep_blank_qs_values = True
@@ -99,14 +99,14 @@ def _falcon(site: Site) -> Wsgi:
     for route in ROUTES:
         by_path.setdefault(route.path, []).append(route)
     for path, routes in by_path.items():
-        methods = {f"on_{route.method.lower()}": _responder(site, route) for route in routes}
+        methods = {f"on_{route.method.lower()}": _responder(deployment, route) for route in routes}
         app.add_route(path, type("Resource", (), {n: staticmethod(f) for n, f in methods.items()})())
     return app
 
 
-def _responder(site: Site, route: Route) -> Callable[..., None]:
+def _responder(deployment: Deployment, route: Route) -> Callable[..., None]:
     def respond(request: falcon.Request, response: falcon.Response, **path: str) -> None:
-        answer = route.handler(_call(site, route, request, path))
+        answer = route.handler(_admitted(deployment, route, request, path))
         response.status = route.status
         response.content_type = JSON
         if route.reply is not None:
@@ -115,8 +115,8 @@ def _responder(site: Site, route: Route) -> Callable[..., None]:
     return respond
 
 
-def _call(site: Site, route: Route, request: falcon.Request, path: dict[str, str]) -> Call:
-    """What a handler needs to know; refuses what is not allowed, then what is not of the right form."""
+def _admitted(deployment: Deployment, route: Route, request: falcon.Request, path: dict[str, str]) -> Request:
+    """The request as handlers see it. Refuses what is not allowed, then what is not of the right form."""
     caller, is_admin = Caller("", ""), False
     if route.policy:
         caller = _caller(request)
@@ -129,14 +129,14 @@ def _call(site: Site, route: Route, request: falcon.Request, path: dict[str, str
             "roles": sorted(caller.roles),
         }
         target = {"project_id": caller.project_id, "user_id": caller.user_id}
-        if not _allowed(site, route.policy, target, credentials):
+        if not _allowed(deployment, route.policy, target, credentials):
             raise Fault(403, f"Policy doesn't allow {route.policy} to be performed.")
-        is_admin = _allowed(site, "context_is_admin", target, credentials)
+        is_admin = _allowed(deployment, "context_is_admin", target, credentials)
     validation.check_path(path)
     query = validation.read_query(request.params, route.query or {})
     body = validation.read_body(_body(request), route.body) if route.body is not None else {}
-    return Call(
-        site,
+    return Request(
+        deployment,
         caller,
         is_admin,
         {
@@ -150,9 +150,9 @@ def _call(site: Site, route: Route, request: falcon.Request, path: dict[str, str
     )
 
 
-def _allowed(site: Site, rule: str, target: dict[str, Any], credentials: dict[str, Any]) -> bool:
+def _allowed(deployment: Deployment, rule: str, target: dict[str, Any], credentials: dict[str, Any]) -> bool:
     try:
-        return bool(site.enforcer.authorize(rule, target, credentials))
+        return bool(deployment.enforcer.authorize(rule, target, credentials))
     except policy.InvalidScope:
         return False
 

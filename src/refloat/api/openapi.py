@@ -25,6 +25,14 @@ FAULTS = {
     "503": "something that the service needs is away; Retry-After says when to try again",
 }
 
+TAGS = {
+    "restores": "runs",
+    "verifications": "runs",
+    "operation_logs": "runs",
+    "scheduled_operations": "scheduled",
+}
+"""What generated clients know some modules as."""
+
 
 @cache
 def document() -> dict[str, Any]:
@@ -72,10 +80,11 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.reply is not None:
         done["content"] = {"application/json": {"schema": route.reply}}
     module = route.handler.__module__.rpartition(".")[2]
+    tag = TAGS.get(module, module)
     found: dict[str, Any] = {
-        "operationId": f"{module}.{route.handler.__name__}",
+        "operationId": f"{tag}.{route.handler.__name__}",
         "summary": (route.handler.__doc__ or "").partition("\n")[0],
-        "tags": [module],
+        "tags": [tag],
         "parameters": parameters,
         "responses": {
             str(route.status): done,

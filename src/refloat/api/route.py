@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from refloat.api.call import Call
+from refloat.api.request import Request
 from refloat.api.schemas import Schema
 
-Handler = Callable[[Call], dict[str, Any] | None]
+Handler = Callable[[Request], dict[str, Any] | None]
 
 PROJECT = "/v1/{project_id}"
 CHECKPOINTS = f"{PROJECT}/providers/{{provider_id}}/checkpoints"

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from refloat.api import schemas as s
 from refloat.api import schemas_operations as o
-from refloat.api.handlers import (
+from refloat.api.route import CHECKPOINTS, PROJECT, Route
+from refloat.api.routes_schedule import SCHEDULE_ROUTES
+from refloat.api.v1 import (
     banks,
     checkpoints,
     copies,
+    operation_logs,
     operations,
     plans,
     protectables,
     providers,
     quotas,
-    runs,
+    restores,
     services,
+    verifications,
     versions,
 )
-from refloat.api.route import CHECKPOINTS, PROJECT, Route
-from refloat.api.routes_schedule import SCHEDULE_ROUTES
 
 __all__ = ["ROUTES", "Route"]
 
@@ -138,7 +140,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET",
         f"{_P}/restores",
-        runs.list_restores,
+        restores.list_restores,
         "restore:get_all",
         s.listed("restores", s.RESTORE),
         query=s.list_query("status"),
@@ -146,7 +148,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
         f"{_P}/restores",
-        runs.create_restore,
+        restores.create_restore,
         "restore:create",
         s.wrapped("restore", s.RESTORE),
         s.RESTORE_NEW,
@@ -154,14 +156,14 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET",
         f"{_P}/restores/{{restore_id}}",
-        runs.show_restore,
+        restores.show_restore,
         "restore:get",
         s.wrapped("restore", s.RESTORE),
     ),
     Route(
         "GET",
         f"{_P}/verifications",
-        runs.list_verifications,
+        verifications.list_verifications,
         "verification:get_all",
         s.listed("verifications", s.VERIFICATION),
         query=s.list_query("status"),
@@ -169,7 +171,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
         f"{_P}/verifications",
-        runs.create_verification,
+        verifications.create_verification,
         "verification:create",
         s.wrapped("verification", s.VERIFICATION),
         s.VERIFICATION_NEW,
@@ -177,7 +179,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET",
         f"{_P}/verifications/{{verification_id}}",
-        runs.show_verification,
+        verifications.show_verification,
         "verification:get",
         s.wrapped("verification", s.VERIFICATION),
     ),
@@ -220,7 +222,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET",
         f"{_P}/operation_logs",
-        runs.list_logs,
+        operation_logs.list_logs,
         "operation_log:list",
         s.listed("operation_logs", s.OPERATION_LOG),
         query=s.list_query("checkpoint_id", "plan_id", "restore_id", "status"),
@@ -228,7 +230,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET",
         f"{_P}/operation_logs/{{operation_log_id}}",
-        runs.show_log,
+        operation_logs.show_log,
         "operation_log:get",
         s.wrapped("operation_log", s.OPERATION_LOG),
     ),

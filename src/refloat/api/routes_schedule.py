@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from refloat.api import schemas as s
 from refloat.api import schemas_schedule as t
-from refloat.api.handlers import holds, scheduled, triggers
 from refloat.api.route import CHECKPOINTS, PROJECT, Route
+from refloat.api.v1 import holds, scheduled_operations, triggers
 
 _TRIGGERS = f"{PROJECT}/triggers"
 _TRIGGER = f"{_TRIGGERS}/{{trigger_id}}"
@@ -33,17 +33,33 @@ SCHEDULE_ROUTES: tuple[Route, ...] = (
     Route(
         "GET",
         _SCHEDULED,
-        scheduled.listing,
+        scheduled_operations.listing,
         "scheduled_operation:list",
         s.listed("operations", t.SCHEDULED),
         query=s.list_query("name", "operation_type", "trigger_id", "operation_definition"),
     ),
-    Route("POST", _SCHEDULED, scheduled.create, "scheduled_operation:create", _scheduled, t.SCHEDULED_NEW),
-    Route("GET", _ONE, scheduled.show, "scheduled_operation:get", _scheduled),
-    Route("PUT", _ONE, scheduled.change, "scheduled_operation:update", _scheduled, t.SCHEDULED_CHANGE),
-    Route("DELETE", _ONE, scheduled.delete, "scheduled_operation:delete"),
-    Route("POST", f"{_ONE}/action", scheduled.act, "scheduled_operation:run", _scheduled, t.SCHEDULED_ACTION),
-    Route("GET", f"{_ONE}/retention", scheduled.retention, "scheduled_operation:get", t.RETENTION),
+    Route(
+        "POST",
+        _SCHEDULED,
+        scheduled_operations.create,
+        "scheduled_operation:create",
+        _scheduled,
+        t.SCHEDULED_NEW,
+    ),
+    Route("GET", _ONE, scheduled_operations.show, "scheduled_operation:get", _scheduled),
+    Route(
+        "PUT", _ONE, scheduled_operations.change, "scheduled_operation:update", _scheduled, t.SCHEDULED_CHANGE
+    ),
+    Route("DELETE", _ONE, scheduled_operations.delete, "scheduled_operation:delete"),
+    Route(
+        "POST",
+        f"{_ONE}/action",
+        scheduled_operations.act,
+        "scheduled_operation:run",
+        _scheduled,
+        t.SCHEDULED_ACTION,
+    ),
+    Route("GET", f"{_ONE}/retention", scheduled_operations.retention, "scheduled_operation:get", t.RETENTION),
     Route("GET", _HOLD, holds.show, "provider:checkpoint_get", _hold),
     Route("PUT", _HOLD, holds.place, "provider:checkpoint_hold", _hold, t.HOLD_NEW),
     Route("DELETE", _HOLD, holds.release, "provider:checkpoint_release", s.obj()),

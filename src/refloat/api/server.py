@@ -16,7 +16,7 @@ import waitress
 
 from refloat.api import config, logs
 from refloat.api.app import make_application
-from refloat.api.site import Site
+from refloat.api.deployment import Deployment
 from refloat.control.fairness import Fairness
 from refloat.control.metrics import Metrics, bank_sizes
 from refloat.control.worker import Worker
@@ -42,24 +42,24 @@ def run(conf: Any, *, api: bool, worker: bool, say: Callable[[str], None]) -> No
     logs.set_up(conf)
     stopped = _hear_signals()
     with ExitStack() as closing:
-        site = Site(conf)
-        closing.callback(site.close)
-        metrics = make_metrics(site) if conf.metrics.port else None
+        deployment = Deployment(conf)
+        closing.callback(deployment.close)
+        metrics = make_metrics(deployment) if conf.metrics.port else None
         if metrics is not None:
             closing.callback(metrics.serve(conf.metrics.host, conf.metrics.port))
         if worker:
-            works = make_worker(site, metrics.tell if metrics else None)
-            deliveries = make_deliveries(site)
+            works = make_worker(deployment, metrics.tell if metrics else None)
+            deliveries = make_deliveries(deployment)
             closing.callback(deliveries.close)
             deliveries.start()
-            working: list[Worker | Runner] = [works, make_runner(site, wake=works.wake)]
-            site.wake = lambda: _wake(working)
+            working: list[Worker | Runner] = [works, make_runner(deployment, wake=works.wake)]
+            deployment.wake = lambda: _wake(working)
             for each in working:
                 closing.callback(each.close)
                 each.start()
             say("The worker is running.")
         if api:
-            server = _listen(site)
+            server = _listen(deployment)
             closing.callback(server.close)
             say(f"The API listens on http://{server.effective_host}:{server.effective_port}/v1.")
         _tell_systemd("READY=1")
@@ -99,27 +99,29 @@ def _wake(working: Sequence[Worker | Runner]) -> None:
         each.wake()
 
 
-def make_metrics(site: Site) -> Metrics:
+def make_metrics(deployment: Deployment) -> Metrics:
     """The metrics of this process. :raises InvalidInput: their library is not installed."""
-    banks = Banks(site.settings.bank, _LOG.warning)
+    banks = Banks(deployment.settings.bank, _LOG.warning)
     return Metrics(
-        site.database,
-        lambda: bank_sizes(banks, [provider.bank or site.settings.bank for provider in site.providers]),
+        deployment.database,
+        lambda: bank_sizes(
+            banks, [provider.bank or deployment.settings.bank for provider in deployment.providers]
+        ),
     )
 
 
-def make_worker(site: Site, milestones: Callable[[Milestone], None] | None = None) -> Worker:
-    """A worker for a site.
+def make_worker(deployment: Deployment, milestones: Callable[[Milestone], None] | None = None) -> Worker:
+    """A worker for a deployment.
 
     :param milestones: told when a run of an operation begins or ends in it.
     """
-    options = site.conf.operations
+    options = deployment.conf.operations
     return Worker(
-        site.settings,
-        site.database,
-        site.providers,
-        site.authority,
-        site.grants,
+        deployment.settings,
+        deployment.database,
+        deployment.providers,
+        deployment.authority,
+        deployment.grants,
         at_once=options.at_once,
         rules=Fairness(
             priorities=_numbers(options, "priorities", least=-1000),
@@ -131,7 +133,7 @@ def make_worker(site: Site, milestones: Callable[[Milestone], None] | None = Non
         drain_time=options.drain_time,
         milestones=milestones,
         name=options.worker_name or "",
-        notices=site.notices,
+        notices=deployment.notices,
     )
 
 
@@ -147,21 +149,23 @@ def _numbers(options: Any, name: str, least: int = 1) -> dict[str, int]:
     return found
 
 
-def make_runner(site: Site, *, wake: Callable[[], None] = lambda: None) -> Runner:
-    """What runs a site's schedules, in the process of a worker.
+def make_runner(deployment: Deployment, *, wake: Callable[[], None] = lambda: None) -> Runner:
+    """What runs a deployment's schedules, in the process of a worker.
 
     :param wake: called when there is a new operation for the worker.
     """
-    starting = Starting(site.database, site.providers, site.quotas, notices=site.notices)
-    return Runner(site.database, site.schedules, starting, site.authority, wake=wake)
+    starting = Starting(
+        deployment.database, deployment.providers, deployment.quotas, notices=deployment.notices
+    )
+    return Runner(deployment.database, deployment.schedules, starting, deployment.authority, wake=wake)
 
 
-def make_deliveries(site: Site) -> Deliveries:
+def make_deliveries(deployment: Deployment) -> Deliveries:
     """What carries notices to where the operator wants them, in the process of a worker."""
-    destinations: list[Destination] = [*config.webhooks(site.conf)]
-    if NAME in site.told:
-        destinations.append(Notifier(site.conf, f"data_protect.{socket.gethostname()}"))
-    return Deliveries(Outbox(site.database), destinations, site.conf.notifications.tries)
+    destinations: list[Destination] = [*config.webhooks(deployment.conf)]
+    if NAME in deployment.told:
+        destinations.append(Notifier(deployment.conf, f"data_protect.{socket.gethostname()}"))
+    return Deliveries(Outbox(deployment.database), destinations, deployment.conf.notifications.tries)
 
 
 def _is_loopback(host: str) -> bool:
@@ -171,8 +175,8 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _listen(site: Site) -> Any:
-    conf = site.conf
+def _listen(deployment: Deployment) -> Any:
+    conf = deployment.conf
     if conf.api.auth_strategy == "noauth" and not _is_loopback(conf.api.host):
         raise InvalidInput(
             f"without authentication the API does not listen on {conf.api.host}",
@@ -180,7 +184,7 @@ def _listen(site: Site) -> Any:
             advice="Leave host out: it is then this machine alone",
         )
     server = waitress.create_server(
-        make_application(site),
+        make_application(deployment),
         host=conf.api.host,
         port=conf.api.port,
         threads=conf.api.threads,

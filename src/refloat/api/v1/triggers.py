@@ -5,55 +5,55 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from refloat.api.call import Call
+from refloat.api.request import Request
 from refloat.errors import InvalidInput
 from refloat.records.checkpoints import now
 from refloat.records.triggers import Trigger, Triggers
 from refloat.schedule.timetable import TIME, Timetable
 
 
-def listing(call: Call) -> dict[str, Any]:
+def listing(request: Request) -> dict[str, Any]:
     """A page of the triggers."""
-    query = call.query
-    found = Triggers(call.site.database, call.listed).page(
-        call.page(), name=query.get("name"), kind=query.get("type"), properties=query.get("properties")
+    query = request.query
+    found = Triggers(request.deployment.database, request.listed).page(
+        request.page(), name=query.get("name"), kind=query.get("type"), properties=query.get("properties")
     )
-    return call.listing("triggers", [view(item) for item in found], found[-1].id if found else None)
+    return request.listing("triggers", [view(item) for item in found], found[-1].id if found else None)
 
 
-def create(call: Call) -> dict[str, Any]:
+def create(request: Request) -> dict[str, Any]:
     """A new trigger."""
-    wanted = call.body["trigger_info"]
-    trigger = call.site.schedules.create_trigger(
-        call.project_id, wanted["name"], wanted["type"], wanted["properties"]
+    wanted = request.body["trigger_info"]
+    trigger = request.deployment.schedules.create_trigger(
+        request.project_id, wanted["name"], wanted["type"], wanted["properties"]
     )
     return {"trigger_info": view(trigger)}
 
 
-def show(call: Call) -> dict[str, Any]:
+def show(request: Request) -> dict[str, Any]:
     """One trigger."""
-    return {"trigger_info": view(find(call, call.path["trigger_id"]))}
+    return {"trigger_info": view(find(request, request.path["trigger_id"]))}
 
 
-def change(call: Call) -> dict[str, Any]:
+def change(request: Request) -> dict[str, Any]:
     """Rename a trigger, or replace its properties; what it is used by goes on from now."""
-    wanted = call.body["trigger_info"]
+    wanted = request.body["trigger_info"]
     if "name" not in wanted and not wanted.get("properties"):
         raise InvalidInput("there is nothing to change")
-    trigger = call.site.schedules.change_trigger(
-        call.scope, call.path["trigger_id"], wanted.get("name"), wanted.get("properties")
+    trigger = request.deployment.schedules.change_trigger(
+        request.scope, request.path["trigger_id"], wanted.get("name"), wanted.get("properties")
     )
     return {"trigger_info": view(trigger)}
 
 
-def delete(call: Call) -> None:
+def delete(request: Request) -> None:
     """Forget a trigger that no scheduled operation uses."""
-    Triggers(call.site.database, call.scope).delete(call.path["trigger_id"])
+    Triggers(request.deployment.database, request.scope).delete(request.path["trigger_id"])
 
 
-def find(call: Call, identity: str) -> Trigger:
+def find(request: Request, identity: str) -> Trigger:
     """A trigger that the caller may see. :raises NotFound: there is none."""
-    return Triggers(call.site.database, call.scope).get(identity)
+    return Triggers(request.deployment.database, request.scope).get(identity)
 
 
 def view(trigger: Trigger) -> dict[str, Any]:

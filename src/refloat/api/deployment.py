@@ -28,7 +28,7 @@ from refloat.records.services import ServiceRecords
 from refloat.schedule.desk import ScheduleDesk
 
 
-class Site:
+class Deployment:
     """One installation of the service.
 
     :param conf: of :func:`refloat.api.config.load`.

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from refloat.api.call import Call
-from refloat.api.handlers import operations, providers
+from refloat.api.request import Request
+from refloat.api.v1 import operations, providers
 from refloat.control.grants import NOTHING
 
 
-def act(call: Call) -> dict[str, Any]:
+def act(request: Request) -> dict[str, Any]:
     """Start to look at a bank, to verify it, or to remove what no checkpoint needs."""
-    provider = providers.find(call)
-    ((action, given),) = call.body.items()
+    provider = providers.find(request)
+    ((action, given),) = request.body.items()
     wanted = given or {}
     payload: dict[str, Any] = {"parameters": {}, "plan": {}}
     if action == "verify":
         payload["depth"] = wanted.get("depth", "full")
         payload["sample"] = wanted.get("sample", 100)
         payload["of_project"] = wanted.get("project_id") or ""
-    with call.site.database.session() as session:
-        operation = call.site.orders.add(
-            session, f"bank_{action}", "", call.project_id, provider, payload, NOTHING
+    with request.deployment.database.session() as session:
+        operation = request.deployment.orders.add(
+            session, f"bank_{action}", "", request.project_id, provider, payload, NOTHING
         )
-    call.site.wake()
-    return {"operation": operations.view(call, operation)}
+    request.deployment.wake()
+    return {"operation": operations.view(request, operation)}

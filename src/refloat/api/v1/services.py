@@ -5,33 +5,35 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from refloat.api.call import Call
+from refloat.api.request import Request
 from refloat.errors import InvalidInput, NotFound
 from refloat.records.services import ServiceRecord
 
 _LARGEST = 2**31 - 1
 
 
-def listing(call: Call) -> dict[str, Any]:
+def listing(request: Request) -> dict[str, Any]:
     """All workers."""
-    found = call.site.services.list(call.query.get("host", ""), call.query.get("binary", ""))
-    return {"services": [_view(call, record) for record in found]}
+    found = request.deployment.services.list(request.query.get("host", ""), request.query.get("binary", ""))
+    return {"services": [_view(request, record) for record in found]}
 
 
-def change(call: Call) -> dict[str, Any]:
+def change(request: Request) -> dict[str, Any]:
     """Have a worker take no new operations, or take them again."""
-    identity = call.path["service_id"]
+    identity = request.path["service_id"]
     if not (identity.isascii() and identity.isdigit()) or int(identity) > _LARGEST:
         raise NotFound(f"Service {identity[:40]} could not be found")
-    disabled = call.body["status"] == "disabled"
-    reason = call.body.get("disabled_reason")
+    disabled = request.body["status"] == "disabled"
+    reason = request.body.get("disabled_reason")
     if reason and not disabled:
         raise InvalidInput("disabled_reason goes with the status disabled")
-    return {"service": _view(call, call.site.services.set_disabled(int(identity), disabled, reason))}
+    return {
+        "service": _view(request, request.deployment.services.set_disabled(int(identity), disabled, reason))
+    }
 
 
-def _view(call: Call, record: ServiceRecord) -> dict[str, Any]:
-    down_after = timedelta(seconds=call.site.conf.api.service_down_time)
+def _view(request: Request, record: ServiceRecord) -> dict[str, Any]:
+    down_after = timedelta(seconds=request.deployment.conf.api.service_down_time)
     age = datetime.now(UTC).replace(tzinfo=None) - record.updated_at
     return {
         "id": record.id,

@@ -5,35 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from refloat.api.call import Call
+from refloat.api.request import Request
 from refloat.errors import NotFound
 from refloat.providers.describe import describe_plugins
 from refloat.providers.provider import Provider
 from refloat.resources.base import OperationKind, ProtectionPlugin
 
 
-def listing(call: Call) -> dict[str, Any]:
+def listing(request: Request) -> dict[str, Any]:
     """A page of the providers, by id."""
-    found = sorted(call.site.providers, key=lambda provider: provider.id)
+    found = sorted(request.deployment.providers, key=lambda provider: provider.id)
     for name in ("name", "description"):
-        if name in call.query:
-            found = [provider for provider in found if getattr(provider, name) == call.query[name]]
-    page = call.page()
+        if name in request.query:
+            found = [provider for provider in found if getattr(provider, name) == request.query[name]]
+    page = request.page()
     later = [provider for provider in found if provider.id > page.marker]
     shown = later[: page.limit]
-    return call.listing("providers", [view(item) for item in shown], shown[-1].id if shown else None)
+    return request.listing("providers", [view(item) for item in shown], shown[-1].id if shown else None)
 
 
-def show(call: Call) -> dict[str, Any]:
+def show(request: Request) -> dict[str, Any]:
     """One provider."""
-    provider = find(call)
+    provider = find(request)
     return {"provider": {**view(provider), "plugins": describe_plugins(provider)}}
 
 
-def find(call: Call) -> Provider:
+def find(request: Request) -> Provider:
     """The provider of the path. :raises NotFound: there is none of this id."""
-    wanted = call.path["provider_id"]
-    for provider in call.site.providers:
+    wanted = request.path["provider_id"]
+    for provider in request.deployment.providers:
         if provider.id == wanted:
             return provider
     raise NotFound(f"Provider {wanted} could not be found")

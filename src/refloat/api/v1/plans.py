@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from refloat.api.call import Call
+from refloat.api.request import Request
 from refloat.api.validation import same_form
 from refloat.control.desk import check_plan_parameters
 from refloat.errors import InvalidInput, NotFound
@@ -13,76 +13,78 @@ from refloat.records.plans import Plan
 from refloat.resources.registry import protectable
 
 
-def listing(call: Call) -> dict[str, Any]:
+def listing(request: Request) -> dict[str, Any]:
     """A page of the plans."""
-    query = call.query
-    found = call.site.plans(call.listed).page(
-        call.page(),
+    query = request.query
+    found = request.deployment.plans(request.listed).page(
+        request.page(),
         status=query.get("status"),
         name=query.get("name"),
         description=query.get("description"),
     )
-    return call.listing("plans", [_view(call, plan) for plan in found], found[-1].id if found else None)
+    return request.listing("plans", [_view(request, plan) for plan in found], found[-1].id if found else None)
 
 
-def create(call: Call) -> dict[str, Any]:
+def create(request: Request) -> dict[str, Any]:
     """A new plan."""
-    wanted = call.body["plan"]
-    provider = _provider(call, wanted["provider_id"])
+    wanted = request.body["plan"]
+    provider = _provider(request, wanted["provider_id"])
     parameters = {where: given or {} for where, given in wanted["parameters"].items()}
     check_plan_parameters(provider, parameters)
     _check_resources(wanted["resources"])
-    project_id = call.project_id
-    plan = call.site.plans(project_id).create(
+    project_id = request.project_id
+    plan = request.deployment.plans(project_id).create(
         wanted["name"],
         provider.reference,
         wanted["resources"],
         parameters,
         wanted.get("description") or "",
         objective=wanted.get("objective"),
-        check=lambda session: call.site.quotas.check(session, "plans", project_id),
+        check=lambda session: request.deployment.quotas.check(session, "plans", project_id),
     )
-    return {"plan": _view(call, plan)}
+    return {"plan": _view(request, plan)}
 
 
-def show(call: Call) -> dict[str, Any]:
+def show(request: Request) -> dict[str, Any]:
     """One plan."""
-    return {"plan": _view(call, find(call, call.path["plan_id"]))}
+    return {"plan": _view(request, find(request, request.path["plan_id"]))}
 
 
-def change(call: Call) -> dict[str, Any]:
+def change(request: Request) -> dict[str, Any]:
     """Change a plan that is suspended."""
-    changes: dict[str, Any] = {name: value for name, value in call.body["plan"].items() if value is not None}
-    if "objective" in call.body["plan"]:
-        changes["objective"] = call.body["plan"]["objective"]
+    changes: dict[str, Any] = {
+        name: value for name, value in request.body["plan"].items() if value is not None
+    }
+    if "objective" in request.body["plan"]:
+        changes["objective"] = request.body["plan"]["objective"]
     if not changes:
         raise InvalidInput("there is nothing to change")
     if "resources" in changes:
         _check_resources(changes["resources"])
-    if "description" in call.body["plan"]:
-        changes["description"] = call.body["plan"]["description"] or ""
+    if "description" in request.body["plan"]:
+        changes["description"] = request.body["plan"]["description"] or ""
     if "parameters" in changes:
         changes["parameters"] = {where: given or {} for where, given in changes["parameters"].items()}
-        provider = call.site.providers.find(find(call, call.path["plan_id"]).provider)
+        provider = request.deployment.providers.find(find(request, request.path["plan_id"]).provider)
         check_plan_parameters(provider, changes["parameters"])
-    plan = call.site.plans(call.scope).change_suspended(call.path["plan_id"], **changes)
-    return {"plan": _view(call, plan)}
+    plan = request.deployment.plans(request.scope).change_suspended(request.path["plan_id"], **changes)
+    return {"plan": _view(request, plan)}
 
 
-def delete(call: Call) -> None:
+def delete(request: Request) -> None:
     """Forget a plan; its checkpoints stay."""
-    plan = find(call, call.path["plan_id"])
-    call.site.plans(call.scope).delete(plan.id)
+    plan = find(request, request.path["plan_id"])
+    request.deployment.plans(request.scope).delete(plan.id)
 
 
-def find(call: Call, plan_id: str) -> Plan:
+def find(request: Request, plan_id: str) -> Plan:
     """A plan that the caller may see. :raises NotFound: there is none."""
-    return call.site.plans(call.scope).get(plan_id)
+    return request.deployment.plans(request.scope).get(plan_id)
 
 
-def _provider(call: Call, provider_id: str) -> Provider:
+def _provider(request: Request, provider_id: str) -> Provider:
     try:
-        return call.site.providers.find(same_form(provider_id))
+        return request.deployment.providers.find(same_form(provider_id))
     except NotFound:
         raise InvalidInput("The provider could not be found.") from None
 
@@ -92,9 +94,9 @@ def _check_resources(resources: list[dict[str, Any]]) -> None:
         protectable(resource["type"])
 
 
-def _view(call: Call, plan: Plan) -> dict[str, Any]:
+def _view(request: Request, plan: Plan) -> dict[str, Any]:
     try:
-        provider_id = call.site.providers.find(plan.provider).id
+        provider_id = request.deployment.providers.find(plan.provider).id
     except NotFound:  # its file is gone
         provider_id = plan.provider
     return {

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from refloat.api.call import Call
-from refloat.api.handlers import plans, providers
+from refloat.api.request import Request
+from refloat.api.v1 import plans, providers
 from refloat.api.validation import same_form
 from refloat.errors import InvalidInput
 from refloat.graph import Graph
@@ -17,63 +17,63 @@ from refloat.records.checkpoints import AVAILABLE, CheckpointRecord
 NO_GRAPH = "[{}, []]"
 
 
-def listing(call: Call) -> dict[str, Any]:
+def listing(request: Request) -> dict[str, Any]:
     """A page of the checkpoints, without those that are deleted."""
-    provider = providers.find(call)
-    query = call.query
+    provider = providers.find(request)
+    query = request.query
     start = _day(query.get("start_date"))
-    found = call.site.checkpoints.page(
-        call.page(),
-        call.listed,
+    found = request.deployment.checkpoints.page(
+        request.page(),
+        request.listed,
         provider.id,
         plan_id=query.get("plan_id"),
         start=start,
         end=_day(query.get("end_date")),
     )
-    return call.listing("checkpoints", _views(call, found), found[-1].id if found else None)
+    return request.listing("checkpoints", _views(request, found), found[-1].id if found else None)
 
 
-def create(call: Call) -> dict[str, Any]:
+def create(request: Request) -> dict[str, Any]:
     """Start to protect a plan; the checkpoint is there at once, in status ``protecting``."""
-    provider = providers.find(call)
-    wanted = call.body["checkpoint"]
-    plan = plans.find(call, same_form(wanted["plan_id"]))
+    provider = providers.find(request)
+    wanted = request.body["checkpoint"]
+    plan = plans.find(request, same_form(wanted["plan_id"]))
     extra = wanted.get("extra-info") or wanted.get("extra_info")
-    record = call.site.desk.protect(call.caller, plan, provider.id, extra)
-    call.site.wake()
-    return {"checkpoint": _views(call, [record])[0]}
+    record = request.deployment.desk.protect(request.caller, plan, provider.id, extra)
+    request.deployment.wake()
+    return {"checkpoint": _views(request, [record])[0]}
 
 
-def show(call: Call) -> dict[str, Any]:
+def show(request: Request) -> dict[str, Any]:
     """One checkpoint, also one that was deleted."""
-    return {"checkpoint": _views(call, [find(call)])[0]}
+    return {"checkpoint": _views(request, [find(request)])[0]}
 
 
-def delete(call: Call) -> dict[str, Any]:
+def delete(request: Request) -> dict[str, Any]:
     """Start to delete a checkpoint that is old enough, and on no hold."""
-    record = find(call)
-    if not call.is_admin:
-        call.site.schedules.refuse_young(record.id, record.created_at)
-    call.site.desk.delete(call.caller, record)
-    call.site.wake()
+    record = find(request)
+    if not request.is_admin:
+        request.deployment.schedules.refuse_young(record.id, record.created_at)
+    request.deployment.desk.delete(request.caller, record)
+    request.deployment.wake()
     return {}
 
 
-def reset(call: Call) -> dict[str, Any]:
+def reset(request: Request) -> dict[str, Any]:
     """Set a checkpoint's status by hand."""
-    call.site.desk.reset(find(call), call.body["os-resetState"]["state"])
+    request.deployment.desk.reset(find(request), request.body["os-resetState"]["state"])
     return {}
 
 
-def find(call: Call) -> CheckpointRecord:
+def find(request: Request) -> CheckpointRecord:
     """The checkpoint of the path, if the caller may see it. :raises NotFound: there is none."""
-    provider = providers.find(call)
-    return call.site.checkpoints.get(call.path["checkpoint_id"], call.scope, provider.id)
+    provider = providers.find(request)
+    return request.deployment.checkpoints.get(request.path["checkpoint_id"], request.scope, provider.id)
 
 
-def _views(call: Call, records: Sequence[CheckpointRecord]) -> list[dict[str, Any]]:
+def _views(request: Request, records: Sequence[CheckpointRecord]) -> list[dict[str, Any]]:
     originals = {item.copied_from["checkpoint_id"] for item in records if item.copied_from}
-    makers = call.site.operations.makers([item.id for item in records], originals)
+    makers = request.deployment.operations.makers([item.id for item in records], originals)
     return [_view(item, makers.get(item.id)) for item in records]
 
 

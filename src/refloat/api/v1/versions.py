@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from refloat.api.call import Call
+from refloat.api.request import Request
 
 
-def listing(call: Call) -> dict[str, Any]:
+def listing(request: Request) -> dict[str, Any]:
     """All versions."""
-    return {"versions": [_version(call.url.rstrip("/") + "/v1/")]}
+    return {"versions": [_version(request.url.rstrip("/") + "/v1/")]}
 
 
-def show(call: Call) -> dict[str, Any]:
+def show(request: Request) -> dict[str, Any]:
     """This version."""
-    return {"version": _version(call.url.rstrip("/") + "/")}
+    return {"version": _version(request.url.rstrip("/") + "/")}
 
 
-def document(call: Call) -> dict[str, Any]:
+def document(request: Request) -> dict[str, Any]:
     """The OpenAPI document."""
     from refloat.api.openapi import document as made
 

@@ -12,11 +12,11 @@ from refloat.errors import InvalidInput
 from refloat.records.paging import Page
 
 if TYPE_CHECKING:
-    from refloat.api.site import Site
+    from refloat.api.deployment import Deployment
 
 
 @dataclass(frozen=True)
-class Call:
+class Request:
     """One request that is authenticated, allowed and of the right form.
 
     :param path: the parameters of the path.
@@ -24,7 +24,7 @@ class Call:
     :param url: the request's URL without the query.
     """
 
-    site: Site
+    deployment: Deployment
     caller: Caller
     is_admin: bool
     path: Mapping[str, str]
@@ -59,7 +59,7 @@ class Call:
 
         :raises InvalidInput: it is said in a way that cannot be.
         """
-        limit = min(self.query.get("limit", self.site.max_limit), self.site.max_limit)
+        limit = min(self.query.get("limit", self.deployment.max_limit), self.deployment.max_limit)
         return Page(limit, self.query.get("marker", ""), self.query.get("offset", 0), self._sort())
 
     def _sort(self) -> list[tuple[str, str]]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from refloat.api.call import Call
-from refloat.api.handlers import copies
+from refloat.api.request import Request
+from refloat.api.v1 import copies
 from refloat.api.validation import same_form
 from refloat.cloud.targets import given
 from refloat.control.desk import Elsewhere
@@ -25,30 +25,30 @@ _ENOUGH_PART, _ENOUGH_SECONDS = 0.05, 5.0
 """Before so much is done, and so long has passed, nobody can tell how long it will take."""
 
 
-def listing(call: Call) -> dict[str, Any]:
+def listing(request: Request) -> dict[str, Any]:
     """A page of the operations, of all kinds, dry runs included."""
-    query = call.query
-    found = call.site.operations.page(
-        call.page(),
-        call.listed,
-        _kinds(call),
+    query = request.query
+    found = request.deployment.operations.page(
+        request.page(),
+        request.listed,
+        _kinds(request),
         state=query.get("status"),
         checkpoint_id=query.get("checkpoint_id"),
         plan_id=query.get("plan_id"),
     )
-    items = [view(call, operation) for operation in found]
-    return call.listing("operations", items, found[-1].id if found else None)
+    items = [view(request, operation) for operation in found]
+    return request.listing("operations", items, found[-1].id if found else None)
 
 
-def show(call: Call) -> dict[str, Any]:
+def show(request: Request) -> dict[str, Any]:
     """One operation, with what runs now, what became of each resource, and its result."""
-    operation = find(call)
-    read = call.site.reader.read(operation.id) if operation.runner == SERVICE else None
+    operation = find(request)
+    read = request.deployment.reader.read(operation.id) if operation.runner == SERVICE else None
     snapshot, history = read[:2] if read else (None, None)
-    created = SqlJournal(call.site.database, operation.id).entries()
+    created = SqlJournal(request.deployment.database, operation.id).entries()
     return {
         "operation": {
-            **_head(call, operation, snapshot),
+            **_head(request, operation, snapshot),
             "active": _active(snapshot),
             "resources": _resources(operation, snapshot, history),
             "created": [
@@ -60,13 +60,13 @@ def show(call: Call) -> dict[str, Any]:
     }
 
 
-def events(call: Call) -> dict[str, Any]:
+def events(request: Request) -> dict[str, Any]:
     """What an operation's steps have come to, oldest first."""
-    operation = find(call)
-    read = call.site.reader.read(operation.id) if operation.runner == SERVICE else None
+    operation = find(request)
+    read = request.deployment.reader.read(operation.id) if operation.runner == SERVICE else None
     records = read[2] if read else []
-    begin = call.query.get("offset", 0)
-    end = begin + min(call.query.get("limit", _MOST_EVENTS), call.site.max_limit)
+    begin = request.query.get("offset", 0)
+    end = begin + min(request.query.get("limit", _MOST_EVENTS), request.deployment.max_limit)
     lines = []
     for number, record in enumerate(records[begin:end], begin):
         resource, hook = _where(record.step)
@@ -86,21 +86,21 @@ def events(call: Call) -> dict[str, Any]:
     return {"events": lines, "total": len(records)}
 
 
-def create(call: Call) -> dict[str, Any]:
+def create(request: Request) -> dict[str, Any]:
     """Start a dry run: its result tells what a restore, a copy or a deletion would do."""
-    wanted = call.body["operation"]
-    checkpoint = call.site.checkpoints.get(
-        same_form(wanted["checkpoint_id"]), call.scope, same_form(wanted["provider_id"])
+    wanted = request.body["operation"]
+    checkpoint = request.deployment.checkpoints.get(
+        same_form(wanted["checkpoint_id"]), request.scope, same_form(wanted["provider_id"])
     )
     parameters = wanted.get("parameters") or {}
-    desk = call.site.desk
+    desk = request.deployment.desk
     if wanted["type"] != "restore":
         for name in ("only", "restore_target", "restore_auth"):
             if wanted.get(name):
                 raise InvalidInput(f"{name} is for restores")
     if wanted["type"] == "restore":
         operation = desk.restore(
-            call.caller,
+            request.caller,
             checkpoint,
             {where: dict(settings or {}) for where, settings in parameters.items()},
             elsewhere(wanted),
@@ -108,34 +108,36 @@ def create(call: Call) -> dict[str, Any]:
             dry_run=True,
         )
     elif wanted["type"] == "copy":
-        operation = call.site.copies.plan(call.caller, checkpoint, copies.order(call, parameters))
+        operation = request.deployment.copies.plan(
+            request.caller, checkpoint, copies.order(request, parameters)
+        )
     else:
         if parameters:
             raise InvalidInput("a deletion has no parameters")
-        operation = desk.plan_deletion(call.caller, checkpoint)
-    call.site.wake()
-    return {"operation": view(call, operation)}
+        operation = desk.plan_deletion(request.caller, checkpoint)
+    request.deployment.wake()
+    return {"operation": view(request, operation)}
 
 
-def act(call: Call) -> dict[str, Any]:
+def act(request: Request) -> dict[str, Any]:
     """Cancel, park or resume an operation."""
-    ((action, wanted),) = call.body.items()
-    operation, control = find(call), call.site.control
+    ((action, wanted),) = request.body.items()
+    operation, control = find(request), request.deployment.control
     if action == "cancel":
-        found = control.cancel(call.caller, operation, elsewhere(wanted or {}))
+        found = control.cancel(request.caller, operation, elsewhere(wanted or {}))
     elif action == "resume":
-        found = control.resume(call.caller, operation)
+        found = control.resume(request.caller, operation)
     else:
-        found = control.park(call.caller, operation)
-    call.site.wake()
-    return {"operation": view(call, found)}
+        found = control.park(request.caller, operation)
+    request.deployment.wake()
+    return {"operation": view(request, found)}
 
 
-def find(call: Call) -> Operation:
+def find(request: Request) -> Operation:
     """The operation of the path, if the caller may see it. :raises NotFound: there is none."""
-    identity = call.path["operation_id"]
+    identity = request.path["operation_id"]
     try:
-        return call.site.operations.get(identity, call.scope, _visible(call))
+        return request.deployment.operations.get(identity, request.scope, _visible(request))
     except NotFound:
         raise NotFound(f"Operation {identity} could not be found") from None
 
@@ -151,28 +153,28 @@ def elsewhere(wanted: Mapping[str, Any]) -> Elsewhere:
     return Elsewhere(target, auth)
 
 
-def _visible(call: Call) -> tuple[str, ...]:
+def _visible(request: Request) -> tuple[str, ...]:
     # What is known of a whole bank is not for the other users of the administrator's project.
-    return (*KINDS, *DRY_RUNS, *(BANK_JOBS if call.is_admin else ()))
+    return (*KINDS, *DRY_RUNS, *(BANK_JOBS if request.is_admin else ()))
 
 
-def _kinds(call: Call) -> tuple[str, ...]:
+def _kinds(request: Request) -> tuple[str, ...]:
     """The kinds of operations that a query wants and the caller may see."""
-    wanted, dry = call.query.get("type"), call.query.get("dry_run")
+    wanted, dry = request.query.get("type"), request.query.get("dry_run")
     return tuple(
         kind
-        for kind in _visible(call)
+        for kind in _visible(request)
         if wanted in (None, kind.removesuffix(_PLAN)) and dry in (None, kind.endswith(_PLAN))
     ) or ("none",)
 
 
-def view(call: Call, operation: Operation) -> dict[str, Any]:
+def view(request: Request, operation: Operation) -> dict[str, Any]:
     """An operation in a list."""
     going = operation.state in ("running", "parked") and operation.runner == SERVICE
-    return _head(call, operation, call.site.reader.look(operation.id) if going else None)
+    return _head(request, operation, request.deployment.reader.look(operation.id) if going else None)
 
 
-def _head(call: Call, operation: Operation, snapshot: Snapshot | None) -> dict[str, Any]:
+def _head(request: Request, operation: Operation, snapshot: Snapshot | None) -> dict[str, Any]:
     payload = operation.payload
     status = status_of(operation, snapshot)
     plan = payload.get("plan", {})
@@ -183,10 +185,10 @@ def _head(call: Call, operation: Operation, snapshot: Snapshot | None) -> dict[s
         "type": operation.kind.removesuffix(_PLAN),
         "dry_run": operation.kind in DRY_RUNS,
         "status": status,
-        "provider_id": provider_id(call, str(payload.get("provider", ""))),
+        "provider_id": provider_id(request, str(payload.get("provider", ""))),
         "checkpoint_id": operation.checkpoint_id or None,
         "copy_id": payload.get("copy_id") or None,
-        "copy_provider_id": provider_id(call, str(to)) if to else None,
+        "copy_provider_id": provider_id(request, str(to)) if to else None,
         "plan_id": operation.plan_id or None,
         "plan_name": str(plan.get("name", "")) or None,
         "restore_target": payload.get("restore_target"),
@@ -195,7 +197,7 @@ def _head(call: Call, operation: Operation, snapshot: Snapshot | None) -> dict[s
         "ended_at": operation.ended_at or None,
         "attempt": snapshot.attempt if snapshot else 0,
         "progress": _progress(operation, snapshot, status),
-        "error_info": str(RefloatError.from_json(dict(operation.error))) if operation.error else None,
+        "error_info": error_info(operation),
     }
 
 
@@ -318,6 +320,11 @@ def _told(line: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def error_info(operation: Operation) -> str | None:
+    """Why an operation failed, in a sentence."""
+    return str(RefloatError.from_json(dict(operation.error))) if operation.error else None
+
+
 def _error(operation: Operation) -> dict[str, str] | None:
     if not operation.error:
         return None
@@ -339,9 +346,9 @@ def _time(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def provider_id(call: Call, reference: str) -> str:
+def provider_id(request: Request, reference: str) -> str:
     """The id of a provider that an operation names; what it is called, when it is not known any more."""
     try:
-        return call.site.providers.find(reference).id
+        return request.deployment.providers.find(reference).id
     except NotFound:
         return reference

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from refloat.api.call import Call
-from refloat.api.handlers import plans, triggers
-from refloat.api.handlers.triggers import when
+from refloat.api.request import Request
+from refloat.api.v1 import plans, triggers
+from refloat.api.v1.triggers import when
 from refloat.api.validation import same_form
 from refloat.errors import InvalidInput
 from refloat.records.schedules import Firing, Schedule, Schedules
@@ -16,68 +16,68 @@ from refloat.schedule import definition
 from refloat.schedule.view import LAST_RUNS
 
 
-def listing(call: Call) -> dict[str, Any]:
+def listing(request: Request) -> dict[str, Any]:
     """A page of the scheduled operations."""
-    query = call.query
-    found = Schedules(call.site.database, call.listed).page(
-        call.page(),
+    query = request.query
+    found = Schedules(request.deployment.database, request.listed).page(
+        request.page(),
         name=query.get("name"),
         operation_type=query.get("operation_type"),
         trigger_id=query.get("trigger_id"),
         definition=query.get("operation_definition"),
     )
-    return call.listing("operations", _views(call, found), found[-1].id if found else None)
+    return request.listing("operations", _views(request, found), found[-1].id if found else None)
 
 
-def create(call: Call) -> dict[str, Any]:
+def create(request: Request) -> dict[str, Any]:
     """A new scheduled operation; it acts with a trust of its own, from its maker."""
-    wanted = call.body["scheduled_operation"]
+    wanted = request.body["scheduled_operation"]
     given = definition.checked(wanted["operation_type"], wanted["operation_definition"])
-    schedule = call.site.schedules.create(
-        call.caller,
+    schedule = request.deployment.schedules.create(
+        request.caller,
         wanted["name"],
         wanted.get("description"),
         wanted["operation_type"],
-        triggers.find(call, same_form(wanted["trigger_id"])),
-        plans.find(call, given["plan_id"]),
+        triggers.find(request, same_form(wanted["trigger_id"])),
+        plans.find(request, given["plan_id"]),
         given,
     )
-    return _answer(call, schedule)
+    return _answer(request, schedule)
 
 
-def show(call: Call) -> dict[str, Any]:
+def show(request: Request) -> dict[str, Any]:
     """One scheduled operation, with its last runs."""
-    return _answer(call, _find(call))
+    return _answer(request, _find(request))
 
 
-def change(call: Call) -> dict[str, Any]:
+def change(request: Request) -> dict[str, Any]:
     """Rename, enable or disable a scheduled operation."""
-    wanted = call.body["scheduled_operation"]
+    wanted = request.body["scheduled_operation"]
     changes = {name: value for name, value in wanted.items() if value is not None}
     if "description" in wanted:
         changes["description"] = wanted["description"] or ""
     if not changes:
         raise InvalidInput("there is nothing to change")
-    return _answer(call, call.site.schedules.change(call.caller, _find(call), **changes))
+    return _answer(request, request.deployment.schedules.change(request.caller, _find(request), **changes))
 
 
-def delete(call: Call) -> None:
+def delete(request: Request) -> None:
     """Forget a scheduled operation, and give back what it acted with."""
-    call.site.schedules.delete(_find(call))
+    request.deployment.schedules.delete(_find(request))
 
 
-def act(call: Call) -> dict[str, Any]:
+def act(request: Request) -> dict[str, Any]:
     """Run a scheduled operation now."""
-    schedule = _find(call)
-    call.site.schedules.run(schedule)
-    call.site.wake()
-    return _answer(call, schedule)
+    schedule = _find(request)
+    request.deployment.schedules.run(schedule)
+    request.deployment.wake()
+    return _answer(request, schedule)
 
 
-def retention(call: Call) -> dict[str, Any]:
+def retention(request: Request) -> dict[str, Any]:
     """What retention would delete now, and by which rule."""
-    schedule = _find(call)
-    rules, verdicts = call.site.schedules.preview(schedule)
+    schedule = _find(request)
+    rules, verdicts = request.deployment.schedules.preview(schedule)
     return {
         "retention": {
             "rules": rules.to_json(),
@@ -88,16 +88,18 @@ def retention(call: Call) -> dict[str, Any]:
     }
 
 
-def _find(call: Call) -> Schedule:
-    return Schedules(call.site.database, call.scope).get(call.path["scheduled_operation_id"])
+def _find(request: Request) -> Schedule:
+    return Schedules(request.deployment.database, request.scope).get(request.path["scheduled_operation_id"])
 
 
-def _answer(call: Call, schedule: Schedule) -> dict[str, Any]:
-    return {"scheduled_operation": _views(call, [schedule])[0]}
+def _answer(request: Request, schedule: Schedule) -> dict[str, Any]:
+    return {"scheduled_operation": _views(request, [schedule])[0]}
 
 
-def _views(call: Call, schedules: Sequence[Schedule]) -> list[dict[str, Any]]:
-    runs = Schedules(call.site.database, None).last_firings([item.id for item in schedules], LAST_RUNS)
+def _views(request: Request, schedules: Sequence[Schedule]) -> list[dict[str, Any]]:
+    runs = Schedules(request.deployment.database, None).last_firings(
+        [item.id for item in schedules], LAST_RUNS
+    )
     return [_view(item, runs.get(item.id, ())) for item in schedules]
 
 
