@@ -183,9 +183,9 @@ def test_what_is_written_down_twice_is_told_once(service: Running, outbox: Outbo
     one, other = (service.work() for _ in range(2))
     member.until("operations", lambda found: found[0]["status"] == "succeeded")
     for worker in (one, other):  # as it was seen before
-        worker._ledger.begins(operation)
-        worker._ledger.ended(operation, "failed", None, {"message": "too late"})
-        worker._ledger.parked(operation, None)
+        worker._outcomes.begins(operation)
+        worker._outcomes.ended(operation, "failed", None, {"message": "too late"})
+        worker._outcomes.parked(operation, None)
     assert types(outbox) == ["protect.start", "protect.end"]
     assert member("GET", f"operations/{operation.id}").body["operation"]["status"] == "succeeded"
 
@@ -218,7 +218,7 @@ def test_taking_over_is_told(service: Running, outbox: Outbox) -> None:
     member.until("operations", lambda found: found[0]["status"] == "succeeded")
     worker._hear(Milestone(operation.id, "protect", {}, "taken over"))
     assert types(outbox)[2:] == ["protect.take_over"]
-    assert outbox.left()[2].data["host"] == worker._seat.name
+    assert outbox.left()[2].data["host"] == worker._worker_name.name
 
 
 def test_a_schedule_whose_authority_is_gone_is_told_of_before_its_next_run(
