@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from refloat.bank import Bank, create_key, load_key
+from refloat.testing.files import FileSink, FileSource
 
 
 def main(step: str, where: str, checkpoint: str = "", file: str = "") -> None:
@@ -20,14 +21,14 @@ def main(step: str, where: str, checkpoint: str = "", file: str = "") -> None:
         return
     with Bank.open(where, load_key(key)) as bank:
         if step == "backup":
-            with bank.writer(checkpoint, "benchmark") as writer:
-                ref = writer.put_file(file)
+            with bank.writer(checkpoint, "benchmark") as writer, FileSource(file) as source:
+                ref = writer.put_data(source)
                 now = datetime.now(UTC).isoformat()
                 writer.commit(created_at=now, graph=[], sections={"disk": {"data": ref}})
         elif step == "restore":
             ref = bank.checkpoint(checkpoint).sections["disk"]["data"]
             with bank.open_data(ref) as reader:
-                reader.restore_to(file, flush=False)
+                reader.restore_to(FileSink(file), flush=False)
         elif step == "verify":
             bank.verify(checkpoint)
         else:

@@ -23,8 +23,8 @@ from refloat.bank.notes import Notes
 from refloat.bank.reader import DataReader
 from refloat.bank.references import data_references, with_references
 from refloat.bank.repair import Repair
-from refloat.bank.sinks import FileSink, Sink
-from refloat.bank.sources import Extents, FileSource
+from refloat.bank.sinks import Sink
+from refloat.bank.sources import Extents
 from refloat.bank.verify import DEPTHS, Damage, Depth, VerificationReport
 from refloat.bank.writer import Writer
 
@@ -39,8 +39,6 @@ __all__ = [
     "DataReader",
     "Depth",
     "Extents",
-    "FileSink",
-    "FileSource",
     "Info",
     "KeySource",
     "Notes",

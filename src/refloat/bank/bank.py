@@ -315,10 +315,6 @@ class Bank:
             total += collecting.collect(self._objects, tag)
         return total
 
-    def collect_project(self, project_id: str) -> Collected:
-        """The same for one project."""
-        return collecting.collect(self._objects, self._objects.sealer.tag(project_id))
-
     # --- keys
 
     def slots(self) -> list[Slot]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +14,7 @@ from refloat.bank.objects import Objects
 from refloat.bank.packing import WORKERS
 from refloat.bank.packs import CHUNK_SIZE, ChunkReader, largest_request
 from refloat.bank.sealing import damaged
-from refloat.bank.sinks import FileSink, Sink
+from refloat.bank.sinks import Sink
 from refloat.errors import BankError, Cancelled
 
 _ZEROS = bytes(CHUNK_SIZE)
@@ -62,22 +61,20 @@ class DataReader:
 
     def restore_to(
         self,
-        target: str | Path | Sink,
+        sink: Sink,
         *,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
         flush: bool = True,
     ) -> None:
-        """Write all of the data to a file or a block device, wherever the stream is.
+        """Write all of the data to where it can be written anywhere in it, wherever the stream is.
 
-        :param target: a path (see :class:`refloat.bank.sinks.FileSink`) or any sink.
         :param progress: called in this thread with bytes done and bytes in all.
         :param cancelled: asked in this thread now and then; when it says yes, :class:`Cancelled`.
         :param flush: return only when it is on the disk.
         :raises BankDamaged: the data is not what was written.
-        :raises BankError: the target cannot be written.
+        :raises BankError: the sink cannot be written.
         """
-        sink = target if isinstance(target, Sink) else FileSink(target)
         done = 0
 
         def add(more: int) -> None:

@@ -28,7 +28,7 @@ from refloat.bank.packing import WORKERS
 from refloat.bank.packs import ChunkLocation, ChunkReader, Pack, largest_request, neighbours, read_footer
 from refloat.bank.sealing import damaged, tag_in
 from refloat.bank.store import ObjectMissing
-from refloat.errors import BankDamaged, BankError, Cancelled
+from refloat.errors import BankDamaged, Cancelled
 
 Depth: TypeAlias = Literal["manifests", "existence", "full"]
 DEPTHS: tuple[Depth, ...] = ("manifests", "existence", "full")
@@ -459,18 +459,3 @@ def _read_back(reader: ChunkReader, pack: Pack, span: list[_Wanted]) -> None:
 
 def _end(place: ChunkLocation) -> int:
     return place.offset + place.length
-
-
-def check_options(depth: str, sample: float) -> Depth:
-    """Return the depth; refuse what is none.
-
-    :raises BankError: the options contradict each other.
-    """
-    for known in DEPTHS:
-        if depth == known:
-            if not 0 < sample <= 1:
-                raise BankError("a sample is more than 0 % and at most 100 %")
-            if sample < 1 and known != "full":
-                raise BankError("a sample is of the data, which only the depth 'full' reads")
-            return known
-    raise BankError(f"'{depth}' is not a depth of verification", advice=f"Depths: {', '.join(DEPTHS)}")

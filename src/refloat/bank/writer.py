@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -46,7 +45,7 @@ from refloat.bank.objects import (
 from refloat.bank.packing import WORKERS, Feed, Found, Packer, whole_chunks
 from refloat.bank.packs import CHUNK_SIZE, OpenPack, Pack, read_footer
 from refloat.bank.sealing import KIND_INDEX, KIND_MARKER
-from refloat.bank.sources import Extents, FileSource, runs
+from refloat.bank.sources import Extents, runs
 from refloat.bank.store import AlreadyExists, ObjectMissing
 from refloat.bank.streams import Source, chunks_of
 from refloat.bank.tombstones import condemned, unreliable
@@ -120,22 +119,6 @@ class Writer:
         self._indexes[name] = index
         digest = index.digest(self._chunk_key)
         return {"object": name, "size": length, "digest": digest, "stored": added + len(blob)}
-
-    def put_file(
-        self,
-        path: str | Path,
-        *,
-        size: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> dict[str, Any]:
-        """Store a file or a block device, without reading its holes. Otherwise as :meth:`put_data`.
-
-        :raises NotFound: there is no such file.
-        :raises InvalidInput: it is neither a file nor a block device.
-        """
-        with FileSource(path) as source:
-            return self.put_data(source, size=size, progress=progress, cancelled=cancelled)
 
     def commit(
         self,

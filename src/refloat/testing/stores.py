@@ -181,29 +181,6 @@ class Locked(Wrapper):
         self.inner.delete(name)
 
 
-class RefuseSame(Wrapper):
-    """Whoever writes what is there already is refused, even with the same content.
-
-    A store behind this breaks the contract; :mod:`refloat.bank.qualify` has to find it out.
-    """
-
-    def put(self, name: str, content: Parts) -> None:
-        try:
-            self.inner.stat(name)
-        except ObjectMissing:
-            self.inner.put(name, content)
-        else:
-            raise AlreadyExists("there is an object of this name", resource=name)
-
-
-class Replacing(Wrapper):
-    """The last writer of a name wins, as in a store that knows no conditions."""
-
-    def put(self, name: str, content: Parts) -> None:
-        self.inner.delete(name)
-        self.inner.put(name, content)
-
-
 class LateListing(Wrapper):
     """A listing does not show an object, or shows one that was removed, until ``listings`` more were made.
 

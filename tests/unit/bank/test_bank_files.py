@@ -7,19 +7,20 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from refloat.bank import Bank, packs
+from refloat.bank import Bank, Writer, packs
 from refloat.bank.fetch import plan
 from refloat.bank.packing import PACKS, WORKERS, is_zeros
 from refloat.bank.reader import open_index
 from refloat.bank.sealing import compress, compress_if_worth_it
-from refloat.bank.sinks import FileSink
-from refloat.bank.sources import FileSource, runs
+from refloat.bank.sources import runs
 from refloat.bank.store import StoreFull
 from refloat.bank.wrapper import Wrapper
 from refloat.errors import BankDamaged, BankError, Cancelled, InvalidInput, NotFound
+from refloat.testing.files import FileSink, FileSource
 from refloat.testing.stores import BitFlip, Hooked
 from tests.unit.support.bank_helpers import CHUNK, KEY, NOW, hasty, noise, objects, open_bank
 
@@ -49,17 +50,22 @@ def write(path: Path, content: bytes) -> Path:
     return path
 
 
+def put_file(writer: Writer, path: str | Path, **more: Any) -> dict[str, Any]:
+    with FileSource(path) as source:
+        return writer.put_data(source, **more)
+
+
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS.keys())
 def test_a_file_comes_back(bank: Bank, tmp_path: Path, content: bytes) -> None:
     disk = write(tmp_path / "disk", content)
     with bank.writer("c1", "p1") as writer:
-        ref = writer.put_file(disk, size=len(content))
+        ref = put_file(writer, disk, size=len(content))
         again = writer.put_data([content])
         writer.commit(created_at=NOW, graph={}, sections={"a": ref, "b": again})
     assert again["digest"] == ref["digest"]
     assert ref["size"] == len(content)
     with bank.open_data(ref) as data:
-        data.restore_to(tmp_path / "restored")
+        data.restore_to(FileSink(tmp_path / "restored"))
         assert data.read() == content
     assert (tmp_path / "restored").read_bytes() == content
     bank.verify("c1")
@@ -74,12 +80,12 @@ def test_holes_are_neither_read_nor_written(bank: Bank, tmp_path: Path) -> None:
         for offset, data in places.items():
             os.pwrite(file.fileno(), data, offset)
     with bank.writer("c1", "p1") as writer:
-        ref = writer.put_file(disk)
+        ref = put_file(writer, disk)
         writer.commit(created_at=NOW, graph={}, sections={"a": ref})
     assert ref["size"] == size
     assert ref["stored"] < 5 * CHUNK
     assert all(path.stat().st_size < 20_000 for path in objects(tmp_path / "bank", ".index"))
-    bank.open_data(ref).restore_to(tmp_path / "restored", flush=False)
+    bank.open_data(ref).restore_to(FileSink(tmp_path / "restored"), flush=False)
     status = (tmp_path / "restored").stat()
     assert status.st_size == size
     assert status.st_blocks * 512 < 16 * CHUNK
@@ -93,7 +99,7 @@ def test_what_a_file_had_before_is_gone(bank: Bank, tmp_path: Path) -> None:
     with bank.writer("c1", "p1") as writer:
         ref = writer.put_data([CONTENTS["mixed"]])
     target = write(tmp_path / "restored", noise(50 * CHUNK, "old"))
-    bank.open_data(ref).restore_to(target)
+    bank.open_data(ref).restore_to(FileSink(target))
     assert target.read_bytes() == CONTENTS["mixed"]
 
 
@@ -148,18 +154,18 @@ def test_a_damaged_chunk_leaves_no_file(bank: Bank, tmp_path: Path) -> None:
     for bit in (49 * 8, 2 * CHUNK * 8):
         faulty = Bank.open(BitFlip(store, bit, lambda name: name.endswith(".pack")), KEY)
         with pytest.raises(BankDamaged, match=r"\.pack"):
-            faulty.open_data(ref).restore_to(tmp_path / "restored")
+            faulty.open_data(ref).restore_to(FileSink(tmp_path / "restored"))
         assert not (tmp_path / "restored").exists()
     (damaged, *_) = objects(tmp_path / "bank", ".pack")
     content = bytearray(damaged.read_bytes())
     content[CHUNK] ^= 1
     damaged.write_bytes(content)
     with pytest.raises(BankDamaged, match=damaged.name):
-        bank.open_data(ref).restore_to(tmp_path / "restored")
+        bank.open_data(ref).restore_to(FileSink(tmp_path / "restored"))
     assert not (tmp_path / "restored").exists()
     damaged.write_bytes(content[: 2 * CHUNK])
     with pytest.raises(BankDamaged, match=damaged.name):
-        bank.open_data(ref).restore_to(tmp_path / "restored")
+        bank.open_data(ref).restore_to(FileSink(tmp_path / "restored"))
 
 
 def test_a_file_that_existed_is_kept_when_the_restore_fails(bank: Bank, tmp_path: Path) -> None:
@@ -169,7 +175,7 @@ def test_a_file_that_existed_is_kept_when_the_restore_fails(bank: Bank, tmp_path
     for path in objects(tmp_path / "bank", ".pack"):
         path.unlink()
     with pytest.raises(BankDamaged):
-        bank.open_data(ref).restore_to(target)
+        bank.open_data(ref).restore_to(FileSink(target))
     assert target.exists()
 
 
@@ -184,19 +190,19 @@ def test_progress_and_cancelling(bank: Bank, tmp_path: Path) -> None:
         told.append((done, total))
 
     with bank.writer("c1", "p1") as writer:
-        ref = writer.put_file(disk, progress=tell)
+        ref = put_file(writer, disk, progress=tell)
         assert told[-1] == (size, size)
         assert told == sorted(told)
         assert len(told) > 5
         with pytest.raises(Cancelled):
-            writer.put_file(disk, cancelled=lambda: True)
+            put_file(writer, disk, cancelled=lambda: True)
         told.clear()
-        bank.open_data(ref).restore_to(tmp_path / "restored", progress=tell)
+        bank.open_data(ref).restore_to(FileSink(tmp_path / "restored"), progress=tell)
         assert told[-1] == (size, size)
         assert told == sorted(told)
         answers = iter([False, False, True])
         with pytest.raises(Cancelled):
-            bank.open_data(ref).restore_to(tmp_path / "half", cancelled=lambda: next(answers))
+            bank.open_data(ref).restore_to(FileSink(tmp_path / "half"), cancelled=lambda: next(answers))
         assert not (tmp_path / "half").exists()
 
 
@@ -204,22 +210,22 @@ def test_refusals(bank: Bank, tmp_path: Path) -> None:
     disk = write(tmp_path / "disk", noise(CHUNK))
     with bank.writer("c1", "p1") as writer:
         with pytest.raises(NotFound, match="no-such"):
-            writer.put_file(tmp_path / "no-such")
+            put_file(writer, tmp_path / "no-such")
         with pytest.raises(InvalidInput, match="neither a file nor a block device"):
-            writer.put_file(tmp_path)
+            put_file(writer, tmp_path)
         with pytest.raises(InvalidInput, match="neither a file nor a block device"):
-            writer.put_file("/dev/null")
+            put_file(writer, "/dev/null")
         with pytest.raises(BankError, match="more than the 5 bytes"):
-            writer.put_file(disk, size=5)
+            put_file(writer, disk, size=5)
         with pytest.raises(BankError, match="ended after"):
-            writer.put_file(disk, size=CHUNK + 1)
-        ref = writer.put_file(disk)
+            put_file(writer, disk, size=CHUNK + 1)
+        ref = put_file(writer, disk)
     with pytest.raises(BankError, match="cannot be written"):
-        bank.open_data(ref).restore_to(tmp_path / "no" / "such" / "folder")
+        bank.open_data(ref).restore_to(FileSink(tmp_path / "no" / "such" / "folder"))
     with pytest.raises(BankError, match="cannot be written"):
-        bank.open_data(ref).restore_to(tmp_path)
+        bank.open_data(ref).restore_to(FileSink(tmp_path))
     with pytest.raises(InvalidInput, match="neither"):
-        bank.open_data(ref).restore_to("/dev/null")
+        bank.open_data(ref).restore_to(FileSink("/dev/null"))
 
 
 def test_a_file_that_shrinks_while_it_is_read(bank: Bank, tmp_path: Path) -> None:
@@ -311,7 +317,7 @@ def test_stores_that_cannot_read_into_memory_do_as_well(bank: Bank, tmp_path: Pa
     plain = Bank.open(Wrapper(bank._objects.store), KEY)
     with plain.writer("c1", "p1") as writer:
         ref = writer.put_data([CONTENTS["mixed"]])
-    plain.open_data(ref).restore_to(tmp_path / "restored")
+    plain.open_data(ref).restore_to(FileSink(tmp_path / "restored"))
     assert (tmp_path / "restored").read_bytes() == CONTENTS["mixed"]
     assert plain.open_data(ref).read() == CONTENTS["mixed"]
 
@@ -333,7 +339,7 @@ def test_a_file_system_that_cannot_set_room_aside(
     monkeypatch.setattr(os, "posix_fallocate", failing(why))
     with bank.writer("c1", "p1") as writer:
         ref = writer.put_data([CONTENTS["mixed"]])
-    bank.open_data(ref).restore_to(tmp_path / "restored")
+    bank.open_data(ref).restore_to(FileSink(tmp_path / "restored"))
     assert (tmp_path / "restored").read_bytes() == CONTENTS["mixed"]
 
 
@@ -345,7 +351,7 @@ def test_whether_there_is_room_is_known_before_anything_is_written(
     monkeypatch.setattr(os, "posix_fallocate", failing(errno.ENOSPC))
     monkeypatch.setattr(os, "pwrite", failing(errno.EIO))
     with pytest.raises(BankError, match=r"restored cannot be written.*No space left"):
-        bank.open_data(ref).restore_to(tmp_path / "restored")
+        bank.open_data(ref).restore_to(FileSink(tmp_path / "restored"))
     assert not (tmp_path / "restored").exists()
     with pytest.raises(StoreFull, match=r"bank is full.*needed and \d+ are free"):
         bank._objects.store.put("large", noise(2 * CHUNK))

@@ -11,10 +11,10 @@ import pytest
 from refloat.bank.filesystem import FileSystemStore
 from refloat.bank.opening import open_store
 from refloat.bank.qualify import MEBI, StoreReport, qualify
-from refloat.bank.store import Denied, ObjectInfo, Parts, Store, parts_of
+from refloat.bank.store import AlreadyExists, Denied, ObjectInfo, ObjectMissing, Parts, Store, parts_of
 from refloat.bank.wrapper import ReadOnly, Wrapper
 from refloat.errors import BankError, Cancelled
-from refloat.testing.stores import BitFlip, LateListing, Locked, LostWrite, RefuseSame, Replacing, ShortRead
+from refloat.testing.stores import BitFlip, LateListing, Locked, LostWrite, ShortRead
 from tests.unit.support.cli_helpers import Command
 from tests.unit.support.object_servers import S3
 
@@ -39,6 +39,26 @@ class InTwoSteps(Wrapper):
         if name.endswith("/whole"):
             self._seen.set()
         return found
+
+
+class RefuseSame(Wrapper):
+    """Whoever writes what is there already is refused, even with the same content."""
+
+    def put(self, name: str, content: Parts) -> None:
+        try:
+            self.inner.stat(name)
+        except ObjectMissing:
+            self.inner.put(name, content)
+        else:
+            raise AlreadyExists("there is an object of this name", resource=name)
+
+
+class Replacing(Wrapper):
+    """The last writer of a name wins, as in a store that knows no conditions."""
+
+    def put(self, name: str, content: Parts) -> None:
+        self.inner.delete(name)
+        self.inner.put(name, content)
 
 
 class Shifted(Wrapper):

@@ -1,0 +1,180 @@
+"""Files and block devices as what a bank reads from and restores to."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import struct
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+
+from refloat.bank.filesystem import reserve, write_at
+from refloat.errors import BankError, InvalidInput, NotFound
+
+_BLKZEROOUT = 0x127F
+_CANNOT = {errno.ENOTTY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM}
+_ZEROS = bytes(1 << 20)
+
+
+class FileSource:
+    """A regular file or a block device, as it is while it is read: let nobody write to it meanwhile.
+
+    :raises NotFound: there is no such file.
+    :raises InvalidInput: it is something else: a folder, a pipe, a terminal.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            raise NotFound(f"there is no file {path}") from None
+        except OSError as error:
+            raise self._failed(error) from error
+        mode = os.fstat(self._fd).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            self.close()
+            raise InvalidInput(f"{path} is neither a file nor a block device")
+        self._size = os.lseek(self._fd, 0, os.SEEK_END)
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return self._size
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """What is not a hole; all of it if the system cannot tell."""
+        at = 0
+        while at < self._size:
+            try:
+                start = os.lseek(self._fd, at, os.SEEK_DATA)
+                end = os.lseek(self._fd, start, os.SEEK_HOLE)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # there is nothing but a hole
+                    return
+                start, end = at, self._size
+            end = min(end, self._size)
+            if start < end:
+                yield start, end - start
+            at = end
+
+    def read_into(self, offset: int, target: memoryview) -> None:
+        """Fill ``target`` with what is at ``offset``."""
+        done = 0
+        while done < len(target):
+            try:
+                got = os.preadv(self._fd, [target[done:]], offset + done)
+            except OSError as error:
+                raise self._failed(error) from error
+            if not got:
+                raise BankError(f"{self._path} became shorter while it was read")
+            done += got
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> FileSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _failed(self, error: OSError) -> BankError:
+        return BankError(f"{self._path} cannot be read", reason=str(error.strerror))
+
+
+class FileSink:
+    """A file, made if it is not there, or a block device. In a file, zeros are holes.
+
+    What an existing file had is lost. After a failure a file that was made here is removed again; an
+    existing file or a device then holds a part of the new data and must not be used.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+        self._made = False
+        self._turn: AbstractContextManager[object]
+        flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        try:
+            try:
+                self._fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+                self._made = True
+            except FileExistsError:
+                self._fd = os.open(path, flags)
+        except OSError as error:
+            raise self._failed(error) from error
+        mode = os.fstat(self._fd).st_mode
+        self._device = stat.S_ISBLK(mode)
+        # The system lets one thread at a time write to a file, and others spin: let them sleep.
+        self._turn = contextlib.nullcontext() if self._device else threading.Lock()
+        if not (self._device or stat.S_ISREG(mode)):
+            os.close(self._fd)
+            raise InvalidInput(f"{path} is neither a file nor a block device")
+
+    def begin(self, size: int, holes: Iterable[tuple[int, int]]) -> None:
+        """Make a file so large, with room for all but the holes; see whether a device is large enough."""
+        try:
+            if not self._device:
+                os.ftruncate(self._fd, 0)
+                os.ftruncate(self._fd, size)
+                at = 0
+                for offset, length in chain(holes, [(size, 0)]):
+                    if at < offset and not reserve(self._fd, at, offset - at):
+                        break
+                    at = offset + length
+            elif (room := os.lseek(self._fd, 0, os.SEEK_END)) < size:
+                raise InvalidInput(f"{self._path} has {room} bytes, {size} are needed")
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Write this part."""
+        try:
+            with self._turn:
+                write_at(self._fd, data, offset)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def zeros(self, offset: int, length: int) -> None:
+        """Nothing in a file: it was a hole all along. A device is told, or written to."""
+        if not self._device:
+            return
+        try:
+            fcntl.ioctl(self._fd, _BLKZEROOUT, struct.pack("QQ", offset, length))
+        except OSError as error:
+            if error.errno not in _CANNOT:
+                raise self._failed(error) from error
+            for at in range(offset, offset + length, len(_ZEROS)):
+                self.write(at, memoryview(_ZEROS)[: offset + length - at])
+
+    def finish(self, *, flush: bool) -> None:
+        """Flush if wanted, and close."""
+        try:
+            if flush:
+                os.fsync(self._fd)
+        except OSError as error:
+            raise self._failed(error) from error
+        finally:
+            os.close(self._fd)
+
+    def abort(self) -> None:
+        """Close; remove the file if it was made here."""
+        os.close(self._fd)
+        if self._made:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
+
+    def _failed(self, error: OSError) -> BankError:
+        return BankError(f"{self._path} cannot be written", reason=str(error.strerror))

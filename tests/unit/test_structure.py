@@ -1,0 +1,165 @@
+"""What keeps the code readable: no circles of files, one meaning for a class's name, nothing too long.
+
+Each rule has a list of what does not keep it yet. The lists only shrink: what is mended has to leave them,
+and nothing may be added.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "src"
+LONGEST_FILE = 450
+LONGEST_CLASS = 300
+
+CIRCLES_TO_OPEN = {"api"}
+"""Rooms in which files import each other."""
+
+NAMES_TO_MEND = {
+    "Base",
+    "Change",
+    "Database",
+    "Display",
+    "Operations",
+    "Plans",
+    "Providers",
+    "Resources",
+    "RestorePlan",
+    "Runner",
+    "Schedules",
+}
+
+FILES_TO_SPLIT = {"app.py", "bank.py", "driver.py", "engine.py", "keyring.py", "verify.py", "writer.py"}
+
+CLASSES_TO_SPLIT = {"Bank", "Driver", "Engine", "Refloat"}
+
+NAMED_BY_THE_WIRE = "refloat.client.resources"
+"""The SDK's resources have the names of the service's nouns; one room may have a class for the same noun."""
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Every module of the package, by its dotted name."""
+    found = {}
+    for path in sorted((ROOT / "refloat").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return found
+
+
+def imports(tree: ast.Module, known: Iterable[str]) -> Iterator[str]:
+    """The files that a file imports, wherever in it the import stands.
+
+    Also inside functions and under ``TYPE_CHECKING``: such an import keeps Python from failing on a circle,
+    but whoever reads one of its files needs the others all the same. (That the import of a submodule runs the
+    ``__init__`` of its package is no edge: nobody reads it for that.)
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                if inner in known:
+                    yield inner
+                elif node.module in known:
+                    yield node.module
+
+
+def circles(edges: dict[str, set[str]]) -> list[set[str]]:
+    """The sets of files that reach each other."""
+
+    @cache
+    def reached(start: str) -> frozenset[str]:
+        found: set[str] = set()
+        pending = list(edges[start])
+        while pending:
+            each = pending.pop()
+            if each not in found:
+                found.add(each)
+                pending += edges[each]
+        return frozenset(found)
+
+    together = {
+        frozenset(each for each in reached(name) if name in reached(each))
+        for name in edges
+        if name in reached(name)
+    }
+    return sorted(map(set, together), key=sorted)
+
+
+def test_a_circle_is_found() -> None:
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": {"f"}, "f": {"e"}}
+    assert circles(edges) == [{"a", "b", "c"}, {"e", "f"}]
+    assert circles({"a": {"b"}, "b": set()}) == []
+
+
+def test_an_import_is_found_wherever_it_stands() -> None:
+    lines = (
+        "import m, json",
+        "if TYPE_CHECKING:",
+        "    from p import n",
+        "def f():",
+        "    from p.n import x",
+        "    from q import y",
+    )
+    assert set(imports(ast.parse("\n".join(lines)), {"m", "p", "p.n", "q"})) == {"m", "p.n", "q"}
+
+
+def files_in_circles() -> dict[str, list[set[str]]]:
+    """By room."""
+    known = trees()
+    edges = {name: set(imports(tree, known)) - {name} for name, tree in known.items()}
+    found = defaultdict(list)
+    for circle in circles(edges):
+        found[min(circle).split(".")[1]].append(circle)
+    return found
+
+
+def names_of_several_classes() -> dict[str, set[str]]:
+    where = defaultdict(set)
+    for module, tree in trees().items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                where[node.name].add(module)
+    return {name: at for name, at in where.items() if len(at - {NAMED_BY_THE_WIRE}) > 1}
+
+
+def long_files() -> dict[str, int]:
+    paths = (ROOT / "refloat").rglob("*.py")
+    lengths = [(path.name, len(path.read_text(encoding="utf-8").splitlines())) for path in paths]
+    return {name: lines for name, lines in lengths if lines > LONGEST_FILE}
+
+
+def long_classes() -> dict[str, int]:
+    found = [node for tree in trees().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    lengths = [(node.name, (node.end_lineno or 0) - node.lineno + 1) for node in found]
+    return {name: lines for name, lines in lengths if lines > LONGEST_CLASS}
+
+
+RULES = {
+    "no files import each other": (files_in_circles, CIRCLES_TO_OPEN),
+    "a public class name stands for one thing": (names_of_several_classes, NAMES_TO_MEND),
+    "no file is too long": (long_files, FILES_TO_SPLIT),
+    "no class is too long": (long_classes, CLASSES_TO_SPLIT),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rule(rule: str) -> None:
+    look, to_do = RULES[rule]
+    found = look()
+    assert found.keys() <= to_do, {name: about for name, about in found.items() if name not in to_do}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_is_mended_leaves_the_list(rule: str) -> None:
+    look, to_do = RULES[rule]
+    assert to_do <= look().keys(), f"take off its list: {sorted(to_do - look().keys())}"
