@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -14,33 +15,19 @@ import openstack
 from keystoneauth1 import exceptions as ka_exceptions
 from openstack import exceptions as sdk_exceptions
 from openstack.connection import Connection
+from openstack.service_description import ServiceDescription
 
 from refloat import __version__
 from refloat.cloud.errors import explain, explained
 from refloat.cloud.keyed_lock import KeyedLock
 from refloat.cloud.kinds import KINDS, Kind
 from refloat.cloud.retries import RETRIES, retry_calls
-from refloat.cloud.watcher import Ready, Waiter, Watcher, status_of_thing
+from refloat.cloud.services import SERVICES
+from refloat.cloud.watcher import Ready, Waiter, Watcher
 from refloat.errors import AuthFailed, CloudError, InvalidInput, NotFound, ServiceMissing
 
 DEFAULT_TIMEOUT = 3600.0
 """Seconds a wait may last when the caller does not say: backups of large volumes take long."""
-
-SERVICES = frozenset(
-    {
-        "compute",
-        "block_storage",
-        "image",
-        "network",
-        "identity",
-        "object_store",
-        "shared_file_system",
-        "database",
-    }
-)
-"""The openstacksdk proxies that are used."""
-
-_ERRORS = frozenset({"error", "error_deleting", "error_restoring", "killed"})
 
 
 @dataclass(frozen=True)
@@ -162,7 +149,7 @@ class Cloud:
 
         :raises ServiceMissing: the cloud has no such service.
         """
-        if service not in SERVICES:
+        if not _is_service(service):
             raise AttributeError(service)
         self.require(service)
         return getattr(self.connection, service)
@@ -184,7 +171,7 @@ class Cloud:
         self.project_id  # noqa: B018 - a refused login must say so, not "service missing"
         with explained(f"use the {service.replace('_', ' ')} service"):
             try:
-                endpoint = getattr(self.connection, service).get_endpoint()
+                endpoint = getattr(self._connection_to(service), service).get_endpoint()
             except sdk_exceptions.NotSupported as exc:  # also of a service that fails to tell its versions
                 raise CloudError(
                     f"could not use the {service.replace('_', ' ')} service",
@@ -193,6 +180,12 @@ class Cloud:
                 ) from exc
         if not endpoint:
             raise ServiceMissing(f"this cloud has no {service.replace('_', ' ')} service")
+
+    def _connection_to(self, service: str) -> Connection:
+        """The connection, which has a proxy of the service."""
+        if service and not hasattr(Connection, service):  # openstacksdk does not know it
+            self.connection.add_service(ServiceDescription(service.replace("_", "-")))
+        return self.connection
 
     def kind(self, name: str) -> Kind:
         """The table entry of a kind, once its service is known to be there."""
@@ -231,7 +224,9 @@ class Cloud:
         """The one watcher of a kind."""
         with self._lock:
             if kind not in self._watchers:
-                self._watchers[kind] = Watcher(self.connection, KINDS[kind], 3 * (self._retries + 1))
+                watched = KINDS[kind]
+                connection = self._connection_to(watched.service)
+                self._watchers[kind] = Watcher(connection, watched, 3 * (self._retries + 1))
             return self._watchers[kind]
 
     def wait(
@@ -252,12 +247,13 @@ class Cloud:
         """
         words = "" if callable(ready) else " or ".join(sorted(ready))
         said = text or f"{kind.replace('_', ' ')} {identity} to be {words or 'ready'}"
-        fails = _in(_ERRORS if failed is None else failed)
-        return StatusWait(self, kind, identity, _in(ready), fails, False, timeout, said)
+        entry = KINDS[kind]
+        fails = _in(entry, entry.failed if failed is None else failed)
+        return StatusWait(self, kind, identity, _in(entry, ready), fails, False, timeout, said)
 
     def wait_gone(self, kind: str, identity: str, *, timeout: float = DEFAULT_TIMEOUT) -> StatusWait:
-        """A wait for a thing to be deleted. ``error_deleting`` ends it with WaitFailed."""
-        fails = _in({"error_deleting"})
+        """A wait for a thing to be deleted. That this went wrong ends it with WaitFailed."""
+        fails = _in(KINDS[kind], KINDS[kind].delete_failed)
         text = f"{kind.replace('_', ' ')} {identity} to be deleted"
         return StatusWait(self, kind, identity, _never, fails, True, timeout, text)
 
@@ -271,11 +267,16 @@ def _never(_thing: Any) -> bool:
     return False
 
 
-def _in(test: Iterable[str] | Ready) -> Callable[[Any], bool]:
+def _is_service(name: str) -> bool:
+    known = isinstance(inspect.getattr_static(Connection, name, None), ServiceDescription)
+    return known or any(service.proxy == name for service in SERVICES.values())
+
+
+def _in(kind: Kind, test: Iterable[str] | Ready) -> Callable[[Any], bool]:
     if callable(test):
         return test
     words = frozenset(word.lower() for word in test)
-    return lambda thing: status_of_thing(thing) in words
+    return lambda thing: kind.state(thing) in words
 
 
 __all__ = ["Cloud", "CloudWait", "StatusWait", "explain", "explained"]

@@ -7,7 +7,7 @@ that it is still being worked on. Waiting, undo and clean-up work from this tabl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from openstack.connection import Connection
@@ -16,6 +16,11 @@ from openstack.exceptions import ConflictException, NotFoundException
 Getter = Callable[[Connection, str], Any]
 Lister = Callable[[Connection], Iterable[Any]]
 Remover = Callable[[Connection, str], None]
+
+
+def status_of_thing(thing: Any, attribute: str = "status") -> str:
+    """The state of a thing, in small letters; empty when it tells none."""
+    return str(getattr(thing, attribute, "") or "").lower()
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,13 @@ class Kind:
     :param remove: delete one by id; may raise NotFoundException.
     :param busy: states in which the service refuses to delete it: wait for another state first.
     :param waits_gone: the service deletes it in the background.
+    :param status: the attribute that tells its state (Octavia: ``provisioning_status``).
+    :param failed: states that it does not come out of by itself: they end a wait.
+    :param deleting: states in which it is being deleted.
+    :param delete_failed: states that it is left in when it could not be deleted.
+    :param gone: states in which it is as good as not there.
+
+    States are in small letters.
     """
 
     name: str
@@ -37,8 +49,17 @@ class Kind:
     get: Getter
     list: Lister
     remove: Remover
-    busy: frozenset[str] = field(default_factory=frozenset)
+    busy: frozenset[str] = frozenset()
     waits_gone: bool = False
+    status: str = "status"
+    failed: frozenset[str] = frozenset({"error", "error_deleting", "error_restoring", "killed"})
+    deleting: frozenset[str] = frozenset({"deleting"})
+    delete_failed: frozenset[str] = frozenset({"error_deleting"})
+    gone: frozenset[str] = frozenset({"deleted"})
+
+    def state(self, thing: Any) -> str:
+        """The state of a thing of this kind."""
+        return status_of_thing(thing, self.status)
 
 
 def _kind(

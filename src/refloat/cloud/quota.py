@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from openstack.exceptions import raise_from_response
 
@@ -12,15 +12,53 @@ from refloat.cloud.errors import explained
 from refloat.errors import ServiceMissing
 
 Headroom = Mapping[str, int]
-"""Free amount by name; a name that is missing has no limit. Names: ``servers``, ``cores``,
-``ram`` (MiB), ``volumes``, ``gigabytes`` (GiB), ``snapshots``, ``backups``, ``backup_gigabytes`` (GiB),
-``networks``, ``subnets``, ``ports``, ``routers``, ``security_groups``, ``security_group_rules``,
-``floating_ips``, ``server_groups``, ``shares``, ``share_gigabytes`` (GiB)."""
+"""Free amount by name; a name that is missing has no limit. Names: those of :data:`QUOTAS`."""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """The quotas that one service keeps.
+
+    :param names: of all that it limits: ``servers``, ``gigabytes``... Other services' are called otherwise.
+    :param free: reads how much of each is free; asked only when some of it is wanted.
+    """
+
+    names: frozenset[str]
+    free: Callable[[Cloud], Headroom]
+
+
+def free_of(name: str, limit: object, used: object) -> Headroom:
+    """What is free, from a limit and what is used as services tell them: a limit below zero is none."""
+    if not isinstance(limit, int) or limit < 0:
+        return {}
+    return {name: max(0, limit - (used if isinstance(used, int) else 0))}
+
+
+def absolute_limits(proxy: str, names: Mapping[str, tuple[str, str]]) -> Quota:
+    """The quotas of a service that answers ``GET /limits`` as Cinder does.
+
+    :param proxy: of openstacksdk.
+    :param names: by name, what the service calls the limit and what is used.
+    """
+
+    def read(cloud: Cloud) -> Headroom:
+        with explained(f"read the {proxy.replace('_', ' ')} limits"):
+            # The raw answer: openstacksdk's resource leaves out Cinder's counts of snapshots.
+            response = getattr(cloud, proxy).get("/limits")
+            raise_from_response(response)
+            limits = response.json()["limits"]["absolute"]
+        free: dict[str, int] = {}
+        for name, (limit, used) in names.items():
+            free |= free_of(name, limits.get(limit), limits.get(used))
+        return free
+
+    return Quota(frozenset(names), read)
+
 
 _COMPUTE = {
     "servers": ("instances", "instances_used"),
     "cores": ("total_cores", "total_cores_used"),
-    "ram": ("total_ram", "total_ram_used"),
+    "ram": ("total_ram", "total_ram_used"),  # MiB
     "server_groups": ("server_groups", "server_groups_used"),
 }
 _STORAGE = {
@@ -41,65 +79,16 @@ _NETWORK = {
 }
 
 
-_SHARES = {
-    "shares": ("maxTotalShares", "totalSharesUsed"),
-    "share_gigabytes": ("maxTotalShareGigabytes", "totalShareGigabytesUsed"),
-}
-
-
-def headroom(cloud: Cloud, wanted: Collection[str]) -> Headroom:
-    """What is free now, as far as it is wanted: only the services that know are asked.
-
-    Services that the cloud does not have are left out.
-    """
-    free: dict[str, int] = {}
-    parts = ((_COMPUTE, _compute), (_STORAGE, _storage), (_NETWORK, _network), (_SHARES, _shares))
-    for names, part in parts:
-        if names.keys().isdisjoint(wanted):
-            continue
-        try:
-            free.update(part(cloud))
-        except ServiceMissing:
-            continue
-    return free
-
-
-def _free(name: str, limit: object, used: object) -> dict[str, int]:
-    if not isinstance(limit, int) or limit < 0:
-        return {}
-    return {name: max(0, limit - (used if isinstance(used, int) else 0))}
-
-
-def _compute(cloud: Cloud) -> dict[str, int]:
+def _compute(cloud: Cloud) -> Headroom:
     with explained("read the compute limits"):
         limits = cloud.compute.get_limits().absolute
     free: dict[str, int] = {}
     for name, (limit, used) in _COMPUTE.items():
-        free.update(_free(name, getattr(limits, limit, None), getattr(limits, used, None)))
+        free |= free_of(name, getattr(limits, limit, None), getattr(limits, used, None))
     return free
 
 
-def _storage(cloud: Cloud) -> dict[str, int]:
-    return _absolute(cloud.block_storage, "block storage", _STORAGE)
-
-
-def _shares(cloud: Cloud) -> dict[str, int]:
-    return _absolute(cloud.shared_file_system, "shared file system", _SHARES)
-
-
-def _absolute(service: Any, called: str, names: Mapping[str, tuple[str, str]]) -> dict[str, int]:
-    with explained(f"read the {called} limits"):
-        # The raw answer: openstacksdk's resource leaves out Cinder's counts of snapshots.
-        response = service.get("/limits")
-        raise_from_response(response)
-        limits = response.json()["limits"]["absolute"]
-    free: dict[str, int] = {}
-    for name, (limit, used) in names.items():
-        free.update(_free(name, limits.get(limit), limits.get(used)))
-    return free
-
-
-def _network(cloud: Cloud) -> dict[str, int]:
+def _network(cloud: Cloud) -> Headroom:
     with explained("read the network quota"):
         response = cloud.network.get(f"/quotas/{cloud.project_id}/details.json")
         if response.status_code == 404:
@@ -109,7 +98,38 @@ def _network(cloud: Cloud) -> dict[str, int]:
     free: dict[str, int] = {}
     for name, field in _NETWORK.items():
         entry = details.get(field, {})
-        free.update(
-            _free(name, entry.get("limit"), int(entry.get("used", 0)) + int(entry.get("reserved", 0)))
-        )
+        free |= free_of(name, entry.get("limit"), int(entry.get("used", 0)) + int(entry.get("reserved", 0)))
+    return free
+
+
+QUOTAS = [
+    Quota(frozenset(_COMPUTE), _compute),
+    absolute_limits("block_storage", _STORAGE),
+    Quota(frozenset(_NETWORK), _network),
+]
+
+
+def add_quota(quota: Quota) -> None:
+    """Make the quotas of a plugin's service known. :raises ValueError: another service has such a name."""
+    if quota in QUOTAS:
+        return
+    taken = sorted(name for known in QUOTAS for name in known.names & quota.names)
+    if taken:
+        raise ValueError(f"there is a quota '{taken[0]}' already")
+    QUOTAS.append(quota)
+
+
+def headroom(cloud: Cloud, wanted: Collection[str]) -> Headroom:
+    """What is free now, as far as it is wanted: only the services that know are asked.
+
+    Services that the cloud does not have are left out.
+    """
+    free: dict[str, int] = {}
+    for quota in QUOTAS:
+        if quota.names.isdisjoint(wanted):
+            continue
+        try:
+            free |= quota.free(cloud)
+        except ServiceMissing:
+            continue
     return free

@@ -11,7 +11,6 @@ from refloat.cloud.connection import Cloud, CloudWait, StatusWait
 from refloat.cloud.errors import status_of
 from refloat.cloud.keyed_lock import keyed_lock
 from refloat.cloud.kinds import KINDS
-from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError
 
 REFUSALS = frozenset({400, 409})
@@ -46,10 +45,10 @@ def removal(
     thing = cloud.find(kind, identity)
     if thing is None:
         return False
-    if status_of_thing(thing) == "deleting":  # as volumes that go with their server
+    status = entry.state(thing)
+    if status in entry.deleting:  # as volumes that go with their server
         yield cloud.wait_gone(kind, identity)
         return True
-    status = status_of_thing(thing)
     if status in entry.busy:
         timeout = patience if patience is not None and status in HELD else IDLE_TIMEOUT
         yield _wait_until_idle(cloud, kind, identity, timeout)
@@ -78,7 +77,7 @@ def _ask(cloud: Cloud, kind: str, identity: str, patience: float) -> Generator[C
             # Something that holds it has not quite gone yet; or it is being deleted since a call that got no
             # answer, and was made again.
             thing = cloud.find(kind, identity)
-            if thing is None or status_of_thing(thing) == "deleting":
+            if thing is None or KINDS[kind].state(thing) in KINDS[kind].deleting:
                 return True
             yield _pause(cloud, kind, identity)
 
@@ -112,13 +111,15 @@ def _users_of(cloud: Cloud, volume_id: str) -> list[str]:
 
 
 def _wait_until_idle(cloud: Cloud, kind: str, identity: str, timeout: float) -> StatusWait:
-    busy = KINDS[kind].busy
-    text = f"{kind} {identity} to be deletable"
-
-    def idle(thing: Any) -> bool:
-        return status_of_thing(thing) not in busy
-
-    return cloud.wait(kind, identity, idle, failed=(), timeout=timeout, text=text)
+    entry, text = KINDS[kind], f"{kind} {identity} to be deletable"
+    return cloud.wait(
+        kind,
+        identity,
+        lambda thing: entry.state(thing) not in entry.busy,
+        failed=(),
+        timeout=timeout,
+        text=text,
+    )
 
 
 def _pause(cloud: Cloud, kind: str, identity: str) -> StatusWait:

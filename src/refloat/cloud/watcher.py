@@ -40,11 +40,6 @@ meanwhile."""
 Ready = Callable[[Any], bool]
 
 
-def status_of_thing(thing: Any) -> str:
-    """The status word of a thing, lower case; empty when the kind has none."""
-    return str(getattr(thing, "status", "") or "").lower()
-
-
 @dataclass
 class Waiter:
     """One wait for one thing."""
@@ -140,7 +135,8 @@ class Watcher:
         return found
 
     def _judge(self, waiter: Waiter, thing: Any | None) -> bool:
-        if thing is None or status_of_thing(thing) == "deleted":
+        status = self._kind.state(thing)
+        if thing is None or status in self._kind.gone:
             if waiter.gone:
                 self._end(waiter, result=None)
             else:
@@ -148,7 +144,6 @@ class Watcher:
                     waiter, error=WaitFailed(f"gave up waiting for {waiter.text}", reason="it was deleted")
                 )
             return True
-        status = status_of_thing(thing)
         if not waiter.gone and waiter.ready(thing):
             self._end(waiter, result=thing)
             return True

@@ -17,8 +17,8 @@ from refloat.control.settings import Settings
 from refloat.engine.program import Ended, Event, Program
 from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
+from refloat.operations import concurrency
 from refloat.operations.discovery import Discovery
-from refloat.operations.lanes import LANES
 from refloat.operations.programs import Services
 from refloat.operations.restoreplan import RestorePlan, chosen_part, named_in
 from refloat.providers.banks import BankLocation, Banks
@@ -149,7 +149,9 @@ class Refloat:
         from refloat.engine.engine import Engine
         from refloat.operations.kinds import PROGRAMS
 
-        engine = Engine(self.settings.engine_url, workers=WORKERS, lanes=LANES, listener=self._listener)
+        engine = Engine(
+            self.settings.engine_url, workers=WORKERS, lanes=concurrency.limits(), listener=self._listener
+        )
         for kind, program in PROGRAMS.items():
             engine.register(kind, self._factory(program))
         return engine

@@ -30,7 +30,7 @@ from refloat.control.worker_name import WorkerName
 from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
 from refloat.log_context import about
 from refloat.notify.events import NOBODY, Notices
-from refloat.operations.lanes import LANES
+from refloat.operations import concurrency
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.single_step import SingleStepProgram
 from refloat.providers.banks import BankLocation, Banks
@@ -60,7 +60,7 @@ class Worker:
 
     :param at_once: so many operations run here at once; up to twice as many when workers have died.
     :param rules: who is next, and how many of a project run at once.
-    :param limits: so many hooks use a service at once, in the place of :mod:`refloat.operations.lanes`.
+    :param limits: so many hooks use a service at once, in the place of what :func:`concurrency.limits` says.
     :param drain_time: seconds in which running hooks should end when the worker is closed.
     :param milestones: told when a run of an operation begins or ends here.
     :param notices: whom to tell what becomes of operations.
@@ -109,7 +109,7 @@ class Worker:
         self._closing = False
         self._alive_at = self._looked_at = float("-inf")
         self._disabled = False
-        lanes = {**LANES, **(limits or {})}
+        lanes = {**concurrency.limits(), **(limits or {})}
         self._engine = Engine(settings.engine_url, workers=THREADS, lanes=lanes, milestones=self._hear)
         for kind, program in PROGRAMS.items():
             self._engine.register(kind, self._factory(program), _project_of)

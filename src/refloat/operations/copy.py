@@ -14,13 +14,12 @@ from refloat.engine.dag import Dag
 from refloat.engine.program import Body, Json, Outcome, StepRun
 from refloat.errors import Conflict, NotFound, RefloatError
 from refloat.graph import Resource
+from refloat.operations.concurrency import COPY
 from refloat.operations.copyplan import CopyPlan, copy_id, found_in, origin_of, size_of
 from refloat.operations.data import BankData
 from refloat.operations.on_checkpoint import ReadingProgram
 from refloat.providers.provider import cover
 from refloat.resources.base import CopyData, OperationKind
-
-LANE = "bank"
 
 
 class CopyProgram(ReadingProgram):
@@ -111,7 +110,7 @@ class CopyProgram(ReadingProgram):
         """The hooks, as many at once as a bank bears; nothing when the copy is there."""
         if prepared["there"]:
             return Dag([])
-        return Dag(replace(step, lane=LANE if step.lane else "") for step in super().dag(prepared))
+        return Dag(replace(step, lane=COPY if step.lane else "") for step in super().dag(prepared))
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
         """Write the manifest: from then on the copy exists."""

@@ -3,8 +3,9 @@
 A *protectable* finds resources of one type and tells what depends on what. A *protection plugin*
 protects, restores, verifies, copies and deletes resources of one type. Both come from a module named under
 the entry point group ``refloat.resources``, which has ``PROTECTABLE`` (a :class:`Protectable`
-subclass), ``PLUGINS`` (a tuple of :class:`ProtectionPlugin` subclasses) and, if it creates things that
-``refloat.cloud.kinds`` does not know, ``KINDS`` (a tuple of :class:`refloat.cloud.kinds.Kind`).
+subclass), ``PLUGINS`` (a tuple of :class:`ProtectionPlugin` subclasses) and tuples of what Refloat does not
+know yet: ``KINDS`` of things that it creates (:class:`refloat.cloud.kinds.Kind`), ``SERVICES`` that hold
+these (:class:`refloat.cloud.services.Service`), ``QUOTAS`` (:class:`refloat.cloud.quota.Quota`).
 
 The guide with a worked example is ``docs/plugins.md``.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from refloat.cloud.watcher import status_of_thing
+from refloat.cloud.kinds import status_of_thing
 from refloat.errors import BankDamaged
 from refloat.resources.context import HookContext
 

@@ -10,8 +10,8 @@ from typing import Any
 from openstack import exceptions as sdk_exceptions
 
 from refloat.cloud import Cloud, Marker, explained
+from refloat.cloud.kinds import status_of_thing
 from refloat.cloud.retries import in_doubt, was_repeated
-from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError
 from refloat.resources.context import HookContext, Waiting
 from refloat.resources.image_data import Body, Tally, upload

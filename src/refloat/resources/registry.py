@@ -7,7 +7,10 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
+from refloat.cloud import services
 from refloat.cloud.kinds import add_kind
+from refloat.cloud.quota import add_quota
+from refloat.cloud.services import add_service
 from refloat.errors import InvalidInput
 from refloat.resources.base import Protectable, ProtectionPlugin
 
@@ -20,6 +23,10 @@ def _modules() -> tuple[Any, ...]:
     for module in modules:
         for kind in getattr(module, "KINDS", ()):
             add_kind(kind)
+        for service in getattr(module, "SERVICES", ()):
+            add_service(service)
+        for quota in getattr(module, "QUOTAS", ()):
+            add_quota(quota)
     return modules
 
 
@@ -34,6 +41,12 @@ def protectables() -> Mapping[str, type[Protectable]]:
 def plugins() -> Mapping[str, type[ProtectionPlugin]]:
     """Every protection plugin by name."""
     return {plugin.name: plugin for module in _modules() for plugin in module.PLUGINS}
+
+
+def concurrency_limits() -> Mapping[str, int]:
+    """How many hooks of the resources of a service run or wait at once, by the service's name."""
+    _modules()
+    return services.concurrency_limits()
 
 
 def protectable(type_name: str) -> type[Protectable]:

@@ -10,8 +10,8 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 from refloat.cloud import CloudWait, Marker, explained
+from refloat.cloud.kinds import status_of_thing
 from refloat.cloud.removal import removal
-from refloat.cloud.watcher import status_of_thing
 from refloat.errors import Conflict
 from refloat.resources.attributes import Attribute, Change, outcomes
 from refloat.resources.base import (

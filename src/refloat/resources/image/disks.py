@@ -7,8 +7,8 @@ from typing import Any
 
 from refloat.cloud import Marker, explained
 from refloat.cloud.errors import status_of
+from refloat.cloud.kinds import status_of_thing
 from refloat.cloud.removal import REFUSALS
-from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError, Conflict, WaitFailed
 from refloat.graph import Resource
 from refloat.resources.context import HookContext, Waiting

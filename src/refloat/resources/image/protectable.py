@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from refloat.cloud.kinds import status_of_thing
 from refloat.cloud.marker import METADATA_KEY
-from refloat.cloud.watcher import status_of_thing
 from refloat.errors import Conflict, InvalidInput
 from refloat.graph import Graph, Resource
 from refloat.resources.base import PROJECT, Protectable

@@ -14,8 +14,8 @@ from typing import Any
 from openstack import exceptions as sdk_exceptions
 
 from refloat.cloud import Marker, explained
+from refloat.cloud.kinds import status_of_thing
 from refloat.cloud.marker import METADATA_KEY
-from refloat.cloud.watcher import status_of_thing
 from refloat.resources.attributes import Attribute
 from refloat.resources.base import (
     RESTORE_NAME,

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from openstack.connection import Connection
 
 from refloat.cloud.kinds import Kind
+from refloat.cloud.quota import absolute_limits
 
 MICROVERSION = "2.45"
 
@@ -89,3 +90,13 @@ SNAPSHOT = Kind(
 )
 
 KINDS = (SHARE, SNAPSHOT)
+
+QUOTAS = (
+    absolute_limits(
+        "shared_file_system",
+        {
+            "shares": ("maxTotalShares", "totalSharesUsed"),
+            "share_gigabytes": ("maxTotalShareGigabytes", "totalShareGigabytesUsed"),
+        },
+    ),
+)

@@ -12,8 +12,8 @@ from typing import Any
 from openstack import exceptions as sdk_exceptions
 
 from refloat.cloud import CloudWait, Marker, explained, unmarked
+from refloat.cloud.kinds import status_of_thing
 from refloat.cloud.removal import removal
-from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError, Conflict
 from refloat.resources.attributes import Attribute, Change, outcomes
 from refloat.resources.base import (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
-from refloat.cloud.watcher import status_of_thing
+from refloat.cloud.kinds import status_of_thing
 from refloat.errors import Conflict, InvalidInput
 from refloat.graph import Resource
 from refloat.resources.base import PROJECT, Protectable

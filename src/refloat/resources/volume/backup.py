@@ -17,10 +17,10 @@ from typing import Any
 
 from refloat.cloud import Marker, explained
 from refloat.cloud.errors import status_of
+from refloat.cloud.kinds import status_of_thing
 from refloat.cloud.marker import METADATA_KEY
 from refloat.cloud.removal import REFUSALS, removal
 from refloat.cloud.retries import in_doubt
-from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError, Conflict
 from refloat.resources.base import (
     RESTORE_NAME,

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from refloat.cloud.errors import status_of
+from refloat.cloud.kinds import status_of_thing
 from refloat.cloud.removal import REFUSALS
-from refloat.cloud.watcher import status_of_thing
 from refloat.errors import CloudError, Conflict
 from refloat.resources.base import (
     RESTORE_NAME,

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from refloat.cloud import Marker, explained
+from refloat.cloud.kinds import status_of_thing
 from refloat.cloud.removal import servers_idle
-from refloat.cloud.watcher import status_of_thing
 from refloat.errors import Conflict
 from refloat.resources.context import HookContext, Waiting
 from refloat.resources.volume.protectable import STEADY, is_broken

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from refloat.cloud.watcher import status_of_thing
+from refloat.cloud.kinds import status_of_thing
 
 PARENT_KEY = "refloat_parent"
 CHECKPOINT_KEY = "refloat_checkpoint"

@@ -13,7 +13,7 @@ from typing import Any
 
 from refloat.cloud import Marker, explained
 from refloat.cloud.errors import status_of
-from refloat.cloud.watcher import status_of_thing
+from refloat.cloud.kinds import status_of_thing
 from refloat.errors import CloudError
 from refloat.resources.context import HookContext, Waiting
 from refloat.resources.glance import read_image, temporary_name
