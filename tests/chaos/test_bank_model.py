@@ -172,7 +172,7 @@ class Model:
         """Another key opens the bank."""
         new = KEYS[1 - KEYS.index(self.key)]
         with suppress(Crash):
-            self.dying().rotate_key(new)
+            self.dying().keys.rotate(new)
         for key in (self.key, new):
             try:
                 bank = Bank.open(str(self.root), key)
@@ -180,7 +180,7 @@ class Model:
                 raise
             except BankError:
                 continue
-            assert bank.rotate_key(new)[1] == ""
+            assert bank.keys.rotate(new)[1] == ""
             break
         else:
             raise AssertionError(self._where("no key opens the bank"))
@@ -191,7 +191,7 @@ class Model:
     def rotate_project(self) -> None:
         """A project gets a new key."""
         with suppress(NotFound, Crash):
-            self.rng.choice((self.bank, self.dying))().rotate_project_key(self.rng.choice(PROJECTS))
+            self.rng.choice((self.bank, self.dying))().keys.rotate_project(self.rng.choice(PROJECTS))
 
     def copy(self) -> None:
         """A checkpoint becomes one in another bank; whoever dies on the way is followed by another."""
@@ -287,7 +287,7 @@ class Model:
         assert not bank.collect().postponed
         left = [str(p.relative_to(self.root)) for p in self.root.rglob("*") if p.is_file()]
         assert [name for name in left if not name.startswith(("keys/", "bank"))] == [], self._where("")
-        assert len(bank.slots()) == 1
+        assert len(bank.keys.slots()) == 1
 
     # ---
 

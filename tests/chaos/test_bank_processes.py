@@ -70,7 +70,7 @@ class Process(Model):
             else:
                 elsewhere.abandon(name)
                 del self.copies[name]
-        if len(self.bank().slots()) > 1:
+        if len(self.bank().keys.slots()) > 1:
             self.rotate()
         self.compare_all()
 
@@ -158,7 +158,7 @@ def test_random_lives(tmp_path: Path) -> None:
     last = [Process(root, number) for number in range(PROCESSES)]
     assert [process.step for process in last] == [steps] * PROCESSES
     whole = Model(root, random.Random(SEED))
-    whole.key = next(key for key in KEYS if key.id.hex() in {slot.id for slot in last[0].bank().slots()})
+    whole.key = next(key for key in KEYS if key.id.hex() in {slot.id for slot in last[0].bank().keys.slots()})
     deaths: Counter[str] = Counter()
     for process in last:
         for name in ("kept", "unfinished", "copies"):

@@ -7,7 +7,6 @@ what is stored is in ``docs/bank-format.md``.
 from refloat.bank.bank import Bank, Verified
 from refloat.bank.collect import Collected
 from refloat.bank.info import Info
-from refloat.bank.keyring import Slot
 from refloat.bank.keys import (
     BankKey,
     KeySource,
@@ -24,8 +23,9 @@ from refloat.bank.reader import DataReader
 from refloat.bank.references import data_references, with_references
 from refloat.bank.repair import Repair
 from refloat.bank.sinks import Sink
+from refloat.bank.slots import Slot
 from refloat.bank.sources import Extents
-from refloat.bank.verify import DEPTHS, Damage, Depth, VerificationReport
+from refloat.bank.verification_report import DEPTHS, Damage, Depth, VerificationReport
 from refloat.bank.writer import Writer
 
 __all__ = [

@@ -5,21 +5,20 @@ All of it is synchronous and safe to use from many threads; many processes may u
 
 from __future__ import annotations
 
-import json
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
 from blake3 import blake3
 
 from refloat.bank import collect as collecting
+from refloat.bank.bankkeys import BankKeys
 from refloat.bank.collect import Collected
 from refloat.bank.dataindex import check_ref
+from refloat.bank.descriptor import check_of, create_bank, read_descriptor
 from refloat.bank.info import Info, survey
-from refloat.bank.keyring import Keyring, ProjectVersion, Slot, open_root, put_slot, remove_slot, slots
+from refloat.bank.keyring import Keyring
 from refloat.bank.keys import KeySource, ProjectKey
 from refloat.bank.manifest import (
     MANIFESTS,
@@ -31,20 +30,18 @@ from refloat.bank.manifest import (
     listing,
 )
 from refloat.bank.notes import NO_NOTES, Notes
-from refloat.bank.objects import DESCRIPTOR, Objects, canonical, check_checkpoint_id
+from refloat.bank.objects import DESCRIPTOR, Objects, check_checkpoint_id
 from refloat.bank.opening import open_store
-from refloat.bank.packs import CHUNK_SIZE
 from refloat.bank.reader import DataReader
 from refloat.bank.repair import Repair, repair
 from refloat.bank.sealing import Sealer, damaged, tag_in
-from refloat.bank.store import AlreadyExists, ObjectMissing, Store
-from refloat.bank.verify import Depth, VerificationReport, Verifier
+from refloat.bank.slots import Slot, open_root, slots
+from refloat.bank.store import ObjectMissing, Store
+from refloat.bank.verification_report import Depth, VerificationReport
+from refloat.bank.verify import Verifier
 from refloat.bank.wrapper import ReadOnly
 from refloat.bank.writer import Writer
-from refloat.errors import BankError, InvalidInput, NotFound
-
-FORMAT = "refloat-bank"
-VERSION = 1
+from refloat.errors import BankError, NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +61,8 @@ class Bank:
     :param descriptor: what its descriptor says.
     :param only: the key of one project, if it was opened with that.
     :param key_id: which of its keys it was opened with, hexadecimal; empty: a project's.
+
+    ``keys`` has and changes the keys that open it, and those of its projects.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class Bank:
         self._only = only
         self._descriptor = descriptor
         self.id = bank_id
-        self.key_id = key_id
+        self.keys = BankKeys(objects.store, keyring, bytes.fromhex(bank_id), key_id)
 
     @classmethod
     def open(cls, url: str | Store, key: KeySource | ProjectKey, *, create: bool = False) -> Bank:
@@ -94,12 +93,12 @@ class Bank:
         """
         create = create and not isinstance(key, ProjectKey)
         store = open_store(url, create=create) if isinstance(url, str) else url
-        descriptor = _descriptor(store)
+        descriptor = read_descriptor(store)
         if descriptor is None:
             if not create or isinstance(key, ProjectKey):
                 raise NotFound(f"there is no bank in {store.url}")
-            _create(store, key)
-            descriptor = _descriptor(store)
+            create_bank(store, key)
+            descriptor = read_descriptor(store)
             if descriptor is None:
                 raise BankError(f"the bank in {store.url} vanished as soon as it was made")
         bank_id = bytes.fromhex(descriptor["id"])
@@ -107,7 +106,7 @@ class Bank:
             return cls._open_project(store, descriptor, bank_id, key)
         root, used = open_root(store, bank_id, key)
         keyring = Keyring(store, bank_id, root)
-        if descriptor.get("check") != _check(keyring, descriptor):
+        if descriptor.get("check") != check_of(keyring, descriptor):
             raise damaged(DESCRIPTOR, "it is not what was written")
         objects = Objects(store, Sealer(keyring, bank_id))
         return cls(objects, keyring, bank_id.hex(), descriptor, key_id=used.id.hex())
@@ -122,7 +121,7 @@ class Bank:
             store = open_store(url) if isinstance(url, str) else url
         except NotFound:
             return None
-        descriptor = _descriptor(store)
+        descriptor = read_descriptor(store)
         return None if descriptor is None else slots(store, bytes.fromhex(descriptor["id"]))
 
     @classmethod
@@ -293,7 +292,7 @@ class Bank:
         """What is in the bank. Reads the manifests and bodies of all checkpoints, no data."""
         self._keyring.root  # noqa: B018 - a project's key does not show the others
         version, created_at = int(self._descriptor["version"]), str(self._descriptor["created_at"])
-        about = Info(self.id, self.url, version, created_at, self.slots())
+        about = Info(self.id, self.url, version, created_at, self.keys.slots())
         return survey(self._objects, about, cancelled)
 
     def delete(self, checkpoint_id: str) -> Collected:
@@ -314,71 +313,6 @@ class Bank:
         for tag in sorted(set(map(tag_in, names))):
             total += collecting.collect(self._objects, tag)
         return total
-
-    # --- keys
-
-    def slots(self) -> list[Slot]:
-        """The keys that open the bank, the oldest first."""
-        return slots(self._objects.store, bytes.fromhex(self.id))
-
-    def add_key(self, source: KeySource, label: str = "") -> Slot:
-        """Let one more key open the bank.
-
-        :raises Conflict: it opens it already.
-        """
-        bank_id = bytes.fromhex(self.id)
-        return put_slot(self._objects.store, bank_id, self._keyring.root, source, label)[0]
-
-    def remove_key(self, slot_id: str) -> Slot:
-        """Let a key no longer open the bank. Whoever had it may have kept the root secret.
-
-        :param slot_id: its id, or the beginning of it.
-        :raises Conflict: it is the last one.
-        :raises BankError: the store refuses to; the key still opens the bank.
-        """
-        self._keyring.root  # noqa: B018 - whoever has no key of the bank may not change them
-        return remove_slot(self._objects.store, bytes.fromhex(self.id), slot_id)
-
-    def rotate_key(self, source: KeySource, label: str = "") -> tuple[Slot, str]:
-        """Replace the key that the bank was opened with. No data is written anew.
-
-        The new one opens the bank before the old one is removed: killed at any moment, at least one
-        of them does. Doing it again finishes it.
-
-        :returns: the new key's slot, and why the old one could not be removed (empty: it was).
-        """
-        bank_id = bytes.fromhex(self.id)
-        slot, _ = put_slot(self._objects.store, bank_id, self._keyring.root, source, label, again=True)
-        old, self.key_id = self.key_id, slot.id
-        if old == slot.id:
-            return slot, ""
-        try:
-            remove_slot(self._objects.store, bank_id, old)
-        except NotFound:
-            pass
-        except BankError as error:
-            return slot, str(error)
-        return slot, ""
-
-    def projects(self) -> list[ProjectVersion]:
-        """The keys of all projects, the newest of each last."""
-        return self._keyring.projects()
-
-    def rotate_project_key(self, project_id: str) -> int:
-        """Give a project a new key for all that is written from now on. The number of the key.
-
-        What is there stays readable, and unchanged data is still shared with it.
-
-        :raises NotFound: the project has nothing in this bank.
-        """
-        return self._keyring.rotate(project_id)
-
-    def export_project_key(self, project_id: str) -> ProjectKey:
-        """The key to all that a project has in this bank now, and to nothing else.
-
-        :raises NotFound: the project has nothing in this bank.
-        """
-        return self._keyring.export(project_id, self._objects.store.get(DESCRIPTOR))
 
     def erase_project(self, project_id: str) -> Collected:
         """Remove a project's keys, so that nobody can ever read its checkpoints, then all its objects.
@@ -402,53 +336,3 @@ class Bank:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _descriptor(store: Store) -> dict[str, Any] | None:
-    """What the descriptor says (its check is for later: it needs the key)."""
-    try:
-        blob = store.get(DESCRIPTOR)
-    except ObjectMissing:
-        return None
-    try:
-        found = json.loads(blob)
-        is_bank = found["format"] == FORMAT
-    except (ValueError, KeyError, TypeError):
-        is_bank = False
-    if not is_bank:
-        raise BankError(f"{store.url} is not a bank of Refloat, or its descriptor is damaged")
-    if found.get("version") != VERSION:
-        raise BankError(
-            f"the bank {store.url} has format version {found.get('version')}",
-            reason=f"this Refloat knows version {VERSION}",
-            advice="Use a newer Refloat",
-        )
-    if not (isinstance(found.get("id"), str) and len(found["id"]) == 32):
-        raise damaged(DESCRIPTOR, "it has no bank id")
-    return dict(found)
-
-
-def _create(store: Store, source: KeySource) -> None:
-    strangers = [e.name for e in store.list("") if not e.name.startswith(("keys/", "qualify/"))]
-    if strangers and DESCRIPTOR not in strangers:
-        raise InvalidInput(f"{store.url} is not empty and not a bank", reason=f"it contains {strangers[0]}")
-    bank_id = secrets.token_bytes(16)
-    root = secrets.token_bytes(32)
-    descriptor = {
-        "format": FORMAT,
-        "version": VERSION,
-        "id": bank_id.hex(),
-        "chunk_size": CHUNK_SIZE,
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    descriptor["check"] = _check(Keyring(store, bank_id, root), descriptor)
-    slot, _ = put_slot(store, bank_id, root, source)
-    try:
-        store.put(DESCRIPTOR, json.dumps(descriptor, indent=1).encode())
-    except AlreadyExists:
-        # Another process made the bank meanwhile; ours never was one.
-        store.delete(f"keys/{bank_id.hex()}.{slot.id}")
-
-
-def _check(keyring: Keyring, descriptor: dict[str, Any]) -> str:
-    return keyring.check(canonical({k: v for k, v in descriptor.items() if k != "check"}))

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from refloat.bank.collect import unfinished
-from refloat.bank.keyring import Slot
 from refloat.bank.manifest import Manifest, get_checkpoint, manifests
 from refloat.bank.objects import Objects
+from refloat.bank.references import references
+from refloat.bank.slots import Slot
 from refloat.bank.store import ObjectMissing
 from refloat.bank.tombstones import quarantined
-from refloat.bank.verify import references
 from refloat.errors import BankDamaged, Cancelled
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from refloat.bank.objects import INDEX_NAME, Json
@@ -11,16 +11,26 @@ from refloat.bank.objects import INDEX_NAME, Json
 def data_references(value: Json) -> list[dict[str, Any]]:
     """All references to data that a JSON value contains, wherever; each once."""
     found: dict[str, dict[str, Any]] = {}
+    for each in _references(value):
+        found.setdefault(each["object"], dict(each))
+    return [found[name] for name in sorted(found)]
+
+
+def references(value: Json) -> set[tuple[str, int, str]]:
+    """Index, size and digest of all data that a JSON value refers to, wherever."""
+    return {(each["object"], each["size"], each["digest"]) for each in _references(value)}
+
+
+def _references(value: Json) -> Iterator[Mapping[str, Any]]:
     pending = [value]
     while pending:
         each = pending.pop()
         if is_reference(each):
-            found.setdefault(each["object"], dict(each))
+            yield each
         elif isinstance(each, Mapping):
             pending.extend(each.values())
         elif isinstance(each, list | tuple):
             pending.extend(each)
-    return sorted(found.values(), key=lambda ref: str(ref["object"]))
 
 
 def with_references(value: Json, new: Mapping[str, Mapping[str, Any]]) -> Json:
@@ -39,7 +49,9 @@ def with_references(value: Json, new: Mapping[str, Mapping[str, Any]]) -> Json:
 
 def is_reference(value: Json) -> bool:
     """Whether a JSON value is a reference to data, as ``Writer.put_data`` returns it."""
-    if not isinstance(value, Mapping) or not {"object", "size", "digest"} <= value.keys():
+    if not isinstance(value, Mapping):
         return False
-    name = value["object"]
-    return isinstance(name, str) and INDEX_NAME.fullmatch(name) is not None
+    match [value.get("object"), value.get("size"), value.get("digest")]:
+        case [str(name), int(), str()]:
+            return INDEX_NAME.fullmatch(name) is not None
+    return False

@@ -27,7 +27,7 @@ from refloat.bank.objects import Objects
 from refloat.bank.sealing import KIND_DAMAGED, tag_in
 from refloat.bank.store import ObjectMissing
 from refloat.bank.tombstones import quarantine
-from refloat.bank.verify import VerificationReport
+from refloat.bank.verification_report import VerificationReport
 from refloat.errors import BankDamaged, NotFound
 
 

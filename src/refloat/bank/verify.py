@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -23,66 +23,17 @@ from refloat.bank.collect import find_lost
 from refloat.bank.dataindex import DataIndex, load_index
 from refloat.bank.manifest import MANIFESTS, Checkpoint, Manifest, get_checkpoint, get_manifest, id_in
 from refloat.bank.notes import NO_NOTES, Notes
-from refloat.bank.objects import INDEX_NAME, Json, Objects
+from refloat.bank.objects import Objects
 from refloat.bank.packing import WORKERS
 from refloat.bank.packs import ChunkLocation, ChunkReader, Pack, largest_request, neighbours, read_footer
+from refloat.bank.references import references
 from refloat.bank.sealing import damaged, tag_in
 from refloat.bank.store import ObjectMissing
+from refloat.bank.verification_report import Damage, Depth, VerificationReport
 from refloat.errors import BankDamaged, Cancelled
-
-Depth: TypeAlias = Literal["manifests", "existence", "full"]
-DEPTHS: tuple[Depth, ...] = ("manifests", "existence", "full")
 
 GRAPH = "graph"
 """Stands for a section where the checkpoint's graph itself is meant."""
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """Something that a checkpoint needs and that is not what was written.
-
-    :param section: ``TYPE#id`` of the resource that is hurt; empty: the checkpoint cannot be read at all.
-    :param readable: the object is damaged, but all that this section needs of it could be read.
-    """
-
-    checkpoint_id: str
-    section: str
-    object: str
-    reason: str
-    readable: bool = False
-
-    def __str__(self) -> str:
-        where = f"{self.checkpoint_id} {self.section}".strip()
-        return f"{where}: the bank's object {self.object} is damaged ({self.reason})"
-
-
-@dataclass(slots=True)
-class VerificationReport:
-    """What a verification found.
-
-    :param bytes: of data, before compression, that were verified; what is shared counts once.
-    :param lost_packs: packs of which something is lost; nobody should rely on them any more.
-    :param resumed: packs that an earlier, interrupted verification had read.
-    """
-
-    depth: Depth
-    sample: float = 1.0
-    seed: int = 0
-    checkpoints: int = 0
-    pieces: int = 0
-    packs: int = 0
-    chunks: int = 0
-    bytes: int = 0
-    resumed: int = 0
-    damages: list[Damage] = field(default_factory=list)
-    lost_packs: set[str] = field(default_factory=set)
-
-    def raise_damages(self, what: str, most: int = 5) -> None:
-        """:raises BankDamaged: there are damages; the message names ``what``, and them."""
-        if self.damages:
-            texts = list(dict.fromkeys(f"{each.object} ({each.reason})" for each in self.damages))
-            more = f"; and {len(texts) - most} more" if len(texts) > most else ""
-            raise BankDamaged(f"{what} is damaged", reason="; ".join(texts[:most]) + more)
 
 
 class _Wanted(NamedTuple):
@@ -418,22 +369,6 @@ class Verifier:
     def _check_cancelled(self) -> None:
         if self._cancelled is not None and self._cancelled():
             raise Cancelled("the verification was cancelled")
-
-
-def references(value: Json) -> set[tuple[str, int, str]]:
-    """Index, size and digest of all data that a JSON value refers to, wherever."""
-    found: set[tuple[str, int, str]] = set()
-    pending: list[Any] = [value]
-    while pending:
-        each = pending.pop()
-        if isinstance(each, dict):
-            match [each.get("object"), each.get("size"), each.get("digest")]:
-                case [str(name), int(size), str(digest)] if INDEX_NAME.fullmatch(name):
-                    found.add((name, size, digest))
-            pending.extend(each.values())
-        elif isinstance(each, list):
-            pending.extend(each)
-    return found
 
 
 def _check_span(reader: ChunkReader, pack: Pack, span: list[_Wanted]) -> _Found:

@@ -27,7 +27,7 @@ class ListKeys(BankCommand, Lister):
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         """The keys."""
         with self.bank(parsed_args) as bank:
-            return [_shown(bank, slot) for slot in bank.slots()]
+            return [_shown(bank, slot) for slot in bank.keys.slots()]
 
 
 class NewKey(BankCommand, ShowOne):
@@ -96,7 +96,7 @@ class AddKey(NewKey):
         """The key."""
         with self.bank(parsed_args) as bank:
             source = self.new_key(parsed_args)
-            slot = bank.add_key(source, parsed_args.label)
+            slot = bank.keys.add(source, parsed_args.label)
             self.tell_where(source)
             return _shown(bank, slot)
 
@@ -116,7 +116,7 @@ class RemoveKey(BankCommand, ShowOne):
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The key that was removed."""
         with self.bank(parsed_args) as bank:
-            return _shown(bank, bank.remove_key(parsed_args.id))
+            return _shown(bank, bank.keys.remove(parsed_args.id))
 
 
 class RotateKeys(NewKey):
@@ -142,10 +142,10 @@ class RotateKeys(NewKey):
         """The new key."""
         with self.bank(parsed_args) as bank:
             if parsed_args.project:
-                number = bank.rotate_project_key(parsed_args.project)
+                number = bank.keys.rotate_project(parsed_args.project)
                 return {"project_id": parsed_args.project, "number": number}
             source = self.new_key(parsed_args)
-            slot, refused = bank.rotate_key(source, parsed_args.label)
+            slot, refused = bank.keys.rotate(source, parsed_args.label)
             self.tell_where(source)
             if refused:
                 self.exit_status = 1
@@ -175,7 +175,7 @@ class ExportKey(BankCommand, ShowOne):
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """What was written."""
         with self.bank(parsed_args) as bank:
-            key = bank.export_project_key(parsed_args.project)
+            key = bank.keys.export_project(parsed_args.project)
         key.save(parsed_args.file)
         return {"project_id": key.project_id, "file": parsed_args.file, "versions": len(key.keys)}
 
@@ -217,5 +217,5 @@ def _shown(bank: Bank, slot: Slot) -> dict[str, Any]:
         "kind": slot.kind if not slot.damaged else "damaged",
         "label": slot.label,
         "created_at": Time(slot.created_at),
-        "in_use": slot.id == bank.key_id,
+        "in_use": slot.id == bank.keys.used,
     }

@@ -46,7 +46,7 @@ def make(root: Path) -> None:
     bank = open_bank(root)
     for checkpoint_id, content in CONTENT.items():
         protect(bank, checkpoint_id, content, project=PROJECTS[checkpoint_id])
-    bank.rotate_project_key("p1")
+    bank.keys.rotate_project("p1")
     protect(bank, "c4", {"new": noise(500)}, project="p1")
 
 

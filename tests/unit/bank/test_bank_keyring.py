@@ -56,9 +56,9 @@ def opens(root: Path | Store, key: BankKey | Passphrase) -> bool:
 def test_more_keys_for_one_bank(root: Path) -> None:
     bank = open_bank(root)
     before = files(root)
-    added = bank.add_key(OTHER, "the safe")
-    words = bank.add_key(WORDS)
-    assert {(s.id, s.kind, s.label) for s in bank.slots()} == {
+    added = bank.keys.add(OTHER, "the safe")
+    words = bank.keys.add(WORDS)
+    assert {(s.id, s.kind, s.label) for s in bank.keys.slots()} == {
         (KEY.id.hex(), "key file", ""),
         (OTHER.id.hex(), "key file", "the safe"),
         (words.id, "passphrase", ""),
@@ -67,20 +67,20 @@ def test_more_keys_for_one_bank(root: Path) -> None:
     assert opens(root, OTHER)
     assert opens(root, WORDS)
     with pytest.raises(Conflict, match="already"):
-        bank.add_key(OTHER)
+        bank.keys.add(OTHER)
     with pytest.raises(Conflict, match="already"):
-        bank.add_key(WORDS)
-    bank.remove_key(added.id[:8])
+        bank.keys.add(WORDS)
+    bank.keys.remove(added.id[:8])
     assert not opens(root, OTHER)
-    bank.remove_key(words.id)
+    bank.keys.remove(words.id)
     assert not opens(root, WORDS)
     assert files(root) == before
     with pytest.raises(Conflict, match="last key"):
-        bank.remove_key(KEY.id.hex())
+        bank.keys.remove(KEY.id.hex())
     with pytest.raises(NotFound):
-        bank.remove_key("ffff")
+        bank.keys.remove("ffff")
     with pytest.raises(NotFound):
-        bank.remove_key("")
+        bank.keys.remove("")
 
 
 def test_a_bank_made_with_a_passphrase(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_bank_that_has_lost_its_slots(root: Path) -> None:
 def test_the_only_key_is_replaced_while_the_new_one_opens_the_bank(root: Path) -> None:
     """What was listed is gone when it is read; that is no loss."""
     bank = Bank.open(str(root), KEY)
-    rotations = [lambda: bank.rotate_key(OTHER)]
+    rotations = [lambda: bank.keys.rotate(OTHER)]
 
     def before(operation: str, name: str) -> None:
         if operation == "get" and name.startswith("keys/") and rotations:
@@ -163,16 +163,16 @@ def test_dying_at_every_write_of_a_rotation(root: Path, done: bool, new: BankKey
     outcomes = set()
     for writes in range(20):
         try:
-            Bank.open(CrashAfter(FileSystemStore(root), writes, done=done), KEY).rotate_key(new)
+            Bank.open(CrashAfter(FileSystemStore(root), writes, done=done), KEY).keys.rotate(new)
             finished = True
         except Crash:
             finished = False
         outcomes.add((opens(root, KEY), opens(root, new)))
         if opens(root, KEY):
-            assert Bank.open(str(root), KEY).rotate_key(new)[1] == ""
+            assert Bank.open(str(root), KEY).keys.rotate(new)[1] == ""
         assert not opens(root, KEY)
         assert opens(root, new)
-        Bank.open(str(root), new).rotate_key(KEY)
+        Bank.open(str(root), new).keys.rotate(KEY)
         if finished:
             break
     assert outcomes - {(True, False), (True, True), (False, True)} == set()
@@ -183,32 +183,32 @@ def test_dying_at_every_write_of_a_rotation(root: Path, done: bool, new: BankKey
 def test_rotating_changes_nothing_but_slots(root: Path) -> None:
     before = {name: content for name, content in files(root).items() if not name.startswith("keys/")}
     bank = open_bank(root)
-    bank.rotate_key(OTHER)
+    bank.keys.rotate(OTHER)
     assert {n: c for n, c in files(root).items() if not n.startswith("keys/")} == before
     assert restore(bank, "c1") == {"a": noise(CHUNK + 5)}
-    bank.rotate_key(OTHER)  # to itself
+    bank.keys.rotate(OTHER)  # to itself
     assert opens(root, OTHER)
 
 
 def test_keys_of_a_bank_that_refuses_to_delete(root: Path) -> None:
     locked = RefuseDelete(FileSystemStore(root))
     bank = Bank.open(locked, KEY)
-    slot, refused = bank.rotate_key(OTHER)
+    slot, refused = bank.keys.rotate(OTHER)
     assert slot.id == OTHER.id.hex()
     assert "still opens the bank" in refused
     assert "the store refuses" in refused
     assert opens(locked, KEY)
     assert opens(locked, OTHER)
     with pytest.raises(BankError, match="still opens the bank"):
-        bank.remove_key(KEY.id.hex())
-    assert Bank.open(str(root), OTHER).rotate_project_key("p1") == 2
+        bank.keys.remove(KEY.id.hex())
+    assert Bank.open(str(root), OTHER).keys.rotate_project("p1") == 2
 
 
 def test_the_key_of_a_project_changes_and_everything_is_still_shared(root: Path) -> None:
     bank, other = open_bank(root), open_bank(root)
     content = {"a": noise(CHUNK + 5)}
     with bank.writer("early", "p1") as writer:
-        assert bank.rotate_project_key("p1") == 2
+        assert bank.keys.rotate_project("p1") == 2
         early = writer.put_data([noise(CHUNK, 3)])
         writer.commit(created_at="2031-01-01T00:00:00Z", graph={}, sections={"a": {"data": early}})
     refs = protect(bank, "c2", {**content, "b": noise(CHUNK, 2)})
@@ -220,11 +220,11 @@ def test_the_key_of_a_project_changes_and_everything_is_still_shared(root: Path)
         assert restore(reader, "c2") == {**content, "b": noise(CHUNK, 2)}
         assert restore(reader, "early") == {"a": noise(CHUNK, 3)}
         reader.verify("c2")
-    assert [(v.project_id, v.number) for v in bank.projects()] == [("p1", 1), ("p1", 2)]
+    assert [(v.project_id, v.number) for v in bank.keys.projects()] == [("p1", 1), ("p1", 2)]
     protect(other, "c3", {"a": noise(CHUNK, 9)})  # it had not known the new key
     assert {path.read_bytes()[16:32] for path in objects(root, ".pack")} == versions
     with pytest.raises(NotFound):
-        bank.rotate_project_key("nobody")
+        bank.keys.rotate_project("nobody")
     assert bank.delete("c1").freed > 0
     bank.delete("c2")
     bank.delete("c3")
@@ -236,7 +236,7 @@ def test_the_key_of_a_project_changes_and_everything_is_still_shared(root: Path)
 def test_dying_at_every_write_of_a_projects_rotation(root: Path, done: bool) -> None:
     for writes in range(4):
         try:
-            Bank.open(CrashAfter(FileSystemStore(root), writes, done=done), KEY).rotate_project_key("p1")
+            Bank.open(CrashAfter(FileSystemStore(root), writes, done=done), KEY).keys.rotate_project("p1")
             finished = True
         except Crash:
             finished = False
@@ -253,9 +253,9 @@ def test_dying_at_every_write_of_a_projects_rotation(root: Path, done: bool) -> 
 def test_a_projects_key_opens_that_project_only(root: Path, tmp_path: Path) -> None:
     bank = open_bank(root)
     protect(bank, "c2", {"a": noise(CHUNK, 2)}, project="p2")
-    bank.rotate_project_key("p1")
+    bank.keys.rotate_project("p1")
     protect(bank, "c3", {"a": noise(CHUNK, 3)})
-    bank.export_project_key("p1").save(tmp_path / "p1.key")
+    bank.keys.export_project("p1").save(tmp_path / "p1.key")
     key = load_any_key(tmp_path / "p1.key")
     assert isinstance(key, ProjectKey)
     before = files(root)
@@ -271,9 +271,9 @@ def test_a_projects_key_opens_that_project_only(root: Path, tmp_path: Path) -> N
         lambda: only.writer("c4", "p1"),
         lambda: only.delete("c1"),
         lambda: only.checkpoints("p2"),
-        lambda: only.add_key(OTHER),
-        lambda: only.remove_key(KEY.id.hex()),
-        lambda: only.export_project_key("p1"),
+        lambda: only.keys.add(OTHER),
+        lambda: only.keys.remove(KEY.id.hex()),
+        lambda: only.keys.export_project("p1"),
         only.info,
         lambda: only.erase_project("p1"),
     ):

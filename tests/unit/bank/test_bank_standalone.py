@@ -31,13 +31,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     bank = open_bank(tmp_path / "bank")
     protect(bank, "c1", CONTENT, plan={"name": "Müller"})
     protect(bank, "c2", {"T#x": b"other"}, project="p2")
-    bank.rotate_project_key("p1")
+    bank.keys.rotate_project("p1")
     protect(bank, "c3", {**CONTENT, "T#new": noise(CHUNK, "new")})
     (tmp_path / "key").write_text(
         f"# a key\n\nrefloat-bank-key-1 {KEY.secret.hex()} {keys._checksum(KEY.secret)}\n"
     )
-    bank.export_project_key("p1").save(tmp_path / "p1")
-    bank.add_key(Passphrase("pässword"))
+    bank.keys.export_project("p1").save(tmp_path / "p1")
+    bank.keys.add(Passphrase("pässword"))
     (tmp_path / "words").write_text("pässword\n")
     return tmp_path
 

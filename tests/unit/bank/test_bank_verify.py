@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from refloat.bank import Bank, Notes, packs
-from refloat.bank import verify as verifying
+from refloat.bank import DEPTHS, Bank, Depth, Notes, VerificationReport, packs
 from refloat.bank.filesystem import FileSystemStore
 from refloat.bank.wrapper import ReadOnly
 from refloat.errors import BankDamaged, BankError, Cancelled, NotFound
@@ -55,12 +54,12 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(data)
 
 
-def hurt(report: verifying.VerificationReport) -> set[tuple[str, str]]:
+def hurt(report: VerificationReport) -> set[tuple[str, str]]:
     return {(each.checkpoint_id, each.section) for each in report.damages}
 
 
-@pytest.mark.parametrize("depth", verifying.DEPTHS)
-def test_all_is_well(root: Path, depth: verifying.Depth) -> None:
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_all_is_well(root: Path, depth: Depth) -> None:
     told: list[tuple[int, int]] = []
     report = open_bank(root).verify_all(depth, progress=lambda done, total: told.append((done, total)))
     assert report.damages == []
@@ -147,7 +146,7 @@ def test_a_damaged_footer_loses_nothing(root: Path) -> None:
 
 
 @pytest.mark.parametrize("depth", ["existence", "full"])
-def test_indexes_and_packs_that_are_gone(root: Path, depth: verifying.Depth) -> None:
+def test_indexes_and_packs_that_are_gone(root: Path, depth: Depth) -> None:
     bank = open_bank(root)
     index = bank.checkpoint("c1").sections["b"]["data"]["object"]
     (pack,) = packs_of(bank, "c2", "d")
@@ -283,7 +282,7 @@ def test_a_store_that_is_only_read(root: Path) -> None:
     for refused in (
         lambda: protect(bank, "c9", {}),
         lambda: bank.delete("c1"),
-        lambda: bank.rotate_project_key("p1"),
+        lambda: bank.keys.rotate_project("p1"),
         lambda: bank.erase_project("p1"),
     ):
         with pytest.raises(BankError, match="read-only"):

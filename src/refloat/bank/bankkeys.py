@@ -1,0 +1,84 @@
+"""The keys of an open bank: those that open it, and those of its projects."""
+
+from __future__ import annotations
+
+from refloat.bank.keyring import Keyring, ProjectVersion
+from refloat.bank.keys import KeySource, ProjectKey
+from refloat.bank.objects import DESCRIPTOR
+from refloat.bank.slots import Slot, put_slot, remove_slot, slots
+from refloat.bank.store import Store
+from refloat.errors import BankError, NotFound
+
+
+class BankKeys:
+    """See :attr:`refloat.bank.Bank.keys`.
+
+    :param used: id of the key that the bank was opened with, hexadecimal; empty: a project's.
+    """
+
+    def __init__(self, store: Store, keyring: Keyring, bank_id: bytes, used: str = "") -> None:
+        self._store = store
+        self._keyring = keyring
+        self._bank_id = bank_id
+        self.used = used
+
+    def slots(self) -> list[Slot]:
+        """The keys that open the bank, the oldest first."""
+        return slots(self._store, self._bank_id)
+
+    def add(self, source: KeySource, label: str = "") -> Slot:
+        """Let one more key open the bank.
+
+        :raises Conflict: it opens it already.
+        """
+        return put_slot(self._store, self._bank_id, self._keyring.root, source, label)[0]
+
+    def remove(self, slot_id: str) -> Slot:
+        """Let a key no longer open the bank. Whoever had it may have kept the root secret.
+
+        :param slot_id: its id, or the beginning of it.
+        :raises Conflict: it is the last one.
+        :raises BankError: the store refuses to; the key still opens the bank.
+        """
+        self._keyring.root  # noqa: B018 - whoever has no key of the bank may not change them
+        return remove_slot(self._store, self._bank_id, slot_id)
+
+    def rotate(self, source: KeySource, label: str = "") -> tuple[Slot, str]:
+        """Replace the key that the bank was opened with. No data is written anew.
+
+        The new one opens the bank before the old one is removed: killed at any moment, at least one
+        of them does. Doing it again finishes it.
+
+        :returns: the new key's slot, and why the old one could not be removed (empty: it was).
+        """
+        slot, _ = put_slot(self._store, self._bank_id, self._keyring.root, source, label, again=True)
+        old, self.used = self.used, slot.id
+        if old == slot.id:
+            return slot, ""
+        try:
+            remove_slot(self._store, self._bank_id, old)
+        except NotFound:
+            pass
+        except BankError as error:
+            return slot, str(error)
+        return slot, ""
+
+    def projects(self) -> list[ProjectVersion]:
+        """The keys of all projects, the newest of each last."""
+        return self._keyring.projects()
+
+    def rotate_project(self, project_id: str) -> int:
+        """Give a project a new key for all that is written from now on. The number of the key.
+
+        What is there stays readable, and unchanged data is still shared with it.
+
+        :raises NotFound: the project has nothing in this bank.
+        """
+        return self._keyring.rotate(project_id)
+
+    def export_project(self, project_id: str) -> ProjectKey:
+        """The key to all that a project has in this bank now, and to nothing else.
+
+        :raises NotFound: the project has nothing in this bank.
+        """
+        return self._keyring.export(project_id, self._store.get(DESCRIPTOR))

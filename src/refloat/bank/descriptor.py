@@ -1,0 +1,72 @@
+"""The descriptor of a bank: the one object that is not encrypted, and makes a store a bank."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from refloat.bank.keyring import Keyring
+from refloat.bank.keys import KeySource
+from refloat.bank.objects import DESCRIPTOR, canonical
+from refloat.bank.packs import CHUNK_SIZE
+from refloat.bank.sealing import damaged
+from refloat.bank.slots import put_slot
+from refloat.bank.store import AlreadyExists, ObjectMissing, Store
+from refloat.errors import BankError, InvalidInput
+
+FORMAT = "refloat-bank"
+VERSION = 1
+
+
+def read_descriptor(store: Store) -> dict[str, Any] | None:
+    """What the descriptor says (its check is for later: it needs the key)."""
+    try:
+        blob = store.get(DESCRIPTOR)
+    except ObjectMissing:
+        return None
+    try:
+        found = json.loads(blob)
+        is_bank = found["format"] == FORMAT
+    except (ValueError, KeyError, TypeError):
+        is_bank = False
+    if not is_bank:
+        raise BankError(f"{store.url} is not a bank of Refloat, or its descriptor is damaged")
+    if found.get("version") != VERSION:
+        raise BankError(
+            f"the bank {store.url} has format version {found.get('version')}",
+            reason=f"this Refloat knows version {VERSION}",
+            advice="Use a newer Refloat",
+        )
+    if not (isinstance(found.get("id"), str) and len(found["id"]) == 32):
+        raise damaged(DESCRIPTOR, "it has no bank id")
+    return dict(found)
+
+
+def create_bank(store: Store, source: KeySource) -> None:
+    """Make a bank in an empty store. If somebody else has just made one there, that is it."""
+    strangers = [e.name for e in store.list("") if not e.name.startswith(("keys/", "qualify/"))]
+    if strangers and DESCRIPTOR not in strangers:
+        raise InvalidInput(f"{store.url} is not empty and not a bank", reason=f"it contains {strangers[0]}")
+    bank_id = secrets.token_bytes(16)
+    root = secrets.token_bytes(32)
+    descriptor = {
+        "format": FORMAT,
+        "version": VERSION,
+        "id": bank_id.hex(),
+        "chunk_size": CHUNK_SIZE,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    descriptor["check"] = check_of(Keyring(store, bank_id, root), descriptor)
+    slot, _ = put_slot(store, bank_id, root, source)
+    try:
+        store.put(DESCRIPTOR, json.dumps(descriptor, indent=1).encode())
+    except AlreadyExists:
+        # Another process made the bank meanwhile; ours never was one.
+        store.delete(f"keys/{bank_id.hex()}.{slot.id}")
+
+
+def check_of(keyring: Keyring, descriptor: dict[str, Any]) -> str:
+    """What authenticates a descriptor."""
+    return keyring.check(canonical({k: v for k, v in descriptor.items() if k != "check"}))
