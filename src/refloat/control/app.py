@@ -150,7 +150,7 @@ class Refloat:
         from refloat.operations.kinds import PROGRAMS
 
         engine = Engine(
-            self.settings.engine_url, workers=WORKERS, lanes=concurrency.limits(), listener=self._listener
+            self.settings.engine_url, workers=WORKERS, limits=concurrency.limits(), listener=self._listener
         )
         for kind, program in PROGRAMS.items():
             engine.register(kind, self._factory(program))

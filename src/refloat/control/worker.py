@@ -110,7 +110,7 @@ class Worker:
         self._alive_at = self._looked_at = float("-inf")
         self._disabled = False
         lanes = {**concurrency.limits(), **(limits or {})}
-        self._engine = Engine(settings.engine_url, workers=THREADS, lanes=lanes, milestones=self._hear)
+        self._engine = Engine(settings.engine_url, workers=THREADS, limits=lanes, milestones=self._hear)
         for kind, program in PROGRAMS.items():
             self._engine.register(kind, self._factory(program), _project_of)
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)

@@ -26,14 +26,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from refloat.engine.board import Board
+from refloat.engine.concurrency import Concurrency
 from refloat.engine.dag import Dag
 from refloat.engine.database import Database
 from refloat.engine.history import FINISH, PREPARE, STEP, UNDO, UNDOING, History, done, to_json
-from refloat.engine.lanes import Lanes
 from refloat.engine.lease import Lease, Lost
 from refloat.engine.pool import Pool
 from refloat.engine.program import Body, Ended, Json, Outcome, Program, StepRun
+from refloat.engine.progress import Progress
 from refloat.engine.task import Task, Waiting
 from refloat.errors import Cancelled, RefloatError
 
@@ -51,12 +51,12 @@ _AHEAD = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
+class Shared:
     """What all drivers of a process share."""
 
     database: Database
     pool: Pool
-    lanes: Lanes
+    concurrency: Concurrency
 
 
 @dataclass(slots=True, eq=False)
@@ -106,15 +106,15 @@ class Driver:
         program: Program,
         *,
         lease: Lease,
-        board: Board,
+        progress: Progress,
         history: History,
         on_failure: Literal["undo", "park"],
         way_back: Mapping[str, Any] | None,
-        shared: Resources,
+        shared: Shared,
         party: str = "",
     ) -> None:
         self.lease = lease
-        self.board = board
+        self.progress = progress
         self.ended = threading.Event()
         self.came_to: Ended | None = None
         """Set when this attempt, and no other, has said how the operation ended or that it is parked."""
@@ -214,7 +214,7 @@ class Driver:
     def _write(self, ended: Ended) -> bool:
         unless_cancelled = ended.state == "parked" and not self._undoing
         if self.lease.end(
-            ended.state, self._to_json(ended), self.board.to_json(), unless_cancelled=unless_cancelled
+            ended.state, self._to_json(ended), self.progress.to_json(), unless_cancelled=unless_cancelled
         ):
             return True
         if not unless_cancelled or not self.lease.renew():
@@ -320,9 +320,9 @@ class Driver:
             if name == PREPARE:
                 self._history.prepare = outcome
             error = outcome.error
-            self.board.ended(name, outcome.status, _message(error), counts=False)
+            self.progress.ended(name, outcome.status, _message(error), counts=False)
         else:
-            self.board.abandoned(name)
+            self.progress.abandoned(name)
         return outcome
 
     # The steps
@@ -338,9 +338,9 @@ class Driver:
     def _run_steps(self, prepared: Json, dag: Dag) -> None:
         self._drain()
         self._adopt(dag)
-        self.board.plan(self._steps.missing)
+        self.progress.plan(self._steps.missing)
         for name in self._steps.outcomes:
-            self.board.ended(name, "done", moved=self._history.moved.get(name, (0, 0)))
+            self.progress.ended(name, "done", moved=self._history.moved.get(name, (0, 0)))
             for follower in dag.followers[name]:
                 self._steps.missing[follower] -= 1
         start = partial(self._start, dag, partial(self._program.step, prepared))
@@ -366,11 +366,11 @@ class Driver:
         self, dag: Dag, call: Callable[[StepRun], Json | Body], name: str, outcome: Outcome | None
     ) -> None:
         if outcome is None:
-            self.board.abandoned(name)
+            self.progress.abandoned(name)
             return
         self._steps.outcomes[name] = outcome
         status = outcome.status
-        self.board.ended(name, status, _message(outcome.error))
+        self.progress.ended(name, status, _message(outcome.error))
         if status == "done":
             for follower in dag.followers[name]:
                 self._steps.missing[follower] -= 1
@@ -391,7 +391,7 @@ class Driver:
                 continue
             self._steps.outcomes[follower] = Outcome("skipped", error=outcome.error)
             self._steps.causes[follower] = name
-            self.board.ended(follower, "skipped", _message(outcome.error))
+            self.progress.ended(follower, "skipped", _message(outcome.error))
             pending.extend(dag.followers[follower])
 
     # Tasks: in the driver's thread
@@ -400,7 +400,7 @@ class Driver:
         return StepRun(
             step=name,
             results=self._result_of,
-            progress=partial(self.board.progress, name),
+            progress=partial(self.progress.progress, name),
             cancelled=self._must_end,
         )
 
@@ -425,7 +425,7 @@ class Driver:
     def _launch(self, running: _Running) -> None:
         self._running[running.key] = running
         running.granted = partial(self._inbox.put, partial(self._on_granted, running))
-        if self._shared.lanes.enter(running.lane, running.granted, self._party):
+        if self._shared.concurrency.enter(running.lane, running.granted, self._party):
             self._on_granted(running)
 
     def _on_granted(self, running: _Running) -> None:
@@ -440,7 +440,7 @@ class Driver:
         if self._halted:
             self._abandon(running, waiting.future)
             return
-        self.board.waiting(running.name, waiting.text)
+        self.progress.waiting(running.name, waiting.text)
         running.future = waiting.future
         self._pass(running)
         waiting.future.add_done_callback(
@@ -464,7 +464,7 @@ class Driver:
     def _on_ended(self, running: _Running, outcome: Outcome | None) -> None:
         if self._running.pop(running.key, None) is None:
             return
-        self._shared.lanes.leave(running.lane)
+        self._shared.concurrency.leave(running.lane)
         running.on_end(running.name, outcome)
         self._pass(running)
 
@@ -501,7 +501,7 @@ class Driver:
             if running.future is not None:
                 self._abandon(running, running.future)
             elif running.granted is not None:
-                if self._shared.lanes.give_up(running.lane, running.granted, self._party):
+                if self._shared.concurrency.give_up(running.lane, running.granted, self._party):
                     self._running.pop(running.key)
                     running.on_end(running.name, None)
             else:
@@ -532,7 +532,7 @@ class Driver:
         ended, self._unrecorded = self._unrecorded, []
         try:
             self._recorder.record(
-                [(run.key, to_json(outcome, self.board.moved(run.name))) for run, outcome in ended]
+                [(run.key, to_json(outcome, self.progress.moved(run.name))) for run, outcome in ended]
             )
             self._shared.database.flush()
         except BaseException:
@@ -556,7 +556,7 @@ class Driver:
             if not self._may_go_on():
                 self._drop(running)
                 return
-            self.board.started(running.name)
+            self.progress.started(running.name)
             if running.task is None:
                 running.task = Task(running.name, running.call, self._step_run(running.name))
             pause = running.task.go(woken)

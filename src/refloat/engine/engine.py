@@ -52,7 +52,7 @@ class Engine:
 
     :param database_url: ``sqlite:///path`` (on a local file system) or ``postgresql://...``.
     :param workers: so many threads run the code of steps; steps that wait hold none.
-    :param lanes: so many steps of each of these lanes run or wait at once, in this process.
+    :param limits: so many steps of each of these lanes run or wait at once, in this process.
     :param listener: is called with everything that happens, from several threads; it should be quick.
     :param milestones: is called when a run here begins or ends, from several threads.
     """
@@ -62,14 +62,14 @@ class Engine:
         database_url: str,
         *,
         workers: int = 16,
-        lanes: Mapping[str, int] | None = None,
+        limits: Mapping[str, int] | None = None,
         listener: Callable[[Event], None] | None = None,
         milestones: Callable[[Milestone], None] | None = None,
     ) -> None:
+        from refloat.engine.concurrency import Concurrency
         from refloat.engine.database import Database
-        from refloat.engine.driver import Resources
-        from refloat.engine.keeper import Keeper
-        from refloat.engine.lanes import Lanes
+        from refloat.engine.driver import Shared
+        from refloat.engine.heartbeat import Heartbeat
         from refloat.engine.lease import Leases
         from refloat.engine.owner import Owner
         from refloat.engine.pool import Pool
@@ -82,7 +82,7 @@ class Engine:
         self._lock = threading.Lock()
         self._closed = False
         self._owner = Owner.of_this_process()
-        self._shared = Resources(Database(database_url), Pool(workers), Lanes(lanes or {}))
+        self._shared = Shared(Database(database_url), Pool(workers), Concurrency(limits or {}))
         try:
             self._leases = Leases(self._shared.database, self._owner)
         except BaseException:
@@ -90,7 +90,7 @@ class Engine:
             raise
         self._opened_journal: Journal | None = None
         self._opening_journal = threading.Lock()
-        self._keeper = Keeper(self._leases, self._running_drivers)
+        self._heartbeat = Heartbeat(self._leases, self._running_drivers)
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +126,7 @@ class Engine:
                 )
                 driver.leave()
                 driver.ended.wait(5.0)
-        self._keeper.close()
+        self._heartbeat.close()
         self._shared.pool.close(max(1.0, deadline - time.monotonic()))
         if self._opened_journal is not None:
             self._opened_journal.close()
@@ -391,9 +391,9 @@ class Engine:
         *,
         cancel: bool = False,
     ) -> None:
-        from refloat.engine.board import Board
         from refloat.engine.driver import Driver
         from refloat.engine.history import History
+        from refloat.engine.progress import Progress
 
         before: State = "running" if row is None else row.state
         try:
@@ -406,7 +406,7 @@ class Engine:
             driver = Driver(
                 program,
                 lease=lease,
-                board=Board(lease.operation_id, self._listener),
+                progress=Progress(lease.operation_id, self._listener),
                 history=history,
                 on_failure=on_failure,
                 way_back=_way_back(history, before, on_failure, cancel=cancel),
@@ -433,7 +433,7 @@ class Engine:
         self._tell(begun)
         driver.run(recorder)
         if (ended := driver.came_to) is not None:
-            seconds, moved = max(0.0, time.time() - since), driver.board.to_json()["bytes_done"]
+            seconds, moved = max(0.0, time.time() - since), driver.progress.to_json()["bytes_done"]
             self._tell(
                 replace(
                     begun, what="ended", state=ended.state, error=ended.error, seconds=seconds, bytes=moved

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from refloat.engine.turns import Turns
+from refloat.engine.fair_queue import FairQueue
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ class Pool:
         _share_memory()
         self._limit = workers
         self._work = threading.Condition()
-        self._urgent: Turns[Callable[[], None]] = Turns()
-        self._usual: Turns[Callable[[], None]] = Turns()
+        self._urgent: FairQueue[Callable[[], None]] = FairQueue()
+        self._usual: FairQueue[Callable[[], None]] = FairQueue()
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._closed = False

@@ -561,7 +561,7 @@ def test_lanes_limit_how_many_run_or_wait_at_once(opener: Opener) -> None:
 
     names = [f"s{i}" for i in range(20)]
     program = Script([Step(n, lane="cinder") for n in names], dict.fromkeys(names, body))
-    engine = opener(program, lanes={"cinder": 3}, workers=8)
+    engine = opener(program, limits={"cinder": 3}, workers=8)
     engine.start("op", "script", None)
     engine.start("op2", "script", None)
     assert engine.wait("op", LONG).state == "succeeded"
@@ -577,7 +577,7 @@ def test_cancel_empties_the_queue_of_a_lane(opener: Opener) -> None:
 
     names = [f"s{i}" for i in range(20)]
     program = Script([Step(n, lane="cinder") for n in names], dict.fromkeys(names, body))
-    engine = opener(program, lanes={"cinder": 1})
+    engine = opener(program, limits={"cinder": 1})
     engine.start("op", "script", None)
     assert signal.begun.wait(LONG)
     engine.cancel("op")

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from refloat.engine.concurrency import Concurrency
 from refloat.engine.database import Database, _GroupFlush
+from refloat.engine.fair_queue import FairQueue
 from refloat.engine.history import History, to_json
-from refloat.engine.lanes import Lanes
 from refloat.engine.owner import Owner
 from refloat.engine.pool import Pool
 from refloat.engine.program import Outcome
-from refloat.engine.turns import Turns
 
 LONG = 30.0
 
@@ -133,7 +133,7 @@ def test_a_pool_uses_all_its_workers() -> None:
 
 
 def test_places_in_a_lane_go_to_those_who_wait_in_turn() -> None:
-    lanes = Lanes({"cinder": 1})
+    lanes = Concurrency({"cinder": 1})
     granted: list[str] = []
     first, second = (lambda: granted.append("1")), (lambda: granted.append("2"))
     assert lanes.enter("other", first)
@@ -148,7 +148,7 @@ def test_places_in_a_lane_go_to_those_who_wait_in_turn() -> None:
     assert granted == ["1"]
     assert lanes.enter("cinder", second)
     with pytest.raises(ValueError, match="cinder"):
-        Lanes({"cinder": 0})
+        Concurrency({"cinder": 0})
 
 
 def test_in_a_history_what_was_done_stays_done_and_failures_are_forgiven() -> None:
@@ -166,7 +166,7 @@ def test_in_a_history_what_was_done_stays_done_and_failures_are_forgiven() -> No
 
 
 def test_a_party_with_much_to_do_does_not_keep_the_others_out() -> None:
-    turns: Turns[str] = Turns()
+    turns: FairQueue[str] = FairQueue()
     for number in range(1000):
         turns.put("large", f"large {number}")
     turns.put("small", "small 0")
@@ -199,7 +199,7 @@ def test_a_pool_and_a_lane_go_round_the_parties() -> None:
     assert pool.close(60)
     assert order[:3] == ["c urgent", "a0", "b0"]
 
-    lanes, granted = Lanes({"cinder": 1}), list[str]()
+    lanes, granted = Concurrency({"cinder": 1}), list[str]()
     assert lanes.enter("cinder", partial(granted.append, "first"), "a")
     for number in range(3):
         assert not lanes.enter("cinder", partial(granted.append, f"a{number}"), "a")

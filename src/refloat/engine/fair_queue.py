@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T", bound=Hashable)
 
 
-class Turns(Generic[T]):
+class FairQueue(Generic[T]):
     """A queue that goes round the parties; of one party, first come, first served.
 
     Whoever waits, waits for at most one item of each other party per item of his own. Not for use by several

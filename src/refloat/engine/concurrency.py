@@ -1,8 +1,8 @@
-"""Limits on how many steps of one kind run at once, over all operations of a process.
+"""Concurrency limits: how many steps of one lane run at once, over all operations of a process.
 
-A step holds its place in its lane from its start to its end, waits included: the limit is on what the
-service behind it has in hand. Whoever is queued for a place holds no thread. A place that becomes free goes
-to the next party, so that one with a thousand steps does not keep the others out.
+A step counts from its start to its end, waits included: the limit is on what the service behind it has in
+hand. Whoever is queued holds no thread. A place that becomes free goes to the next party, so that one with a
+thousand steps does not keep the others out.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
-from refloat.engine.turns import Turns
+from refloat.engine.fair_queue import FairQueue
 
 
-class Lanes:
+class Concurrency:
     """Places per lane; a lane that is not named is unlimited."""
 
     def __init__(self, limits: Mapping[str, int]) -> None:
@@ -22,7 +22,7 @@ class Lanes:
                 raise ValueError(f"lane {lane} must let at least one step run, not {limit}")
         self._lock = threading.Lock()
         self._free = dict(limits)
-        self._queued: dict[str, Turns[Callable[[], None]]] = {lane: Turns() for lane in limits}
+        self._queued: dict[str, FairQueue[Callable[[], None]]] = {lane: FairQueue() for lane in limits}
 
     def enter(self, lane: str, granted: Callable[[], None], party: str = "") -> bool:
         """Take a place now and return True; or call *granted*, from any thread, when one is free."""

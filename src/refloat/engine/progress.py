@@ -28,7 +28,7 @@ class _Active:
     told: float = 0.0
 
 
-class Board:
+class Progress:
     """The progress of one operation. Any thread may use it."""
 
     def __init__(self, operation_id: str, listener: Callable[[Event], None] | None) -> None:

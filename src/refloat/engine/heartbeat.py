@@ -17,14 +17,14 @@ _RENEW_AFTER = LASTS / 4
 """Seconds after which a lease is renewed although there is nothing new to show."""
 
 
-class Keeper:
+class Heartbeat:
     """A thread that looks after all drivers of a process, once a second."""
 
     def __init__(self, leases: Leases, drivers: Callable[[], list[Driver]]) -> None:
         self._leases = leases
         self._drivers = drivers
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="refloat-keeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="refloat-heartbeat", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -54,8 +54,8 @@ class Keeper:
                 continue
             if wish:
                 driver.ask(wish)
-            changed = driver.board.changed
+            changed = driver.progress.changed
             if changed or driver.lease.age > _RENEW_AFTER:
-                progress = driver.board.to_json() if changed else None
+                progress = driver.progress.to_json() if changed else None
                 if not driver.lease.renew(progress) and not driver.ended.is_set():
                     driver.ask("lost")
