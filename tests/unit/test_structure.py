@@ -35,7 +35,7 @@ NAMES_TO_MEND = {
     "Schedules",
 }
 
-FILES_TO_SPLIT = {"app.py", "driver.py", "engine.py", "writer.py"}
+FILES_TO_SPLIT = {"app.py", "driver.py", "engine.py"}
 
 CLASSES_TO_SPLIT = {"Driver", "Engine", "Refloat"}
 

@@ -139,7 +139,6 @@ class Bank:
 
     @property
     def url(self) -> str:
-        """Where the bank is."""
         return self._objects.store.url
 
     def checkpoints(self, project_id: str | None = None) -> list[CheckpointInfo]:

@@ -76,7 +76,6 @@ class FileSystemStore:
 
     @property
     def url(self) -> str:
-        """The folder, as a URL."""
         return f"file://{self._root}"
 
     def put(self, name: str, content: Parts) -> None:
@@ -91,12 +90,10 @@ class FileSystemStore:
         raise BankError("the object could not be written", resource=name, reason="its folder keeps vanishing")
 
     def get(self, name: str) -> bytes:
-        """The whole object."""
         with _explained(self.url, name):
             return (self._root / check_name(name)).read_bytes()
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
-        """Part of an object."""
         with _explained(self.url, name):
             fd = os.open(self._root / check_name(name), os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -117,7 +114,6 @@ class FileSystemStore:
                 os.close(fd)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """The objects whose names begin with ``prefix``."""
         folder, _, _start = prefix.rpartition("/")
         if folder:
             check_name(folder)
@@ -125,7 +121,6 @@ class FileSystemStore:
             yield from (e for e in self._walk(folder) if e.name.startswith(prefix))
 
     def stat(self, name: str) -> ObjectInfo:
-        """Size and time of one object."""
         with _explained(self.url, name):
             found = (self._root / check_name(name)).stat()
             if not S_ISREG(found.st_mode):

@@ -73,7 +73,6 @@ class Keyring:
     # --- what a sealer asks
 
     def current(self, tag: str) -> Secret:
-        """See :class:`refloat.bank.sealing.Secrets`."""
         if not tag and self._root is not None:
             return Secret(ROOT_ID, self._root)
         found = self._of(tag)
@@ -82,7 +81,6 @@ class Keyring:
         return found[-1]
 
     def find(self, tag: str, wanted: bytes) -> bytes | None:
-        """See :class:`refloat.bank.sealing.Secrets`."""
         if not tag:
             return self._root if wanted == ROOT_ID else None
         for fresh in (False, True):
@@ -92,19 +90,16 @@ class Keyring:
         return None
 
     def project_tag(self, project_id: str) -> str:
-        """See :class:`refloat.bank.sealing.Secrets`."""
         if self._root is None:
             return self._the_one(project_id).tag
         return derive("project tag", self._root, self._bank_id, project_id.encode(), length=8).hex()
 
     def chunk_key(self, project_id: str) -> bytes:
-        """See :class:`refloat.bank.sealing.Secrets`."""
         if self._root is None:
             return self._the_one(project_id).chunk_key
         return derive("chunk ids", self._root, self._bank_id, project_id.encode())
 
     def fingerprint(self, text: bytes) -> str:
-        """See :class:`refloat.bank.sealing.Secrets`."""
         key = derive("content", self.root, self._bank_id)
         return blake3(text, key=key).hexdigest()
 

@@ -80,11 +80,9 @@ class BankKey:
         return key_id(self.secret)
 
     def candidates(self, slots: Sequence[Mapping[str, Any]]) -> Iterable[BankKey]:
-        """Itself."""
         return (self,)
 
     def new(self) -> tuple[BankKey, Mapping[str, Any] | None]:
-        """Itself."""
         return self, None
 
 
@@ -106,7 +104,6 @@ class Passphrase:
                 yield self.key(slot["kdf"])
 
     def new(self) -> tuple[BankKey, Mapping[str, Any] | None]:
-        """A key with a new salt."""
         kdf = {
             "name": "argon2id",
             "salt": secrets.token_hex(16),

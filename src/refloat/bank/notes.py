@@ -52,7 +52,6 @@ class Notes:
         return known
 
     def seed(self, seed: int) -> None:
-        """The seed of the sample."""
         self._append({"seed": seed})
 
     def add(self, pack: str, mark: str, bad: Mapping[int, str], whole: str) -> None:
@@ -60,7 +59,6 @@ class Notes:
         self._append({"pack": pack, "mark": mark, "bad": list(bad.items()), "whole": whole})
 
     def end(self) -> None:
-        """The verification came to its end."""
         if self._folder is not None:
             self._path.unlink(missing_ok=True)
 

@@ -48,7 +48,6 @@ class Objects:
     sealer: Sealer
 
     def put_json(self, kind: bytes, name: str, value: Json) -> None:
-        """Write a sealed JSON object."""
         self.store.put(name, self.sealer.seal(kind, name, canonical(value)))
 
     def get_json(self, kind: bytes, name: str) -> Json:
@@ -88,7 +87,6 @@ class WriteSession:
 
     @property
     def marker(self) -> str:
-        """The name of its marker."""
         return f"writers/{self.checkpoint_id}.{self.tag}.{self.id}"
 
     @property
@@ -98,7 +96,6 @@ class WriteSession:
 
     @property
     def manifest(self) -> str:
-        """The name of the manifest it will write."""
         return f"checkpoints/{self.checkpoint_id}.{self.tag}"
 
     def new_name(self, suffix: str) -> str:

@@ -88,7 +88,6 @@ class ObjectStore:
 
     @property
     def url(self) -> str:
-        """Where the objects are."""
         return self._url
 
     def prepare(self, *, create: bool) -> None:
@@ -130,12 +129,10 @@ class ObjectStore:
         )
 
     def get(self, name: str) -> bytes:
-        """The whole object."""
         with self._explained("read the object", name):
             return self._operator.read(check_name(name))
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
-        """Part of an object."""
         check_name(name)
         if length > 0:
             try:
@@ -150,7 +147,6 @@ class ObjectStore:
             return self._operator.read(name, offset=offset, size=length)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """The objects whose names begin with ``prefix``."""
         if prefix:
             check_name(prefix.rstrip("/"))
         with self._explained("list the objects", prefix):
@@ -159,7 +155,6 @@ class ObjectStore:
                     yield _entry(found.path, found.metadata)
 
     def stat(self, name: str) -> ObjectInfo:
-        """Size and time of one object."""
         try:
             with self._explained("look for the object", check_name(name)):
                 return _entry(name, self._operator.stat(name))
@@ -170,7 +165,6 @@ class ObjectStore:
             raise
 
     def delete(self, name: str) -> None:
-        """Remove an object."""
         with self._explained("remove the object", check_name(name)):
             self._operator.delete(name)
 

@@ -58,7 +58,6 @@ class Learnt(NamedTuple):
     location: bytes
 
     def where(self) -> Pack:
-        """The pack it is in."""
         number: int = LOCATION.unpack(self.location)[0]
         return self.packs[number]
 

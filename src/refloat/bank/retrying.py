@@ -52,15 +52,12 @@ class Retrying(Wrapper):
             self._repeat(lambda: prepare(create=create), min(OPENING_ATTEMPTS, self._attempts))
 
     def put(self, name: str, content: Parts) -> None:
-        """Write, if need be several times."""
         self._repeat(lambda: self.inner.put(name, content))
 
     def get(self, name: str) -> bytes:
-        """Read, if need be several times."""
         return self._repeat(lambda: self.inner.get(name))
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
-        """Read, if need be several times."""
         return self._repeat(lambda: self.inner.get_range(name, offset, length))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
@@ -82,11 +79,9 @@ class Retrying(Wrapper):
                 return
 
     def stat(self, name: str) -> ObjectInfo:
-        """Ask, if need be several times."""
         return self._repeat(lambda: self.inner.stat(name))
 
     def delete(self, name: str) -> None:
-        """Remove, if need be several times."""
         self._repeat(lambda: self.inner.delete(name))
 
     def _repeat(self, do: Callable[[], T], attempts: int = 0) -> T:

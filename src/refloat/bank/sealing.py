@@ -124,7 +124,6 @@ class Header:
         return self.key_id + self.salt
 
     def pack(self) -> bytes:
-        """The bytes."""
         return HEADER.pack(MAGIC, self.kind, self.encoding, self.key_id, self.salt)
 
     @staticmethod

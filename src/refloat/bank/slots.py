@@ -50,11 +50,9 @@ class _OneSecret(Keyring):
         self._key = key
 
     def current(self, tag: str) -> Secret:
-        """The bank key."""
         return Secret(self._key.id, self._key.secret)
 
     def find(self, tag: str, wanted: bytes) -> bytes | None:
-        """The bank key."""
         return self._key.secret if wanted == self._key.id else None
 
 

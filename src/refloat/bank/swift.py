@@ -67,7 +67,6 @@ class SwiftStore:
 
     @property
     def url(self) -> str:
-        """Where the objects are."""
         return self._url
 
     def prepare(self, *, create: bool) -> None:
@@ -120,18 +119,15 @@ class SwiftStore:
         )
 
     def get(self, name: str) -> bytes:
-        """The whole object."""
         return self._read(name)
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
-        """Part of an object."""
         if length <= 0:
             self.stat(name)
             return b""
         return self._read(name, {"Range": f"bytes={offset}-{offset + length - 1}"})
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """The objects whose names begin with ``prefix``."""
         if prefix:
             check_name(prefix.rstrip("/"))
         query = {"format": "json", "limit": str(_LISTED), "prefix": self._prefix + prefix}
@@ -151,7 +147,6 @@ class SwiftStore:
             query["marker"] = name
 
     def stat(self, name: str) -> ObjectInfo:
-        """Size and time of one object."""
         answer = self._call("HEAD", self._path(name))
         if answer.status == 404:
             raise self._missing(name)
@@ -159,7 +154,6 @@ class SwiftStore:
         return ObjectInfo(name, int(answer.headers["Content-Length"]), float(answer.headers["X-Timestamp"]))
 
     def delete(self, name: str) -> None:
-        """Remove an object."""
         answer = self._call("DELETE", self._path(name))
         if answer.status == 404:
             self._missing(name)
@@ -167,7 +161,6 @@ class SwiftStore:
         self._expect(answer, "remove the object", name)
 
     def close(self) -> None:
-        """Close the connections."""
         with self._opening:
             if self._pool is not None:
                 self._pool.clear()

@@ -64,7 +64,6 @@ class Throttled(Wrapper):
         return content
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
-        """Read, then wait."""
         content = self.inner.get_range(name, offset, length)
         self._bucket.take(len(content))
         return content

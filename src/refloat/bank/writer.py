@@ -15,14 +15,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from types import TracebackType
 from typing import Any
 
 from refloat.bank.collect import abandon, being_abandoned
 from refloat.bank.dataindex import RECORD, DataIndex, load_index
+from refloat.bank.feeding import Watch, feed_extents, feed_stream
 from refloat.bank.manifest import (
     CheckpointInfo,
     Manifest,
@@ -42,20 +41,19 @@ from refloat.bank.objects import (
     check_checkpoint_id,
     indexes_in,
 )
-from refloat.bank.packing import WORKERS, Feed, Found, Packer, whole_chunks
-from refloat.bank.packs import CHUNK_SIZE, OpenPack, Pack, read_footer
+from refloat.bank.packing import WORKERS, Feed, Found, Packer
+from refloat.bank.packs import OpenPack, Pack, read_footer
 from refloat.bank.sealing import KIND_INDEX, KIND_MARKER
-from refloat.bank.sources import Extents, runs
+from refloat.bank.sources import Extents
 from refloat.bank.store import AlreadyExists, ObjectMissing
-from refloat.bank.streams import Source, chunks_of
+from refloat.bank.streams import Source
 from refloat.bank.tombstones import condemned, unreliable
-from refloat.errors import BankDamaged, BankError, Cancelled, Conflict, InvalidInput, NotFound
+from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NotFound
 
 _log = logging.getLogger(__name__)
 
 _PATIENCE = 30.0
 _PAUSE = 0.1
-_RUN = 4
 
 
 class Writer:
@@ -105,12 +103,12 @@ class Writer:
         """
         self._check_open()
         self._load()
-        watch = _Watch(size, progress, cancelled)
+        watch = Watch(size, progress, cancelled)
         with Feed(self._pool, self._packer) as feed:
             if isinstance(source, Extents):
-                length = _feed_extents(feed, source, watch)
+                length = feed_extents(feed, source, watch)
             else:
-                length = _feed_stream(feed, source, watch)
+                length = feed_stream(feed, source, watch)
             found, added = feed.finish()
         index = _index(self._project_id, length, found)
         name = self._session.new_name("index")
@@ -368,65 +366,6 @@ def _announce(objects: Objects, checkpoint_id: str, tag: str) -> WriteSession:
     about = {"checkpoint": checkpoint_id, "started_at": datetime.now(UTC).isoformat(), "process": os.getpid()}
     objects.put_json(KIND_MARKER, session.marker, about)
     return session
-
-
-@dataclass(frozen=True, slots=True)
-class _Watch:
-    """Those who want to know how far it is, and how large it should be."""
-
-    size: int | None
-    progress: Callable[[int, int], None] | None
-    cancelled: Callable[[], bool] | None
-
-    def check(self) -> None:
-        """:raises Cancelled: somebody wants it to end."""
-        if self.cancelled is not None and self.cancelled():
-            raise Cancelled("storing the data was cancelled")
-
-    def tell(self, done: int, size: int | None) -> None:
-        """So many bytes are done."""
-        if self.progress is not None:
-            self.progress(done, size or 0)
-
-    def check_size(self, found: int, *, ended: bool) -> None:
-        """:raises BankError: that is too much or, at the end, too little."""
-        if self.size is not None and found > self.size:
-            raise BankError(f"the source of the data has more than the {self.size} bytes it should have")
-        if ended and self.size is not None and found != self.size:
-            raise BankError(f"the source of the data ended after {found} of {self.size} bytes")
-
-
-def _feed_stream(feed: Feed, source: Source, watch: _Watch) -> int:
-    """Store a stream. How long it was."""
-    length = 0
-    for number, chunk in enumerate(chunks_of(source, CHUNK_SIZE)):
-        watch.check()
-        length += len(chunk)
-        watch.check_size(length, ended=False)
-        feed.chunk(number, chunk)
-        watch.tell(length, watch.size)
-    watch.check_size(length, ended=True)
-    return length
-
-
-def _feed_extents(feed: Feed, source: Extents, watch: _Watch) -> int:
-    """Store what is not a hole. How large the whole is."""
-    size = source.size
-    watch.check_size(size, ended=True)
-    told = -1
-    for first, count in runs(source.extents(), CHUNK_SIZE, _RUN):
-        watch.check()
-        upto = min(size, (first + count) * CHUNK_SIZE)
-        feed.run(partial(whole_chunks, source.read_into, first, count, size), upto)
-        if feed.done != told:
-            told = feed.done
-            watch.tell(told, size)
-    while feed.busy:
-        watch.check()
-        feed.take()
-        watch.tell(feed.done, size)
-    watch.tell(size, size)
-    return size
 
 
 def _index(project_id: str, size: int, found: list[Found]) -> DataIndex:

@@ -46,7 +46,6 @@ class FileSource:
 
     @property
     def size(self) -> int:
-        """How many bytes it has."""
         return self._size
 
     def extents(self) -> Iterator[tuple[int, int]]:
@@ -78,7 +77,6 @@ class FileSource:
             done += got
 
     def close(self) -> None:
-        """Close the file."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -140,7 +138,6 @@ class FileSink:
             raise self._failed(error) from error
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        """Write this part."""
         try:
             with self._turn:
                 write_at(self._fd, data, offset)

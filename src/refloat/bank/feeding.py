@@ -1,0 +1,74 @@
+"""From a source to its chunks: a stream or extents, measured, and given up when somebody wants that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from refloat.bank.packing import Feed, whole_chunks
+from refloat.bank.packs import CHUNK_SIZE
+from refloat.bank.sources import Extents, runs
+from refloat.bank.streams import Source, chunks_of
+from refloat.errors import BankError, Cancelled
+
+_RUN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Those who want to know how far it is, and how large it should be."""
+
+    size: int | None
+    progress: Callable[[int, int], None] | None
+    cancelled: Callable[[], bool] | None
+
+    def check(self) -> None:
+        """:raises Cancelled: somebody wants it to end."""
+        if self.cancelled is not None and self.cancelled():
+            raise Cancelled("storing the data was cancelled")
+
+    def tell(self, done: int, size: int | None) -> None:
+        """So many bytes are done."""
+        if self.progress is not None:
+            self.progress(done, size or 0)
+
+    def check_size(self, found: int, *, ended: bool) -> None:
+        """:raises BankError: that is too much or, at the end, too little."""
+        if self.size is not None and found > self.size:
+            raise BankError(f"the source of the data has more than the {self.size} bytes it should have")
+        if ended and self.size is not None and found != self.size:
+            raise BankError(f"the source of the data ended after {found} of {self.size} bytes")
+
+
+def feed_stream(feed: Feed, source: Source, watch: Watch) -> int:
+    """Store a stream. How long it was."""
+    length = 0
+    for number, chunk in enumerate(chunks_of(source, CHUNK_SIZE)):
+        watch.check()
+        length += len(chunk)
+        watch.check_size(length, ended=False)
+        feed.chunk(number, chunk)
+        watch.tell(length, watch.size)
+    watch.check_size(length, ended=True)
+    return length
+
+
+def feed_extents(feed: Feed, source: Extents, watch: Watch) -> int:
+    """Store what is not a hole. How large the whole is."""
+    size = source.size
+    watch.check_size(size, ended=True)
+    told = -1
+    for first, count in runs(source.extents(), CHUNK_SIZE, _RUN):
+        watch.check()
+        upto = min(size, (first + count) * CHUNK_SIZE)
+        feed.run(partial(whole_chunks, source.read_into, first, count, size), upto)
+        if feed.done != told:
+            told = feed.done
+            watch.tell(told, size)
+    while feed.busy:
+        watch.check()
+        feed.take()
+        watch.tell(feed.done, size)
+    watch.tell(size, size)
+    return size
