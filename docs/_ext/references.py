@@ -68,10 +68,11 @@ class OpenApiReference(Reference):
 
     def lines(self) -> Iterator[str]:
         """A section for each tag."""
-        from refloat.api.openapi import document
+        from refloat.api.openapi import make_document
+        from refloat.api.routes import ROUTES
 
         by_tag: dict[str, list[str]] = {}
-        for path, methods in document()["paths"].items():
+        for path, methods in make_document(ROUTES)["paths"].items():
             for method, operation in methods.items():
                 lines = by_tag.setdefault(operation["tags"][0], [])
                 lines += _route(method.upper(), path, operation)

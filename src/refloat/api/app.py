@@ -16,8 +16,10 @@ from refloat.api import validation
 from refloat.api.deployment import Deployment
 from refloat.api.faults import Fault, Faults, fault_of
 from refloat.api.noauth import NoAuth
+from refloat.api.policies import make_enforcer
 from refloat.api.request import Request
-from refloat.api.routes import ROUTES, Route
+from refloat.api.route import Route
+from refloat.api.routes import ROUTES
 from refloat.cloud.authority import Caller
 from refloat.log_context import about, note
 
@@ -80,7 +82,7 @@ def _authenticated(application: Wsgi, conf: Any) -> Wsgi:
 
     # Told to leave the decision to us, it would take every token for wrong while Keystone is away.
     guarded: Wsgi = auth_token.AuthProtocol(application, {"oslo_config_config": conf})
-    open_to_all = {route.path.rstrip("/") for route in ROUTES if not route.policy}
+    open_to_all = {route.path.rstrip("/") for route in ROUTES if not route.rule}
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         is_open = environ.get("PATH_INFO", "").rstrip("/") in open_to_all
@@ -95,66 +97,71 @@ def _falcon(deployment: Deployment) -> Wsgi:
     app.req_options.keep_blank_qs_values = True
     for kind in (Exception, falcon.HTTPError):  # the most special handler counts, and Falcon has its own
         app.add_error_handler(kind, _tell)
+    responders = _Responders(deployment)
     by_path: dict[str, list[Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, []).append(route)
     for path, routes in by_path.items():
-        methods = {f"on_{route.method.lower()}": _responder(deployment, route) for route in routes}
+        methods = {f"on_{route.method.lower()}": responders.of(route) for route in routes}
         app.add_route(path, type("Resource", (), {n: staticmethod(f) for n, f in methods.items()})())
     return app
 
 
-def _responder(deployment: Deployment, route: Route) -> Callable[..., None]:
-    def respond(request: falcon.Request, response: falcon.Response, **path: str) -> None:
-        answer = route.handler(_admitted(deployment, route, request, path))
-        response.status = route.status
-        response.content_type = JSON
-        if route.reply is not None:
-            response.data = json.dumps(answer).encode()
+class _Responders:
+    """What answers requests: lets in those that are allowed and of the right form."""
 
-    return respond
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._enforcer = make_enforcer(deployment.conf)
 
+    def of(self, route: Route) -> Callable[..., None]:
+        """What answers the requests of a route."""
 
-def _admitted(deployment: Deployment, route: Route, request: falcon.Request, path: dict[str, str]) -> Request:
-    """The request as handlers see it. Refuses what is not allowed, then what is not of the right form."""
-    caller, is_admin = Caller("", ""), False
-    if route.policy:
-        caller = _caller(request)
-        note(project_id=caller.project_id)
-        if path.pop("project_id") != caller.project_id:
-            raise Fault(400, OTHER_PROJECT)
-        credentials = {
-            "user_id": caller.user_id,
-            "project_id": caller.project_id,
-            "roles": sorted(caller.roles),
-        }
+        def respond(request: falcon.Request, response: falcon.Response, **path: str) -> None:
+            answer = route.handler(self._admitted(route, request, path))
+            if route.method != "GET":
+                self._deployment.wake()
+            response.status = route.status
+            response.content_type = JSON
+            if route.reply is not None:
+                response.data = json.dumps(answer).encode()
+
+        return respond
+
+    def _admitted(self, route: Route, request: falcon.Request, path: dict[str, str]) -> Request:
+        """The request as handlers see it. Refuses what is not allowed, then what is not of the right form."""
+        caller, is_admin = Caller("", ""), False
+        if route.rule:
+            caller = _caller(request)
+            note(project_id=caller.project_id)
+            if path.pop("project_id") != caller.project_id:
+                raise Fault(400, OTHER_PROJECT)
+            if not self._allowed(route.policy, caller):
+                raise Fault(403, f"Policy doesn't allow {route.policy} to be performed.")
+            is_admin = self._allowed("context_is_admin", caller)
+        validation.check_path(path)
+        query = validation.read_query(request.params, route.query or {})
+        body = validation.read_body(_body(request), route.body) if route.body is not None else {}
+        return Request(
+            self._deployment,
+            caller,
+            is_admin,
+            {
+                name: validation.same_form(value) if name in validation.UUIDS - {"target_id"} else value
+                for name, value in path.items()
+            },
+            query,
+            body,
+            f"{request.prefix}{request.path}",
+            {name: value[-1] if isinstance(value, list) else value for name, value in request.params.items()},
+        )
+
+    def _allowed(self, rule: str, caller: Caller) -> bool:
         target = {"project_id": caller.project_id, "user_id": caller.user_id}
-        if not _allowed(deployment, route.policy, target, credentials):
-            raise Fault(403, f"Policy doesn't allow {route.policy} to be performed.")
-        is_admin = _allowed(deployment, "context_is_admin", target, credentials)
-    validation.check_path(path)
-    query = validation.read_query(request.params, route.query or {})
-    body = validation.read_body(_body(request), route.body) if route.body is not None else {}
-    return Request(
-        deployment,
-        caller,
-        is_admin,
-        {
-            name: validation.same_form(value) if name in validation.UUIDS - {"target_id"} else value
-            for name, value in path.items()
-        },
-        query,
-        body,
-        f"{request.prefix}{request.path}",
-        {name: value[-1] if isinstance(value, list) else value for name, value in request.params.items()},
-    )
-
-
-def _allowed(deployment: Deployment, rule: str, target: dict[str, Any], credentials: dict[str, Any]) -> bool:
-    try:
-        return bool(deployment.enforcer.authorize(rule, target, credentials))
-    except policy.InvalidScope:
-        return False
+        try:
+            return bool(self._enforcer.authorize(rule, target, {**target, "roles": sorted(caller.roles)}))
+        except policy.InvalidScope:
+            return False
 
 
 def _caller(request: falcon.Request) -> Caller:

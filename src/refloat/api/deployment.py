@@ -1,4 +1,4 @@
-"""What requests are answered with: records, providers, quotas, policies; shared by a whole process."""
+"""What requests are answered with: records, providers, quotas; shared by a whole process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from refloat.api import config, policies
+from refloat.api import config
 from refloat.cloud import targets
 from refloat.cloud.authority import Authority, NamedCloud
 from refloat.cloud.trusts import Trusts
@@ -44,7 +44,6 @@ class Deployment:
         self.database = Database(self.settings.database_url)
         self.providers = Providers(self.settings.providers, self.settings.key_file)
         self.authority = authority or _authority(conf)
-        self.enforcer = policies.make_enforcer(conf)
         self.quotas = _quotas(conf, self.database)
         self.operations = ServiceOperations(self.database)
         lifetime = timedelta(days=conf.operations.trust_days)

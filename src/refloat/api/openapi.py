@@ -1,14 +1,16 @@
-"""The OpenAPI 3.1 document, made of the table of routes."""
+"""The OpenAPI 3.1 document, made of the routes."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 from refloat import __version__
 from refloat.api import schemas
-from refloat.api.routes import ROUTES, Route
+from refloat.api.request import Request
+from refloat.api.route import Route
 from refloat.api.validation import UUIDS
 from refloat.resources.registry import protectables
 
@@ -26,6 +28,7 @@ FAULTS = {
 }
 
 TAGS = {
+    "openapi": "versions",
     "restores": "runs",
     "verifications": "runs",
     "operation_logs": "runs",
@@ -34,11 +37,25 @@ TAGS = {
 """What generated clients know some modules as."""
 
 
-@cache
-def document() -> dict[str, Any]:
+def with_document(routes: Iterable[Route]) -> tuple[Route, ...]:
+    """The routes, and one that answers with the document of them all."""
+
+    @cache
+    def made() -> dict[str, Any]:
+        return make_document(everything)
+
+    def document(_request: Request) -> dict[str, Any]:
+        """The OpenAPI document."""
+        return made()
+
+    everything = (*routes, Route("GET", "/v1/openapi.json", document, reply=schemas.ANY_OBJECT))
+    return everything
+
+
+def make_document(routes: Iterable[Route]) -> dict[str, Any]:
     """The document."""
     paths: dict[str, dict[str, Any]] = {}
-    for route in ROUTES:
+    for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
@@ -90,7 +107,7 @@ def _operation(route: Route) -> dict[str, Any]:
             str(route.status): done,
             **{code: {"description": words, "content": fault} for code, words in FAULTS.items()},
         },
-        "security": [{"token": []}] if route.policy else [],
+        "security": [{"token": []}] if route.rule else [],
     }
     if route.policy:
         found["x-policy"] = route.policy

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
+from refloat.api.deployment import Deployment
 from refloat.cloud.authority import Caller
 from refloat.errors import InvalidInput
 from refloat.records.paging import Page
-
-if TYPE_CHECKING:
-    from refloat.api.deployment import Deployment
 
 
 @dataclass(frozen=True)
@@ -76,10 +74,16 @@ class Request:
                 raise InvalidInput(f"cannot sort in the direction '{way}'")
         return keys
 
-    def listing(self, name: str, items: list[Any], last_id: str | None) -> dict[str, Any]:
+    def filters(self, *names: str) -> dict[str, Any]:
+        """What the query says of these; None: nothing."""
+        return {name: self.query.get(name) for name in names}
+
+    def listing(
+        self, name: str, found: Sequence[Any], view: Callable[[Any], dict[str, Any]]
+    ) -> dict[str, Any]:
         """A page as clients expect it, with a link to the next when it is full."""
-        found: dict[str, Any] = {name: items}
-        if last_id is not None and len(items) >= self.page().limit:
-            query = urlencode({**self.raw_query, "marker": last_id})
-            found[f"{name}_links"] = [{"rel": "next", "href": f"{self.url}?{query}"}]
-        return found
+        answer: dict[str, Any] = {name: [view(item) for item in found]}
+        if found and len(found) >= self.page().limit:
+            query = urlencode({**self.raw_query, "marker": found[-1].id})
+            answer[f"{name}_links"] = [{"rel": "next", "href": f"{self.url}?{query}"}]
+        return answer

@@ -1,10 +1,10 @@
-"""What a route is."""
+"""What a route is, and the rule that says who may use it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from refloat.api.request import Request
 from refloat.api.schemas import Schema
@@ -15,19 +15,51 @@ PROJECT = "/v1/{project_id}"
 CHECKPOINTS = f"{PROJECT}/providers/{{provider_id}}/checkpoints"
 
 
-@dataclass(frozen=True, slots=True)
+class Rule(NamedTuple):
+    """A rule of oslo.policy, and its default."""
+
+    name: str
+    check: str
+
+
+def reader(name: str) -> Rule:
+    """A rule for looking."""
+    return Rule(name, "rule:project_reader")
+
+
+def member(name: str) -> Rule:
+    """A rule for acting."""
+    return Rule(name, "rule:project_member")
+
+
+def manager(name: str) -> Rule:
+    """A rule for acting on what others rely on."""
+    return Rule(name, "rule:project_manager")
+
+
+def admin(name: str) -> Rule:
+    """A rule for what only administrators may do."""
+    return Rule(name, "rule:admin_api")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Route:
     """One route.
 
-    :param policy: who may; empty: everybody, without a token.
+    :param rule: who may; None: everybody, without a token.
     :param reply: None: the answer has no body.
     """
 
     method: str
     path: str
     handler: Handler
-    policy: str = ""
+    rule: Rule | None = None
     reply: Schema | None = None
     body: Schema | None = None
     query: Schema | None = None
     status: int = 200
+
+    @property
+    def policy(self) -> str:
+        """The name of its rule; empty: it has none."""
+        return self.rule.name if self.rule else ""

@@ -1,1 +1,1 @@
-"""What the routes do: one module for each resource, each handler one request."""
+"""The nouns of the API, a module for each: its schemas, how a row is told, its handlers, rules and routes."""

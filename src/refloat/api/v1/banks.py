@@ -4,14 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from refloat.api import schemas as s
 from refloat.api.request import Request
+from refloat.api.route import PROJECT, Route, admin
 from refloat.api.v1 import operations, providers
 from refloat.control.grants import NOTHING
+
+ACTION = s.obj(
+    info=s.NOTHING,
+    verify=s.obj(
+        depth={"enum": ["manifests", "existence", "full"], "default": "full"},
+        sample={
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": 100,
+            "default": 100,
+            "description": "percent of the data to read back, chosen at random",
+        },
+        project_id={"type": ["string", "null"], "maxLength": 64, "description": "only of this project"},
+    )
+    | {"type": ["object", "null"]},
+    collect=s.NOTHING,
+) | {"minProperties": 1, "maxProperties": 1}
 
 
 def act(request: Request) -> dict[str, Any]:
     """Start to look at a bank, to verify it, or to remove what no checkpoint needs."""
-    provider = providers.find(request)
+    provider, deployment = providers.find(request), request.deployment
     ((action, given),) = request.body.items()
     wanted = given or {}
     payload: dict[str, Any] = {"parameters": {}, "plan": {}}
@@ -19,9 +38,20 @@ def act(request: Request) -> dict[str, Any]:
         payload["depth"] = wanted.get("depth", "full")
         payload["sample"] = wanted.get("sample", 100)
         payload["of_project"] = wanted.get("project_id") or ""
-    with request.deployment.database.session() as session:
-        operation = request.deployment.orders.add(
+    with deployment.database.session() as session:
+        operation = deployment.orders.add(
             session, f"bank_{action}", "", request.project_id, provider, payload, NOTHING
         )
-    request.deployment.wake()
-    return {"operation": operations.view(request, operation)}
+    return operations.answer(request, operation)
+
+
+ROUTES = (
+    Route(
+        "POST",
+        f"{PROJECT}/providers/{{provider_id}}/bank/action",
+        act,
+        admin("bank:maintain"),
+        operations.ONE,
+        ACTION,
+    ),
+)

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from refloat.api import schemas as s
 from refloat.api.request import Request
+from refloat.api.route import CHECKPOINTS, Route, member, reader
 from refloat.api.v1 import plans, providers
 from refloat.api.validation import same_form
 from refloat.errors import InvalidInput
@@ -16,21 +18,41 @@ from refloat.records.checkpoints import AVAILABLE, CheckpointRecord
 
 NO_GRAPH = "[{}, []]"
 
+_EXTRA: s.Schema = {"type": ["object", "null"]}
+NEW = s.obj(("plan_id",), plan_id=s.UUID, **{"extra-info": _EXTRA, "extra_info": _EXTRA})
+RESET = s.wrapped("os-resetState", s.reply(state={"enum": ["available", "error"]}))
+_DATE: s.Schema = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$", "description": "YYYY-MM-DD, UTC"}
+_COPIED_FROM = s.reply(checkpoint_id=s.STRING, provider_id=s.STRING) | {"type": ["object", "null"]}
+SCHEMA = s.reply(
+    "protected_at error_info operation_id copied_from",
+    id=s.UUID,
+    project_id=s.STRING,
+    status=s.STRING,
+    protection_plan=s.reply(
+        id=s.STRING, name=s.STRING, provider_id=s.STRING, resources=s.array(s.ANY_OBJECT)
+    ),
+    resource_graph={"type": "string", "description": "JSON: [nodes, adjacency]"},
+    created_at={"type": "string", "description": "YYYY-MM-DD"},
+    protected_at=s.TIME,
+    extra_info={"type": "string", "description": "JSON"},
+    error_info=s.TEXT,
+    operation_id={**s.TEXT, "description": "the operation that made it, while that is remembered"},
+    copied_from=_COPIED_FROM,
+)
+
 
 def listing(request: Request) -> dict[str, Any]:
     """A page of the checkpoints, without those that are deleted."""
-    provider = providers.find(request)
-    query = request.query
-    start = _day(query.get("start_date"))
     found = request.deployment.checkpoints.page(
         request.page(),
         request.listed,
-        provider.id,
-        plan_id=query.get("plan_id"),
-        start=start,
-        end=_day(query.get("end_date")),
+        providers.find(request).id,
+        plan_id=request.query.get("plan_id"),
+        start=_day(request.query.get("start_date")),
+        end=_day(request.query.get("end_date")),
     )
-    return request.listing("checkpoints", _views(request, found), found[-1].id if found else None)
+    makers = _makers(request, found)
+    return request.listing("checkpoints", found, lambda record: _view(record, makers))
 
 
 def create(request: Request) -> dict[str, Any]:
@@ -40,13 +62,12 @@ def create(request: Request) -> dict[str, Any]:
     plan = plans.find(request, same_form(wanted["plan_id"]))
     extra = wanted.get("extra-info") or wanted.get("extra_info")
     record = request.deployment.desk.protect(request.caller, plan, provider.id, extra)
-    request.deployment.wake()
-    return {"checkpoint": _views(request, [record])[0]}
+    return _answer(request, record)
 
 
 def show(request: Request) -> dict[str, Any]:
     """One checkpoint, also one that was deleted."""
-    return {"checkpoint": _views(request, [find(request)])[0]}
+    return _answer(request, find(request))
 
 
 def delete(request: Request) -> dict[str, Any]:
@@ -55,7 +76,6 @@ def delete(request: Request) -> dict[str, Any]:
     if not request.is_admin:
         request.deployment.schedules.refuse_young(record.id, record.created_at)
     request.deployment.desk.delete(request.caller, record)
-    request.deployment.wake()
     return {}
 
 
@@ -71,33 +91,44 @@ def find(request: Request) -> CheckpointRecord:
     return request.deployment.checkpoints.get(request.path["checkpoint_id"], request.scope, provider.id)
 
 
-def _views(request: Request, records: Sequence[CheckpointRecord]) -> list[dict[str, Any]]:
+def named(request: Request, wanted: Mapping[str, Any]) -> CheckpointRecord:
+    """The checkpoint that a body names, likewise."""
+    return request.deployment.checkpoints.get(
+        same_form(wanted["checkpoint_id"]), request.scope, same_form(wanted["provider_id"])
+    )
+
+
+def _answer(request: Request, record: CheckpointRecord) -> dict[str, Any]:
+    return {"checkpoint": _view(record, _makers(request, [record]))}
+
+
+def _makers(request: Request, records: Sequence[CheckpointRecord]) -> Mapping[str, str]:
+    """The operations that have made checkpoints, by the ids of these."""
     originals = {item.copied_from["checkpoint_id"] for item in records if item.copied_from}
-    makers = request.deployment.operations.makers([item.id for item in records], originals)
-    return [_view(item, makers.get(item.id)) for item in records]
+    return request.deployment.operations.makers([item.id for item in records], originals)
 
 
-def _view(record: CheckpointRecord, operation_id: str | None) -> dict[str, Any]:
+def _view(record: CheckpointRecord, makers: Mapping[str, str]) -> dict[str, Any]:
     """A checkpoint as clients know it: with JSON in strings."""
     copied = record.copied_from
-    return {
-        "id": record.id,
-        "project_id": record.project_id,
-        "status": record.status,
-        "protection_plan": {
-            "id": str(record.plan.get("id", "")),
-            "name": str(record.plan.get("name", "")),
+    plan = record.plan
+    return s.view(
+        SCHEMA,
+        record,
+        protection_plan={
+            "id": str(plan.get("id", "")),
+            "name": str(plan.get("name", "")),
             "provider_id": record.provider_id,
-            "resources": [_resource(resource) for resource in record.plan.get("resources", ())],
+            "resources": [_resource(resource) for resource in plan.get("resources", ())],
         },
-        "resource_graph": graph_text(record.graph),
-        "created_at": f"{record.created_at:%Y-%m-%d}",
-        "protected_at": f"{record.created_at:%Y-%m-%dT%H:%M:%S}Z",
-        "extra_info": json.dumps(_extra(record)),
-        "error_info": record.reason or None,
-        "operation_id": operation_id,
-        "copied_from": {name: copied[name] for name in ("checkpoint_id", "provider_id")} if copied else None,
-    }
+        resource_graph=graph_text(record.graph),
+        created_at=f"{record.created_at:%Y-%m-%d}",
+        protected_at=f"{record.created_at:%Y-%m-%dT%H:%M:%S}Z",
+        extra_info=json.dumps(_extra(record)),
+        error_info=record.reason or None,
+        operation_id=makers.get(record.id),
+        copied_from={name: copied[name] for name in _COPIED_FROM["properties"]} if copied else None,
+    )
 
 
 def _extra(record: CheckpointRecord) -> dict[str, Any]:
@@ -135,3 +166,29 @@ def _day(text: str | None) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         raise InvalidInput(f"'{text}' is not a date") from None
+
+
+_CHECKPOINT = f"{CHECKPOINTS}/{{checkpoint_id}}"
+_one = s.wrapped("checkpoint", SCHEMA)
+
+ROUTES = (
+    Route(
+        "GET",
+        CHECKPOINTS,
+        listing,
+        reader("provider:checkpoint_get_all"),
+        s.listed("checkpoints", SCHEMA),
+        query=s.list_query(plan_id=s.FILTER, start_date=_DATE, end_date=_DATE, status=s.FILTER),
+    ),
+    Route(
+        "POST",
+        CHECKPOINTS,
+        create,
+        member("provider:checkpoint_create"),
+        _one,
+        s.wrapped("checkpoint", NEW),
+    ),
+    Route("GET", _CHECKPOINT, show, reader("provider:checkpoint_get"), _one),
+    Route("DELETE", _CHECKPOINT, delete, member("provider:checkpoint_delete"), s.obj()),
+    Route("PUT", _CHECKPOINT, reset, member("provider:checkpoint_update"), s.obj(), RESET),
+)

@@ -5,23 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from refloat.api import schemas as s
 from refloat.api.request import Request
+from refloat.api.route import CHECKPOINTS, Route, member
 from refloat.api.v1 import plans, providers
 from refloat.api.validation import same_form
 from refloat.control.copies import CopyOrder
 from refloat.control.orders import own
 from refloat.errors import InvalidInput, NotFound
 
+PARAMETERS = s.obj(
+    to={
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 255,
+        "description": "the provider (id or name) to whose bank the checkpoints are copied",
+    },
+    allow_incomplete={
+        "type": "boolean",
+        "description": "copy although some of the data stays in the cloud",
+    },
+)
+NEW: s.Schema = {
+    **s.obj(plan_id=s.UUID, checkpoint_id=s.UUID, parameters=PARAMETERS),
+    "anyOf": [{"required": ["plan_id"]}, {"required": ["checkpoint_id"]}],
+    "description": "of all available checkpoints of a plan, or of one",
+}
+SCHEMA = s.reply(
+    project_id=s.STRING,
+    provider_id=s.STRING,
+    plan_id=s.TEXT,
+    checkpoint_id=s.array(s.reply(checkpoint_protect_id=s.UUID, checkpoint_copy_id=s.UUID)),
+    parameters=s.ANY_OBJECT,
+)
+
 
 def create(request: Request) -> dict[str, Any]:
     """Start to copy a plan's available checkpoints that are not copied yet, or one checkpoint."""
-    provider = providers.find(request)
+    provider, deployment = providers.find(request), request.deployment
     wanted = request.body["copy"]
     how = order(request, wanted.get("parameters", {}))
     if "checkpoint_id" in wanted:
-        chosen = [
-            request.deployment.checkpoints.get(same_form(wanted["checkpoint_id"]), request.scope, provider.id)
-        ]
+        chosen = [deployment.checkpoints.get(same_form(wanted["checkpoint_id"]), request.scope, provider.id)]
         plan_id = chosen[0].plan_id
         if "plan_id" in wanted and same_form(wanted["plan_id"]) != plan_id:
             raise InvalidInput(f"the checkpoint {chosen[0].id} is not of this plan")
@@ -29,12 +54,11 @@ def create(request: Request) -> dict[str, Any]:
     else:
         plan = plans.find(request, same_form(wanted["plan_id"]))
         own(request.caller, plan.project_id)
-        if request.deployment.providers.find(plan.provider).id != provider.id:
+        if deployment.providers.find(plan.provider).id != provider.id:
             raise InvalidInput(f"the plan {plan.id} is not of provider {provider.id}")
         plan_id = plan.id
-        chosen = list(request.deployment.checkpoints.of_plan(plan_id, request.project_id, provider.id))
-    pairs = request.deployment.copies.copy(request.caller, chosen, how)
-    request.deployment.wake()
+        chosen = list(deployment.checkpoints.of_plan(plan_id, request.project_id, provider.id))
+    pairs = deployment.copies.copy(request.caller, chosen, how)
     return {
         "copy": {
             "project_id": request.project_id,
@@ -57,3 +81,15 @@ def order(request: Request, parameters: Mapping[str, Any]) -> CopyOrder:
     except NotFound as exc:
         raise InvalidInput(exc.message) from None
     return CopyOrder(to, bool(parameters.get("allow_incomplete", False)))
+
+
+ROUTES = (
+    Route(
+        "POST",
+        f"{CHECKPOINTS}/action",
+        create,
+        member("copy:create"),
+        s.wrapped("copy", SCHEMA),
+        s.wrapped("copy", NEW),
+    ),
+)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from refloat.api import schemas as s
 from refloat.api.request import Request
+from refloat.api.route import PROJECT, Route, member, reader
+from refloat.api.v1 import providers
 from refloat.api.validation import same_form
 from refloat.control.desk import check_plan_parameters
 from refloat.errors import InvalidInput, NotFound
@@ -12,35 +16,77 @@ from refloat.providers.provider import Provider
 from refloat.records.plans import Plan
 from refloat.resources.registry import protectable
 
+_NAMED: s.Schema = {"type": "string", "minLength": 1, "maxLength": 255}
+_RESOURCE: s.Schema = {
+    **s.obj(
+        id=_NAMED,
+        type=_NAMED,
+        name={"type": "string", "maxLength": 255},
+        extra_info={"type": ["object", "null"]},
+        select={
+            "type": "string",
+            "pattern": r"^(tag|metadata):[^\x00-\x1f\x7f]",
+            "maxLength": 512,
+            "description": "tag:NAME or metadata:KEY=VALUE: all that carry it; goes with type alone",
+        },
+    ),
+    "if": {"required": ["select"]},
+    "then": {"required": ["type"], "maxProperties": 2},
+    "else": {"required": ["id", "type", "name"]},
+}
+_OBJECTIVE: s.Schema = {
+    "type": ["integer", "null"],
+    "minimum": 1,
+    "maximum": 87_600,
+    "description": "so many hours old may the newest good checkpoint be before the operator is alerted",
+}
+_SETTABLE = {
+    "name": s.NAME,
+    "description": s.DESCRIPTION,
+    "resources": s.array(_RESOURCE, minItems=1),
+    "parameters": s.PARAMETERS,
+    "objective": _OBJECTIVE,
+}
+NEW = s.obj(("name", "provider_id", "resources", "parameters"), provider_id=s.UUID, **_SETTABLE)
+CHANGE = s.obj(status={"type": ["string", "null"], "maxLength": 255}, **_SETTABLE) | {"minProperties": 1}
+SCHEMA = s.reply(
+    "objective project_id created_at updated_at",
+    id=s.UUID,
+    name=s.STRING,
+    description=s.TEXT,
+    provider_id=s.STRING,
+    resources=s.array(s.ANY_OBJECT),
+    status=s.STRING,
+    parameters=s.ANY_OBJECT,
+    objective=_OBJECTIVE,
+    project_id=s.STRING,
+    created_at=s.TIME,
+    updated_at=s.TIME,
+)
+_NULLABLE = ("objective",)
+"""What null takes away; of all else it changes nothing."""
+
 
 def listing(request: Request) -> dict[str, Any]:
     """A page of the plans."""
-    query = request.query
     found = request.deployment.plans(request.listed).page(
-        request.page(),
-        status=query.get("status"),
-        name=query.get("name"),
-        description=query.get("description"),
+        request.page(), **request.filters("status", "name", "description")
     )
-    return request.listing("plans", [_view(request, plan) for plan in found], found[-1].id if found else None)
+    return request.listing("plans", found, lambda plan: _view(request, plan))
 
 
 def create(request: Request) -> dict[str, Any]:
     """A new plan."""
-    wanted = request.body["plan"]
-    provider = _provider(request, wanted["provider_id"])
-    parameters = {where: given or {} for where, given in wanted["parameters"].items()}
-    check_plan_parameters(provider, parameters)
+    wanted = dict(request.body["plan"])
+    provider = _provider(request, wanted.pop("provider_id"))
+    wanted["parameters"] = _parameters(provider, wanted["parameters"])
+    wanted["description"] = wanted.get("description") or ""
     _check_resources(wanted["resources"])
     project_id = request.project_id
     plan = request.deployment.plans(project_id).create(
-        wanted["name"],
-        provider.reference,
-        wanted["resources"],
-        parameters,
-        wanted.get("description") or "",
-        objective=wanted.get("objective"),
+        provider=provider.reference,
         check=lambda session: request.deployment.quotas.check(session, "plans", project_id),
+        **wanted,
     )
     return {"plan": _view(request, plan)}
 
@@ -52,21 +98,17 @@ def show(request: Request) -> dict[str, Any]:
 
 def change(request: Request) -> dict[str, Any]:
     """Change a plan that is suspended."""
-    changes: dict[str, Any] = {
-        name: value for name, value in request.body["plan"].items() if value is not None
-    }
-    if "objective" in request.body["plan"]:
-        changes["objective"] = request.body["plan"]["objective"]
+    wanted = request.body["plan"]
+    changes = {name: value for name, value in wanted.items() if value is not None or name in _NULLABLE}
     if not changes:
         raise InvalidInput("there is nothing to change")
     if "resources" in changes:
         _check_resources(changes["resources"])
-    if "description" in request.body["plan"]:
-        changes["description"] = request.body["plan"]["description"] or ""
+    if "description" in wanted:
+        changes["description"] = wanted["description"] or ""
     if "parameters" in changes:
-        changes["parameters"] = {where: given or {} for where, given in changes["parameters"].items()}
         provider = request.deployment.providers.find(find(request, request.path["plan_id"]).provider)
-        check_plan_parameters(provider, changes["parameters"])
+        changes["parameters"] = _parameters(provider, changes["parameters"])
     plan = request.deployment.plans(request.scope).change_suspended(request.path["plan_id"], **changes)
     return {"plan": _view(request, plan)}
 
@@ -89,26 +131,40 @@ def _provider(request: Request, provider_id: str) -> Provider:
         raise InvalidInput("The provider could not be found.") from None
 
 
+def _parameters(provider: Provider, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    found = {where: given or {} for where, given in wanted.items()}
+    check_plan_parameters(provider, found)
+    return found
+
+
 def _check_resources(resources: list[dict[str, Any]]) -> None:
     for resource in resources:
         protectable(resource["type"])
 
 
 def _view(request: Request, plan: Plan) -> dict[str, Any]:
-    try:
-        provider_id = request.deployment.providers.find(plan.provider).id
-    except NotFound:  # its file is gone
-        provider_id = plan.provider
-    return {
-        "id": plan.id,
-        "name": plan.name,
-        "description": plan.description,
-        "provider_id": provider_id,
-        "resources": [dict(resource) for resource in plan.resources],
-        "status": plan.status,
-        "parameters": {where: dict(given) for where, given in plan.parameters.items()},
-        "objective": plan.objective,
-        "project_id": plan.project_id,
-        "created_at": plan.created_at,
-        "updated_at": plan.updated_at or None,
-    }
+    return s.view(
+        SCHEMA,
+        plan,
+        provider_id=providers.id_of(request, plan.provider),
+        updated_at=plan.updated_at or None,
+    )
+
+
+_PLANS, _PLAN = f"{PROJECT}/plans", f"{PROJECT}/plans/{{plan_id}}"
+_one = s.wrapped("plan", SCHEMA)
+
+ROUTES = (
+    Route(
+        "GET",
+        _PLANS,
+        listing,
+        reader("plan:get_all"),
+        s.listed("plans", SCHEMA),
+        query=s.list_query("name", "status", "description"),
+    ),
+    Route("POST", _PLANS, create, member("plan:create"), _one, s.wrapped("plan", NEW)),
+    Route("GET", _PLAN, show, reader("plan:get"), _one),
+    Route("PUT", _PLAN, change, member("plan:update"), _one, s.wrapped("plan", CHANGE)),
+    Route("DELETE", _PLAN, delete, member("plan:delete")),
+)

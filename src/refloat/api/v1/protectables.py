@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
+from refloat.api import schemas as s
 from refloat.api.request import Request
+from refloat.api.route import PROJECT, Route, reader
 from refloat.errors import InvalidInput
 from refloat.graph import Resource
 from refloat.operations.discovery import Discovery
 from refloat.resources.registry import protectable, protectables
+
+SCHEMA = s.reply(name=s.STRING, dependent_types=s.array(s.STRING))
+_RESOURCE = s.reply(id=s.STRING, type=s.STRING, name=s.TEXT, extra_info={"type": ["object", "null"]})
+INSTANCE = s.reply(
+    "references",
+    **_RESOURCE["properties"],
+    dependent_resources=s.array(_RESOURCE),
+    references=s.array(_RESOURCE, description="of one resource: what its settings name"),
+)
+_QUERY = s.obj(**s.PAGING, parameters={"type": "string", "maxLength": 1024}, type=s.FILTER)
 
 
 def types(request: Request) -> dict[str, Any]:
@@ -29,29 +39,42 @@ def show_type(request: Request) -> dict[str, Any]:
 
 def instances(request: Request) -> dict[str, Any]:
     """A page of the resources of a type, by id; each with what it depends on directly."""
-    name = protectable(request.path["type_name"]).type
-    _check_parameters(request)
+    name, discovery = _asked(request)
     page = request.page()
-    with _discovery(request) as discovery:
-        found = sorted(discovery.of_type(name).list(), key=lambda resource: resource.id)
-        shown = [resource for resource in found if resource.id > page.marker][: page.limit]
-        items = [_view(discovery, resource) for resource in shown]
-    return request.listing("instances", items, shown[-1].id if shown else None)
+    found = sorted(discovery.of_type(name).list(), key=lambda resource: resource.id)
+    later = [resource for resource in found if resource.id > page.marker]
+    return request.listing("instances", later[: page.limit], lambda resource: _view(discovery, resource))
 
 
 def instance(request: Request) -> dict[str, Any]:
     """One resource."""
+    name, discovery = _asked(request)
+    found = discovery.of_type(name).show(request.path["instance_id"])
+    references = [_short(resource) for resource in discovery.references(found)]
+    return {"instance": {**_view(discovery, found), "references": references}}
+
+
+def _asked(request: Request) -> tuple[str, Discovery]:
+    """The type of the path, and what asks the cloud.
+
+    No type needs parameters to be found; clients send them as JSON, or as Python writes a dictionary.
+
+    :raises InvalidInput: there is no such type, or parameters are neither.
+    """
     name = protectable(request.path["type_name"]).type
-    _check_parameters(request)
-    with _discovery(request) as discovery:
-        found = discovery.of_type(name).show(request.path["instance_id"])
-        references = [_short(resource) for resource in discovery.references(found)]
-        return {"instance": {**_view(discovery, found), "references": references}}
+    if not _is_object(request.query.get("parameters") or "{}"):
+        raise InvalidInput("parameters must be an object")
+    return name, Discovery(request.deployment.authority.caller(request.caller))
 
 
-@contextmanager
-def _discovery(request: Request) -> Iterator[Discovery]:
-    yield Discovery(request.deployment.authority.caller(request.caller))
+def _is_object(text: str) -> bool:
+    for read in (json.loads, ast.literal_eval):
+        try:
+            if isinstance(read(text), dict):
+                return True
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return False
 
 
 def _view(discovery: Discovery, resource: Resource) -> dict[str, Any]:
@@ -59,22 +82,28 @@ def _view(discovery: Discovery, resource: Resource) -> dict[str, Any]:
 
 
 def _short(resource: Resource) -> dict[str, Any]:
-    extra = dict(resource.extra) or None
-    return {"id": resource.id, "type": resource.type, "name": resource.name, "extra_info": extra}
+    return s.view(_RESOURCE, resource, extra_info=dict(resource.extra) or None)
 
 
-def _check_parameters(request: Request) -> None:
-    """No type needs parameters to be found; clients send them as JSON, or as Python writes a dictionary.
+_TYPES, _TYPE = f"{PROJECT}/protectables", f"{PROJECT}/protectables/{{type_name}}"
 
-    :raises InvalidInput: it is neither.
-    """
-    text = request.query.get("parameters")
-    if not text:
-        return
-    for read in (json.loads, ast.literal_eval):
-        try:
-            if isinstance(read(text), dict):
-                return
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-    raise InvalidInput("parameters must be an object")
+ROUTES = (
+    Route("GET", _TYPES, types, reader("protectable:get_all"), s.reply(protectable_type=s.array(s.STRING))),
+    Route("GET", _TYPE, show_type, reader("protectable:get"), s.wrapped("protectable_type", SCHEMA)),
+    Route(
+        "GET",
+        f"{_TYPE}/instances",
+        instances,
+        reader("protectable:instance_get_all"),
+        s.listed("instances", INSTANCE),
+        query=_QUERY,
+    ),
+    Route(
+        "GET",
+        f"{_TYPE}/instances/{{instance_id}}",
+        instance,
+        reader("protectable:instance_get"),
+        s.wrapped("instance", INSTANCE),
+        query=_QUERY,
+    ),
+)

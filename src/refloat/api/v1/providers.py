@@ -5,11 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from refloat.api import schemas as s
 from refloat.api.request import Request
+from refloat.api.route import PROJECT, Route, reader
 from refloat.errors import NotFound
 from refloat.providers.describe import describe_plugins
 from refloat.providers.provider import Provider
 from refloat.resources.base import OperationKind, ProtectionPlugin
+
+SCHEMA = s.reply(
+    "plugins",
+    id=s.UUID,
+    name=s.STRING,
+    description=s.STRING,
+    extended_info_schema=s.reply(
+        options_schema=s.ANY_OBJECT,
+        restore_schema=s.ANY_OBJECT,
+        verify_schema=s.ANY_OBJECT,
+        saved_info_schema=s.ANY_OBJECT,
+    ),
+    plugins=s.array(s.ANY_OBJECT, description="of one provider: how each type is protected, how faithfully"),
+)
 
 
 def listing(request: Request) -> dict[str, Any]:
@@ -20,14 +36,13 @@ def listing(request: Request) -> dict[str, Any]:
             found = [provider for provider in found if getattr(provider, name) == request.query[name]]
     page = request.page()
     later = [provider for provider in found if provider.id > page.marker]
-    shown = later[: page.limit]
-    return request.listing("providers", [view(item) for item in shown], shown[-1].id if shown else None)
+    return request.listing("providers", later[: page.limit], _view)
 
 
 def show(request: Request) -> dict[str, Any]:
     """One provider."""
     provider = find(request)
-    return {"provider": {**view(provider), "plugins": describe_plugins(provider)}}
+    return {"provider": {**_view(provider), "plugins": describe_plugins(provider)}}
 
 
 def find(request: Request) -> Provider:
@@ -39,8 +54,15 @@ def find(request: Request) -> Provider:
     raise NotFound(f"Provider {wanted} could not be found")
 
 
-def view(provider: Provider) -> dict[str, Any]:
-    """A provider as clients know it."""
+def id_of(request: Request, reference: str) -> str:
+    """The id of a provider that something names; what it is called, when it is not known any more."""
+    try:
+        return request.deployment.providers.find(reference).id
+    except NotFound:
+        return reference
+
+
+def _view(provider: Provider) -> dict[str, Any]:
     plugins = provider.plugins()
     return {
         "id": provider.id,
@@ -67,3 +89,22 @@ def _form(kind: str, options: Iterable[Any]) -> dict[str, Any]:
     }
     title = f"{kind.rpartition('::')[2]} options"
     return {"title": title, "type": "object", "properties": properties, "required": []}
+
+
+ROUTES = (
+    Route(
+        "GET",
+        f"{PROJECT}/providers",
+        listing,
+        reader("provider:get_all"),
+        s.listed("providers", SCHEMA),
+        query=s.list_query("name", "description"),
+    ),
+    Route(
+        "GET",
+        f"{PROJECT}/providers/{{provider_id}}",
+        show,
+        reader("provider:get"),
+        s.wrapped("provider", SCHEMA),
+    ),
+)

@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from refloat.api import schemas as s
 from refloat.api.request import Request
-from refloat.api.v1 import operations, runs
+from refloat.api.route import PROJECT, Route, member, reader
+from refloat.api.v1 import checkpoints, runs
+from refloat.cloud.targets import given
+from refloat.control.desk import Elsewhere
+from refloat.errors import InvalidInput
 from refloat.records.operations import Operation
+
+CHOICES: Mapping[str, s.Schema] = {
+    "only": s.array(
+        {"type": "string", "minLength": 1, "maxLength": 512},
+        description="TYPE#ID or TYPE#NAME of what to restore, with all that it needs; empty: all",
+        maxItems=10_000,
+    ),
+    "restore_target": {
+        "type": ["string", "null"],
+        "maxLength": 255,
+        "description": "URL of an identity service that the operator allows; null: the service's own",
+    },
+    "restore_auth": {
+        "type": ["object", "null"],
+        "description": "how to log in there: type (password, application_credential), username, password, "
+        "user_domain_id, project_id, ...; nulls mean the current session. Used once, never kept or told",
+        "patternProperties": {s.KEY: {"type": ["boolean", "string", "integer", "null"]}},
+        "additionalProperties": False,
+    },
+}
+"""What to restore, and where."""
+NEW = s.obj(
+    ("provider_id", "checkpoint_id", "parameters"),
+    provider_id=s.UUID,
+    checkpoint_id=s.UUID,
+    parameters=s.PARAMETERS,
+    keep_on_failure={
+        "type": "boolean",
+        "description": "when it fails, park it, to be resumed or cancelled, rather than undo it",
+    },
+    **CHOICES,
+)
+SCHEMA = s.reply("error_info", **runs.ATTRIBUTES, restore_target=s.TEXT)
 
 
 def list_restores(request: Request) -> dict[str, Any]:
@@ -19,13 +58,12 @@ def create_restore(request: Request) -> dict[str, Any]:
     wanted = request.body["restore"]
     operation = request.deployment.desk.restore(
         request.caller,
-        runs.checkpoint(request, wanted),
+        checkpoints.named(request, wanted),
         runs.parameters(wanted),
-        operations.elsewhere(wanted),
+        elsewhere(wanted),
         only=wanted.get("only", ()),
         keep_on_failure=wanted.get("keep_on_failure", False),
     )
-    request.deployment.wake()
     return {"restore": _view(request, operation)}
 
 
@@ -35,13 +73,39 @@ def show_restore(request: Request) -> dict[str, Any]:
     return {"restore": _view(request, operation)}
 
 
+def elsewhere(wanted: Mapping[str, Any]) -> Elsewhere:
+    """Where a request wants its restore to go.
+
+    :raises InvalidInput: into another cloud, but not as whom.
+    """
+    target, auth = wanted.get("restore_target") or "", given(wanted.get("restore_auth"))
+    if target and not auth:
+        raise InvalidInput("restore_target needs restore_auth: how to log in there")
+    return Elsewhere(target, auth)
+
+
 def _view(request: Request, operation: Operation) -> dict[str, Any]:
-    lines = runs.lines(operation)
+    lines = [(f"{line['type']}#{line['new_id']}", line.get("reason")) for line in runs.lines(operation)]
     return {
         **runs.view(request, operation),
         "restore_target": operation.payload.get("restore_target"),
-        "resources_status": {f"{line['type']}#{line['new_id']}": "available" for line in lines},
-        "resources_reason": {
-            f"{line['type']}#{line['new_id']}": line["reason"] for line in lines if line.get("reason")
-        },
+        "resources_status": {key: "available" for key, _reason in lines},
+        "resources_reason": {key: reason for key, reason in lines if reason},
     }
+
+
+_RESTORES = f"{PROJECT}/restores"
+_one = s.wrapped("restore", SCHEMA)
+
+ROUTES = (
+    Route(
+        "GET",
+        _RESTORES,
+        list_restores,
+        reader("restore:get_all"),
+        s.listed("restores", SCHEMA),
+        query=s.list_query("status"),
+    ),
+    Route("POST", _RESTORES, create_restore, member("restore:create"), _one, s.wrapped("restore", NEW)),
+    Route("GET", f"{_RESTORES}/{{restore_id}}", show_restore, reader("restore:get"), _one),
+)

@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from refloat.api import schemas as s
 from refloat.api.request import Request
-from refloat.api.v1 import operations
-from refloat.api.validation import same_form
-from refloat.errors import NotFound
+from refloat.api.v1 import providers
+from refloat.errors import NotFound, RefloatError
 from refloat.records.operations import BAD, Operation, Outcome
+
+_STATES: s.Schema = {"type": "object", "additionalProperties": s.STRING}
+ATTRIBUTES: Mapping[str, s.Schema] = {
+    "id": s.UUID,
+    "project_id": s.STRING,
+    "provider_id": s.STRING,
+    "checkpoint_id": s.STRING,
+    "parameters": s.ANY_OBJECT,
+    "status": {"enum": ["in_progress", "success", "fail"]},
+    "resources_status": _STATES,
+    "resources_reason": _STATES,
+    "error_info": s.TEXT,
+}
+"""Of a restore and of a verification."""
 
 _OUTCOMES: Mapping[str, Outcome] = {
     "running": "in_progress",
@@ -36,7 +50,7 @@ def listing(
     status = request.query.get("status")
     kinds, outcome = ((kind,), None) if status is None else meant(status, kind)
     found = request.deployment.operations.page(request.page(), request.listed, kinds, outcome=outcome)
-    return request.listing(name, [view(request, item) for item in found], found[-1].id if found else None)
+    return request.listing(name, found, lambda operation: view(request, operation))
 
 
 def find(request: Request, identity: str, title: str, *kinds: str) -> Operation:
@@ -47,16 +61,9 @@ def find(request: Request, identity: str, title: str, *kinds: str) -> Operation:
         raise NotFound(f"{title} {identity} could not be found") from None
 
 
-def checkpoint(request: Request, wanted: Mapping[str, Any]) -> Any:
-    """The checkpoint that a body names."""
-    return request.deployment.checkpoints.get(
-        same_form(wanted["checkpoint_id"]), request.scope, same_form(wanted["provider_id"])
-    )
-
-
 def parameters(wanted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The parameters in a body."""
-    return {where: dict(given or {}) for where, given in wanted.get("parameters", {}).items()}
+    return {where: dict(given or {}) for where, given in (wanted.get("parameters") or {}).items()}
 
 
 def view(request: Request, operation: Operation) -> dict[str, Any]:
@@ -64,19 +71,27 @@ def view(request: Request, operation: Operation) -> dict[str, Any]:
     return {
         "id": operation.id,
         "project_id": operation.project_id,
-        "provider_id": operations.provider_id(request, str(operation.payload.get("provider", ""))),
+        "provider_id": provider_id(request, operation),
         "checkpoint_id": operation.checkpoint_id,
         "parameters": operation.payload.get("parameters", {}),
         "status": outcome_of(operation),
-        "resources_status": {},
-        "resources_reason": {},
-        "error_info": operations.error_info(operation),
+        "error_info": error_info(operation),
     }
+
+
+def provider_id(request: Request, operation: Operation) -> str:
+    """The id of an operation's provider."""
+    return providers.id_of(request, str(operation.payload.get("provider", "")))
 
 
 def lines(operation: Operation) -> list[Mapping[str, Any]]:
     """What has become of each resource."""
     return list((operation.result or {}).get("resources", ()))
+
+
+def error_info(operation: Operation) -> str | None:
+    """Why an operation failed, in a sentence."""
+    return str(RefloatError.from_json(dict(operation.error))) if operation.error else None
 
 
 def outcome_of(operation: Operation) -> Outcome:

@@ -2,31 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from refloat.api import schemas as s
+from refloat.api import times
 from refloat.api.request import Request
+from refloat.api.route import PROJECT, Route, member, reader
 from refloat.api.v1 import plans, triggers
-from refloat.api.v1.triggers import when
 from refloat.api.validation import same_form
 from refloat.errors import InvalidInput
 from refloat.records.schedules import Firing, Schedule, Schedules
 from refloat.schedule import definition
 from refloat.schedule.view import LAST_RUNS
 
+_DEFINITION: s.Schema = {
+    "anyOf": [
+        {
+            "type": "object",
+            "required": ["provider_id", "plan_id"],
+            "properties": {"provider_id": s.STRING, "plan_id": s.STRING},
+            "additionalProperties": {"type": ["boolean", "string", "integer", "null"]},
+            "maxProperties": 64,
+        },
+        {"type": "string", "maxLength": 4096, "description": "key=value,key=value"},
+    ]
+}
+NEW = s.reply(
+    "description",
+    name=s.NAME,
+    description=s.DESCRIPTION,
+    operation_type={"enum": list(definition.TYPES)},
+    trigger_id=s.UUID,
+    operation_definition=_DEFINITION,
+)
+CHANGE = s.obj(name=s.NAME, description=s.DESCRIPTION, enabled=s.BOOLEAN) | {"minProperties": 1}
+RUN = s.reply(
+    id=s.UUID,
+    due_at=s.WHEN,
+    manual=s.BOOLEAN,
+    state={"enum": ["waiting", "running", "cleaning", "succeeded", "failed", "dropped"]},
+    reason=s.TEXT,
+    operation_id=s.TEXT,
+    checkpoint_id=s.TEXT,
+    started_at=s.WHEN,
+    ended_at=s.WHEN,
+    deletions=s.array(
+        s.reply(checkpoint_id=s.STRING, rule=s.STRING, state=s.STRING, reason=s.STRING, operation_id=s.STRING)
+    ),
+)
+SCHEMA = s.reply(
+    id=s.UUID,
+    name=s.STRING,
+    description=s.TEXT,
+    operation_type=s.STRING,
+    trigger_id=s.STRING,
+    operation_definition=s.ANY_OBJECT,
+    enabled=s.BOOLEAN,
+    next_run_at=s.WHEN,
+    status_reason={**s.TEXT, "description": "why it cannot run, as far as that is known"},
+    last_runs=s.array(RUN),
+)
+RETENTION = s.reply(
+    rules=s.ANY_OBJECT,
+    checkpoints=s.array(s.reply(id=s.STRING, created_at=s.STRING, keep=s.BOOLEAN, rule=s.STRING)),
+)
+
 
 def listing(request: Request) -> dict[str, Any]:
     """A page of the scheduled operations."""
-    query = request.query
     found = Schedules(request.deployment.database, request.listed).page(
         request.page(),
-        name=query.get("name"),
-        operation_type=query.get("operation_type"),
-        trigger_id=query.get("trigger_id"),
-        definition=query.get("operation_definition"),
+        definition=request.query.get("operation_definition"),
+        **request.filters("name", "operation_type", "trigger_id"),
     )
-    return request.listing("operations", _views(request, found), found[-1].id if found else None)
+    runs = _runs(request, found)
+    return request.listing("operations", found, lambda schedule: _view(schedule, runs))
 
 
 def create(request: Request) -> dict[str, Any]:
@@ -58,7 +110,8 @@ def change(request: Request) -> dict[str, Any]:
         changes["description"] = wanted["description"] or ""
     if not changes:
         raise InvalidInput("there is nothing to change")
-    return _answer(request, request.deployment.schedules.change(request.caller, _find(request), **changes))
+    changed = request.deployment.schedules.change(request.caller, _find(request), **changes)
+    return _answer(request, changed)
 
 
 def delete(request: Request) -> None:
@@ -70,64 +123,95 @@ def act(request: Request) -> dict[str, Any]:
     """Run a scheduled operation now."""
     schedule = _find(request)
     request.deployment.schedules.run(schedule)
-    request.deployment.wake()
     return _answer(request, schedule)
 
 
 def retention(request: Request) -> dict[str, Any]:
     """What retention would delete now, and by which rule."""
-    schedule = _find(request)
-    rules, verdicts = request.deployment.schedules.preview(schedule)
-    return {
-        "retention": {
-            "rules": rules.to_json(),
-            "checkpoints": [
-                {**asdict(verdict), "created_at": when(verdict.created_at)} for verdict in verdicts
-            ],
-        }
-    }
+    rules, verdicts = request.deployment.schedules.preview(_find(request))
+    checkpoints = [
+        {**asdict(verdict), "created_at": times.of_trigger(verdict.created_at)} for verdict in verdicts
+    ]
+    return {"retention": {"rules": rules.to_json(), "checkpoints": checkpoints}}
 
 
 def _find(request: Request) -> Schedule:
-    return Schedules(request.deployment.database, request.scope).get(request.path["scheduled_operation_id"])
+    schedules = Schedules(request.deployment.database, request.scope)
+    return schedules.get(request.path["scheduled_operation_id"])
 
 
 def _answer(request: Request, schedule: Schedule) -> dict[str, Any]:
-    return {"scheduled_operation": _views(request, [schedule])[0]}
+    return {"scheduled_operation": _view(schedule, _runs(request, [schedule]))}
 
 
-def _views(request: Request, schedules: Sequence[Schedule]) -> list[dict[str, Any]]:
-    runs = Schedules(request.deployment.database, None).last_firings(
-        [item.id for item in schedules], LAST_RUNS
+def _runs(request: Request, schedules: Sequence[Schedule]) -> Mapping[str, Sequence[Firing]]:
+    """The last runs of scheduled operations, by the ids of these."""
+    known = Schedules(request.deployment.database, None)
+    return known.last_firings([item.id for item in schedules], LAST_RUNS)
+
+
+def _view(schedule: Schedule, runs: Mapping[str, Sequence[Firing]]) -> dict[str, Any]:
+    return s.view(
+        SCHEMA,
+        schedule,
+        operation_definition=dict(schedule.definition),
+        next_run_at=times.of_trigger(schedule.next_due) if schedule.enabled else None,
+        status_reason=schedule.reason or None,
+        last_runs=[_run(firing) for firing in runs.get(schedule.id, ())],
     )
-    return [_view(item, runs.get(item.id, ())) for item in schedules]
-
-
-def _view(schedule: Schedule, runs: Sequence[Firing]) -> dict[str, Any]:
-    return {
-        "id": schedule.id,
-        "name": schedule.name,
-        "description": schedule.description,
-        "operation_type": schedule.operation_type,
-        "trigger_id": schedule.trigger_id,
-        "operation_definition": dict(schedule.definition),
-        "enabled": schedule.enabled,
-        "next_run_at": when(schedule.next_due) if schedule.enabled else None,
-        "status_reason": schedule.reason or None,
-        "last_runs": [_run(firing) for firing in runs],
-    }
 
 
 def _run(firing: Firing) -> dict[str, Any]:
-    return {
-        "id": firing.id,
-        "due_at": when(firing.due_at),
-        "manual": firing.manual,
-        "state": firing.state,
-        "reason": firing.reason or None,
-        "operation_id": firing.operation_id or None,
-        "checkpoint_id": firing.checkpoint_id or None,
-        "started_at": when(firing.claimed_at),
-        "ended_at": when(firing.ended_at),
-        "deletions": [dict(item) for item in firing.deletions],
-    }
+    return s.view(
+        RUN,
+        firing,
+        due_at=times.of_trigger(firing.due_at),
+        reason=firing.reason or None,
+        operation_id=firing.operation_id or None,
+        checkpoint_id=firing.checkpoint_id or None,
+        started_at=times.of_trigger(firing.claimed_at),
+        ended_at=times.of_trigger(firing.ended_at),
+        deletions=[dict(item) for item in firing.deletions],
+    )
+
+
+_SCHEDULED = f"{PROJECT}/scheduled_operations"
+_ONE = f"{_SCHEDULED}/{{scheduled_operation_id}}"
+_one = s.wrapped("scheduled_operation", SCHEMA)
+
+ROUTES = (
+    Route(
+        "GET",
+        _SCHEDULED,
+        listing,
+        reader("scheduled_operation:list"),
+        s.listed("operations", SCHEMA),
+        query=s.list_query("name", "operation_type", "trigger_id", "operation_definition"),
+    ),
+    Route(
+        "POST",
+        _SCHEDULED,
+        create,
+        member("scheduled_operation:create"),
+        _one,
+        s.wrapped("scheduled_operation", NEW),
+    ),
+    Route("GET", _ONE, show, reader("scheduled_operation:get"), _one),
+    Route(
+        "PUT",
+        _ONE,
+        change,
+        member("scheduled_operation:update"),
+        _one,
+        s.wrapped("scheduled_operation", CHANGE),
+    ),
+    Route("DELETE", _ONE, delete, member("scheduled_operation:delete")),
+    Route("POST", f"{_ONE}/action", act, member("scheduled_operation:run"), _one, s.reply(run=s.ANY_OBJECT)),
+    Route(
+        "GET",
+        f"{_ONE}/retention",
+        retention,
+        reader("scheduled_operation:get"),
+        s.wrapped("retention", RETENTION),
+    ),
+)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from refloat.api import schemas as s
 from refloat.api.request import Request
-from refloat.api.v1 import runs
+from refloat.api.route import PROJECT, Route, member, reader
+from refloat.api.v1 import checkpoints, runs
 from refloat.records.operations import Operation
+
+NEW = s.obj(
+    ("provider_id", "checkpoint_id"), provider_id=s.UUID, checkpoint_id=s.UUID, parameters=s.PARAMETERS
+)
+SCHEMA = s.reply("error_info", **runs.ATTRIBUTES)
 
 
 def list_verifications(request: Request) -> dict[str, Any]:
@@ -18,9 +25,8 @@ def create_verification(request: Request) -> dict[str, Any]:
     """Start to verify a checkpoint."""
     wanted = request.body["verification"]
     operation = request.deployment.desk.verify(
-        request.caller, runs.checkpoint(request, wanted), runs.parameters(wanted)
+        request.caller, checkpoints.named(request, wanted), runs.parameters(wanted)
     )
-    request.deployment.wake()
     return {"verification": _view(request, operation)}
 
 
@@ -31,13 +37,40 @@ def show_verification(request: Request) -> dict[str, Any]:
 
 
 def _view(request: Request, operation: Operation) -> dict[str, Any]:
-    lines = runs.lines(operation)
-    bad = [line for line in lines if line["status"] != "good"]
+    lines = {f"{line['type']}#{line['id']}": line for line in runs.lines(operation)}
+    bad = {key: line for key, line in lines.items() if line["status"] != "good"}
     return {
         **runs.view(request, operation),
-        "resources_status": {
-            f"{line['type']}#{line['id']}": "available" if line["status"] == "good" else "error"
-            for line in lines
-        },
-        "resources_reason": {f"{line['type']}#{line['id']}": line["reason"] for line in bad},
+        "resources_status": {key: "error" if key in bad else "available" for key in lines},
+        "resources_reason": {key: line["reason"] for key, line in bad.items()},
     }
+
+
+_VERIFICATIONS = f"{PROJECT}/verifications"
+_one = s.wrapped("verification", SCHEMA)
+
+ROUTES = (
+    Route(
+        "GET",
+        _VERIFICATIONS,
+        list_verifications,
+        reader("verification:get_all"),
+        s.listed("verifications", SCHEMA),
+        query=s.list_query("status"),
+    ),
+    Route(
+        "POST",
+        _VERIFICATIONS,
+        create_verification,
+        member("verification:create"),
+        _one,
+        s.wrapped("verification", NEW),
+    ),
+    Route(
+        "GET",
+        f"{_VERIFICATIONS}/{{verification_id}}",
+        show_verification,
+        reader("verification:get"),
+        _one,
+    ),
+)

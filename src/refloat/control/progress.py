@@ -1,0 +1,143 @@
+"""How an operation is: in a word, how far, what runs now, what has become of each resource. Pure.
+
+Computed from the operation's record, the engine's snapshot and what the engine has recorded of its steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from refloat.engine.history import History
+from refloat.engine.program import Outcome
+from refloat.engine.snapshot import Snapshot
+from refloat.errors import cause
+from refloat.operations.compile import step_of
+from refloat.records.operations import CANCELLING, KINDS, Operation
+
+_COUNTS = ("steps", "done", "failed", "skipped", "running", "bytes_done", "bytes_total")
+_ENOUGH_PART, _ENOUGH_SECONDS = 0.05, 5.0
+"""Before so much is done, and so long has passed, nobody can tell how long it will take."""
+
+
+def status_of(operation: Operation, snapshot: Snapshot | None) -> str:
+    """How an operation is, in a word."""
+    if operation.state not in ("running", "parked"):
+        return operation.state
+    wishes = {"cancel": CANCELLING, CANCELLING: CANCELLING, "park": "stopping", "resume": "starting"}
+    if operation.state == "parked":
+        return "parked" if operation.wish == "park" else wishes.get(operation.wish, "parked")
+    if operation.wish in wishes:
+        return wishes[operation.wish]
+    if snapshot is None:
+        return "starting"
+    if snapshot.interrupted or (snapshot.ended is not None and snapshot.ended.state == "parked"):
+        return "interrupted"
+    return {"stop": "stopping", "cancel": "cancelling"}.get(snapshot.wish, "running")
+
+
+def progress_of(operation: Operation, snapshot: Snapshot | None) -> dict[str, Any]:
+    """Steps and bytes, ``percent`` (None: not known) and ``eta`` (seconds to go; None: not known)."""
+    found: dict[str, Any] = {name: getattr(snapshot, name) if snapshot else 0 for name in _COUNTS}
+    part = 1.0 if operation.state == "succeeded" else _part(found)
+    eta = None
+    if snapshot and part and status_of(operation, snapshot) == "running":
+        took = snapshot.updated_at - snapshot.created_at
+        if part >= _ENOUGH_PART and took >= _ENOUGH_SECONDS:
+            eta = round(took / part * (1 - part))
+    return {**found, "percent": None if part is None else int(100 * part), "eta": eta}
+
+
+def _part(found: Mapping[str, int]) -> float | None:
+    """How much is done, between 0 and 1: of the steps, and of the bytes when they are known."""
+    steps = found["done"] / found["steps"] if found["steps"] else None
+    moved = min(1.0, found["bytes_done"] / found["bytes_total"]) if found["bytes_total"] else None
+    known = [part for part in (steps, moved) if part is not None]
+    return sum(known) / len(known) if known else None
+
+
+def active_steps(snapshot: Snapshot | None) -> list[dict[str, Any]]:
+    """What runs or waits now."""
+    return [
+        {
+            "step": event.step,
+            "resource": place_of(event.step)[0],
+            "state": "waiting" if event.state == "waiting" else "running",
+            "text": event.text,
+            "bytes_done": event.done,
+            "bytes_total": event.total,
+        }
+        for event in (snapshot.active if snapshot else ())
+    ]
+
+
+def resources_of(
+    operation: Operation, snapshot: Snapshot | None, history: History | None
+) -> list[dict[str, Any]]:
+    """What has become of each resource: by the result, else by the steps so far."""
+    if operation.kind not in KINDS:
+        return []
+    told = (operation.result or {}).get("resources")
+    if told is not None:
+        return [_line(item) for item in told]
+    if history is None or snapshot is None:
+        return []
+    return list(_so_far(operation, snapshot, (history.prepared or {}).get("graph", {}).get("nodes", ())))
+
+
+def _so_far(
+    operation: Operation, snapshot: Snapshot, nodes: Iterable[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    by_resource: dict[str | None, list[Outcome]] = {}
+    for step, outcome in snapshot.outcomes.items():
+        by_resource.setdefault(place_of(step)[0], []).append(outcome)
+    active = {place_of(event.step)[0] for event in snapshot.active}
+    undone = operation.state in ("failed", "cancelled")
+    for node in nodes:
+        key = f"{node['type']}#{node['id']}"
+        outcomes = by_resource.get(key, [])
+        restored = [item for outcome in outcomes for item in _restored(outcome)]
+        for item in restored:
+            yield _line({**item, "status": "removed"} if undone and item["status"] == "created" else item)
+        if not restored:
+            status, reason = _standing(operation, outcomes, key in active)
+            yield _line({**node, "status": status, "reason": reason})
+
+
+def _restored(outcome: Outcome) -> Iterable[Mapping[str, Any]]:
+    if outcome.status != "done" or not isinstance(outcome.result, dict):
+        return ()
+    found: Iterable[Mapping[str, Any]] = outcome.result.get("restored", ())
+    return found
+
+
+def _standing(operation: Operation, outcomes: list[Outcome], active: bool) -> tuple[str, str | None]:
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if failed:
+        return "failed", cause(failed[0].error or {})
+    if operation.state == "succeeded":
+        return "done", None
+    if operation.state in ("failed", "cancelled"):
+        skipped = any(outcome.status == "skipped" for outcome in outcomes)
+        return ("skipped" if skipped or not outcomes else "stopped"), None
+    return ("running" if active or outcomes else "pending"), None
+
+
+def _line(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A resource, of a result or of the steps so far."""
+    return {
+        "type": item["type"],
+        "id": str(item.get("source_id") or item.get("id") or ""),
+        "name": item.get("name"),
+        "status": item.get("status", "done"),
+        "reason": item.get("reason") or None,
+        "new_id": item.get("new_id") or None,
+    }
+
+
+def place_of(step: str) -> tuple[str | None, str | None]:
+    """The resource and the hook of a step; None: it is of none."""
+    if "#" not in step:
+        return None, None
+    key, hook = step_of(step)
+    return str(key), hook
