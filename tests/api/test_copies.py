@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from api_helpers import DEFAULT, NOOP, OTHER, Running, User, run_service
 
-from refloat.control.copies import Copies
 from refloat.errors import CloudError
 from refloat.operations.copy import CopyProgram
+from refloat.providers.bank_opener import BankOpener
 
 AWAY = "b766f37c-d011-4026-8228-28730d734a3f"
 HERE = f"providers/{NOOP}/checkpoints"
@@ -227,10 +227,10 @@ def test_a_bank_that_does_not_answer(two_banks: Running, monkeypatch: pytest.Mon
     checkpoint = member.protected()
     worker.close()
 
-    def away(_self: Copies, _provider: Any) -> Any:
+    def away(_self: BankOpener, _provider: Any) -> Any:
         raise TimeoutError("the bank of provider away does not answer")
 
-    monkeypatch.setattr(Copies, "_bank", away)
+    monkeypatch.setattr(BankOpener, "bank_of", away)
     answer = copy(member, checkpoint_id=checkpoint["id"])
     assert (answer.status, "does not answer" in answer.message) == (503, True)
     assert int(answer.headers["retry-after"]) > 0

@@ -13,8 +13,8 @@ import pytest
 from api_helpers import DEMO, Running, run_service
 
 from refloat.api import config, logs
-from refloat.control.orders import Orders
 from refloat.control.program_logging import Logged
+from refloat.control.submit import Submitter
 from refloat.log_context import about, known, note
 from refloat.resources.noop.plugin import NoopProtect
 
@@ -81,7 +81,7 @@ def test_a_request_that_fails_is_logged_with_its_id(
     def fail(*_given: Any, **_more: Any) -> None:
         raise ZeroDivisionError("the caller must not hear of this")
 
-    monkeypatch.setattr(Orders, "add", fail)
+    monkeypatch.setattr(Submitter, "add", fail)
     member = service.user()
     body = {"checkpoint": {"plan_id": member.plan()["id"]}}
     answer = member("POST", "providers/8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b03/checkpoints", body)

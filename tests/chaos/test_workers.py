@@ -118,7 +118,7 @@ class Place:
     def protect_all(self, entries: list[dict[str, str]], provider: str, provider_id: str) -> str:
         """Ask for a new plan to be protected; the id of the checkpoint."""
         plan = self.deployment.plans(self.caller.project_id).create("app", provider, entries, {})
-        return self.deployment.desk.protect(self.caller, plan, provider_id, None).id
+        return self.deployment.submitter.protect(self.caller, plan, provider_id=provider_id)[0].id
 
     def newest(self, checkpoint: str) -> str:
         with self.sql.connect() as connection:
@@ -130,7 +130,7 @@ class Place:
     def use(self, kind: str, checkpoint: str) -> str:
         """Ask for a checkpoint to be restored or verified; the id of the operation."""
         record = self.deployment.checkpoints.get(checkpoint, None)
-        return getattr(self.deployment.desk, kind)(self.caller, record, {}).id  # type: ignore[no-any-return]
+        return getattr(self.deployment.submitter, kind)(self.caller, record, {}).id  # type: ignore[no-any-return]
 
     def states(self) -> dict[str, str]:
         """Of every operation."""

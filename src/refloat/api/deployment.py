@@ -8,23 +8,25 @@ from functools import cached_property
 from typing import Any
 
 from refloat.api import config
+from refloat.bank import Bank
 from refloat.cloud import targets
 from refloat.cloud.authority import Authority, NamedCloud
 from refloat.cloud.trusts import Trusts
 from refloat.control.actions import Actions
-from refloat.control.copies import Copies
-from refloat.control.desk import Desk
 from refloat.control.grants import Grants
-from refloat.control.orders import Orders
+from refloat.control.submit import Submitter
 from refloat.engine.reader import Reader
 from refloat.notify.events import Notices
-from refloat.providers.provider import Providers
+from refloat.providers.bank_opener import BankOpener
+from refloat.providers.banks import BankLocation, Banks
+from refloat.providers.provider import Provider, Providers
 from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.database import Database
 from refloat.records.operations import ServiceOperations
 from refloat.records.plans import Plans
 from refloat.records.quotas import DEFAULTS, Quotas
 from refloat.records.services import ServiceRecords
+from refloat.records.terms import OperatorTerms
 from refloat.schedule.desk import ScheduleDesk
 
 
@@ -48,16 +50,17 @@ class Deployment:
         self.operations = ServiceOperations(self.database)
         lifetime = timedelta(days=conf.operations.trust_days)
         self.grants = Grants(self.database, self.authority, lifetime)
-        self.orders = Orders(self.operations, self.grants)
-        self.desk = Desk(self.database, self.providers, self.authority, self.orders, self.quotas)
+        self._opener = BankOpener(Banks(self.settings.bank), self.bank_location)
+        self.submitter = Submitter(self.database, self.providers, self.quotas, self.grants, self.authority)
         self.told = config.told(conf)
         self.notices = Notices(self.told)
         terms = config.terms(conf)
+        with self.database.session() as session:
+            OperatorTerms(terms.minimum, self.told).write(session)
         self.schedules = ScheduleDesk(
             self.database, self.providers, self.authority, self.quotas, terms, notices=self.notices
         )
-        self.copies = Copies(self.database, self.providers, self.orders, self.quotas, self.settings.bank)
-        self.control = Actions(self.database, self.authority, self.grants)
+        self.actions = Actions(self.database, self.authority, self.grants)
         self.checkpoints = CheckpointRecords(self.database)
         self.services = ServiceRecords(self.database)
         self.max_limit: int = conf.api.max_limit
@@ -67,6 +70,14 @@ class Deployment:
         """The plans of a project; None: of all."""
         return Plans(self.database, project_id)
 
+    def bank_location(self, provider: Provider) -> BankLocation:
+        """Where a provider's bank is."""
+        return provider.bank or self.settings.bank
+
+    def bank_of(self, provider: Provider) -> Bank:
+        """The open bank of a provider. :raises TimeoutError: it does not answer."""
+        return self._opener.bank_of(provider)
+
     @cached_property
     def reader(self) -> Reader:
         """Looks at how far operations are."""
@@ -74,7 +85,7 @@ class Deployment:
 
     def close(self) -> None:
         """Close the databases."""
-        self.copies.close()
+        self._opener.close()
         if "reader" in self.__dict__:
             self.reader.close()
         self.database.close()

@@ -26,8 +26,8 @@ from refloat.notify.delivery import Deliveries, Destination
 from refloat.notify.messaging import NAME, Notifier
 from refloat.providers.banks import Banks
 from refloat.records.outbox import Outbox
+from refloat.schedule.firings import Firings
 from refloat.schedule.runner import Runner
-from refloat.schedule.starting import Starting
 
 _LOG = logging.getLogger(__name__)
 
@@ -154,10 +154,8 @@ def make_runner(deployment: Deployment, *, wake: Callable[[], None] = lambda: No
 
     :param wake: called when there is a new operation for the worker.
     """
-    starting = Starting(
-        deployment.database, deployment.providers, deployment.quotas, notices=deployment.notices
-    )
-    return Runner(deployment.database, deployment.schedules, starting, deployment.authority, wake=wake)
+    firings = Firings(deployment.database, deployment.submitter, notices=deployment.notices)
+    return Runner(deployment.database, deployment.schedules, firings, deployment.authority, wake=wake)
 
 
 def make_deliveries(deployment: Deployment) -> Deliveries:

@@ -7,9 +7,8 @@ from contextlib import nullcontext
 from typing import Any
 
 from refloat.cloud.authority import Authority, Caller
-from refloat.control.desk import Elsewhere
 from refloat.control.grants import Grants
-from refloat.control.orders import own
+from refloat.control.submit import HERE, Elsewhere, own
 from refloat.errors import Conflict, InvalidInput
 from refloat.records.database import Database
 from refloat.records.operations import CANCELLING, SERVICE, Operation, ServiceOperations
@@ -44,14 +43,14 @@ class Actions:
 
         :raises Conflict: it has ended, is parked, or is being cancelled.
         """
-        return self._wish(caller, operation, "park", ("running",), Elsewhere(), {})
+        return self._wish(caller, operation, "park", ("running",), HERE, {})
 
     def resume(self, caller: Caller, operation: Operation) -> Operation:
         """Have an operation go on that is parked.
 
         :raises Conflict: it is not.
         """
-        return self._wish(caller, operation, "resume", ("parked",), Elsewhere(), {})
+        return self._wish(caller, operation, "resume", ("parked",), HERE, {})
 
     def _wish(
         self,

@@ -15,6 +15,7 @@ from refloat.records.checkpoints import (
     DELETING,
     ERROR,
     ERROR_DELETING,
+    MANUAL,
     PROTECTING,
     WAIT_COPYING,
     CheckpointRecord,
@@ -22,8 +23,6 @@ from refloat.records.checkpoints import (
 )
 from refloat.records.database import Database
 from refloat.records.operations import OPEN, Operation, ServiceOperations, write_begin, write_end
-
-MANUAL = {"created_by": "manual"}
 
 
 class Outcomes:
@@ -125,6 +124,7 @@ class Outcomes:
             graph=graph,
             created_at=made.astimezone(UTC).replace(tzinfo=None) if made.tzinfo else made,
             copied_from=_copied(info, id_of),
+            plugins=dict(info.extra.get("plugins") or {}) or None,
         )
         with self._database.one_at_a_time(f"checkpoint {info.id}") as session:
             try:

@@ -15,6 +15,9 @@ from refloat.records.database import Database
 from refloat.records.paging import Page, fetch
 from refloat.records.tables import CheckpointRow
 
+MANUAL = {"created_by": "manual"}
+"""The ``extra_info`` of a checkpoint that was asked for by hand."""
+
 SORTABLE = ("id", "status", "created_at")
 
 PROTECTING, AVAILABLE, ERROR = "protecting", "available", "error"
@@ -32,6 +35,7 @@ class CheckpointRecord:
     :param graph: ``Graph.to_json()``; None until it is known.
     :param created_at: UTC.
     :param copied_from: of a copy: ``{"checkpoint_id", "provider_id", "origin"}``.
+    :param plugins: the names of the plugins that made it, by resource type; None: not known here.
     """
 
     id: str
@@ -45,6 +49,7 @@ class CheckpointRecord:
     graph: Mapping[str, Any] | None
     created_at: datetime
     copied_from: Mapping[str, Any] | None = None
+    plugins: Mapping[str, str] | None = None
 
 
 class CheckpointRecords:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from refloat import postgresql
 from refloat.errors import RefloatError
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration. Compared before Alembic is loaded, which takes longer than most commands."""
 
 
@@ -56,10 +56,14 @@ class Database:
         with self.session() as session:
             if self.engine.dialect.name == "sqlite":
                 session.connection().exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                for each in what:
-                    session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:what))"), {"what": each})
+            self.lock(session, *what)
             yield session
+
+    def lock(self, session: Session, *what: str) -> None:
+        """Be the only one to work on something until the end of a session of :meth:`one_at_a_time`."""
+        if self.engine.dialect.name != "sqlite":
+            for each in what:
+                session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:what))"), {"what": each})
 
     def close(self) -> None:
         """Close all connections."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from refloat.errors import Conflict, NotFound
-from refloat.records.checkpoints import now
+from refloat.records.checkpoints import DELETED, DELETING, now
 from refloat.records.database import Database
 from refloat.records.schedule_tables import HoldRow
+from refloat.records.tables import CheckpointRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,14 @@ class Holds:
         self._database = database
 
     def place(self, checkpoint_id: str, project_id: str, user_id: str, reason: str) -> Hold:
-        """Put a checkpoint on hold; one that is already gets the new reason."""
-        with self._database.session() as session:
+        """Put a checkpoint on hold; one that is already gets the new reason.
+
+        :raises Conflict: it is being deleted, or is deleted.
+        """
+        with self._database.one_at_a_time(f"checkpoint {checkpoint_id}") as session:
+            status = session.scalar(select(CheckpointRow.status).where(CheckpointRow.id == checkpoint_id))
+            if status in (DELETING, DELETED):
+                raise Conflict(f"the checkpoint {checkpoint_id} can not be put on hold: it is {status}")
             row = session.get(HoldRow, checkpoint_id)
             if row is None:
                 row = HoldRow(
@@ -79,6 +86,21 @@ def refuse_held(session: Session, checkpoint_id: str) -> None:
             reason=row.reason,
             advice="Release it first",
         )
+
+
+def refuse_young(checkpoint_id: str, created_at: datetime, minimum: timedelta, moment: datetime) -> None:
+    """:raises Conflict: the operator does not let a checkpoint go that is so young."""
+    if moment - created_at < minimum:
+        raise Conflict(
+            f"the checkpoint {checkpoint_id} cannot be deleted yet",
+            reason=f"the operator keeps everything for {span_text(minimum)}",
+        )
+
+
+def span_text(span: timedelta) -> str:
+    """``36 hours`` or ``3 days``."""
+    hours = span.total_seconds() / 3600
+    return f"{hours / 24:g} days" if hours >= 48 else f"{hours:g} hours"
 
 
 def _hold(row: HoldRow) -> Hold:

@@ -178,8 +178,13 @@ class ServiceOperations:
         project_id: str,
         payload: Mapping[str, Any],
         authority: Mapping[str, Any] | None,
+        *,
+        runner: str = SERVICE,
     ) -> Operation:
-        """Write down, in a session of the caller's, an operation for the workers."""
+        """Write down, in a session of the caller's, an operation that is to be run.
+
+        :param runner: :data:`SERVICE`, any worker; or ``command``, the process that asks for it.
+        """
         row = OperationRow(
             id=identity,
             kind=kind,
@@ -189,7 +194,7 @@ class ServiceOperations:
             state="running",
             payload=dict(payload),
             created_at=datetime.now(UTC).replace(tzinfo=None),
-            runner=SERVICE,
+            runner=runner,
             authority=dict(authority) if authority is not None else None,
             scheduled_operation_id=str(payload.get("scheduled_operation_id", "")),
         )

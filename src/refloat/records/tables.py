@@ -104,6 +104,8 @@ class CheckpointRow(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime)
     copied_from: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     """``{"checkpoint_id", "provider_id", "origin"}`` of a copy; ``origin`` as in the bank."""
+    plugins: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """The names of the plugins that made it, by resource type."""
 
 
 class QuotaRow(Base):
@@ -124,6 +126,15 @@ class QuotaClassRow(Base):
     class_name: Mapped[str] = mapped_column(String(255), primary_key=True)
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     limit: Mapped[int] = mapped_column()
+
+
+class TermRow(Base):
+    """Something that the operator says in the service's configuration, and all who use the database keep."""
+
+    __tablename__ = "terms"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON)
 
 
 class ServiceRow(Base):

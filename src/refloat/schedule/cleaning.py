@@ -13,7 +13,7 @@ from refloat.records.database import Database
 from refloat.records.schedule_tables import FiringRow
 from refloat.records.schedules import CLEANING, FAILED, SUCCEEDED, Firing, Schedule
 from refloat.schedule.desk import ScheduleDesk
-from refloat.schedule.starting import Starting
+from refloat.schedule.firings import Firings
 
 _REFUSED = "Conflict"
 """The error of a deletion that is refused, such as when other backups build on what it would delete."""
@@ -23,11 +23,11 @@ class Cleaning:
     """Deletes what retention says."""
 
     def __init__(
-        self, database: Database, desk: ScheduleDesk, starting: Starting, clock: Callable[[], datetime]
+        self, database: Database, desk: ScheduleDesk, firings: Firings, clock: Callable[[], datetime]
     ) -> None:
         self._database = database
         self._desk = desk
-        self._starting = starting
+        self._firings = firings
         self._clock = clock
 
     def begin(self, firing: Firing, schedule: Schedule) -> None:
@@ -68,24 +68,24 @@ class Cleaning:
         """Whether one deletion has come to its end."""
         if item["state"] == "waiting":
             try:
-                item["operation_id"] = self._starting.delete(session, firing, schedule, item["checkpoint_id"])
+                item["operation_id"] = self._firings.delete(session, firing, schedule, item["checkpoint_id"])
             except RefloatError as exc:
                 item["state"], item["reason"] = "kept", str(exc)
                 return True
             item["state"] = "running"
             return False
-        ended = self._starting.ended(item["operation_id"])
+        ended = self._firings.ended(item["operation_id"])
         if ended is None:
             return False
         state, item["reason"], kind = ended
         item["state"] = "deleted" if state == SUCCEEDED else "failed"
         if kind == _REFUSED:
             item["state"] = "kept"
-            self._starting.keep_after_all(session, item["checkpoint_id"])
+            self._firings.keep_after_all(session, item["checkpoint_id"])
         return True
 
     def _result(self, firing: Firing, deletions: list[dict[str, Any]]) -> tuple[str, str]:
-        state, words, _kind = self._starting.ended(firing.operation_id) or (FAILED, "", "")
+        state, words, _kind = self._firings.ended(firing.operation_id) or (FAILED, "", "")
         left = [item for item in deletions if item["state"] in ("failed", "kept")]
         told = [f"checkpoint {item['checkpoint_id']} was not deleted: {item['reason']}" for item in left]
         return state, "; ".join([words, *told] if words else told)

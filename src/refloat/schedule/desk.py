@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Authority, Caller
 from refloat.control.grants import Grant, Grants
-from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
+from refloat.errors import InvalidInput, NotFound, RefloatError
 from refloat.notify.events import AUTHORITY_BACK, NOBODY, Notices
 from refloat.providers.provider import Providers
 from refloat.records.checkpoints import now
@@ -29,7 +29,7 @@ from refloat.records.schedules import WAITING, Schedule, Schedules, schedule_of,
 from refloat.records.triggers import Trigger, Triggers
 from refloat.schedule import definition, timetable
 from refloat.schedule.inventory import kept
-from refloat.schedule.retention import Rules, Verdict, judge, span_text
+from refloat.schedule.retention import Rules, Verdict, judge
 from refloat.schedule.timetable import Limits, Timetable
 
 _LOG = logging.getLogger(__name__)
@@ -272,15 +272,6 @@ class ScheduleDesk:
         """Whose days and weeks count: its trigger's."""
         with self._database.session() as session:
             return ZoneInfo(_table(session, schedule.trigger_id).timezone)
-
-    def refuse_young(self, checkpoint_id: str, created_at: datetime) -> None:
-        """:raises Conflict: the operator does not let a checkpoint go that is so young."""
-        age = self._clock() - created_at
-        if age < self.terms.minimum:
-            raise Conflict(
-                f"the checkpoint {checkpoint_id} cannot be deleted yet",
-                reason=f"the operator keeps everything for {span_text(self.terms.minimum)}",
-            )
 
     # --- what is given back
 

@@ -10,15 +10,16 @@ from typing import Any
 from refloat.cloud.authority import Caller, NamedCloud
 from refloat.control.app import Refloat
 from refloat.control.grants import Grants
+from refloat.control.submit import Submitter
 from refloat.control.worker import Worker
 from refloat.records.quotas import DEFAULTS, UNLIMITED, Quotas
 from refloat.records.schedules import Firing, Schedule, Schedules
 from refloat.records.triggers import Trigger, Triggers
 from refloat.schedule import definition
 from refloat.schedule.desk import TIME_TRIGGER, ScheduleDesk
+from refloat.schedule.firings import Firings
 from refloat.schedule.retention import Verdict
 from refloat.schedule.runner import Runner
-from refloat.schedule.starting import Starting
 from refloat.schedule.view import LAST_RUNS, ScheduleView
 
 _PAUSE = 0.2
@@ -118,8 +119,14 @@ class LocalSchedules:
         database, settings = self._refloat.database, self._refloat.settings
         grants = Grants(database, self._authority, _LIFETIME)
         worker = Worker(settings, database, self._refloat.providers, self._authority, grants)
-        starting = Starting(database, self._refloat.providers, self._quotas)
-        runner = Runner(database, self._desk, starting, self._authority)
+        submitter = Submitter(
+            database,
+            self._refloat.providers,
+            self._quotas,
+            grants,
+            self._authority,
+        )
+        runner = Runner(database, self._desk, Firings(database, submitter), self._authority)
         seen: dict[str, Schedule] = {}
         try:
             while True:

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from refloat.errors import InvalidInput
+from refloat.records.holds import span_text
 
 _LARGEST = 1_000_000
 
@@ -169,12 +170,6 @@ def _latest(
             found.append(item)
         before = this
     return found
-
-
-def span_text(span: timedelta) -> str:
-    """``36 hours`` or ``3 days``."""
-    hours = span.total_seconds() / 3600
-    return f"{hours / 24:g} days" if hours >= 48 else f"{hours:g} hours"
 
 
 def _number(name: str, value: Any) -> int:

@@ -38,8 +38,8 @@ from refloat.records.schedules import (
 from refloat.schedule.cleaning import Cleaning
 from refloat.schedule.definition import RETENTION_PROTECT
 from refloat.schedule.desk import ScheduleDesk, new_firing
+from refloat.schedule.firings import Firings
 from refloat.schedule.misfire import Decision, decide
-from refloat.schedule.starting import Starting
 from refloat.schedule.timetable import Timetable
 
 _LOG = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Runner:
         self,
         database: Database,
         desk: ScheduleDesk,
-        starting: Starting,
+        firings: Firings,
         authority: Authority,
         *,
         tick: float = 1.0,
@@ -68,9 +68,9 @@ class Runner:
     ) -> None:
         self._database = database
         self._desk = desk
-        self._starting = starting
+        self._firings = firings
         self._authority = authority
-        self._cleaning = Cleaning(database, desk, starting, clock)
+        self._cleaning = Cleaning(database, desk, firings, clock)
         self._schedules = Schedules(database, None)
         self._tick = tick
         self._clock = clock
@@ -189,9 +189,9 @@ class Runner:
             self._end(firing, DROPPED, words)
         elif schedule.id not in busy and self._may_act(firing, schedule):
             try:
-                self._starting.protect(firing, schedule)
+                self._firings.protect(firing, schedule)
             except RefloatError as exc:
-                self._starting.failed(firing, schedule, exc, final=False)
+                self._firings.failed(firing, schedule, exc, final=False)
             self._wake()
 
     def _superfluous(self, firing: Firing, table: Timetable, busy: bool, latest: Firing | None) -> str:
@@ -213,7 +213,7 @@ class Runner:
             self._authority.check(schedule.authority or {})
         except AuthorityGone as exc:
             self._tell(schedule, str(exc))
-            self._starting.failed(firing, schedule, exc, final=True)
+            self._firings.failed(firing, schedule, exc, final=True)
             return False
         except CloudError as exc:  # nobody knows: later
             self._change(firing, WAITING, reason=str(exc))
@@ -222,7 +222,7 @@ class Runner:
         return True
 
     def _follow(self, firing: Firing, schedule: Schedule) -> None:
-        ended = self._starting.ended(firing.operation_id)
+        ended = self._firings.ended(firing.operation_id)
         if ended is None:
             return
         state, words, _kind = ended
@@ -280,7 +280,7 @@ class Runner:
                 return
             if bool(row.reason) != bool(reason):
                 what = AUTHORITY_LOST if reason else AUTHORITY_BACK
-                self._starting.notices.schedule(session, schedule, what, reason)
+                self._firings.notices.schedule(session, schedule, what, reason)
             row.reason, row.checked_at = reason, self._clock()
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Caller
+from refloat.control.grants import Grants
 from refloat.control.outcomes import Outcomes
+from refloat.control.submit import Submitter
 from refloat.providers.provider import Providers
 from refloat.records.database import Database
 from refloat.records.operations import ServiceOperations
@@ -22,8 +24,8 @@ from refloat.records.schedule_tables import FiringRow
 from refloat.records.schedules import Firing, Schedule, Schedules, firing_of
 from refloat.schedule.definition import checked
 from refloat.schedule.desk import ScheduleDesk
+from refloat.schedule.firings import Firings
 from refloat.schedule.runner import Runner
-from refloat.schedule.starting import Starting
 
 PROJECT = "p1"
 CALLER = Caller("u1", PROJECT)
@@ -92,6 +94,14 @@ class Rig:
             self.quotas,
             clock=self.clock,
         )
+        self.submitter = Submitter(
+            self.database,
+            self.providers,
+            self.quotas,
+            Grants(self.database, Granted(), timedelta(days=1)),  # type: ignore[arg-type]
+            Granted(),  # type: ignore[arg-type]
+            clock=self.clock,
+        )
         self.ledger = Outcomes(self.database)
         self.operations = ServiceOperations(self.database)
         self.plan: Plan = Plans(self.database, PROJECT).create("p", "noop", [], {})
@@ -101,8 +111,8 @@ class Rig:
 
     def runner(self) -> Runner:
         """A new worker's."""
-        starting = Starting(self.database, self.providers, self.quotas, clock=self.clock)
-        return Runner(self.database, self.desk, starting, Granted(), clock=self.clock)  # type: ignore[arg-type]
+        firings = Firings(self.database, self.submitter, clock=self.clock)
+        return Runner(self.database, self.desk, firings, Granted(), clock=self.clock)  # type: ignore[arg-type]
 
     def schedule(self, properties: dict[str, Any], kind: str = "protect", **rules: Any) -> Schedule:
         """A scheduled operation with a trigger of its own."""

@@ -8,7 +8,6 @@ from refloat.api import schemas as s
 from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, admin
 from refloat.api.v1 import operations, providers
-from refloat.control.grants import NOTHING
 
 ACTION = s.obj(
     info=s.NOTHING,
@@ -33,15 +32,12 @@ def act(request: Request) -> dict[str, Any]:
     provider, deployment = providers.find(request), request.deployment
     ((action, given),) = request.body.items()
     wanted = given or {}
-    payload: dict[str, Any] = {"parameters": {}, "plan": {}}
+    payload: dict[str, Any] = {}
     if action == "verify":
         payload["depth"] = wanted.get("depth", "full")
         payload["sample"] = wanted.get("sample", 100)
         payload["of_project"] = wanted.get("project_id") or ""
-    with deployment.database.session() as session:
-        operation = deployment.orders.add(
-            session, f"bank_{action}", "", request.project_id, provider, payload, NOTHING
-        )
+    operation = deployment.submitter.bank_job(request.caller, f"bank_{action}", provider, payload)
     return operations.answer(request, operation)
 
 

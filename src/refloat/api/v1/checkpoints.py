@@ -12,6 +12,7 @@ from refloat.api.request import Request
 from refloat.api.route import CHECKPOINTS, Route, member, reader
 from refloat.api.v1 import plans, providers
 from refloat.api.validation import same_form
+from refloat.control import deletions
 from refloat.errors import InvalidInput
 from refloat.graph import Graph
 from refloat.records.checkpoints import AVAILABLE, CheckpointRecord
@@ -61,7 +62,9 @@ def create(request: Request) -> dict[str, Any]:
     wanted = request.body["checkpoint"]
     plan = plans.find(request, same_form(wanted["plan_id"]))
     extra = wanted.get("extra-info") or wanted.get("extra_info")
-    record = request.deployment.desk.protect(request.caller, plan, provider.id, extra)
+    record, _operation = request.deployment.submitter.protect(
+        request.caller, plan, extra, provider_id=provider.id
+    )
     return _answer(request, record)
 
 
@@ -72,16 +75,14 @@ def show(request: Request) -> dict[str, Any]:
 
 def delete(request: Request) -> dict[str, Any]:
     """Start to delete a checkpoint that is old enough, and on no hold."""
-    record = find(request)
-    if not request.is_admin:
-        request.deployment.schedules.refuse_young(record.id, record.created_at)
-    request.deployment.desk.delete(request.caller, record)
+    submitter, record = request.deployment.submitter, find(request)
+    deletions.delete(submitter, request.caller, record, administrator=request.is_admin)
     return {}
 
 
 def reset(request: Request) -> dict[str, Any]:
     """Set a checkpoint's status by hand."""
-    request.deployment.desk.reset(find(request), request.body["os-resetState"]["state"])
+    request.deployment.submitter.reset(find(request), request.body["os-resetState"]["state"])
     return {}
 
 

@@ -10,8 +10,8 @@ from refloat.api.request import Request
 from refloat.api.route import CHECKPOINTS, Route, member
 from refloat.api.v1 import plans, providers
 from refloat.api.validation import same_form
-from refloat.control.copies import CopyOrder
-from refloat.control.orders import own
+from refloat.control.copies import CopyOrder, copy
+from refloat.control.submit import own
 from refloat.errors import InvalidInput, NotFound
 
 PARAMETERS = s.obj(
@@ -58,14 +58,18 @@ def create(request: Request) -> dict[str, Any]:
             raise InvalidInput(f"the plan {plan.id} is not of provider {provider.id}")
         plan_id = plan.id
         chosen = list(deployment.checkpoints.of_plan(plan_id, request.project_id, provider.id))
-    pairs = deployment.copies.copy(request.caller, chosen, how)
+    made = copy(deployment.submitter, request.caller, chosen, how)
     return {
         "copy": {
             "project_id": request.project_id,
             "provider_id": provider.id,
             "plan_id": plan_id or None,
             "checkpoint_id": [
-                {"checkpoint_protect_id": original, "checkpoint_copy_id": copy} for original, copy in pairs
+                {
+                    "checkpoint_protect_id": operation.checkpoint_id,
+                    "checkpoint_copy_id": operation.payload["copy_id"],
+                }
+                for operation in made
             ],
             "parameters": dict(wanted.get("parameters", {})),
         }
@@ -80,7 +84,7 @@ def order(request: Request, parameters: Mapping[str, Any]) -> CopyOrder:
         to = request.deployment.providers.find(parameters["to"])
     except NotFound as exc:
         raise InvalidInput(exc.message) from None
-    return CopyOrder(to, bool(parameters.get("allow_incomplete", False)))
+    return CopyOrder(to, request.deployment.bank_of, bool(parameters.get("allow_incomplete", False)))
 
 
 ROUTES = (

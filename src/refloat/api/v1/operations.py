@@ -11,6 +11,7 @@ from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, member, reader
 from refloat.api.v1 import checkpoints, copies, providers, restores, runs
 from refloat.control import progress
+from refloat.control.copies import plan_copy
 from refloat.engine.snapshot import Snapshot
 from refloat.errors import InvalidInput, RefloatError
 from refloat.operations.bank_jobs import BANK_JOBS
@@ -217,13 +218,13 @@ def create(request: Request) -> dict[str, Any]:
     """Start a dry run: its result tells what a restore, a copy or a deletion would do."""
     wanted = request.body["operation"]
     checkpoint = checkpoints.named(request, wanted)
-    desk, kind = request.deployment.desk, wanted["type"]
+    submitter, kind = request.deployment.submitter, wanted["type"]
     if kind != "restore":
         for name in restores.CHOICES:
             if wanted.get(name):
                 raise InvalidInput(f"{name} is for restores")
     if kind == "restore":
-        operation = desk.restore(
+        operation = submitter.restore(
             request.caller,
             checkpoint,
             runs.parameters(wanted),
@@ -233,24 +234,24 @@ def create(request: Request) -> dict[str, Any]:
         )
     elif kind == "copy":
         order = copies.order(request, wanted["parameters"])
-        operation = request.deployment.copies.plan(request.caller, checkpoint, order)
+        operation = plan_copy(submitter, request.caller, checkpoint, order)
     else:
         if wanted.get("parameters"):
             raise InvalidInput("a deletion has no parameters")
-        operation = desk.plan_deletion(request.caller, checkpoint)
+        operation = submitter.plan_deletion(request.caller, checkpoint)
     return answer(request, operation)
 
 
 def act(request: Request) -> dict[str, Any]:
     """Cancel, park or resume an operation."""
     ((action, wanted),) = request.body.items()
-    operation, control = _find(request), request.deployment.control
+    operation, actions = _find(request), request.deployment.actions
     if action == "cancel":
-        found = control.cancel(request.caller, operation, restores.elsewhere(wanted or {}))
+        found = actions.cancel(request.caller, operation, restores.elsewhere(wanted or {}))
     elif action == "resume":
-        found = control.resume(request.caller, operation)
+        found = actions.resume(request.caller, operation)
     else:
-        found = control.park(request.caller, operation)
+        found = actions.park(request.caller, operation)
     return answer(request, found)
 
 

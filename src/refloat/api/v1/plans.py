@@ -10,11 +10,9 @@ from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, member, reader
 from refloat.api.v1 import providers
 from refloat.api.validation import same_form
-from refloat.control.desk import check_plan_parameters
 from refloat.errors import InvalidInput, NotFound
 from refloat.providers.provider import Provider
 from refloat.records.plans import Plan
-from refloat.resources.registry import protectable
 
 _NAMED: s.Schema = {"type": "string", "minLength": 1, "maxLength": 255}
 _RESOURCE: s.Schema = {
@@ -79,9 +77,9 @@ def create(request: Request) -> dict[str, Any]:
     """A new plan."""
     wanted = dict(request.body["plan"])
     provider = _provider(request, wanted.pop("provider_id"))
-    wanted["parameters"] = _parameters(provider, wanted["parameters"])
+    wanted["parameters"] = _parameters(wanted["parameters"])
     wanted["description"] = wanted.get("description") or ""
-    _check_resources(wanted["resources"])
+    check_plan(provider, wanted)
     project_id = request.project_id
     plan = request.deployment.plans(project_id).create(
         provider=provider.reference,
@@ -102,13 +100,13 @@ def change(request: Request) -> dict[str, Any]:
     changes = {name: value for name, value in wanted.items() if value is not None or name in _NULLABLE}
     if not changes:
         raise InvalidInput("there is nothing to change")
-    if "resources" in changes:
-        _check_resources(changes["resources"])
     if "description" in wanted:
         changes["description"] = wanted["description"] or ""
     if "parameters" in changes:
+        changes["parameters"] = _parameters(changes["parameters"])
+    if {"name", "parameters", "resources"} & set(changes):
         provider = request.deployment.providers.find(find(request, request.path["plan_id"]).provider)
-        changes["parameters"] = _parameters(provider, changes["parameters"])
+        check_plan(provider, changes)
     plan = request.deployment.plans(request.scope).change_suspended(request.path["plan_id"], **changes)
     return {"plan": _view(request, plan)}
 
@@ -131,15 +129,8 @@ def _provider(request: Request, provider_id: str) -> Provider:
         raise InvalidInput("The provider could not be found.") from None
 
 
-def _parameters(provider: Provider, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    found = {where: given or {} for where, given in wanted.items()}
-    check_plan_parameters(provider, found)
-    return found
-
-
-def _check_resources(resources: list[dict[str, Any]]) -> None:
-    for resource in resources:
-        protectable(resource["type"])
+def _parameters(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    return {where: given or {} for where, given in wanted.items()}
 
 
 def _view(request: Request, plan: Plan) -> dict[str, Any]:

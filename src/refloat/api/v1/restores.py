@@ -10,7 +10,7 @@ from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, member, reader
 from refloat.api.v1 import checkpoints, runs
 from refloat.cloud.targets import given
-from refloat.control.desk import Elsewhere
+from refloat.control.submit import Elsewhere
 from refloat.errors import InvalidInput
 from refloat.records.operations import Operation
 
@@ -56,7 +56,7 @@ def list_restores(request: Request) -> dict[str, Any]:
 def create_restore(request: Request) -> dict[str, Any]:
     """Start to restore a checkpoint."""
     wanted = request.body["restore"]
-    operation = request.deployment.desk.restore(
+    operation = request.deployment.submitter.restore(
         request.caller,
         checkpoints.named(request, wanted),
         runs.parameters(wanted),

@@ -24,7 +24,7 @@ def list_verifications(request: Request) -> dict[str, Any]:
 def create_verification(request: Request) -> dict[str, Any]:
     """Start to verify a checkpoint."""
     wanted = request.body["verification"]
-    operation = request.deployment.desk.verify(
+    operation = request.deployment.submitter.verify(
         request.caller, checkpoints.named(request, wanted), runs.parameters(wanted)
     )
     return {"verification": _view(request, operation)}

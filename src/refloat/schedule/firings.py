@@ -1,4 +1,4 @@
-"""Writes down the operations of scheduled operations, for the workers: with the schedule's authority."""
+"""What a firing of a scheduled operation does: a protection, deletions, and how these ended."""
 
 from __future__ import annotations
 
@@ -9,24 +9,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from refloat.control.desk import known_parameters
+from refloat.control import deletions
+from refloat.control.submit import StandingAuthority, Submitter
 from refloat.errors import Conflict, NotFound, RefloatError
 from refloat.notify.events import NOBODY, Notices
-from refloat.providers.provider import Provider, Providers
-from refloat.records.checkpoints import (
-    AVAILABLE,
-    DELETING,
-    ERROR_DELETING,
-    PROTECTING,
-    CheckpointRecord,
-    CheckpointRecords,
-    now,
-)
+from refloat.records.checkpoints import AVAILABLE, ERROR_DELETING, CheckpointRecords, now
 from refloat.records.database import Database
-from refloat.records.holds import refuse_held
 from refloat.records.operations import ServiceOperations, write_end
 from refloat.records.plans import Plans
-from refloat.records.quotas import Quotas
 from refloat.records.schedule_tables import FiringRow, ScheduleRow
 from refloat.records.schedules import FAILED, RUNNING, SUCCEEDED, WAITING, Firing, Schedule
 
@@ -34,14 +24,13 @@ CREATED_BY = "operation-engine"
 """What Karbor's checkpoints of scheduled operations say."""
 
 
-class Starting:
-    """Begins what scheduled operations do, and sees how it ended."""
+class Firings:
+    """Has the operations of firings begun, in the transaction that changes the firing."""
 
     def __init__(
         self,
         database: Database,
-        providers: Providers,
-        quotas: Quotas,
+        submitter: Submitter,
         *,
         notices: Notices = NOBODY,
         clock: Callable[[], datetime] = now,
@@ -49,46 +38,34 @@ class Starting:
         self._clock = clock
         self.notices = notices
         self._database = database
-        self._providers = providers
-        self._quotas = quotas
+        self._submitter = submitter
         self._operations = ServiceOperations(database)
         self._checkpoints = CheckpointRecords(database)
 
     def protect(self, firing: Firing, schedule: Schedule) -> None:
-        """Write down a firing's protection, unless another worker has.
+        """Have a firing's protection begun, unless another worker has.
 
         :raises RefloatError: it cannot be: the plan is gone, the quota used up...
         """
         plan = Plans(self._database, schedule.project_id).get(schedule.plan_id)
-        provider = self._providers.find(plan.provider)
-        origin = {"trigger_id": schedule.trigger_id, "scheduled_operation_id": schedule.id}
-        record = CheckpointRecord(
-            id=_derived(firing.id, "checkpoint"),
-            project_id=schedule.project_id,
-            provider_id=provider.id,
-            plan_id=plan.id,
-            plan={"id": plan.id, "name": plan.name, "resources": [dict(item) for item in plan.resources]},
-            status=PROTECTING,
-            reason="",
-            extra_info={"created_by": CREATED_BY, **origin},
-            graph=None,
-            created_at=self._clock(),
-        )
-        payload = {
-            "plan": dict(record.plan),
-            "parameters": known_parameters(provider, plan.parameters),
-            "extra_info": dict(record.extra_info),
-        }
         with self._database.one_at_a_time(f"checkpoints {schedule.project_id}") as session:
             row = session.get(FiringRow, firing.id, with_for_update=True)
             owner = session.get(ScheduleRow, schedule.id)
             if row is None or row.state != WAITING or owner is None or owner.trigger_id is None:
                 return
-            self._quotas.check(session, "checkpoints", schedule.project_id)
-            self._checkpoints.add(session, record)
+            record, operation = self._submitter.protect(
+                _standing(owner),
+                plan,
+                {
+                    "created_by": CREATED_BY,
+                    "trigger_id": schedule.trigger_id,
+                    "scheduled_operation_id": schedule.id,
+                },
+                session=session,
+                derived=lambda what: _derived(firing.id, what),
+            )
             row.state, row.reason, row.checkpoint_id = RUNNING, "", record.id
-            row.operation_id = _derived(firing.id, "operation")
-            self._add(session, row.operation_id, "protect", owner, provider, record.id, payload)
+            row.operation_id = operation.id
 
     def failed(self, firing: Firing, schedule: Schedule, error: RefloatError, *, final: bool) -> None:
         """Write down a protection that could not begin, so that the operation log tells why.
@@ -114,22 +91,16 @@ class Starting:
                 row.state, row.ended_at = FAILED, self._clock()
 
     def delete(self, session: Session, firing: Firing, schedule: Schedule, checkpoint_id: str) -> str:
-        """Write down that a checkpoint is to be deleted, in a session of the caller's; the operation's id.
+        """Have a checkpoint deleted, in a session of the caller's; the operation's id.
 
         :raises RefloatError: it cannot be: it is on hold, or in use. Nothing is changed then.
         """
         record = self._checkpoints.get(checkpoint_id, schedule.project_id)
-        provider = self._providers.find(record.provider_id)
-        refuse_held(session, checkpoint_id)
-        for user in self._operations.users_of(session, checkpoint_id):
-            raise Conflict(f"the checkpoint is in use by a {user.kind} operation")
-        before = (AVAILABLE, ERROR_DELETING)
-        if not self._checkpoints.move(session, checkpoint_id, before, status=DELETING, reason=""):
+        if record.status not in (AVAILABLE, ERROR_DELETING):
             raise Conflict("the checkpoint is not available any more")
         owner = session.get_one(ScheduleRow, schedule.id)
-        payload = {"plan": {"id": record.plan_id, "name": str(record.plan.get("name", ""))}, "parameters": {}}
         identity = _derived(firing.id, checkpoint_id)
-        self._add(session, identity, "delete", owner, provider, checkpoint_id, payload)
+        deletions.delete(self._submitter, _standing(owner), record, session=session, operation_id=identity)
         return identity
 
     def keep_after_all(self, session: Session, checkpoint_id: str) -> None:
@@ -150,27 +121,9 @@ class Starting:
         words = str(RefloatError.from_json(dict(error))) if error else f"the operation was {operation.state}"
         return FAILED, words, str(error.get("error", ""))
 
-    def _add(
-        self,
-        session: Session,
-        identity: str,
-        kind: str,
-        owner: ScheduleRow,
-        provider: Provider,
-        checkpoint_id: str,
-        payload: Mapping[str, Any],
-    ) -> None:
-        whole = {
-            **payload,
-            "provider": provider.reference,
-            "provider_name": provider.name,
-            "checkpoint_id": checkpoint_id,
-            "project_id": owner.project_id,
-            "authority": owner.authority,
-            "scheduled_operation_id": owner.id,
-        }
-        # Its authority is the schedule's: not given back when this operation ends.
-        self._operations.add(session, identity, kind, owner.project_id, whole, None)
+
+def _standing(owner: ScheduleRow) -> StandingAuthority:
+    return StandingAuthority(owner.project_id, owner.id, owner.authority)
 
 
 def _derived(firing_id: str, what: str) -> str:

@@ -1,0 +1,40 @@
+"""What a plan must be, whoever makes it: one check for the command and for the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from refloat.errors import InvalidInput
+from refloat.providers.provider import Provider, check_parameters
+from refloat.resources.registry import protectable
+
+Parameters = Mapping[str, Mapping[str, Any]]
+
+
+def check_plan(provider: Provider, given: Mapping[str, Any]) -> None:
+    """Check what is given of a plan.
+
+    Parameters for types that the provider does not protect are let through: Karbor's clients send them.
+
+    :param given: any of ``name``, ``resources`` (each with its ``type``) and ``parameters``.
+    :raises InvalidInput: it has no name or no resource; a type is not known, or the provider does not
+        protect it; or a parameter is wrong.
+    """
+    if not given.get("name", "a name").strip():
+        raise InvalidInput("a plan needs a name")
+    if not given.get("resources", True):
+        raise InvalidInput("a plan needs at least one resource", advice="Name it with --resource TYPE=ID")
+    for resource in given.get("resources", ()):
+        protectable(resource["type"])
+        provider.plugin(resource["type"])
+    parameters = given.get("parameters", {})
+    for where in parameters:
+        protectable(where.partition("#")[0])
+    check_parameters(provider.plugins(), "protect", known_parameters(provider, parameters))
+
+
+def known_parameters(provider: Provider, parameters: Parameters) -> dict[str, dict[str, Any]]:
+    """Those that are for types that the provider protects."""
+    chosen = provider.plugins()
+    return {where: dict(given) for where, given in parameters.items() if where.partition("#")[0] in chosen}

@@ -1,0 +1,350 @@
+"""The one way in: the command, the API and schedules have operations begun here, and nowhere else.
+
+Nothing here waits for the cloud's resources or for a worker. One transaction, under the lock of the
+checkpoint, writes the operation and all that goes with it: the checkpoint's status, the quota that it takes,
+what it acts with. A worker takes the operation up then.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from refloat.cloud.authority import Authority, Caller
+from refloat.control.grants import NOTHING, Grant, Grants
+from refloat.control.plans import known_parameters
+from refloat.errors import Conflict, InvalidInput, NotFound
+from refloat.graph import Graph
+from refloat.log_context import known
+from refloat.operations.restoreplan import chosen_part
+from refloat.providers.provider import Provider, Providers, check_parameters, plugins_for, stand_in
+from refloat.records.checkpoints import (
+    AVAILABLE,
+    COPYING,
+    ERROR,
+    ERROR_DELETING,
+    MANUAL,
+    PROTECTING,
+    WAIT_COPYING,
+    CheckpointRecord,
+    CheckpointRecords,
+    now,
+)
+from refloat.records.database import Database
+from refloat.records.operations import SERVICE, Operation, ServiceOperations
+from refloat.records.plans import Plan
+from refloat.records.quotas import Quotas
+from refloat.resources.base import OperationKind
+
+Parameters = Mapping[str, Mapping[str, Any]]
+
+RESETTABLE = (AVAILABLE, ERROR, ERROR_DELETING, COPYING, WAIT_COPYING)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Where a restore goes.
+
+    :param target: the URL of an identity service; empty: the service's own.
+    :param auth: how to log in there; used once and never written down. Empty: the caller's own session.
+    """
+
+    target: str = ""
+    auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+HERE = Elsewhere()
+
+
+@dataclass(frozen=True)
+class StandingAuthority:
+    """A requester that has what its operations act with already, and keeps it: a scheduled operation."""
+
+    project_id: str
+    scheduled_operation_id: str
+    authority: Mapping[str, Any] | None
+
+
+Requester = Caller | StandingAuthority
+
+
+class Submitter:
+    """Writes down what is asked for.
+
+    :param authority: as whom restores into other clouds log in.
+    :param runner: who runs what is asked for: any worker of the service, or the command that asks.
+    :param common: what the payload of every operation has besides.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        providers: Providers,
+        quotas: Quotas,
+        grants: Grants,
+        authority: Authority,
+        *,
+        runner: str = SERVICE,
+        common: Mapping[str, Any] | None = None,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        self._database = database
+        self._providers = providers
+        self.quotas = quotas
+        self._grants = grants
+        self._authority = authority
+        self._runner = runner
+        self._common = dict(common or {})
+        self.clock = clock
+        self.checkpoints = CheckpointRecords(database)
+        self.operations = ServiceOperations(database)
+
+    def protect(
+        self,
+        by: Requester,
+        plan: Plan,
+        extra_info: Mapping[str, Any] | None = None,
+        *,
+        provider_id: str = "",
+        session: Session | None = None,
+        derived: Callable[[str], str] = lambda _what: str(uuid.uuid4()),
+    ) -> tuple[CheckpointRecord, Operation]:
+        """Protect a plan; the checkpoint to be.
+
+        :param provider_id: the one that the plan is said to be of; empty: its own.
+        :param session: a transaction of the caller's to do it in.
+        :param derived: makes the ids of the ``checkpoint`` and of the ``operation``.
+        :raises InvalidInput: the plan is of another provider or project, or a parameter is wrong.
+        :raises OverQuota: the project has as many checkpoints as it may.
+        """
+        own(by, plan.project_id)
+        provider = self._providers.find(plan.provider)
+        if provider_id not in ("", provider.id):
+            raise InvalidInput(f"the plan {plan.id} is not of provider {provider_id}, but of {provider.id}")
+        parameters = known_parameters(provider, plan.parameters)
+        check_parameters(provider.plugins(), "protect", parameters)
+        record = CheckpointRecord(
+            id=derived("checkpoint"),
+            project_id=plan.project_id,
+            provider_id=provider.id,
+            plan_id=plan.id,
+            plan={"id": plan.id, "name": plan.name, "resources": [dict(item) for item in plan.resources]},
+            status=PROTECTING,
+            reason="",
+            extra_info={**MANUAL, **(extra_info or {})},
+            graph=None,
+            created_at=self.clock(),
+        )
+        payload = {
+            "plan": dict(record.plan),
+            "parameters": parameters,
+            "extra_info": dict(record.extra_info),
+        }
+        with self.granted(by) as grant:
+            with self.transaction(session, f"checkpoints {plan.project_id}") as writing:
+                self.quotas.check(writing, "checkpoints", plan.project_id)
+                self.checkpoints.add(writing, record)
+                operation = self.add(
+                    writing, by, "protect", record, provider, payload, grant, derived("operation")
+                )
+            grant.keep()
+        return record, operation
+
+    def restore(
+        self,
+        by: Requester,
+        checkpoint: CheckpointRecord,
+        parameters: Parameters,
+        elsewhere: Elsewhere = HERE,
+        *,
+        only: Sequence[str] = (),
+        keep_on_failure: bool = False,
+        dry_run: bool = False,
+        more: Mapping[str, Any] | None = None,
+    ) -> Operation:
+        """Restore a checkpoint.
+
+        :param elsewhere: where to, if it is not the caller's project.
+        :param only: ``TYPE#ID`` or ``TYPE#NAME`` of what to restore, with all that it needs; empty: all.
+        :param keep_on_failure: park a failed restore, to be resumed, rather than undo it.
+        :param dry_run: only find out what it would do.
+        :param more: what else its payload has.
+        :raises Conflict: the checkpoint is not available.
+        :raises InvalidInput: a parameter or the target is wrong.
+        :raises NotFound: the checkpoint does not hold what is to be restored.
+        """
+        if checkpoint.graph is not None:
+            chosen_part(Graph.from_json(checkpoint.graph), only)
+        payload: dict[str, Any] = {"only": list(only), **(more or {})}
+        if elsewhere.target:
+            payload["restore_target"] = elsewhere.target
+        if keep_on_failure:
+            payload["keep_on_failure"] = True
+        kind = "restore_plan" if dry_run else "restore"
+        return self.on_available(by, kind, "restore", checkpoint, parameters, payload, elsewhere)
+
+    def verify(
+        self,
+        by: Requester,
+        checkpoint: CheckpointRecord,
+        parameters: Parameters,
+        *,
+        more: Mapping[str, Any] | None = None,
+    ) -> Operation:
+        """Verify a checkpoint; raises as :meth:`restore`."""
+        return self.on_available(by, "verify", "verify", checkpoint, parameters, more or {})
+
+    def plan_deletion(self, by: Requester, checkpoint: CheckpointRecord) -> Operation:
+        """Find out what deleting a checkpoint would remove; raises as :meth:`restore`."""
+        return self.on_available(by, "delete_plan", "delete", checkpoint, {}, {})
+
+    def bank_job(self, by: Requester, kind: str, provider: Provider, given: Mapping[str, Any]) -> Operation:
+        """Have something done with the whole bank of a provider (:mod:`refloat.operations.bank_jobs`)."""
+        payload = {"parameters": {}, "plan": {}, **given}
+        with self.transaction(None) as session:
+            return self.add(session, by, kind, None, provider, payload, NOTHING)
+
+    def reset(self, checkpoint: CheckpointRecord, state: str) -> None:
+        """Set the status of a checkpoint by hand.
+
+        :raises InvalidInput: its status does not allow it, or it never was completed.
+        """
+        if state == AVAILABLE and checkpoint.graph is None:
+            raise InvalidInput(
+                f"the checkpoint {checkpoint.id} was never completed: there is nothing to restore"
+            )
+        with self.transaction(None, f"checkpoint {checkpoint.id}") as session:
+            if not self.checkpoints.move(session, checkpoint.id, RESETTABLE, status=state, reason=""):
+                raise InvalidInput(
+                    f"the status of checkpoint {checkpoint.id} can not be reset: it is {checkpoint.status}"
+                )
+
+    def provider_of(self, checkpoint: CheckpointRecord) -> Provider:
+        """That of a checkpoint; when it is not known here, one of the plugins that made the checkpoint.
+
+        :raises NotFound: nor is it known what made it.
+        """
+        try:
+            return self._providers.find(checkpoint.provider_id)
+        except NotFound:
+            if not checkpoint.plugins:
+                raise
+            return stand_in(checkpoint.provider_id, checkpoint.plugins)
+
+    def on_available(
+        self,
+        by: Requester,
+        kind: str,
+        settings: OperationKind,
+        checkpoint: CheckpointRecord,
+        parameters: Parameters,
+        more: Mapping[str, Any],
+        elsewhere: Elsewhere = HERE,
+        *,
+        acts: bool = True,
+    ) -> Operation:
+        """An operation that reads a checkpoint.
+
+        :param settings: whose parameters these are.
+        :param acts: whether it has to do something in a cloud.
+        """
+        own(by, checkpoint.project_id)
+        provider = self.provider_of(checkpoint)
+        # Those that will run: the plugins that made the checkpoint, whatever the provider's are by now.
+        check_parameters(plugins_for(provider, checkpoint.plugins or {}), settings, parameters)
+        if checkpoint.status != AVAILABLE:
+            raise not_available(checkpoint.id)
+        payload = {"plan": short(checkpoint.plan), "parameters": parameters, **more}
+        acting = by
+        if elsewhere.auth:
+            acting = self._authority.login(elsewhere.target, elsewhere.auth)
+            payload["elsewhere"] = acting.project_id
+        with self.granted(acting) if acts else nullcontext(NOTHING) as grant:
+            with self.transaction(None, f"checkpoint {checkpoint.id}") as session:
+                self.check_available(session, checkpoint)
+                operation = self.add(session, by, kind, checkpoint, provider, payload, grant)
+            grant.keep()
+        return operation
+
+    def check_available(self, session: Session, checkpoint: CheckpointRecord) -> None:
+        if not self.checkpoints.move(session, checkpoint.id, [AVAILABLE], status=AVAILABLE):
+            raise not_available(checkpoint.id)
+
+    def granted(self, by: Requester) -> Any:
+        """What an operation acts with; nothing is granted to who has it already."""
+        return self._grants.to(by) if isinstance(by, Caller) else nullcontext(Grant(None))
+
+    @contextmanager
+    def transaction(self, session: Session | None, *locks: str) -> Iterator[Session]:
+        if session is None:
+            with self._database.one_at_a_time(*locks) as own_session:
+                yield own_session
+        else:
+            self._database.lock(session, *locks)
+            yield session
+
+    def add(
+        self,
+        session: Session,
+        by: Requester,
+        kind: str,
+        checkpoint: CheckpointRecord | None,
+        provider: Provider,
+        payload: Mapping[str, Any],
+        grant: Grant,
+        operation_id: str = "",
+    ) -> Operation:
+        """Write an operation down; what it acts with is not part of its payload, and may change."""
+        whole = {
+            **payload,
+            **self._common,
+            "provider": provider.reference,
+            "provider_name": provider.name,
+            "checkpoint_id": checkpoint.id if checkpoint is not None else "",
+            "project_id": by.project_id,
+        }
+        if checkpoint is not None and checkpoint.plugins:
+            whole["plugins"] = dict(checkpoint.plugins)
+        if isinstance(by, StandingAuthority):
+            # Its own: not given back when this operation ends.
+            whole |= {"authority": by.authority, "scheduled_operation_id": by.scheduled_operation_id}
+        if request_id := known().get("request_id"):
+            whole["request_id"] = request_id
+        grant.settle(session, self._grants.intents)
+        return self.operations.add(
+            session,
+            operation_id or str(uuid.uuid4()),
+            kind,
+            by.project_id,
+            whole,
+            grant.authority,
+            runner=self._runner,
+        )
+
+
+def own(by: Requester, project_id: str) -> None:
+    """Operations act in the caller's project: done from another, they would not find what they work on.
+
+    :raises InvalidInput: it is not the caller's.
+    """
+    if by.project_id != project_id:
+        raise InvalidInput(
+            f"this belongs to project {project_id}, and can only be worked on from there",
+            advice="Use a token for that project",
+        )
+
+
+def short(plan: Mapping[str, Any]) -> dict[str, str]:
+    """A plan, as operations remember it."""
+    return {"id": str(plan.get("id", "")), "name": str(plan.get("name", ""))}
+
+
+def not_available(checkpoint_id: str) -> Conflict:
+    """The refusal to read a checkpoint."""
+    return Conflict(f"the checkpoint {checkpoint_id} is not available")

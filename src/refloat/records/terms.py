@@ -1,0 +1,41 @@
+"""What the operator says, kept in the database: so that it holds for whoever uses that, a command too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from refloat.records.tables import TermRow
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTerms:
+    """The operator's terms.
+
+    :param minimum: no checkpoint that is younger is deleted, but by an administrator.
+    :param destinations: who is told of which events: patterns by destination.
+    """
+
+    minimum: timedelta = timedelta()
+    destinations: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, session: Session) -> OperatorTerms:
+        """What the latest start of the service has written down; nothing where there never was one."""
+        minimum = session.get(TermRow, "minimum_retention")
+        destinations = session.get(TermRow, "destinations")
+        return cls(
+            timedelta(seconds=minimum.value if minimum else 0),
+            dict(destinations.value if destinations else {}),
+        )
+
+    def write(self, session: Session) -> None:
+        """Write them down, where they are not what is known already."""
+        if OperatorTerms.read(session) == self:
+            return
+        destinations = {name: list(patterns) for name, patterns in self.destinations.items()}
+        session.merge(TermRow(name="minimum_retention", value=int(self.minimum.total_seconds())))
+        session.merge(TermRow(name="destinations", value=destinations))
