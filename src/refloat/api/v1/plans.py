@@ -10,6 +10,7 @@ from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, member, reader
 from refloat.api.v1 import providers
 from refloat.api.validation import same_form
+from refloat.control.plans import check_plan
 from refloat.errors import InvalidInput, NotFound
 from refloat.providers.provider import Provider
 from refloat.records.plans import Plan
