@@ -7,7 +7,8 @@ Attributes have the names of the API. Fields that hold JSON in a string (``extra
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 from openstack import exceptions
 from openstack.resource import URI, Body, QueryParameters, Resource
@@ -17,6 +18,13 @@ _PAGE = ("offset", "sort", "sort_key", "sort_dir", "all_tenants", "project_id")
 
 def _filters(*names: str) -> QueryParameters:
     return QueryParameters(*names, *_PAGE)
+
+
+class Option(NamedTuple):
+    """How the commands of OpenStackClient offer an attribute."""
+
+    help: str
+    metavar: str
 
 
 class _Ours(Resource):
@@ -38,6 +46,9 @@ class Plan(_Ours):
     base_path = "/plans"
     allow_create = allow_commit = allow_delete = True
     _query_mapping = _filters("name", "description", "status")
+    options: ClassVar[Mapping[str, Option]] = {
+        "objective": Option("so many hours old may the newest good checkpoint be; 0: any age", "<hours>"),
+    }
 
     name = Body("name")
     description = Body("description")
@@ -46,7 +57,6 @@ class Plan(_Ours):
     parameters = Body("parameters", type=dict)
     status = Body("status")
     objective = Body("objective", type=int)
-    """So many hours old may the newest good checkpoint be; None: nobody has said."""
     project_id = Body("project_id")
     created_at = Body("created_at")
     updated_at = Body("updated_at")
@@ -134,46 +144,39 @@ class Checkpoint(_Ours):
         exceptions.raise_from_response(session.put(url, json={"os-resetState": {"state": status}}))
 
 
-class Restore(_Ours):
+class _Run(_Ours):
+    allow_create = True
+    _query_mapping = _filters("status")
+
+    project_id = Body("project_id")
+    provider_id = Body("provider_id")
+    checkpoint_id = Body("checkpoint_id")
+    parameters = Body("parameters", type=dict)
+    status = Body("status")
+    resources_status = Body("resources_status", type=dict)
+    resources_reason = Body("resources_reason", type=dict)
+    error_info = Body("error_info")
+
+
+class Restore(_Run):
     """A run that creates anew what is in a checkpoint."""
 
     resource_key = "restore"
     resources_key = "restores"
     base_path = "/restores"
-    allow_create = True
-    _query_mapping = _filters("status")
 
-    project_id = Body("project_id")
-    provider_id = Body("provider_id")
-    checkpoint_id = Body("checkpoint_id")
     restore_target = Body("restore_target")
     restore_auth = Body("restore_auth")
     only = Body("only", type=list)
     keep_on_failure = Body("keep_on_failure", type=bool)
-    parameters = Body("parameters", type=dict)
-    status = Body("status")
-    resources_status = Body("resources_status", type=dict)
-    resources_reason = Body("resources_reason", type=dict)
-    error_info = Body("error_info")
 
 
-class Verification(_Ours):
+class Verification(_Run):
     """A run that reads a checkpoint to see whether it can be restored."""
 
     resource_key = "verification"
     resources_key = "verifications"
     base_path = "/verifications"
-    allow_create = True
-    _query_mapping = _filters("status")
-
-    project_id = Body("project_id")
-    provider_id = Body("provider_id")
-    checkpoint_id = Body("checkpoint_id")
-    parameters = Body("parameters", type=dict)
-    status = Body("status")
-    resources_status = Body("resources_status", type=dict)
-    resources_reason = Body("resources_reason", type=dict)
-    error_info = Body("error_info")
 
 
 class Copy(_Ours):
@@ -334,19 +337,15 @@ class Quota(_Ours):
     triggers = Body("triggers")
     scheduled_operations = Body("scheduled_operations")
 
+    limits = ("plans", "checkpoints", "triggers", "scheduled_operations")
 
-class QuotaClass(_Ours):
+
+class QuotaClass(Quota):
     """Limits of all projects that have none of their own."""
 
     resource_key = "quota_class"
     base_path = "/quota_classes"
-    allow_list = False
-    allow_commit = True
-
-    plans = Body("plans")
-    checkpoints = Body("checkpoints")
-    triggers = Body("triggers")
-    scheduled_operations = Body("scheduled_operations")
+    allow_delete = False
 
 
 class Service(_Ours):

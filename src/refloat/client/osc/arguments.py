@@ -11,6 +11,8 @@ from typing import Any
 
 from osc_lib import exceptions
 
+from refloat.client import resources as r
+
 _NEXT_KEY = re.compile(r",(?=[A-Za-z_]+=)")
 
 
@@ -32,11 +34,13 @@ class Arg:
 
     @property
     def dest(self) -> str:
-        """The name of the attribute that argparse makes."""
         return str(self.more.get("dest") or self.name.lstrip("-").replace("-", "_"))
 
+    @property
+    def positional(self) -> bool:
+        return not self.name.startswith("-")
+
     def add(self, parser: argparse.ArgumentParser) -> None:
-        """Add it to a command's parser."""
         more = dict(self.more)
         if "action" not in more or more["action"] == "append":
             more.setdefault("metavar", f"<{self.name.lstrip('-')}>")
@@ -48,6 +52,20 @@ def arg(
 ) -> Arg:
     """An argument."""
     return Arg(name, text, key, read, more)
+
+
+def options(kind: type[r.Plan]) -> tuple[Arg, ...]:
+    """The options that a resource declares for its attributes. 0 stands for none."""
+    return tuple(
+        arg(
+            f"--{name.replace('_', '-')}",
+            option.help,
+            read=lambda given: given or None,
+            type=getattr(kind, name).data_type,
+            metavar=option.metavar,
+        )
+        for name, option in kind.options.items()
+    )
 
 
 def values(args: Iterable[Arg], parsed: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""The kinds of commands: list, show, make or change, delete. A command says what it is by its attributes."""
+"""The kinds of commands: list, show, create, update, delete. A command says what it is by its attributes.
+
+Arguments without dashes name what a command is about: the SDK gets them by place, the others by name.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from osc_lib import exceptions
 from osc_lib.command import command
 
 from refloat.client import add_to
-from refloat.client.osc.arguments import Arg, arg, read_json, values
+from refloat.client.osc import arguments as a
+from refloat.client.osc.arguments import Arg, arg
 
 PAGE = (
     arg("--marker", "the last id of the page before"),
@@ -24,13 +28,26 @@ ALL = arg(
     "--all-projects", "of all projects (administrators)", "all_tenants", action="store_true", default=False
 )
 PROJECT = arg("--project", "of this project (administrators)", "project_id")
+PROVIDER = arg("provider_id", "id of the provider")
+CHECKPOINT = arg("checkpoint_id", "id of the checkpoint")
+NAME = arg("--name", "whose name contains this")
+STATUS = arg("--status", "in this status")
+SETTINGS = (
+    arg("--parameters-json", "the parameters as JSON", "parameters", a.read_json),
+    arg(
+        "--parameters",
+        "settings for a type of resources, or for one resource; can be repeated",
+        read=a.parameters,
+        action="append",
+        metavar="resource_type=<type>[,resource_id=<id>,key=val,...]",
+    ),
+)
 
 
 class Data(FormattableColumn[Any]):
     """An object: JSON for people too."""
 
     def human_readable(self) -> str:
-        """Indented JSON."""
         return json.dumps(self._value, indent=2, sort_keys=True, ensure_ascii=False)
 
 
@@ -38,7 +55,6 @@ class PlanOf(FormattableColumn[Any]):
     """A checkpoint's plan: name and id for people."""
 
     def human_readable(self) -> str:
-        """Two lines."""
         plan = self._value or {}
         return f"Name: {plan.get('name', '')}\nId: {plan.get('id', '')}"
 
@@ -47,31 +63,25 @@ _JSON_TEXTS = frozenset({"resource_graph", "extra_info"})
 _HIDDEN = frozenset({"location", "links"})
 
 
-def shown(key: str, value: Any) -> Any:
-    """A value of the service as a cell."""
+def cell(key: str, value: Any) -> Any:
+    """A value of the service in a table."""
     if key == "protection_plan":
         return PlanOf(value)
     if key in _JSON_TEXTS and isinstance(value, str):
-        value = read_json(value)
+        value = a.read_json(value)
     return Data(value) if isinstance(value, dict | list) else value
 
 
 class _Command:
-    """What they share."""
-
     app: Any
     args: ClassVar[tuple[Arg, ...]] = ()
     verb: ClassVar[str]
     """The method of the SDK's proxy."""
-    path: ClassVar[tuple[str, ...]] = ()
-    """The arguments that name what it is about, and go to the method by place."""
 
     def get_description(self) -> str:
-        """The docstring."""
         return " ".join((type(self).__doc__ or "").split())
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The arguments of the table."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)  # type: ignore[misc]
         for item in self.args:
             item.add(parser)
@@ -82,18 +92,17 @@ class _Command:
         """The service; not by the client manager's attribute, which another plugin may have taken."""
         return add_to(self.app.client_manager.sdk_connection)
 
-    @property
-    def project_id(self) -> str:
-        """The project of the user."""
-        return str(self.app.client_manager.sdk_connection.current_project_id)
+    def by_place(self) -> tuple[Arg, ...]:
+        return tuple(item for item in self.args if item.positional)
 
     def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
-        """What is sent, by name."""
-        return values((item for item in self.args if item.dest not in self.path), parsed_args)
+        """What is sent by name."""
+        placed = self.by_place()
+        return a.values((item for item in self.args if item not in placed), parsed_args)
 
     def call(self, parsed_args: argparse.Namespace) -> Any:
         """Ask the service."""
-        place = [getattr(parsed_args, name) for name in self.path]
+        place = [getattr(parsed_args, item.dest) for item in self.by_place()]
         return getattr(self.service, self.verb)(*place, **self.sent(parsed_args))
 
 
@@ -103,10 +112,9 @@ class List(_Command, command.Lister):
     columns: ClassVar[tuple[str, ...]]
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterator[Sequence[Any]]]:
-        """Headers and rows."""
         keys = [header.lower().replace(" ", "_") for header in self.columns]
         found = self.call(parsed_args)
-        return self.columns, (tuple(shown(key, item[key]) for key in keys) for item in found)
+        return self.columns, (tuple(cell(key, item[key]) for key in keys) for item in found)
 
     def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
         """With ``--limit``, one page; a project that is named is looked into."""
@@ -119,39 +127,54 @@ class List(_Command, command.Lister):
 
 
 class Show(_Command, command.ShowOne):
-    """A command that prints what the service answers: shows, creates or changes."""
+    """A command that prints what the service answers: all that it has sent, sorted."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
-        """Fields and values, sorted."""
         found = self.call(parsed_args)
         data = found.to_dict(computed=False) if isinstance(found, Resource) else dict(found)
-        rows = {key: value for key, value in sorted(data.items()) if key not in _HIDDEN}
+        told = {*found._body.attributes, "id"} if isinstance(found, Resource) else data.keys()
         # What this service does not tell is not there, rather than nothing.
-        kept = {key: value for key, value in rows.items() if value is not None or key in self.always(found)}
-        return tuple(kept), tuple(shown(key, value) for key, value in kept.items())
-
-    @staticmethod
-    def always(found: Any) -> frozenset[str]:
-        """The fields that the service has sent."""
-        if not isinstance(found, Resource):
-            return frozenset(found)
-        return frozenset(found._body.attributes) | {"id"}
+        rows = {
+            key: value
+            for key, value in sorted(data.items())
+            if key not in _HIDDEN and (value is not None or key in told)
+        }
+        return tuple(rows), tuple(cell(key, value) for key, value in rows.items())
 
 
 class Find(Show):
     """A command that shows one thing by name or id, as the service shows it when it is asked for alone."""
 
     def call(self, parsed_args: argparse.Namespace) -> Any:
-        """Find it, ask for it."""
         found = super().call(parsed_args)
         return getattr(self.service, self.verb.replace("find_", "get_"))(found.id)
 
     def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
-        """That it must be there."""
         return {**super().sent(parsed_args), "ignore_missing": False}
 
 
-class Change(Show):
+class Create(Show):
+    """A command that creates something. All its arguments go by name.
+
+    :cvar within: but for this one, which names what it is created in.
+    """
+
+    within: ClassVar[Arg | None] = None
+
+    def by_place(self) -> tuple[Arg, ...]:
+        return (self.within,) if self.within else ()
+
+
+class CreateWithSettings(Create):
+    """Creates something that has parameters, which are always sent."""
+
+    def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
+        if parsed_args.parameters and parsed_args.parameters_json:
+            raise exceptions.CommandError("Must provide parameters or parameters-json, not both")
+        return {"parameters": {}, **super().sent(parsed_args)}
+
+
+class Update(Show):
     """A command that changes something by name or id.
 
     :cvar finder: the method that finds it.
@@ -160,37 +183,36 @@ class Change(Show):
     finder: ClassVar[str]
 
     def call(self, parsed_args: argparse.Namespace) -> Any:
-        """Find it, change it."""
-        (name,) = self.path
+        (named,) = self.by_place()
         service, changes = self.service, self.sent(parsed_args)
-        found = getattr(service, self.finder)(getattr(parsed_args, name), ignore_missing=False)
+        found = getattr(service, self.finder)(getattr(parsed_args, named.dest), ignore_missing=False)
         return getattr(service, self.verb)(found, **changes)
 
 
 class Delete(_Command, command.Command):
     """A command that deletes several things; one that cannot be does not keep the others from it.
 
-    :cvar finder: the method that finds each; empty: they go by id alone, in what ``path`` names.
+    The last argument by place names them.
+
+    :cvar finder: the method that finds each; empty: they go by id alone.
     """
 
     finder: ClassVar[str] = ""
-    many: ClassVar[str]
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """One after the other."""
-        service, wanted = self.service, getattr(parsed_args, self.many)
-        place = [getattr(parsed_args, name) for name in self.path]
+        service = self.service
+        *place, wanted = (getattr(parsed_args, item.dest) for item in self.by_place())
         failed = 0
         for name in wanted:
             try:
                 found = getattr(service, self.finder)(name, ignore_missing=False) if self.finder else name
-                self.one(service, place, found, parsed_args)
+                self.delete(service, place, found, parsed_args)
             except Exception as exc:
                 failed += 1
                 self.app.stderr.write(f"{name}: {exc}\n")
         if failed:
             raise exceptions.CommandError(f"{failed} of {len(wanted)} failed")
 
-    def one(self, service: Any, place: list[Any], found: Any, parsed_args: argparse.Namespace) -> None:
+    def delete(self, service: Any, place: list[Any], found: Any, parsed_args: argparse.Namespace) -> None:
         """Delete one."""
         getattr(service, self.verb)(*place, found, ignore_missing=False)

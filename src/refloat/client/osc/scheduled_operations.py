@@ -1,4 +1,4 @@
-"""Triggers and scheduled operations."""
+"""Scheduled operations."""
 
 from __future__ import annotations
 
@@ -7,74 +7,9 @@ from typing import Any
 
 from refloat.client.osc import arguments as a
 from refloat.client.osc.arguments import arg
-from refloat.client.osc.base import ALL, PAGE, PROJECT, Change, Delete, Find, List, Show
-from refloat.client.osc.common import NAME
+from refloat.client.osc.base import ALL, NAME, PAGE, PROJECT, Create, Delete, Find, List, Update
 
-# Triggers and scheduled operations
-
-
-class TriggerList(List):
-    """List triggers."""
-
-    verb = "triggers"
-    columns = ("Id", "Name", "Type", "Properties")
-    args = (
-        ALL,
-        NAME,
-        arg("--type", "of this type"),
-        arg("--properties", "whose properties contain this"),
-        *PAGE,
-        PROJECT,
-    )
-
-
-class TriggerShow(Find):
-    """Show a trigger."""
-
-    verb, path = "find_trigger", ("trigger",)
-    args = (arg("trigger", "name or id"),)
-
-
-_TRIGGER_FORM = "<key=value,key=value>"
-
-
-class TriggerCreate(Show):
-    """Create a trigger."""
-
-    verb = "create_trigger"
-    args = (
-        arg("name", "what to call it"),
-        arg("type", "time"),
-        arg(
-            "properties",
-            "format (calendar or crontab), pattern, start_time, end_time, window (seconds)",
-            read=a.trigger_properties,
-            metavar=_TRIGGER_FORM,
-        ),
-    )
-
-
-class TriggerUpdate(Change):
-    """Change a trigger."""
-
-    verb, path, finder = "update_trigger", ("trigger_id",), "find_trigger"
-    args = (
-        arg("trigger_id", "name or id"),
-        arg("--name", "a new name"),
-        arg(
-            "--properties",
-            "new properties, in place of all",
-            read=a.trigger_properties,
-            metavar=_TRIGGER_FORM,
-        ),
-    )
-
-
-class TriggerDelete(Delete):
-    """Delete triggers that no operation uses."""
-
-    verb, many, finder = "delete_trigger", "trigger", "find_trigger"
-    args = (arg("trigger", "name or id", nargs="+"),)
+_SCHEDULED = arg("scheduledoperation", "name or id")
 
 
 class ScheduledList(List):
@@ -96,11 +31,11 @@ class ScheduledList(List):
 class ScheduledShow(Find):
     """Show a scheduled operation."""
 
-    verb, path = "find_scheduled_operation", ("scheduledoperation",)
-    args = (arg("scheduledoperation", "name or id"),)
+    verb = "find_scheduled_operation"
+    args = (_SCHEDULED,)
 
 
-class ScheduledCreate(Show):
+class ScheduledCreate(Create):
     """Create a scheduled operation.
 
     As in: scheduledoperation create nightly protect TRIGGER provider_id=PROVIDER,plan_id=PLAN.
@@ -115,17 +50,17 @@ class ScheduledCreate(Show):
             "operation_definition",
             "provider_id and plan_id; for retention_protect max_backups or retention_duration (days)",
             read=a.pairs,
-            metavar=_TRIGGER_FORM,
+            metavar="<key=value,key=value>",
         ),
     )
 
 
-class ScheduledUpdate(Change):
+class ScheduledUpdate(Update):
     """Rename, enable or disable a scheduled operation."""
 
-    verb, path, finder = "update_scheduled_operation", ("scheduledoperation",), "find_scheduled_operation"
+    verb, finder = "update_scheduled_operation", "find_scheduled_operation"
     args = (
-        arg("scheduledoperation", "name or id"),
+        _SCHEDULED,
         arg("--name", "a new name"),
         arg("--description", "a new description"),
         arg("--enable", "let it run", None, dest="enabled", action="store_true", default=None),
@@ -133,7 +68,6 @@ class ScheduledUpdate(Change):
     )
 
     def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
-        """Whether it is enabled, if that is said."""
         found = super().sent(parsed_args)
         return found if parsed_args.enabled is None else {**found, "enabled": parsed_args.enabled}
 
@@ -141,11 +75,10 @@ class ScheduledUpdate(Change):
 class ScheduledRun(Find):
     """Run a scheduled operation now, besides its times."""
 
-    verb, path = "find_scheduled_operation", ("scheduledoperation",)
-    args = (arg("scheduledoperation", "name or id"),)
+    verb = "find_scheduled_operation"
+    args = (_SCHEDULED,)
 
     def call(self, parsed_args: argparse.Namespace) -> Any:
-        """Have it run, show it."""
         found = super().call(parsed_args)
         self.service.run_scheduled_operation(found)
         return self.service.get_scheduled_operation(found.id)
@@ -155,10 +88,9 @@ class ScheduledRetention(List):
     """Say which checkpoints a scheduled operation would keep now, and by which rule. Changes nothing."""
 
     columns = ("Id", "Created at", "Keep", "Rule")
-    args = (arg("scheduledoperation", "name or id", None),)
+    args = (_SCHEDULED,)
 
     def call(self, parsed_args: argparse.Namespace) -> Any:
-        """Find it, ask for it."""
         service, name = self.service, parsed_args.scheduledoperation
         found = service.find_scheduled_operation(name, ignore_missing=False)
         return service.scheduled_operation_retention(found)["checkpoints"]
@@ -167,5 +99,5 @@ class ScheduledRetention(List):
 class ScheduledDelete(Delete):
     """Delete scheduled operations."""
 
-    verb, many, finder = "delete_scheduled_operation", "scheduledoperation", "find_scheduled_operation"
+    verb, finder = "delete_scheduled_operation", "find_scheduled_operation"
     args = (arg("scheduledoperation", "name or id", nargs="+"),)

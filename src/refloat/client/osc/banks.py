@@ -1,0 +1,40 @@
+"""Upkeep of the banks of providers."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, ClassVar
+
+from refloat.client.osc.arguments import Arg, arg
+from refloat.client.osc.base import PROVIDER, Show
+
+
+class _OnBank(Show):
+    action: ClassVar[str]
+    args: ClassVar[tuple[Arg, ...]] = (PROVIDER,)
+
+    def call(self, parsed_args: argparse.Namespace) -> Any:
+        return self.service.maintain_bank(parsed_args.provider_id, self.action, **self.sent(parsed_args))
+
+
+class BankInfo(_OnBank):
+    """Begin to count what is in a provider's bank (administrators)."""
+
+    action = "info"
+
+
+class BankVerify(_OnBank):
+    """Begin to verify a provider's bank (administrators)."""
+
+    action = "verify"
+    args = (
+        PROVIDER,
+        arg("--depth", "how thoroughly", choices=("manifests", "existence", "full")),
+        arg("--sample", "so many percent of the data, chosen at random", type=float),
+    )
+
+
+class BankCollect(_OnBank):
+    """Begin to remove from a provider's bank what no checkpoint needs (administrators)."""
+
+    action = "collect"

@@ -1,0 +1,32 @@
+"""Copies of checkpoints."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from refloat.client.osc.arguments import arg
+from refloat.client.osc.base import PROVIDER, Create
+
+
+class CopyCreate(Create):
+    """Start to copy the checkpoints of a plan, or one checkpoint, to the bank of another provider."""
+
+    verb, within = "create_copy", PROVIDER
+    args = (
+        PROVIDER,
+        arg("--to", "the provider (name or id) to whose bank they are copied", None, required=True),
+        arg("--plan", "id of the plan", "plan_id"),
+        arg("--checkpoint", "id of the checkpoint", "checkpoint_id"),
+        arg(
+            "--allow-incomplete",
+            "although some data stays in the cloud",
+            None,
+            action="store_true",
+            default=False,
+        ),
+    )
+
+    def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
+        settings = {"to": parsed_args.to, "allow_incomplete": parsed_args.allow_incomplete}
+        return {**super().sent(parsed_args), "parameters": settings}

@@ -1,0 +1,34 @@
+"""Operation logs."""
+
+from __future__ import annotations
+
+from refloat.client.osc.arguments import arg
+from refloat.client.osc.base import ALL, PAGE, PROJECT, STATUS, List, Show
+
+
+class LogList(List):
+    """List operation logs."""
+
+    verb = "operation_logs"
+    columns = (
+        "Id",
+        "Operation Type",
+        "Checkpoint id",
+        "Plan Id",
+        "Provider id",
+        "Restore Id",
+        "Scheduled Operation Id",
+        "Status",
+        "Started At",
+        "Ended At",
+        "Error Info",
+        "Extra Info",
+    )
+    args = (ALL, STATUS, *PAGE, PROJECT)
+
+
+class LogShow(Show):
+    """Show an operation log."""
+
+    verb = "get_operation_log"
+    args = (arg("operation_log", "id of the operation log"),)

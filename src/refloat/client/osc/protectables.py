@@ -1,0 +1,54 @@
+"""Protectables: types of resources, and the project's resources."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from refloat.client.osc import arguments as a
+from refloat.client.osc.arguments import arg
+from refloat.client.osc.base import PAGE, List, Show
+
+_TYPE = arg("protectable_type", "as in OS::Nova::Server")
+_SETTINGS = arg("--parameters", "parameters of the search", None, nargs="*", metavar="<key=value>")
+
+
+class ProtectableList(List):
+    """List the types of resources that can be protected."""
+
+    verb = "protectables"
+    columns = ("Protectable type",)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        return self.columns, ((item.id,) for item in self.call(parsed_args))
+
+
+class ProtectableShow(Show):
+    """Show a type of resources: on which others they may depend."""
+
+    verb = "get_protectable"
+    args = (_TYPE,)
+
+
+class _OnInstances:
+    def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
+        """Parameters go as JSON."""
+        found: dict[str, Any] = super().sent(parsed_args)  # type: ignore[misc]
+        if parsed_args.parameters:
+            found["parameters"] = a.write_json(a.words(parsed_args.parameters))
+        return found
+
+
+class InstanceList(_OnInstances, List):
+    """List the project's resources of a type."""
+
+    verb = "instances"
+    columns = ("Id", "Type", "Dependent resources", "Extra info")
+    args = (_TYPE, arg("--type", "the same type again; without effect", None), *PAGE, _SETTINGS)
+
+
+class InstanceShow(_OnInstances, Show):
+    """Show a resource that can be protected, and what it depends on."""
+
+    verb = "get_instance"
+    args = (_TYPE, arg("protectable_id", "id of the resource"), _SETTINGS)

@@ -1,0 +1,68 @@
+"""Quotas of projects, and quota classes."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from refloat.client import resources as r
+from refloat.client.osc.arguments import arg
+from refloat.client.osc.base import Delete, Show
+
+_LIMITS = tuple(
+    arg(f"--{name.replace('_', '-')}", f"so many {name.replace('_', ' ')} at most; -1: no limit", type=int)
+    for name in r.Quota.limits
+)
+_TENANT = arg("--tenant", "id of the project (default: yours)", None)
+_CLASS = arg("class_name", "the class, as in default")
+
+
+class _OfProject(Show):
+    def tenant(self, parsed_args: argparse.Namespace) -> str:
+        return str(parsed_args.tenant or self.app.client_manager.sdk_connection.current_project_id)
+
+
+class QuotaShow(_OfProject):
+    """Show the quotas of a project."""
+
+    args = (_TENANT, arg("--detail", "also what it uses", None, action="store_true", default=False))
+
+    def call(self, parsed_args: argparse.Namespace) -> Any:
+        return self.service.get_quota(self.tenant(parsed_args), usage=parsed_args.detail)
+
+
+class QuotaDefault(_OfProject):
+    """Show the quotas of projects for which none are set."""
+
+    args = (_TENANT,)
+
+    def call(self, parsed_args: argparse.Namespace) -> Any:
+        return self.service.get_quota_defaults(self.tenant(parsed_args))
+
+
+class QuotaUpdate(Show):
+    """Set the quotas of a project (administrators)."""
+
+    verb = "update_quota"
+    args = (arg("tenant", "id of the project"), *_LIMITS)
+
+
+class QuotaDelete(Delete):
+    """Set the quotas of projects back to the defaults (administrators)."""
+
+    verb = "delete_quota"
+    args = (arg("tenant", "id of the project", nargs="+"),)
+
+
+class QuotaClassShow(Show):
+    """Show a quota class."""
+
+    verb = "get_quota_class"
+    args = (_CLASS,)
+
+
+class QuotaClassUpdate(Show):
+    """Set the quotas of a class (administrators)."""
+
+    verb = "update_quota_class"
+    args = (_CLASS, *_LIMITS)

@@ -1,0 +1,39 @@
+"""The service's workers."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from refloat.client.osc.arguments import arg
+from refloat.client.osc.base import List, Show
+
+_SERVICE = arg("service_id", "id of the worker")
+
+
+class ServiceList(List):
+    """List the service's workers (administrators)."""
+
+    verb = "services"
+    columns = ("Id", "Binary", "Host", "Status", "State", "Updated_at", "Disabled Reason")
+    args = (arg("--host", "on this host"), arg("--binary", "of this kind"))
+
+
+class ServiceEnable(Show):
+    """Have a worker take new operations again."""
+
+    verb = "update_service"
+    args = (_SERVICE,)
+
+    def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
+        return {"status": "enabled"}
+
+
+class ServiceDisable(Show):
+    """Have a worker take no new operations."""
+
+    verb = "update_service"
+    args = (_SERVICE, arg("--reason", "why", "disabled_reason"))
+
+    def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
+        return {"status": "disabled", **super().sent(parsed_args)}

@@ -1,0 +1,39 @@
+"""Verifications."""
+
+from __future__ import annotations
+
+from refloat.client.osc.arguments import arg
+from refloat.client.osc.base import (
+    ALL,
+    CHECKPOINT,
+    PAGE,
+    PROJECT,
+    PROVIDER,
+    SETTINGS,
+    STATUS,
+    CreateWithSettings,
+    List,
+    Show,
+)
+
+
+class VerificationList(List):
+    """List verifications."""
+
+    verb = "verifications"
+    columns = ("Id", "Project id", "Provider id", "Checkpoint id", "Parameters", "Status")
+    args = (ALL, STATUS, *PAGE, PROJECT)
+
+
+class VerificationShow(Show):
+    """Show a verification."""
+
+    verb = "get_verification"
+    args = (arg("verification", "id of the verification"),)
+
+
+class VerificationCreate(CreateWithSettings):
+    """Start to verify a checkpoint."""
+
+    verb = "create_verification"
+    args = (PROVIDER, CHECKPOINT, *SETTINGS)
