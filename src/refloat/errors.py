@@ -121,6 +121,17 @@ class Cancelled(RefloatError):
     """The operation was cancelled by the user."""
 
 
+class LeaseLost(Cancelled):
+    """Another process runs the operation by now, or it has ended: this one may change nothing any more.
+
+    :param ended: it has ended, so nobody goes on with what this process has begun.
+    """
+
+    def __init__(self, message: str, *, ended: bool = False, **more: str) -> None:
+        super().__init__(message, **more)
+        self.ended = ended
+
+
 def _class_named(name: str) -> type[RefloatError]:
     pending: list[type[RefloatError]] = [RefloatError]
     while pending:

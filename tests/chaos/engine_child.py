@@ -17,7 +17,7 @@ from typing import Any
 
 from refloat.engine.dag import Dag, Step
 from refloat.engine.engine import Engine
-from refloat.engine.program import Json, Outcome, StepRun
+from refloat.engine.program import CheckLease, Json, Outcome, StepRun
 
 STEPS = [Step("a"), Step("b", ("a",)), Step("mid", ("b",)), Step("c", ("mid",)), Step("d", ("a",))]
 
@@ -57,6 +57,9 @@ class Program:
 
     def describe(self) -> str:
         return "the hold to be taken away"
+
+    def bind(self, check_lease: CheckLease) -> None:
+        """It changes nothing that outlives it."""
 
     def prepare(self, run: StepRun) -> Json:
         self._at("prepare")

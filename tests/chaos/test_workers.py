@@ -173,10 +173,21 @@ class Place:
         """Whether no operation is left."""
         return not {"running", "parked"} & set(self.states().values())
 
+    def publications(self, pid: int) -> list[list[str]]:
+        """Lines of a process: thread, what it does to publish an object of the bank, and which."""
+        with contextlib.suppress(FileNotFoundError):
+            lines = (self.folder / "published").read_text().splitlines()
+            return [line.split()[1:] for line in lines if line.startswith(f"{pid} ")]
+        return []
+
     def bank(self) -> dict[str, int]:
-        """What lies in the bank, and the time of its last change."""
+        """The objects of the bank, and the times of their last changes.
+
+        What has no name yet (see docs/bank-format.md) is none of them.
+        """
         folder = self.folder / "bank"
-        return {str(p): p.stat().st_mtime_ns for p in sorted(folder.rglob("*")) if p.is_file()}
+        found = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.parent.name != ".tmp"]
+        return {str(p): p.stat().st_mtime_ns for p in found}
 
     def rows(self) -> dict[str, list[Any]]:
         """All that the database says of operations, but for signs of life of workers."""
@@ -426,10 +437,15 @@ RENEWING, RECORDING = "engine_operation SET", "FOR NO KEY UPDATE"
 """Statements of the engine that lock a row: its own of an operation, DBOS's of an attempt at it."""
 
 
-@pytest.mark.parametrize("doing", [RENEWING, RECORDING], ids=["renewing", "recording"])
+@pytest.mark.parametrize(
+    ("doing", "publishing"),
+    [(RENEWING, False), (RECORDING, False), (RECORDING, True)],
+    ids=["renewing", "recording", "publishing"],
+)
 def test_a_worker_stopped_in_a_transaction_holds_nobody_up_and_changes_nothing_when_it_wakes(
-    make_place: Callable[..., Place], doing: str
+    make_place: Callable[..., Place], doing: str, publishing: bool
 ) -> None:
+    """Publishing: when it is stopped, some of its threads have objects ready and have not asked yet."""
     place = make_place(lease=3.0, pause=0.05)
 
     def effects(pid: int) -> list[list[str]]:
@@ -447,6 +463,11 @@ def test_a_worker_stopped_in_a_transaction_holds_nobody_up_and_changes_nothing_w
     operation = place.protect(4)
     first = place.work("host-1")
     place.until(lambda: [x for x in place.log() if x[1:5:3] == ["begin", "on_main"]], "hooks in flight")
+    if publishing:
+        place.until(lambda: len([x for x in place.log() if x[4] == "on_main"]) == 4, "all in flight")
+        (place.folder / "gate").touch()
+        hold.write_text(place.log()[-1][5])
+        place.until(lambda: [x for x in place.publications(first.pid) if x[1] == "waits"], "objects ready")
     (place.folder / "set").write_text(doing)
     (place.folder / "set").rename(trap)
     if doing == RECORDING:
@@ -457,8 +478,8 @@ def test_a_worker_stopped_in_a_transaction_holds_nobody_up_and_changes_nothing_w
     place.until(place.all_ended, "the other one ends it")
     assert place.states() == {operation: "succeeded"}
     place.check_bank()
-    before = place.bank(), place.rows()
-    mine = effects(first.pid)
+    bank, rows = place.bank(), place.rows()
+    mine, until_then = effects(first.pid), len(place.publications(first.pid))
 
     first.send_signal(signal.SIGCONT)
     place.until(lambda: "taken over" in place.said("host-1"), "it notices")
@@ -467,9 +488,35 @@ def test_a_worker_stopped_in_a_transaction_holds_nobody_up_and_changes_nothing_w
     first.send_signal(signal.SIGTERM)
     assert first.wait(120) == 0, place.said("host-1")
     assert effects(first.pid) == mine
-    assert (place.bank(), place.rows()) == before
+    assert place.rows() == rows
+    late = _published_late(place.publications(first.pid), until_then)
+    after = place.bank()
+    assert {name: after.get(name) for name in bank} == bank
+    assert after.keys() - bank.keys() <= late
     place.check_nothing_doubled()
     place.check_bank()
+    place.open_bank().collect()
+    assert place.bank() == bank
+    place.check_bank()
+    assert not list((place.folder / "bank" / ".tmp").glob("*"))
+
+
+def _published_late(publications: list[list[str]], until_then: int) -> set[str]:
+    """What a woken process has published: only what it had asked for before it was stopped.
+
+    Asked and not yet published is the one moment at which nothing can stop it.
+
+    :param until_then: so many lines were written before it woke.
+    """
+    asked: dict[str, int] = {}
+    late = set()
+    for number, (thread, what, *names) in enumerate(publications):
+        if what == "asks":
+            asked[thread] = number
+        elif what == "publishes" and number >= until_then:
+            assert asked.get(thread, until_then) < until_then, f"published without asking: {names}"
+            late.update(names)
+    return late
 
 
 def _is_stopped(pid: int) -> bool:

@@ -4,8 +4,12 @@ Each hook writes a line to FOLDER/log when it begins and when it ends, and takes
 stores bytes in the bank, for as long as FOLDER/hold is there. The worker takes itself to be on a host of its
 own, so that others know of its death by the end of its lease (LEASE seconds) alone.
 
+Each thread also writes to FOLDER/published when it asks whose the operation is, and when it gives an object
+of the bank its name.
+
 When there is a file FOLDER/trap, the process stops (as by SIGSTOP) right after the first SQL statement with
-that text, in the middle of its transaction; the file is then called FOLDER/sprung.
+that text, in the middle of its transaction; the file is then called FOLDER/sprung. When there is a file
+FOLDER/gate, objects whose writing begins before FOLDER/trap is there get no further until it has sprung.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -24,8 +29,10 @@ import sqlalchemy as sa
 
 import refloat.engine.lease
 from refloat import postgresql
+from refloat.bank import filesystem
 from refloat.cli.main import main
 from refloat.engine import owner
+from refloat.engine.driver import Driver
 from refloat.resources.base import HOOKS
 from refloat.resources.noop import plugin
 
@@ -52,11 +59,17 @@ class Traces:
         os.write(log, line.encode())
         os.close(log)
 
+    def held(self, resource_id: str) -> bool:
+        """Whether FOLDER/hold is there, and empty or with the id of this resource."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.folder / "hold").read_text() in ("", resource_id)
+        return False
+
     def blocks(self, context: Any) -> Iterator[bytes]:
         """The data, slowly."""
         for block in data_of(context.resource.id):
             deadline = time.monotonic() + 120
-            while (self.folder / "hold").exists() and time.monotonic() < deadline:
+            while self.held(context.resource.id) and time.monotonic() < deadline:
                 time.sleep(0.02)
             yield block
             time.sleep(self.pause / BLOCKS)
@@ -101,6 +114,40 @@ def install(traces: Traces) -> None:
         setattr(plugin.NoopPlugin, kind, type(f"Traced{kind}", (classes[kind],), hooks))
 
 
+def trace_publications(folder: Path) -> None:
+    """Have all threads tell when they ask and what they publish, and stop before that at the gate."""
+    thread = threading.local()
+
+    def write(what: str, name: str = "") -> None:
+        if not hasattr(thread, "id"):
+            thread.id = uuid.uuid4().hex
+        trail = os.open(folder / "published", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(trail, f"{os.getpid()} {thread.id} {what} {name}\n".encode())
+        os.close(trail)
+
+    check, link, write_all = Driver.check_lease, filesystem._link, filesystem._write_all
+
+    def checked(driver: Driver) -> None:
+        write("asks")
+        check(driver)
+
+    def linked(temporary: Path, path: Path) -> None:
+        write("publishes", str(path))
+        link(temporary, path)
+
+    def written(fd: int, parts: Any) -> None:
+        write_all(fd, parts)
+        trap, sprung = folder / "trap", folder / "sprung"
+        if (folder / "gate").exists() and not trap.exists() and not sprung.exists():
+            write("waits")
+            deadline = time.monotonic() + 120
+            while not sprung.exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+
+    Driver.check_lease = checked  # type: ignore[method-assign]
+    filesystem._link, filesystem._write_all = linked, written
+
+
 def set_trap(folder: Path) -> None:
     """Have this process walk into the trap when there is one."""
     trap = folder / "trap"
@@ -121,5 +168,6 @@ if __name__ == "__main__":
     refloat.engine.lease.LASTS = float(lease)
     postgresql.IDLE_IN_TRANSACTION = min(postgresql.IDLE_IN_TRANSACTION, float(lease) / 2)
     set_trap(Path(folder))
+    trace_publications(Path(folder))
     install(Traces(Path(folder), float(pause)))
     sys.exit(main(["-v", "worker", "--config-file", config]))

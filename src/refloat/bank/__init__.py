@@ -6,6 +6,7 @@ what is stored is in ``docs/bank-format.md``.
 
 from refloat.bank.bank import Bank, Verified
 from refloat.bank.collect import Collected
+from refloat.bank.fence import Check, unfenced
 from refloat.bank.info import Info
 from refloat.bank.keys import (
     BankKey,
@@ -32,6 +33,7 @@ __all__ = [
     "DEPTHS",
     "Bank",
     "BankKey",
+    "Check",
     "Checkpoint",
     "CheckpointInfo",
     "Collected",
@@ -55,5 +57,6 @@ __all__ = [
     "load_any_key",
     "load_key",
     "load_passphrase",
+    "unfenced",
     "with_references",
 ]

@@ -6,6 +6,7 @@ All of it is synchronous and safe to use from many threads; many processes may u
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -17,6 +18,7 @@ from refloat.bank.bankkeys import BankKeys
 from refloat.bank.collect import Collected
 from refloat.bank.dataindex import check_ref
 from refloat.bank.descriptor import check_of, create_bank, read_descriptor
+from refloat.bank.fence import Check, fenced
 from refloat.bank.info import Info, survey
 from refloat.bank.keyring import Keyring
 from refloat.bank.keys import KeySource, ProjectKey
@@ -137,6 +139,15 @@ class Bank:
         objects = Objects(looked_at, Sealer(keyring, bank_id))
         return cls(objects, keyring, bank_id.hex(), descriptor, only=key)
 
+    def fenced(self, check: Check) -> Bank:
+        """The same bank, for an operation that may be taken over: changed only while the check allows it.
+
+        :param check: called, in any thread, right before each object is published.
+        """
+        view = copy(self)
+        view._objects = Objects(fenced(self._objects.store, check), self._objects.sealer, check)
+        return view
+
     @property
     def url(self) -> str:
         return self._objects.store.url
@@ -166,6 +177,7 @@ class Bank:
         Data is shared among the checkpoints of a project, never between projects.
         """
         check_checkpoint_id(checkpoint_id)
+        self._objects.check()
         self._keyring.ensure(project_id)
         return Writer(self._objects, checkpoint_id, project_id)
 

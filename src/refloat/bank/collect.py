@@ -77,6 +77,7 @@ def delete(objects: Objects, checkpoint_id: str) -> Collected:
             objects, WriteSession.of_marker(marker.name), unsure=True
         ):
             objects.store.delete(marker.name)
+    objects.check()  # of what is removed only this has a name that is used again, by a copy that is made anew
     objects.store.delete(name)
     removed = _remove(objects, own)
     drop_tombstone(objects, tombstone)
@@ -247,12 +248,12 @@ def _watched(objects: Objects, tombstone: str) -> set[str] | None:
 
 
 def _abandon_expired(objects: Objects, tag: str) -> Collected:
-    """Undo the writings of those who are long dead, by the store's own clock."""
+    """Undo the writings of those who are long dead, by the store's own clock, or were too late."""
     store = objects.store
     found = _writers(objects, tag)
     total = Collected()
     for session, since in found:
-        if _is_young(objects, tag, since, WRITER_LIVES):
+        if _is_young(objects, tag, since, WRITER_LIVES) and not _is_superseded(objects, session):
             continue
         try:
             total += _abandon_session(objects, session)
@@ -315,6 +316,14 @@ def _is_committed(objects: Objects, session: WriteSession, *, unsure: bool = Fal
         if unsure:
             return True
         raise
+
+
+def _is_superseded(objects: Objects, session: WriteSession) -> bool:
+    """Whether its checkpoint is there, and another session has written it."""
+    try:
+        return get_manifest(objects, find(objects, session.checkpoint_id)).session != session.id
+    except (NotFound, ObjectMissing):
+        return False
 
 
 def unfinished(objects: Objects) -> list[tuple[WriteSession, float]]:

@@ -21,6 +21,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from stat import S_ISREG
 
+from refloat.bank.fence import Check, unfenced
 from refloat.bank.store import (
     AlreadyExists,
     Denied,
@@ -80,12 +81,16 @@ class FileSystemStore:
 
     def put(self, name: str, content: Parts) -> None:
         """Write a new object; see :class:`refloat.bank.store.Store`."""
+        self.put_checked(name, content, unfenced)
+
+    def put_checked(self, name: str, content: Parts, check: Check) -> None:
+        """See :class:`refloat.bank.fence.Staged`."""
         parts = parts_of(content)
         path = self._root / check_name(name)
         size = sum(map(len, parts))
         with _explained(self.url, name, lambda: self._room(size)):
             for _attempt in range(_ATTEMPTS):
-                if self._put(path, parts):
+                if self._put(path, parts, check):
                     return
         raise BankError("the object could not be written", resource=name, reason="its folder keeps vanishing")
 
@@ -141,7 +146,7 @@ class FileSystemStore:
     def close(self) -> None:
         """Nothing is held between calls."""
 
-    def _put(self, path: Path, parts: Sequence[bytes | memoryview]) -> bool:
+    def _put(self, path: Path, parts: Sequence[bytes | memoryview], check: Check) -> bool:
         """One attempt; False when the temporary file was removed under our hands, as a leftover."""
         self._temporary.mkdir(mode=0o700, exist_ok=True)
         temporary = self._temporary / secrets.token_hex(16)
@@ -153,15 +158,16 @@ class FileSystemStore:
             _lock(fd)
             _write_all(fd, parts)
             os.fdatasync(fd)
-            return self._place(temporary, path, parts)
+            return self._place(temporary, path, parts, check)
         finally:
             temporary.unlink(missing_ok=True)
             os.close(fd)
 
-    def _place(self, temporary: Path, path: Path, parts: Sequence[bytes | memoryview]) -> bool:
+    def _place(self, temporary: Path, path: Path, parts: Sequence[bytes | memoryview], check: Check) -> bool:
         """Give the finished file its name, in a folder that others may prune at any moment."""
         for _attempt in range(_ATTEMPTS):
             self._make_folders(path.parent)
+            check()
             try:
                 _link(temporary, path)
             except FileExistsError:

@@ -26,6 +26,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from refloat.bank.fence import Check, unfenced
 from refloat.bank.sealing import Sealer, damaged
 from refloat.bank.store import ObjectMissing, Store
 from refloat.errors import InvalidInput
@@ -46,6 +47,8 @@ class Objects:
 
     store: Store
     sealer: Sealer
+    check: Check = unfenced
+    """Raises when the bank may not be changed any more. A fenced store calls it at each ``put``."""
 
     def put_json(self, kind: bytes, name: str, value: Json) -> None:
         self.store.put(name, self.sealer.seal(kind, name, canonical(value)))

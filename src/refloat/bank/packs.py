@@ -30,7 +30,7 @@ from refloat.bank.sealing import (
     decompress_into,
 )
 from refloat.bank.store import ObjectMissing, Store
-from refloat.errors import BankError
+from refloat.errors import BankError, RefloatError
 
 CHUNK_SIZE = 1 << 20
 PACK_SIZE = 12 << 20
@@ -144,7 +144,7 @@ class OpenPack:
 
     def fail(self, error: BaseException) -> None:
         """The pack will never be written: tell whoever waits for it."""
-        if isinstance(error, BankError) or not isinstance(error, Exception):
+        if isinstance(error, RefloatError) or not isinstance(error, Exception):
             self.error = error
         else:
             self.error = BankError("the pack could not be written", resource=self.name, reason=repr(error))

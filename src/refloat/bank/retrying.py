@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from refloat.bank.store import ObjectInfo, Parts, Store, Unavailable
 from refloat.bank.wrapper import Wrapper
+from refloat.errors import LeaseLost
 
 T = TypeVar("T")
 
@@ -44,6 +45,10 @@ class Retrying(Wrapper):
         super().__init__(inner)
         self._attempts = attempts
         self._pause = pause
+
+    def around(self, inner: Store) -> Retrying:
+        """The same around another store."""
+        return Retrying(inner, attempts=self._attempts, pause=self._pause)
 
     def prepare(self, *, create: bool) -> None:
         """Make the inner store's place ready, if it has such a step."""
@@ -91,6 +96,11 @@ class Retrying(Wrapper):
                 return do()
             except Unavailable as error:
                 failures.add(error)
+            except LeaseLost:
+                if failures.last is not None:
+                    # That attempt may have taken effect, which is what the caller has to reckon with.
+                    raise failures.last from None
+                raise
 
 
 class Failures:
@@ -100,10 +110,12 @@ class Failures:
         self._attempts = attempts
         self._pause = pause
         self._count = 0
+        self.last: Unavailable | None = None
         self._deadline = time.monotonic() + PATIENCE
 
     def add(self, error: Unavailable) -> None:
         """One more: wait a while. :raises Unavailable: it was the last one."""
+        self.last = error
         self._count += 1
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._count - 1))
         pause = max(error.retry_after, random.uniform(0, longest))  # noqa: S311 - no secret

@@ -50,7 +50,12 @@ class Throttled(Wrapper):
 
     def __init__(self, inner: Store, rate: float, bucket: Bucket | None = None) -> None:
         super().__init__(inner)
+        self._rate = rate
         self._bucket = bucket or Bucket(rate)
+
+    def around(self, inner: Store) -> Throttled:
+        """The same around another store: together they take no more than one."""
+        return Throttled(inner, self._rate, self._bucket)
 
     def put(self, name: str, content: Parts) -> None:
         """Wait for one's turn, then write."""

@@ -48,7 +48,7 @@ from refloat.bank.sources import Extents
 from refloat.bank.store import AlreadyExists, ObjectMissing
 from refloat.bank.streams import Source
 from refloat.bank.tombstones import condemned, unreliable
-from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NotFound
+from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, LeaseLost, NotFound
 
 _log = logging.getLogger(__name__)
 
@@ -151,12 +151,16 @@ class Writer:
             try:
                 self._check_there(content, {body, *lists["indexes"]}, sizes)
             except (BankError, Conflict):
-                with contextlib.suppress(BankError):
-                    self._objects.store.delete(body)  # it would look as if its manifest were lost
+                self._withdraw(body)
                 raise
-            with contextlib.suppress(AlreadyExists):  # somebody was faster; who, is seen below
+            try:
                 put_manifest(self._objects, self._session.manifest, manifest)
                 wrote = True
+            except AlreadyExists:
+                pass  # somebody was faster; who, is seen below
+            except LeaseLost:
+                self._withdraw(body)
+                raise
         self._confirm(content, wrote)
         self._tidy()
         self._finished = True
@@ -235,6 +239,11 @@ class Writer:
 
     # --- the end
 
+    def _withdraw(self, body: str) -> None:
+        """Remove a body that will have no manifest: it would look as if that were lost."""
+        with contextlib.suppress(BankError):
+            self._objects.store.delete(body)
+
     def _committed(self, content: str) -> bool:
         """Whether the checkpoint exists, with just this content."""
         try:
@@ -285,7 +294,7 @@ class Writer:
             if signs == {session.marker}:
                 return
             if not signs:
-                needed = self._needed_by(manifest)
+                needed = _needed_by(self._objects, manifest)
                 if not needed & condemned(self._objects, self._session.tag):
                     break
             if time.monotonic() > deadline:
@@ -300,13 +309,6 @@ class Writer:
                 store.delete(self._session.manifest)
                 store.delete(manifest.body)
             raise self._given_up()
-
-    def _needed_by(self, manifest: Manifest) -> set[str]:
-        try:
-            kept = get_checkpoint(self._objects, manifest)
-        except BankDamaged:
-            return {manifest.body}
-        return {manifest.body, *kept.indexes, *kept.packs}
 
     def _references(self, value: Json) -> tuple[dict[str, list[str]], dict[str, int]]:
         """The names of the indexes that a checkpoint mentions and of the packs these need, and how
@@ -341,7 +343,7 @@ class Writer:
             manifest = get_manifest(self._objects, self._session.manifest)
             if manifest.session == self._session.id:
                 get_checkpoint(self._objects, manifest)  # or else nothing is surely superfluous
-                needed = self._needed_by(manifest)
+                needed = _needed_by(self._objects, manifest)
             else:
                 needed = set()
             for entry in list(store.list(self._session.folder)):
@@ -365,7 +367,21 @@ def _announce(objects: Objects, checkpoint_id: str, tag: str) -> WriteSession:
     session = WriteSession.new(checkpoint_id, tag)
     about = {"checkpoint": checkpoint_id, "started_at": datetime.now(UTC).isoformat(), "process": os.getpid()}
     objects.put_json(KIND_MARKER, session.marker, about)
+    try:
+        objects.check()
+    except LeaseLost as lost:
+        if lost.ended:  # else whoever runs the operation now may have found it, and go on in this session
+            objects.store.delete(session.marker)
+        raise
     return session
+
+
+def _needed_by(objects: Objects, manifest: Manifest) -> set[str]:
+    try:
+        kept = get_checkpoint(objects, manifest)
+    except BankDamaged:
+        return {manifest.body}
+    return {manifest.body, *kept.indexes, *kept.packs}
 
 
 def _index(project_id: str, size: int, found: list[Found]) -> DataIndex:

@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 from refloat.engine.dag import Dag
-from refloat.engine.program import Body, Json, Outcome, Program, StepRun
+from refloat.engine.program import Body, CheckLease, Json, Outcome, Program, StepRun
 from refloat.log_context import about
 
 
@@ -16,6 +16,10 @@ class Logged:
     def __init__(self, program: Program, **fields: str) -> None:
         self._program = program
         self._fields = fields
+
+    def bind(self, check_lease: CheckLease) -> None:
+        """Be told how to ask whether the operation is still ours."""
+        self._program.bind(check_lease)
 
     def prepare(self, run: StepRun) -> Json | Body:
         """Find out what is to be done."""

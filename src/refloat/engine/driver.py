@@ -35,7 +35,7 @@ from refloat.engine.pool import Pool
 from refloat.engine.program import Body, Ended, Json, Outcome, Program, StepRun
 from refloat.engine.progress import Progress
 from refloat.engine.task import Task, Waiting
-from refloat.errors import Cancelled, RefloatError
+from refloat.errors import Cancelled, LeaseLost, RefloatError
 
 if TYPE_CHECKING:
     from refloat.engine.journal import Recorder
@@ -127,6 +127,7 @@ class Driver:
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stop = self._cancel = self._lost = False
         self._left = False
+        self._disowned = False
         self._undoing = way_back is not None
         self._halted = False
         self._running: dict[str, _Running] = {}
@@ -135,6 +136,7 @@ class Driver:
         self._failure: Mapping[str, str] | None = None
         self._failed_step = ""
         self._recorder: Recorder  # known once it runs
+        program.bind(self.check_lease)
 
     @property
     def operation_id(self) -> str:
@@ -153,6 +155,23 @@ class Driver:
     def running(self) -> list[str]:
         """The names of what has not ended yet, for messages."""
         return sorted(running.name for running in list(self._running.values()))
+
+    def check_lease(self) -> None:
+        """See :data:`refloat.engine.program.CheckLease`."""
+        ours = ended = False
+        try:
+            if not self._left:  # or it would be renewed, by a step that was left behind
+                self.lease.check()
+                ours = not (self._left or self._lost or self._disowned)
+        except Lost as lost:
+            ended = lost.ended
+        except Exception:
+            # Without the database nobody can say whose the operation is by now.
+            _LOG.warning("whose operation %s is cannot be asked", self.operation_id, exc_info=True)
+        if not ours:
+            self._disowned = True
+            self.ask("lost")
+            raise LeaseLost("another process has taken the operation over, or it has ended", ended=ended)
 
     def run(self, recorder: Recorder) -> None:
         """Run the attempt to its end, in this thread."""
@@ -563,6 +582,8 @@ class Driver:
             if isinstance(pause, Waiting):
                 self._inbox.put(partial(self._on_waiting, running, pause))
                 return
+            if isinstance(pause, Outcome) and pause.status == "failed" and self._disowned:
+                pause = None  # that is why; whoever goes on with the operation runs it again
             if pause is None:
                 self._inbox.put(partial(self._on_ended, running, None))
             else:
@@ -582,7 +603,7 @@ class Driver:
         """Whether the lease still holds: the process may have been stopped for a while."""
         if self._halted:
             return False
-        if self.lease.fresh or self.lease.renew():
+        if not self._disowned and (self.lease.fresh or self.lease.renew()):
             return True
         raise Lost
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -21,6 +22,11 @@ from refloat.engine.program import Json, State
 
 LASTS = 15.0
 """Seconds after the last renewal at which an owner on another host counts as dead."""
+
+_LEFT = 1.0
+"""A lease that ends within so many seconds is renewed before anything is changed on the strength of it."""
+_PAUSE = 0.2
+"""Seconds between two attempts to ask a database that does not answer."""
 
 Wish: TypeAlias = Literal["", "stop", "cancel"]
 
@@ -49,7 +55,14 @@ _TABLE = sa.Table(
 
 
 class Lost(Exception):
-    """Another process has taken the operation over."""
+    """Another process has taken the operation over.
+
+    :param ended: the operation has ended.
+    """
+
+    def __init__(self, message: str = "", *, ended: bool = False) -> None:
+        super().__init__(message)
+        self.ended = ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,26 @@ class Lease:
                 return False
             self._renewed = at
             return True
+
+    def check(self) -> None:
+        """Ask the database whether it is ours. Whatever this process remembers of it counts for nothing.
+
+        A database that is away is asked again for as long as nobody else can have taken the lease.
+
+        :raises Lost: it is not ours.
+        :raises sqlalchemy.exc.SQLAlchemyError: nobody can say.
+        """
+        deadline = uptime() + LASTS
+        while True:
+            try:
+                left = self._leases.seconds_left(self)
+                if left < _LEFT and not self.renew():
+                    raise Lost
+                return
+            except sa.exc.SQLAlchemyError:
+                if not self.fresh or uptime() > deadline:
+                    raise
+                time.sleep(_PAUSE)
 
     def end(
         self,
@@ -264,6 +297,17 @@ class Leases:
         )
         with self._engine.begin() as connection:
             return bool(connection.execute(statement).rowcount)
+
+    def seconds_left(self, lease: Lease) -> float:
+        """How long a lease of ours still lasts. :raises Lost: it is not ours."""
+        table = _TABLE.c
+        left = (table.expires - self.database.now()).label("left")
+        query = sa.select(table.attempt, table.executor, table.state, left)
+        with self._engine.connect() as connection:
+            row = connection.execute(query.where(table.id == lease.operation_id)).one_or_none()
+        if row is None or (row.attempt, row.executor) != (lease.attempt, self._owner.executor):
+            raise Lost(ended=row is None or row.state not in ("running", "parked"))
+        return float(row.left)
 
     def update_owned(self, lease: Lease, *, unless_cancelled: bool = False, **values: Any) -> bool:
         """Write to the row while the lease is ours; False when it is not."""

@@ -38,6 +38,12 @@ Body: TypeAlias = Generator[Wait, Any, Json]
 """A step that waits: it yields what it waits for and returns its result."""
 
 
+CheckLease: TypeAlias = Callable[[], None]
+"""Asks the database whether this attempt still is the one that runs, which costs a query, and raises
+:class:`refloat.errors.LeaseLost` when it is not. To be called, in any thread, right before something is
+changed for all to see."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a step ended. A step never raises through the engine."""
@@ -71,6 +77,10 @@ class Program(Protocol):
     every step is done. ``undo`` runs when a step failed or the operation was cancelled, after all
     running steps have ended; it must leave nothing behind and be repeatable. Both may be generators too.
     """
+
+    def bind(self, check_lease: CheckLease) -> None:
+        """Be told, before anything else, how to ask whether the operation is still ours."""
+        ...
 
     def prepare(self, run: StepRun) -> Json | Body:
         """Find out what is to be done."""

@@ -16,7 +16,7 @@ class BankProgram(SingleStepProgram):
     @property
     def bank(self) -> Any:
         """The bank."""
-        return self.services.bank_for(str(self.payload["provider"]), False)
+        return self.services.bank_for(str(self.payload["provider"]), False).fenced(self._check_lease)
 
 
 class BankInfoProgram(BankProgram):

@@ -34,7 +34,7 @@ class CopyProgram(ReadingProgram):
     @cached_property
     def target_bank(self) -> Bank:
         """The bank that is copied to."""
-        return self.services.bank_for(str(self.payload["to"]), True)
+        return self.fenced(str(self.payload["to"]), True)
 
     @property
     def target_name(self) -> str:

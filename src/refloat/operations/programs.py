@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from refloat.bank import Bank
+from refloat.bank import Bank, unfenced
 from refloat.cloud import Cloud, Marker
 from refloat.cloud.create_once import find_created
 from refloat.cloud.removal import LITTLE_PATIENCE, removal
 from refloat.engine.dag import Dag
-from refloat.engine.program import Body, Json, Outcome, StepRun
+from refloat.engine.program import Body, CheckLease, Json, Outcome, StepRun
 from refloat.errors import RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.compile import compile_hooks, step_name, step_of
@@ -52,6 +52,7 @@ class OperationProgram(ABC):
         self.payload = payload
         self.services = services
         self.journal = SqlJournal(services.database, operation_id)
+        self._check_lease: CheckLease = unfenced
         self._lock = threading.Lock()
         self._graph: Graph | None = None
         self._mapping: dict[tuple[str, str], str] = {}
@@ -71,7 +72,12 @@ class OperationProgram(ABC):
     def bank(self) -> Bank:
         """The bank that is written or read: the provider's, unless the checkpoint lies in another's."""
         whose = str(self.payload.get("bank") or self.payload["provider"])
-        return self.services.bank_for(whose, self.kind == "protect")
+        return self.fenced(whose, self.kind == "protect")
+
+    def fenced(self, provider: str, create: bool) -> Bank:
+        """A provider's bank, which is changed only as long as this operation is ours."""
+        # Banks are opened before a look (a plan) or by one that nobody has bound, too.
+        return self.services.bank_for(provider, create).fenced(lambda: self._check_lease())
 
     @cached_property
     def plugins(self) -> Mapping[str, ProtectionPlugin]:
@@ -108,6 +114,10 @@ class OperationProgram(ABC):
         return Planned("create")
 
     # What the engine asks for
+
+    def bind(self, check_lease: CheckLease) -> None:
+        """Be told how to ask whether the operation is still ours."""
+        self._check_lease = check_lease
 
     def dag(self, prepared: Json) -> Dag:
         """The hooks of all resources in their order."""

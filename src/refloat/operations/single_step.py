@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from refloat.bank import unfenced
 from refloat.engine.dag import Dag
-from refloat.engine.program import Json, Outcome, StepRun
+from refloat.engine.program import CheckLease, Json, Outcome, StepRun
 from refloat.operations.programs import Services
 
 
@@ -20,6 +21,11 @@ class SingleStepProgram:
         self.operation_id = operation_id
         self.payload = payload
         self.services = services
+        self._check_lease: CheckLease = unfenced
+
+    def bind(self, check_lease: CheckLease) -> None:
+        """Be told how to ask whether the operation is still ours."""
+        self._check_lease = check_lease
 
     def look(self, run: StepRun) -> dict[str, Any]:
         """What there is to be seen."""

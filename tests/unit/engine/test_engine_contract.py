@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from refloat.engine.dag import Dag, Step
 from refloat.engine.engine import Engine
 from refloat.engine.journal import Journal
-from refloat.engine.program import Event, Json, Outcome, StepRun
-from refloat.errors import BankError, Cancelled, Conflict, InvalidInput, NotFound, WaitFailed
+from refloat.engine.lease import Lease, Leases
+from refloat.engine.program import CheckLease, Event, Json, Outcome, StepRun
+from refloat.errors import BankError, Cancelled, Conflict, InvalidInput, LeaseLost, NotFound, WaitFailed
 
 LONG = 30.0
 """Seconds after which something that should have happened long ago counts as a failure."""
@@ -71,6 +72,9 @@ class Script:
             self.ran.append(name)
         return call(run) if call else default
 
+    def bind(self, check_lease: CheckLease) -> None:
+        self.check_lease = check_lease
+
     def prepare(self, run: StepRun) -> Any:
         return self._run("prepare", self.phases["prepare"], run, {"prepared": True})
 
@@ -116,12 +120,13 @@ class Opener:
             self.engine.close(timeout=10)
             self.engine = None
 
-    def expire(self) -> None:
-        """Make the owner of every operation look dead."""
+    def expire(self, state: str = "running") -> None:
+        """Make the owner of every operation look dead; or as if another had brought it to its end."""
         engine = sa.create_engine(self.url.replace("postgresql:", "postgresql+psycopg:"))
         table = "engine_operation" if self.url.startswith("sqlite") else "refloat_engine.engine_operation"
         with engine.begin() as connection:
-            connection.execute(sa.text(f"UPDATE {table} SET expires = 0, executor = 'x', host = 'elsewhere'"))
+            values = f"expires = 0, executor = 'x', host = 'elsewhere', state = '{state}'"
+            connection.execute(sa.text(f"UPDATE {table} SET {values}"))
         engine.dispose()
 
     def status(self, attempt: str) -> str:
@@ -684,6 +689,96 @@ def test_a_lost_lease_stops_everything(opener: Opener) -> None:
     program.calls.clear()
     engine.resume("op")
     assert engine.wait("op", LONG).state == "succeeded"
+
+
+class Checked(Script):
+    """A step that waits, and then checks the lease before it would change something."""
+
+    def __init__(self) -> None:
+        super().__init__([Step("a")], {"a": self.work})
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.lost: list[bool] = []
+
+    def work(self, run: StepRun) -> None:
+        self.check_lease()
+        self.begun.set()
+        self.go_on.wait(LONG)
+        try:
+            self.check_lease()
+        except LeaseLost as lost:
+            self.lost.append(lost.ended)
+            # What lets go of it does not always say why.
+            raise BankError("a part of the data could not be stored") from lost
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_lease_is_checked_in_the_database_and_not_by_the_clock(opener: Opener, ended: bool) -> None:
+    program = Checked()
+    engine = opener(program)
+    engine.start("op", "script", None)
+    assert program.begun.wait(LONG)
+    opener.expire("succeeded" if ended else "running")
+    program.go_on.set()
+    if ended:
+        assert engine.wait("op", LONG).state == "succeeded"
+        deadline = time.monotonic() + LONG
+        while not program.lost and time.monotonic() < deadline:
+            time.sleep(0.05)
+    else:
+        with pytest.raises(Conflict, match="interrupted"):
+            engine.wait("op", LONG)
+        engine.resume("op")
+        assert engine.wait("op", LONG).state == "succeeded"
+        assert program.ran == ["prepare", "a", "a", "finish"]
+    assert program.lost == [ended]
+    assert program.undone == []
+
+
+def test_a_database_that_is_away_for_a_moment_costs_no_lease(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Checked()
+    engine = opener(program)
+    engine.start("op", "script", None)
+    assert program.begun.wait(LONG)
+    asked: list[str] = []
+    known = Leases.seconds_left
+
+    def away(self: Leases, lease: Lease) -> float:
+        asked.append(lease.operation_id)
+        if len(asked) < 3:
+            raise sa.exc.OperationalError("", None, Exception("the connection is closed"))
+        return known(self, lease)
+
+    monkeypatch.setattr(Leases, "seconds_left", away)
+    program.go_on.set()
+    assert engine.wait("op", LONG).state == "succeeded"
+    assert len(asked) == 3
+    assert program.lost == []
+
+
+def test_without_a_database_a_lease_that_is_old_counts_for_nothing(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Checked()
+    engine = opener(program)
+    engine.start("op", "script", None)
+    assert program.begun.wait(LONG)
+
+    def away(self: Leases, lease: Lease) -> float:
+        raise sa.exc.OperationalError("", None, Exception("the connection is closed"))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Leases, "seconds_left", away)
+        broken.setattr(Lease, "fresh", False)
+        program.go_on.set()
+        with pytest.raises(Conflict, match="interrupted"):
+            engine.wait("op", LONG)
+    assert program.lost == [False]
+    opener.expire()
+    engine.resume("op")
+    assert engine.wait("op", LONG).state == "succeeded"
+    assert program.undone == []
 
 
 def test_every_former_owner_is_fenced_also_when_the_last_could_not_do_so(
