@@ -84,7 +84,6 @@ class Deployment:
         return Reader(self.settings.engine_url)
 
     def close(self) -> None:
-        """Close the databases."""
         self._opener.close()
         if "reader" in self.__dict__:
             self.reader.close()

@@ -64,7 +64,6 @@ class Fault(Exception):
             self.headers.setdefault("Retry-After", str(RETRY_AFTER))
 
     def body(self) -> dict[str, Any]:
-        """As JSON."""
         told: dict[str, Any] = {"code": self.status, "message": self.message}
         if self.status == 413:
             told["retryAfter"] = "0"
@@ -106,7 +105,6 @@ class Faults:
         self._application = application
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer a request."""
         begun: list[Any] = []
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:

@@ -17,7 +17,6 @@ class NoAuth:
         self._application = application
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer a request."""
         for name in ("IDENTITY_STATUS", "USER_ID", "PROJECT_ID", "ROLES"):
             environ.pop(f"HTTP_X_{name}", None)
         token = environ.get("HTTP_X_AUTH_TOKEN", "")

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from refloat.cli.remote.runs import Runs
-from refloat.cli.remote.schedules import Schedules
+from refloat.cli.remote.runs import RemoteRuns
+from refloat.cli.remote.schedules import RemoteSchedules
 
 
-class Remote(Runs):
+class Remote(RemoteRuns):
     """One user's Refloat at a service."""
 
     elsewhere = True
 
     @cached_property
-    def schedules(self) -> Schedules:
-        """Triggers and scheduled operations."""
-        return Schedules(self)
+    def schedules(self) -> RemoteSchedules:
+        return RemoteSchedules(self)
 
     def __enter__(self) -> Remote:
         return self

@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 from refloat.cli.backend import Json
-from refloat.cli.remote.providers import Providers
+from refloat.cli.remote.providers import RemoteProviders
 from refloat.cli.remote.session import is_id
 from refloat.cli.remote.views import checkpoint_state, hold_of
 from refloat.client.errors import Missing, told
@@ -19,7 +19,7 @@ _DELETED = "deleted"
 """The status of those that the service still shows, but does not list."""
 
 
-class Checkpoints(Providers):
+class RemoteCheckpoints(RemoteProviders):
     """The project's checkpoints, of all providers."""
 
     def checkpoints(self, plan: str = "") -> list[CheckpointState]:
@@ -35,7 +35,6 @@ class Checkpoints(Providers):
         return sorted(chosen, key=lambda state: state.created_at, reverse=True)
 
     def checkpoint_id(self, identity: str) -> str:
-        """The whole id."""
         return self.find_checkpoint(identity).id
 
     def find_checkpoint(self, identity: str) -> CheckpointState:
@@ -53,19 +52,16 @@ class Checkpoints(Providers):
         return None
 
     def place_hold(self, checkpoint: str, reason: str) -> Hold:
-        """Put a checkpoint on hold."""
         state = self.find_checkpoint(checkpoint)
         with told("put the checkpoint on hold", state.id):
             return hold_of(self.api.place_hold(state.provider, state.id, reason), state)
 
     def hold(self, checkpoint: str) -> Hold:
-        """The hold on a checkpoint."""
         state = self.find_checkpoint(checkpoint)
         with told("show the hold on the checkpoint", state.id):
             return hold_of(self.api.get_hold(state.provider, state.id), state)
 
     def release_hold(self, checkpoint: str) -> str:
-        """End it."""
         state = self.find_checkpoint(checkpoint)
         with told("release the checkpoint", state.id):
             self.api.release_hold(state.provider, state.id)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from refloat.cli.remote.providers import Providers
+from refloat.cli.remote.providers import RemoteProviders
 from refloat.cli.remote.session import is_id
 from refloat.cli.remote.views import journal_item, operation_view
 from refloat.client.errors import Missing, told
@@ -18,18 +18,16 @@ RETRIES = 8
 """Who follows an operation does not mind when the service is started anew meanwhile: about two minutes."""
 
 
-class Operations(Providers):
+class RemoteOperations(RemoteProviders):
     """The project's operations."""
 
     def begin(self, operation: Operation) -> None:
         """It has begun, or will by itself."""
 
     def wait(self, operation_id: str, timeout: float | None = None) -> Operation:
-        """Operations do not run here."""
         raise NotImplementedError
 
     def stop(self, operation_id: str) -> None:
-        """Operations do not run here."""
         raise NotImplementedError
 
     def _operations(self, **filters: Any) -> Iterator[OperationView]:
@@ -38,11 +36,9 @@ class Operations(Providers):
                 yield operation_view(item.to_dict(), self.provider_name)
 
     def look_at_all(self) -> list[OperationView]:
-        """All operations, newest first."""
         return list(self._operations())
 
     def look(self, identity: str, *, outcomes: bool = False) -> OperationView:
-        """One operation."""
         with told("show the operation", identity), contextlib.suppress(Missing):
             found = self.api.get_operation(self._operation_id(identity), retries=RETRIES).to_dict()
             return operation_view(found, self.provider_name)
@@ -75,11 +71,9 @@ class Operations(Providers):
         return view
 
     def resume(self, identity: str) -> Operation:
-        """Have it go on."""
         return self._act(identity, "resume")
 
     def cancel(self, identity: str) -> Operation:
-        """Have it stopped and undone."""
         view = self.look(identity)
         if view.state in {"succeeded", "cancelled"}:
             raise Conflict(f"the operation has ended ({view.state}); there is nothing to cancel")

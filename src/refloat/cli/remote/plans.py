@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from refloat.cli.backend import Json, Parameters
-from refloat.cli.remote.providers import Providers
-from refloat.cli.remote.resources import Resources
+from refloat.cli.remote.providers import RemoteProviders
+from refloat.cli.remote.resources import RemoteResources
 from refloat.cli.remote.session import OLDEST_FIRST, find
 from refloat.cli.remote.views import plan_of
 from refloat.client.errors import told
@@ -17,16 +17,14 @@ from refloat.records.plans import Plan
 SELECTORS = ("tag:", "metadata:")
 
 
-class Plans(Resources, Providers):
+class RemotePlans(RemoteResources, RemoteProviders):
     """The project's plans."""
 
     def list_plans(self) -> list[Plan]:
-        """All of them."""
         with told("list the plans"):
             return [plan_of(item) for item in self.api.plans(sort=OLDEST_FIRST)]
 
     def find_plan(self, name_or_id: str) -> Plan:
-        """One plan by id or name."""
         api = self.api
         return plan_of(find("plan", name_or_id, api.get_plan, api.plans, "plan list"))
 
@@ -40,7 +38,6 @@ class Plans(Resources, Providers):
         description: str = "",
         objective: int | None = None,
     ) -> Plan:
-        """Make a plan."""
         chosen = self._provider(provider)
         _check_covered(chosen, resources)
         with told("create the plan", name):
@@ -79,7 +76,6 @@ class Plans(Resources, Providers):
             return plan_of(self.api.update_plan(plan.id, **changes))
 
     def delete_plan(self, plan_id: str) -> None:
-        """Forget a plan."""
         with told("delete the plan", plan_id):
             self.api.delete_plan(plan_id)
 
@@ -106,6 +102,7 @@ class Plans(Resources, Providers):
 
 
 def _check_covered(provider: Any, resources: Sequence[tuple[str, str]]) -> None:
+    """The service refuses it too, but only after the cloud has been asked what the resources' ids are."""
     covered = (provider.extended_info_schema or {}).get("options_schema", {})
     for type_name, _wanted in resources:
         if type_name not in covered:

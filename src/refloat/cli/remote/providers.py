@@ -11,7 +11,7 @@ from refloat.client.errors import told
 from refloat.errors import NotFound
 
 
-class Providers(Session):
+class RemoteProviders(Session):
     """The providers, asked for once. Where their banks are is the service's business."""
 
     @cached_property
@@ -20,14 +20,12 @@ class Providers(Session):
             return list(self.api.providers())
 
     def list_providers(self) -> list[Json]:
-        """All of them."""
         return [
             {"id": item.id, "name": item.name, "description": item.description, "bank": ""}
             for item in self._providers
         ]
 
     def show_provider(self, name_or_id: str) -> Json:
-        """One of them."""
         with told("show the provider", name_or_id):
             found = self.api.get_provider(self._provider(name_or_id).id)
         empty = {"bank": "", "bank_key": "", "file": "", "notes": []}

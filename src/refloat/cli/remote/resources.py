@@ -11,16 +11,14 @@ from refloat.client.errors import Missing, told
 from refloat.graph import Graph, Resource, discover
 
 
-class Resources(Session):
+class RemoteResources(Session):
     """The protectables."""
 
     def types(self) -> list[str]:
-        """The types that the service protects."""
         with told("list the types of resources"):
             return [item.id for item in self.api.protectables()]
 
     def resources(self, type_name: str) -> list[Resource]:
-        """The project's resources of a type."""
         with told(f"list the resources of type {type_name}"):
             return [resource_of(item) for item in self.api.instances(type_name)]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from refloat.cli.backend import Json, Parameters
-from refloat.cli.remote.checkpoints import Checkpoints
-from refloat.cli.remote.operations import RETRIES, Operations
-from refloat.cli.remote.plans import Plans
+from refloat.cli.remote.checkpoints import RemoteCheckpoints
+from refloat.cli.remote.operations import RETRIES, RemoteOperations
+from refloat.cli.remote.plans import RemotePlans
 from refloat.client.errors import told
 from refloat.errors import Conflict, NotFound, RefloatError
 from refloat.graph import Resource
@@ -21,11 +21,10 @@ _PATIENCE = 600.0
 _TICK = 0.5
 
 
-class Runs(Plans, Checkpoints, Operations):
+class RemoteRuns(RemotePlans, RemoteCheckpoints, RemoteOperations):
     """What becomes an operation."""
 
     def protect(self, plan_name_or_id: str, *, begin: bool = True) -> Operation:
-        """Have a plan protected."""
         plan = self.find_plan(plan_name_or_id)
         with told("protect the plan", plan_name_or_id):
             made = self.api.create_checkpoint(plan.provider, plan_id=plan.id)
@@ -40,7 +39,6 @@ class Runs(Plans, Checkpoints, Operations):
         keep_on_failure: bool = False,
         begin: bool = True,
     ) -> Operation:
-        """Have a checkpoint restored."""
         wanted = self._run_of(checkpoint, parameters, only)
         if keep_on_failure:
             wanted["keep_on_failure"] = True
@@ -50,14 +48,12 @@ class Runs(Plans, Checkpoints, Operations):
     def dry_run(
         self, checkpoint: str, *, only: Iterable[str] = (), parameters: Parameters | None = None
     ) -> Json:
-        """What a restore would do."""
         wanted = self._run_of(checkpoint, parameters, only)
         return self._looked("restore", **wanted)
 
     def verify(
         self, checkpoint: str, *, parameters: Parameters | None = None, begin: bool = True
     ) -> Operation:
-        """Have a checkpoint verified."""
         wanted = self._run_of(checkpoint, parameters)
         with told("verify the checkpoint", checkpoint):
             return self.look(self.api.create_verification(**wanted).id).operation
@@ -80,7 +76,6 @@ class Runs(Plans, Checkpoints, Operations):
     def copy(
         self, checkpoint: str, to: str, *, allow_incomplete: bool = False, begin: bool = True
     ) -> Operation:
-        """Have a checkpoint copied."""
         state, target = self.find_checkpoint(checkpoint), self._provider(to)
         settings = {"to": target.id, "allow_incomplete": allow_incomplete}
         with told("copy the checkpoint", checkpoint):
@@ -88,7 +83,6 @@ class Runs(Plans, Checkpoints, Operations):
             return self._newest("copy", state.id)
 
     def copy_dry_run(self, checkpoint: str, to: str) -> Json:
-        """What would be copied."""
         state, target = self.find_checkpoint(checkpoint), self._provider(to)
         return self._looked(
             "copy", provider_id=state.provider, checkpoint_id=state.id, parameters={"to": target.id}
@@ -111,7 +105,6 @@ class Runs(Plans, Checkpoints, Operations):
         return dict(found.result or {})
 
     def delete_checkpoint(self, checkpoint: str, *, begin: bool = True) -> Operation:
-        """Have a checkpoint deleted."""
         state = self.find_checkpoint(checkpoint)
         with told("delete the checkpoint", checkpoint):
             self.api.delete_checkpoint(state.provider, state.id, ignore_missing=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from refloat.cli.remote.plans import Plans
+from refloat.cli.remote.plans import RemotePlans
 from refloat.cli.remote.session import OLDEST_FIRST, find
 from refloat.cli.remote.views import firing_of, moment_of, schedule_of, trigger_of
 from refloat.client.errors import told
@@ -24,13 +24,13 @@ _PATIENCE = 600.0
 _LEAVE_TO_WORKERS = "The service's workers run what is due"
 
 
-class Schedules:
+class RemoteSchedules:
     """The project's triggers and scheduled operations.
 
     :param service: where they are.
     """
 
-    def __init__(self, service: Plans) -> None:
+    def __init__(self, service: RemotePlans) -> None:
         self._service = service
 
     @property
@@ -40,24 +40,20 @@ class Schedules:
     # --- triggers
 
     def list_triggers(self) -> list[Trigger]:
-        """All of them."""
         with told("list the triggers"):
             return [trigger_of(item) for item in self._api.triggers(sort=OLDEST_FIRST)]
 
     def find_trigger(self, name_or_id: str) -> Trigger:
-        """One of them."""
         api = self._api
         return trigger_of(find("trigger", name_or_id, api.get_trigger, api.triggers, "trigger list"))
 
     def create_trigger(self, name: str, properties: Mapping[str, Any]) -> Trigger:
-        """Make one."""
         with told("create the trigger", name):
             return trigger_of(self._api.create_trigger(name=name, type="time", properties=dict(properties)))
 
     def change_trigger(
         self, trigger: Trigger, name: str | None, properties: Mapping[str, Any] | None
     ) -> Trigger:
-        """Change what is given."""
         wanted = {"name": name, "properties": dict(properties) if properties else None}
         changes = {key: value for key, value in wanted.items() if value is not None}
         if not changes:
@@ -66,7 +62,6 @@ class Schedules:
             return trigger_of(self._api.update_trigger(trigger.id, **changes))
 
     def delete_trigger(self, trigger: Trigger) -> None:
-        """Forget one."""
         try:
             with told("delete the trigger", trigger.name):
                 self._api.delete_trigger(trigger.id, ignore_missing=False)
@@ -76,14 +71,12 @@ class Schedules:
     # --- scheduled operations
 
     def list(self) -> list[ScheduleView]:
-        """All of them."""
         with told("list the schedules"):
             found = list(self._api.scheduled_operations(sort=OLDEST_FIRST))
         names = {trigger.id: trigger.name for trigger in self.list_triggers()} if found else {}
         return [self._view(item, names) for item in found]
 
     def find(self, name_or_id: str) -> ScheduleView:
-        """One of them."""
         api = self._api
         return self._view(
             find(
@@ -98,7 +91,6 @@ class Schedules:
     def create(
         self, name: str, trigger: str, plan: str, rules: Mapping[str, int] | None, description: str = ""
     ) -> ScheduleView:
-        """Make one."""
         chosen, found = self._service.find_plan(plan), self.find_trigger(trigger)
         with told("create the schedule", name):
             made = self._api.create_scheduled_operation(
@@ -115,19 +107,16 @@ class Schedules:
         return self._view(made, {found.id: found.name})
 
     def change(self, schedule: Schedule, **changes: Any) -> ScheduleView:
-        """Change what is given."""
         if not changes:
             return self.find(schedule.id)
         with told("change the schedule", schedule.name):
             return self._view(self._api.update_scheduled_operation(schedule.id, **changes))
 
     def delete(self, schedule: Schedule) -> None:
-        """Forget one."""
         with told("delete the schedule", schedule.name):
             self._api.delete_scheduled_operation(schedule.id, ignore_missing=False)
 
     def preview(self, schedule: Schedule) -> Sequence[Verdict]:
-        """What its retention would do now."""
         with told("find out what the schedule would delete", schedule.name):
             found = self._api.scheduled_operation_retention(schedule.id)
         return [
@@ -175,4 +164,4 @@ class Schedules:
         return ScheduleView(schedule_of(item), name, runs)
 
 
-__all__ = ["Schedules"]
+__all__ = ["RemoteSchedules"]

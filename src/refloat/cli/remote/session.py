@@ -28,7 +28,6 @@ class Session:
 
     @cached_property
     def api(self) -> Any:
-        """The SDK's proxy."""
         return connect_as(self._cloud_name, None if self._service == "catalog" else self._service)
 
     def close(self) -> None:

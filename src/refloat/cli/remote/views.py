@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from refloat.control.app import CheckpointState, OperationView
 from refloat.engine.program import Event
@@ -16,6 +17,14 @@ from refloat.records.plans import Plan
 from refloat.records.schedules import Firing, Schedule
 from refloat.records.triggers import Trigger
 
+T = TypeVar("T")
+
+
+def _row(kind: type[T], item: Any, **values: Any) -> T:
+    """What the service tells as a row: what it is called the same there, but for *values*."""
+    names = (field.name for field in fields(cast("Any", kind)))
+    return kind(**{name: values[name] if name in values else item[name] for name in names})
+
 
 def resource_of(item: Mapping[str, Any]) -> Resource:
     """A resource of the project."""
@@ -24,18 +33,14 @@ def resource_of(item: Mapping[str, Any]) -> Resource:
 
 def plan_of(item: Any) -> Plan:
     """A plan; the provider is its id."""
-    return Plan(
-        id=item.id,
-        project_id=item.project_id or "",
-        name=item.name,
-        description=item.description or "",
+    empty = {name: item[name] or "" for name in ("project_id", "description", "created_at", "updated_at")}
+    return _row(
+        Plan,
+        item,
         provider=item.provider_id,
         resources=list(item.resources or ()),
         parameters=dict(item.parameters or {}),
-        created_at=item.created_at or "",
-        updated_at=item.updated_at or "",
-        status=item.status,
-        objective=item.objective,
+        **empty,
     )
 
 
@@ -148,31 +153,22 @@ def moment_of(text: str | None) -> datetime | None:
 
 def trigger_of(item: Any) -> Trigger:
     """A trigger."""
-    return Trigger(
-        id=item.id,
-        project_id="",
-        name=item.name,
-        type=item.type,
-        properties=dict(item.properties),
-        created_at=moment_of(item.created_at) or datetime.min,
-    )
+    created_at = moment_of(item.created_at) or datetime.min
+    return _row(Trigger, item, project_id="", properties=dict(item.properties), created_at=created_at)
 
 
 def schedule_of(item: Any) -> Schedule:
     """A scheduled operation, with what the service tells of it."""
-    return Schedule(
-        id=item.id,
+    definition = dict(item.operation_definition)
+    return _row(
+        Schedule,
+        item,
         project_id="",
         user_id="",
-        name=item.name,
-        description=item.description,
-        operation_type=item.operation_type,
-        trigger_id=item.trigger_id,
-        plan_id=item.operation_definition["plan_id"],
-        definition=dict(item.operation_definition),
-        enabled=item.enabled,
         authority=None,
         retired=(),
+        plan_id=definition["plan_id"],
+        definition=definition,
         next_due=moment_of(item.next_run_at),
         reason=item.status_reason or "",
         checked_at=datetime.min,
@@ -182,16 +178,12 @@ def schedule_of(item: Any) -> Schedule:
 
 def firing_of(schedule_id: str, run: Mapping[str, Any]) -> Firing:
     """A run of it."""
-    return Firing(
-        id=run["id"],
+    return _row(
+        Firing,
+        run,
         schedule_id=schedule_id,
         due_at=datetime.fromisoformat(run["due_at"]),
         claimed_at=datetime.fromisoformat(run["started_at"]),
         ended_at=moment_of(run["ended_at"]),
-        manual=run["manual"],
-        state=run["state"],
-        reason=run["reason"] or "",
-        operation_id=run["operation_id"] or "",
-        checkpoint_id=run["checkpoint_id"] or "",
-        deletions=run["deletions"],
+        **{name: run[name] or "" for name in ("reason", "operation_id", "checkpoint_id")},
     )
