@@ -15,7 +15,7 @@ from refloat.cloud.removal import removal
 from refloat.errors import CloudError, Impossible, NotFound
 from refloat.graph import Graph, ResourceKey
 from refloat.resources.server.protectable import TYPE, ServerProtectable
-from refloat.resources.server.section import capture
+from refloat.resources.server.section import server_section
 
 PREFIX = "srv-test"
 WAIT = 280
@@ -72,7 +72,7 @@ class Bench:
         rig = self.rig()
         rig.graph = Graph()
         node = rig.graph.add(ServerProtectable(self.cloud).show(server_id))
-        rig.sections = {node.key: capture(self.cloud, server_id)}
+        rig.sections = {node.key: server_section(self.cloud, server_id)}
         return rig, node.key
 
     def rig(self) -> Rig:
@@ -304,7 +304,7 @@ def test_an_image_booted_server_comes_back_with_everything(bench: Bench) -> None
         assert fidelity[name] == "exact", name
     restored = rig.restore(plan)
     new_id = restored[TYPE, server.id]["new_id"]
-    after = capture(cloud, new_id)
+    after = server_section(cloud, new_id)
     compare(before, after)
     assert after["user_data_readable"] is False
     assert fidelity["user_data"] == "lost"
@@ -341,12 +341,12 @@ def test_a_server_alone_comes_back_beside_the_living_one_and_is_undone(bench: Be
     assert server.id in said
     assert dict(plan.needs) == {"servers": 1, "cores": 1, "ram": 128, "ports": 1}
     restored = rig.restore(plan)
-    after = capture(cloud, restored[TYPE, server.id]["new_id"])
+    after = server_section(cloud, restored[TYPE, server.id]["new_id"])
     assert after["name"] == f"{PREFIX}-server again"
     assert after["description"] == "first"
     assert after["metadata"] == {}
     assert addresses(after)[0][0] != address
-    assert after["hostname"] == capture(cloud, server.id)["hostname"]
+    assert after["hostname"] == server_section(cloud, server.id)["hostname"]
     rig.undo()
     assert bench.servers() == {server.id}
     assert bench.ports(front) == {port.id}
@@ -390,7 +390,7 @@ def test_a_volume_booted_locked_and_stopped_server_comes_back_in_order(bench: Be
     restored = rig.restore()
     # The ports were made before the server: Nova left them there, so they are used again.
     assert [restored["OS::Neutron::Port", port.id]["status"] for port in ports] == ["reused", "reused"]
-    after = capture(cloud, restored[TYPE, server.id]["new_id"])
+    after = server_section(cloud, restored[TYPE, server.id]["new_id"])
     compare(before, after)
     assert [volume["id"] for volume in after["volumes"]] == [volume.id for volume in volumes]
     assert (after["status"], after["locked"], after["locked_reason"]) == ("SHUTOFF", True, "do not touch")
@@ -410,7 +410,7 @@ def test_a_restore_that_is_cut_off_makes_nothing_twice(bench: Bench) -> None:
     restored = rig.restore(cuts=cuts)
     new_id = restored[TYPE, server.id]["new_id"]
     assert bench.servers() == {server.id, new_id}
-    after = capture(cloud, new_id)
+    after = server_section(cloud, new_id)
     assert after["description"] is None
     assert [port["description"] for port in after["ports"]] == ["mine", ""]
     assert len(bench.ports(front)) == 4
@@ -434,7 +434,7 @@ def test_what_nova_says_is_told(bench: Bench) -> None:
     with pytest.raises(NotFound, match="read the server"):
         ServerProtectable(cloud).show(server.id)
     with pytest.raises(NotFound):
-        capture(cloud, server.id)
+        server_section(cloud, server.id)
 
 
 def test_an_address_that_is_taken_after_planning_becomes_another_and_is_told(bench: Bench) -> None:
@@ -448,7 +448,7 @@ def test_an_address_that_is_taken_after_planning_becomes_another_and_is_told(ben
     assert not any("10.86.0.9" in sentence for sentence in plan.planned[key].conflicts)
     bench.port(front, fixed_ips=[{"ip_address": "10.86.0.9"}])
     restored = rig.restore(plan)
-    after = capture(cloud, restored[TYPE, server.id]["new_id"])
+    after = server_section(cloud, restored[TYPE, server.id]["new_id"])
     assert after["ports"][0]["mac_address"] == mac
     assert addresses(after)[0][0] != "10.86.0.9"
     told = restored["OS::Neutron::Port", rig.sections[key]["ports"][0]["id"]]["reason"]

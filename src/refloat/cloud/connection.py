@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
@@ -210,6 +210,21 @@ class Cloud:
         """All things of a kind in this project."""
         with explained(f"list the {kind.replace('_', ' ')}s"):
             return list(self.kind(kind).list(self.connection))
+
+    def create(self, kind: str, fields: Mapping[str, Any]) -> Any:
+        """Create a thing. Errors are those of openstacksdk, for ``ensure`` to explain."""
+        create = self.kind(kind).create
+        if create is None:
+            raise NotImplementedError(f"{kind} does not say how one is created")
+        return create(self.connection, fields)
+
+    def update(self, kind: str, identity: str, fields: Mapping[str, Any]) -> None:
+        """Set some fields of a thing."""
+        update = self.kind(kind).update
+        if update is None:
+            raise NotImplementedError(f"{kind} does not say how one is changed")
+        with explained(f"change the {kind.replace('_', ' ')} {identity}"):
+            update(self.connection, identity, fields)
 
     def remove(self, kind: str, identity: str) -> bool:
         """Ask for a thing to be deleted; false when it is gone already."""

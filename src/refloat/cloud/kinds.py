@@ -7,7 +7,7 @@ that it is still being worked on. Waiting, undo and clean-up work from this tabl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from openstack.connection import Connection
@@ -16,6 +16,8 @@ from openstack.exceptions import ConflictException, NotFoundException
 Getter = Callable[[Connection, str], Any]
 Lister = Callable[[Connection], Iterable[Any]]
 Remover = Callable[[Connection, str], None]
+Creator = Callable[[Connection, Mapping[str, Any]], Any]
+Updater = Callable[[Connection, str, Mapping[str, Any]], Any]
 
 
 def status_of_thing(thing: Any, attribute: str = "status") -> str:
@@ -40,6 +42,8 @@ class Kind:
     :param deleting: states in which it is being deleted.
     :param delete_failed: states that it is left in when it could not be deleted.
     :param gone: states in which it is as good as not there.
+    :param create: create one; returns it. Needed, as ``update`` is, only by whoever calls ``Cloud.create``.
+    :param update: set some fields of one by id.
 
     States are in small letters.
     """
@@ -56,36 +60,46 @@ class Kind:
     deleting: frozenset[str] = frozenset({"deleting"})
     delete_failed: frozenset[str] = frozenset({"error_deleting"})
     gone: frozenset[str] = frozenset({"deleted"})
+    create: Creator | None = None
+    update: Updater | None = None
 
     def state(self, thing: Any) -> str:
         """The state of a thing of this kind."""
         return status_of_thing(thing, self.status)
 
 
-def _kind(
-    name: str,
-    service: str,
-    *,
-    plural: str | None = None,
-    busy: Iterable[str] = (),
-    waits_gone: bool = False,
-    query: Mapping[str, Any] | None = None,
+def sdk_kind(
+    name: str, service: str, *, word: str = "", query: Mapping[str, Any] | None = None, **fields: Any
 ) -> Kind:
-    many = plural or f"{name}s"
-    fixed = dict(query or {})
+    """A kind of openstacksdk's: its proxy has ``get_NAME``, ``NAMEs``, ``create_NAME``...
 
-    def get(connection: Connection, identity: str) -> Any:
-        return getattr(getattr(connection, service), f"get_{name}")(identity)
+    :param word: what the methods are called after, when not after the name.
+    :param query: what the listing method is given.
+    :param fields: of :class:`Kind`: ``busy``, ``waits_gone``... and what is otherwise done.
+    """
+    word = word or name
+
+    def method(connection: Connection, called: str) -> Any:
+        return getattr(getattr(connection, service), called)
 
     def list_all(connection: Connection) -> Iterable[Any]:
         scope = {"project_id": connection.current_project_id} if service == "network" else {}
-        things: Iterable[Any] = getattr(getattr(connection, service), many)(**fixed, **scope)
+        things: Iterable[Any] = method(connection, f"{word}s")(**(query or {}), **scope)
         return things
 
     def remove(connection: Connection, identity: str) -> None:
-        getattr(getattr(connection, service), f"delete_{name}")(identity, ignore_missing=False)
+        method(connection, f"delete_{word}")(identity, ignore_missing=False)
 
-    return Kind(name, service, get, list_all, remove, frozenset(busy), waits_gone)
+    usual = {
+        "get": lambda connection, identity: method(connection, f"get_{word}")(identity),
+        "list": list_all,
+        "remove": remove,
+        "create": lambda connection, values: method(connection, f"create_{word}")(**values),
+        "update": lambda connection, identity, values: method(connection, f"update_{word}")(
+            identity, **values
+        ),
+    }
+    return Kind(name, service, **(usual | fields))
 
 
 def _remove_server(connection: Connection, identity: str) -> None:
@@ -144,24 +158,12 @@ def _remove_route(connection: Connection, identity: str) -> None:
     connection.network.remove_extra_routes_from_router(router_id, {"router": {"routes": [route]}})
 
 
-def _get_association(connection: Connection, identity: str) -> Any:
-    return connection.network.get_ip(identity)
-
-
 def _remove_association(connection: Connection, identity: str) -> None:
     connection.network.update_ip(identity, port_id=None)
 
 
 def _list_none(_connection: Connection) -> Iterable[Any]:
     return ()
-
-
-def _get_image(connection: Connection, identity: str) -> Any:
-    return connection.image.get_image(identity)
-
-
-def _list_images(connection: Connection) -> Iterable[Any]:
-    return connection.image.images(owner=connection.current_project_id)
 
 
 def _remove_image(connection: Connection, identity: str) -> None:
@@ -171,83 +173,60 @@ def _remove_image(connection: Connection, identity: str) -> None:
     connection.image.delete_image(identity, ignore_missing=False)
 
 
-def _list_volume_types(connection: Connection) -> Iterable[Any]:
-    return connection.block_storage.types()
-
-
-def _list_volume_zones(connection: Connection) -> Iterable[Any]:
-    storage: Any = connection.block_storage
-    zones: Iterable[Any] = storage.availability_zones()
-    return zones
-
-
 def _not_ours(_connection: Connection, identity: str) -> Any:
     raise NotImplementedError(f"{identity} belongs to the cloud and is only listed")
+
+
+_DETAILS = {"details": True}
+_WORK_ON_VOLUMES = frozenset(
+    {
+        "creating",
+        "downloading",
+        "uploading",
+        "restoring-backup",
+        "backing-up",
+        "attaching",
+        "detaching",
+        "in-use",
+    }
+)
+
+
+def _in_background(name: str, *busy: str) -> Kind:
+    return sdk_kind(name, "block_storage", busy=frozenset(busy), waits_gone=True, query=_DETAILS)
 
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        replace(_kind("server", "compute", waits_gone=True, query={"details": True}), remove=_remove_server),
-        _kind("flavor", "compute"),
-        _kind("keypair", "compute"),
-        _kind("server_group", "compute"),
-        _kind(
-            "volume",
-            "block_storage",
-            busy=(
-                "creating",
-                "downloading",
-                "uploading",
-                "restoring-backup",
-                "backing-up",
-                "attaching",
-                "detaching",
-                "in-use",
-            ),
-            waits_gone=True,
-            query={"details": True},
+        sdk_kind("server", "compute", waits_gone=True, query=_DETAILS, remove=_remove_server),
+        sdk_kind("flavor", "compute"),
+        sdk_kind("keypair", "compute"),
+        sdk_kind("server_group", "compute"),
+        _in_background("volume", *_WORK_ON_VOLUMES),
+        _in_background("snapshot", "creating", "backing-up"),
+        _in_background("backup", "creating", "restoring"),
+        sdk_kind("volume_type", "block_storage", word="type", remove=_not_ours),
+        sdk_kind("volume_zone", "block_storage", word="availability_zone", get=_not_ours, remove=_not_ours),
+        sdk_kind(
+            "image",
+            "image",
+            list=lambda connection: connection.image.images(owner=connection.current_project_id),
+            remove=_remove_image,
         ),
-        _kind(
-            "snapshot",
-            "block_storage",
-            busy=("creating", "backing-up"),
-            waits_gone=True,
-            query={"details": True},
-        ),
-        _kind(
-            "backup",
-            "block_storage",
-            busy=("creating", "restoring"),
-            waits_gone=True,
-            query={"details": True},
-        ),
-        Kind(
-            "volume_type",
-            "block_storage",
-            lambda connection, identity: connection.block_storage.get_type(identity),
-            _list_volume_types,
-            _not_ours,
-        ),
-        Kind("volume_zone", "block_storage", _not_ours, _list_volume_zones, _not_ours),
-        Kind("image", "image", _get_image, _list_images, _remove_image),
-        _kind("network", "network"),
-        _kind("subnet", "network"),
-        _kind("port", "network"),
-        _kind("router", "network"),
+        sdk_kind("network", "network"),
+        sdk_kind("subnet", "network"),
+        sdk_kind("port", "network"),
+        sdk_kind("router", "network"),
         Kind("router_interface", "network", _get_interface, _list_none, _remove_interface),
         Kind("router_subnet", "network", _get_router_subnet, _list_none, _remove_router_subnet),
         Kind("router_route", "network", _get_route, _list_none, _remove_route),
-        _kind("security_group", "network"),
-        _kind("security_group_rule", "network"),
-        Kind(
-            "floating_ip",
-            "network",
-            lambda connection, identity: connection.network.get_ip(identity),
-            lambda connection: connection.network.ips(project_id=connection.current_project_id),
-            lambda connection, identity: connection.network.delete_ip(identity, ignore_missing=False),
+        sdk_kind("security_group", "network"),
+        sdk_kind("security_group_rule", "network"),
+        sdk_kind("floating_ip", "network", word="ip"),
+        sdk_kind(
+            "floating_ip_association", "network", word="ip", list=_list_none, remove=_remove_association
         ),
-        Kind("floating_ip_association", "network", _get_association, _list_none, _remove_association),
     )
 }
 """Every kind by name. A ``router_interface`` is named ``ROUTER_ID:PORT_ID``, a ``router_subnet`` (an

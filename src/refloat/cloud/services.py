@@ -34,6 +34,10 @@ SERVICES: dict[str, Service] = {
 """Every service that is limited, or that openstacksdk does not know, by name."""
 
 
+EVERYWHERE = frozenset({"", "compute", "block_storage", "image", "network", "identity"})
+"""The proxies of services that every cloud is expected to have: that one is not there is an error."""
+
+
 def add_service(service: Service) -> None:
     """Make a service of a plugin's own known. :raises ValueError: another one has its name."""
     if SERVICES.setdefault(service.name, service) != service:

@@ -11,6 +11,10 @@ Fidelity: TypeAlias = Literal["exact", "mapped", "degraded", "lost"]
 else that works. ``lost``: not restored."""
 
 
+STILL_THERE = "it is still there"
+"""Why a resource is re-used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attribute:
     """One attribute of a kind of resource.
@@ -55,6 +59,21 @@ class Change:
     restored: Any
     fidelity: Fidelity
     reason: str
+
+
+def exact(*names: str) -> tuple[Attribute, ...]:
+    """Attributes that come back as they were."""
+    return tuple(Attribute(name, "exact") for name in names)
+
+
+def asked_for(option: str, restored: Any) -> Change:
+    """That the user chose another value."""
+    return Change(restored, "mapped", f"as asked for with {option}")
+
+
+def nothing_to_lose(section: Mapping[str, Any], *names: str) -> dict[str, Change]:
+    """Those of the attributes that the original did not have: nothing is lost, whatever the table says."""
+    return {name: Change(section[name], "exact", "") for name in names if not section[name]}
 
 
 def outcomes(

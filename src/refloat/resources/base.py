@@ -24,7 +24,7 @@ from refloat.graph import Resource
 from refloat.resources.attributes import Attribute
 from refloat.resources.context import HookBody, HookContext, PlanContext, Waiting
 from refloat.resources.options import Option
-from refloat.resources.planned import Planned, Restored, Section
+from refloat.resources.planned import Planned, Restored, Section, restored
 
 __all__ = [
     "HOOKS",
@@ -42,6 +42,8 @@ __all__ = [
     "Restored",
     "Section",
     "Waiting",
+    "hooks",
+    "restored",
 ]
 
 PROJECT = "OS::Keystone::Project"
@@ -50,6 +52,9 @@ HOOKS = ("on_prepare_begin", "on_prepare_finish", "on_main", "on_complete")
 """The hooks in the order in which a resource goes through them."""
 
 OperationKind: TypeAlias = Literal["protect", "restore", "verify", "copy", "delete"]
+
+
+Hook: TypeAlias = Callable[[HookContext], Mapping[str, Any] | HookBody | None]
 
 
 class Protectable(ABC):
@@ -142,6 +147,15 @@ class Hooks:
         return tuple(name for name in HOOKS if callable(getattr(cls, name, None)))
 
 
+def hooks(**bodies: Hook) -> type[Hooks]:
+    """A class with hooks that are plain functions of the context: ``hooks(on_main=read)``."""
+
+    def method(body: Hook) -> Callable[[Hooks, HookContext], Any]:
+        return lambda _self, context: body(context)
+
+    return type("PlainHooks", (Hooks,), {name: method(body) for name, body in bodies.items()})
+
+
 class CopyData(Hooks):
     """Copies all data of the bank that a section mentions; the rest of the section stays as it is."""
 
@@ -161,9 +175,6 @@ class CopyData(Hooks):
     @staticmethod
     def _tell(context: HookContext, before: int, total: int, done: int) -> None:
         context.progress(before + done, total)
-
-
-Hook: TypeAlias = "Callable[[HookContext], Mapping[str, Any] | HookBody | None]"
 
 
 RESTORE_NAME = Option("restore_name", "Name of the restored resource; {name} stands for the original name")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from refloat.cloud import Cloud, CloudWait, Marker
+from refloat.cloud import Cloud, CloudWait, Marker, explained
 from refloat.cloud.create_once import create_once, find_created
 from refloat.cloud.removal import removal
 from refloat.errors import BankError, Cancelled
 from refloat.graph import Graph, Resource, ResourceKey
-from refloat.resources.planned import Planned, Section
+from refloat.resources.attributes import Change, asked_for
+from refloat.resources.planned import Planned, Restored, Section, restored
 
 Waiting: TypeAlias = Generator[CloudWait, Any, Any]
 """Something that waits: it yields what it waits for, and is sent the thing when it is ready."""
@@ -43,6 +45,20 @@ class PlanContext:
         """What the restored resource is to be called: ``restore_name`` with ``{name}`` filled in."""
         wanted = self.parameters.get("restore_name")
         return str(wanted).replace("{name}", original) if wanted else original
+
+    def renamed(self, original: str) -> tuple[str, dict[str, Change]]:
+        """The name of what is created, and the change that this is."""
+        name = self.restored_name(original)
+        return name, {} if name == original else {"name": asked_for("restore_name", name)}
+
+    @property
+    def wants_new(self) -> bool:
+        """Whether the user asked for a new one beside the original."""
+        return bool(self.parameters.get("restore_name") or self.parameters.get("duplicate"))
+
+    def listed(self, kind: str, identity: str) -> Any | None:
+        """One thing of the project by id; None: the project does not have it."""
+        return next((thing for thing in self.listing(kind) if str(thing.id) == identity), None)
 
 
 class Creation(Protocol):
@@ -165,6 +181,7 @@ class HookContext:
         role: str,
         create: Callable[[Marker], Any],
         *,
+        what: str = "",
         clue: Mapping[str, Any] | None = None,
     ) -> str:
         """Create something once, however often the hook is run; returns its id.
@@ -172,6 +189,8 @@ class HookContext:
         :param kind: a name of ``refloat.cloud.kinds``: it tells how to find it, and how to undo it.
         :param role: what it is for this resource; unique among what the resource's hooks create.
         :param create: creates it, marked with the marker it is given, and returns it (or its id).
+        :param what: the creation as a phrase that follows "could not", for errors of openstacksdk; without it
+            ``create`` explains its errors itself.
         :param clue: how to find it when it cannot carry a mark: ``{"id": ...}`` when the id is
             chosen by the caller, ``{"name": ..., "known": [ids]}`` when only a name tells it from
             those known before.
@@ -191,7 +210,12 @@ class HookContext:
                 self.journal.made(source, role, found)
                 return found
         self.check_cancelled()  # the process may have slept, and the operation be somebody else's by now
-        identity = create_once(self.cloud, kind, marker, clue or {}, create)
+
+        def attempt(mark: Marker) -> Any:
+            with explained(what, self.resource) if what else nullcontext():
+                return create(mark)
+
+        identity = create_once(self.cloud, kind, marker, clue or {}, attempt)
         self.journal.made(source, role, identity)
         return identity
 
@@ -214,6 +238,23 @@ class HookContext:
     def marker(self, role: str) -> Marker:
         """The mark of what this operation creates for this resource in a role."""
         return Marker(self.operation_id, self.resource.id, role)
+
+    def known(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """The clue for what cannot be marked: it is what has these values and is not there yet."""
+        there = [t.id for t in self.cloud.list(kind) if all(getattr(t, k) == v for k, v in fields.items())]
+        return {"fields": fields, "known": there}
+
+    def restored(self, new_id: str, *, name: str | None = None, reason: str | None = None) -> dict[str, Any]:
+        """What a restore hook returns that made, or re-used, just this resource as planned."""
+        planned = self.planned
+        name = planned.name if name is None else name
+        reason = planned.reason if reason is None else reason
+        reused = planned.action == "reuse"
+        return restored(Restored(self.resource.type, self.resource.id, new_id, name, reused, reason))
+
+    def new_or_same(self, type: str, source_id: str) -> str:  # noqa: A002
+        """The restored thing's id, or the original's: where the restore plan made sure that there is one."""
+        return self.new_id(type, source_id) or source_id
 
     def new_id(self, type: str, source_id: str) -> str | None:  # noqa: A002
         """The id that a thing of the checkpoint has in this restore; None when it is not part of it.

@@ -93,17 +93,14 @@ def _ready(context: HookContext, role: str, fields: Mapping[str, Any], wanted_id
 def _create(context: HookContext, role: str, fields: Mapping[str, Any], wanted_id: str) -> str:
     def create(marker: Marker) -> str:
         body = {**fields, "visibility": "private", "tags": [marker.text]}
-        with explained(f"create the image {fields['name']}", context.resource):
-            response = context.cloud.image.post(
-                "/images", json=body | ({"id": wanted_id} if wanted_id else {})
-            )
-            if response.status_code == 409 and wanted_id:
-                # Taken, or was once: Glance never gives an id twice.
-                response = context.cloud.image.post("/images", json=body)
-            sdk_exceptions.raise_from_response(response)
-            return str(response.json()["id"])
+        response = context.cloud.image.post("/images", json=body | ({"id": wanted_id} if wanted_id else {}))
+        if response.status_code == 409 and wanted_id:
+            # Taken, or was once: Glance never gives an id twice.
+            response = context.cloud.image.post("/images", json=body)
+        sdk_exceptions.raise_from_response(response)
+        return str(response.json()["id"])
 
-    return context.ensure("image", role, create)
+    return context.ensure("image", role, create, what=f"create the image {fields['name']}")
 
 
 def _send(context: HookContext, image_id: str, ref: Mapping[str, Any], tally: Tally) -> None:

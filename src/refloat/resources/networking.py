@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 from refloat.cloud import Cloud, explained
 from refloat.cloud.retries import ensure_done
-from refloat.errors import Conflict, InvalidInput, NotFound
-from refloat.graph import Resource, ResourceKey
-from refloat.resources.attributes import Attribute, AttributeOutcome, Change, outcomes
-from refloat.resources.base import PROJECT, RESTORE_NAME, Hooks, PlanContext, Protectable
-from refloat.resources.context import HookContext
+from refloat.errors import Conflict, NotFound
+from refloat.graph import ResourceKey
+from refloat.resources.attributes import STILL_THERE, Attribute, AttributeOutcome, Change, outcomes
+from refloat.resources.base import RESTORE_NAME, HookContext, PlanContext
+from refloat.resources.listed import ListedProtectable
 from refloat.resources.options import Option
 
 NETWORK = "OS::Neutron::Network"
@@ -48,72 +48,24 @@ def automatic(subnet: Any) -> bool:
     return not AUTOMATIC_MODES.isdisjoint({subnet.ipv6_address_mode, subnet.ipv6_ra_mode})
 
 
-class NeutronProtectable(Protectable):
+class NeutronProtectable(ListedProtectable):
     """Finds what a project owns of one kind; each subclass says how servers depend on it."""
 
-    kind: ClassVar[str]
-    """Its name in ``refloat.cloud.kinds``."""
+    selectors = ("tag",)
 
-    def list(self) -> list[Resource]:
-        """All of the project."""
-        return [self.resource(thing) for thing in self.own.values()]
-
-    def show(self, identity: str) -> Resource:
-        """One of them by id. :raises Conflict: it belongs to another project."""
-        thing = self.own.get(identity) or self.cloud.get(self.kind, identity)
-        if thing.project_id != self.cloud.project_id:
-            raise Conflict(
-                "only what belongs to the project can be protected",
-                resource=str(self.resource(thing)),
-                reason="it belongs to another project",
-            )
-        return self.resource(thing)
-
-    def dependants(self, parent: Resource) -> Iterable[Resource]:
-        """All for the project; for others what :meth:`needed_by` says, of what the project owns."""
-        if parent.type == PROJECT:
-            return self.list()
-        own = self.own
-        return [self.resource(own[identity]) for identity in self.needed_by(parent) if identity in own]
-
-    def needed_by(self, parent: Resource) -> Iterable[str]:
-        """The ids of what a parent other than the project needs."""
-        raise NotImplementedError
-
-    def select(self, selector: str) -> Sequence[Resource]:
-        """All that carry a tag (``tag:NAME``)."""
-        word, _, tag = selector.partition(":")
-        if word != "tag" or not tag:
-            raise InvalidInput(
-                f"resources of type {self.type} can be chosen by tag:NAME, not by '{selector}'"
-            )
-        return [self.resource(thing) for thing in self.own.values() if tag in (thing.tags or ())]
-
-    def resource(self, thing: Any) -> Resource:
-        """The node for a thing."""
-        return Resource(self.type, str(thing.id), str(thing.name or ""))
-
-    @cached_property
-    def own(self) -> dict[str, Any]:
-        """All of the project by id."""
-        return {str(thing.id): thing for thing in self.cloud.list(self.kind)}
+    def problem(self, thing: Any) -> Conflict | None:
+        if thing.project_id == self.cloud.project_id:
+            return None
+        return Conflict(
+            "only what belongs to the project can be protected",
+            resource=str(self.node(thing)),
+            reason="it belongs to another project",
+        )
 
     @cached_property
     def ports(self) -> Sequence[Any]:
         """The ports of the project."""
         return self.cloud.list("port")
-
-
-class SectionComplete(Hooks):
-    """Verifies a kind of which nothing is kept but its section."""
-
-    fields: ClassVar[tuple[str, ...]] = ()
-
-    def on_main(self, context: HookContext) -> Mapping[str, Any]:
-        """Whether the section has all that a restore reads."""
-        missing = [field for field in self.fields if field not in context.section]
-        reason = f"the checkpoint lacks {', '.join(missing)}" if missing else ""
-        return {"ok": not missing, "reason": reason}
 
 
 def wire(thing: Any) -> dict[str, Any]:
@@ -142,24 +94,6 @@ def may(cloud: Cloud, *roles: str) -> bool:
     return not cloud.roles.isdisjoint(roles)
 
 
-def still_there(context: PlanContext, kind: str) -> Any | None:
-    """The original, when the project still has it."""
-    return next((thing for thing in context.listing(kind) if thing.id == context.resource.id), None)
-
-
-def wants_new(context: PlanContext) -> bool:
-    """Whether the user asked for a new one beside the original."""
-    return bool(context.parameters.get("restore_name") or context.parameters.get("duplicate"))
-
-
-def renamed(context: PlanContext, original: str) -> tuple[str, dict[str, Change]]:
-    """The name of what is created, and the change that this is."""
-    name = context.restored_name(original)
-    if name == original:
-        return name, {}
-    return name, {"name": Change(name, "mapped", "as asked for with restore_name")}
-
-
 def unset(table: Iterable[Attribute], section: Mapping[str, Any]) -> dict[str, Change]:
     """What the original did not have needs no restoring, whatever the table says of it."""
     changes = {}
@@ -182,20 +116,24 @@ def left_alone(
             changes[attribute.name] = Change(current, "exact", "")
         else:
             different.append(attribute.name)
-            changes[attribute.name] = Change(current, "degraded", "it is still there and left as it is")
-    reason = "it is still there"
+            changes[attribute.name] = Change(current, "degraded", f"{STILL_THERE} and left as it is")
+    reason = STILL_THERE
     if different:
         reason += f", and left as it is though changed since: {', '.join(different)}"
     return outcomes(table, saved, changes), reason
 
 
-def dress(cloud: Cloud, kind: str, identity: str, section: Mapping[str, Any], resource: Resource) -> None:
-    """Give something created its own description in the place of the mark, and its tags."""
-    with explained(f"describe the {kind.replace('_', ' ')} {identity}", resource):
-        update = getattr(cloud.network, f"update_{kind}")
-        thing = update(identity, description=section["description"])
+def dress(context: HookContext, kind: str, identity: str, section: Mapping[str, Any] | None = None) -> None:
+    """Give something created its own description in the place of the mark, and its tags.
+
+    :param section: what it was; None: it is the resource itself.
+    """
+    section = context.section if section is None else section
+    proxy = context.cloud.network
+    with explained(f"describe the {kind.replace('_', ' ')} {identity}", context.resource):
+        thing = getattr(proxy, f"update_{kind}")(identity, description=section["description"])
         if section.get("tags"):
-            cloud.network.set_tags(thing, section["tags"])
+            proxy.set_tags(thing, section["tags"])
 
 
 def zones_there(context: PlanContext, hints: list[str], resource: str) -> tuple[list[str], dict[str, Change]]:
@@ -238,8 +176,7 @@ def place_of(context: PlanContext, network_id: str) -> NetworkPlace | None:
     if planned is not None and planned.action != "impossible":
         subnets = {item["source"]: str(item.get("id", "")) for item in planned.decisions["subnets"]}
         return NetworkPlace(planned.new_id, planned.action == "create", True, subnets)
-    found = next((thing for thing in context.listing("network") if thing.id == network_id), None)
-    found = found or context.cloud.find("network", network_id)
+    found = context.listed("network", network_id) or context.cloud.find("network", network_id)
     if found is None:
         return None
     own = found.project_id == context.cloud.project_id
@@ -263,13 +200,13 @@ def external_network(context: PlanContext, network_id: str, name: str) -> tuple[
     raise NotFound(f"the external network {network_id} is gone, and {problem} called '{name}'")
 
 
-def grants(cloud: Cloud, kind: str, identity: str, resource: Resource) -> list[dict[str, str]]:
+def grants(context: HookContext, kind: str, identity: str) -> list[dict[str, str]]:
     """Which other projects may use a thing, as a section keeps it.
 
     Grants for everybody are left out: they are how Neutron says that a thing is shared or external.
     """
-    with explained(f"list who may use the {kind.replace('_', ' ')} {identity}", resource):
-        found = list(cloud.network.rbac_policies(object_type=kind, object_id=identity))
+    with explained(f"list who may use the {kind.replace('_', ' ')} {identity}", context.resource):
+        found = list(context.cloud.network.rbac_policies(object_type=kind, object_id=identity))
     return sorted(
         (
             {"action": str(policy.action), "target_project_id": str(policy.target_project_id)}
@@ -285,7 +222,7 @@ def grant(context: HookContext, kind: str, identity: str) -> None:
     for policy in context.section["rbac_policies"]:
 
         def granted(policy: Mapping[str, str] = policy) -> bool:
-            return policy in grants(context.cloud, kind, identity, context.resource)
+            return policy in grants(context, kind, identity)
 
         def create(policy: Mapping[str, str] = policy) -> None:
             with explained(f"let project {policy['target_project_id']} use it", context.resource):

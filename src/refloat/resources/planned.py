@@ -60,7 +60,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """One thing that a restore hook made or re-used; hooks return ``{"restored": [it.to_json()]}``."""
+    """One thing that a restore hook made or re-used; hooks return it with :func:`restored`."""
 
     type: str
     source_id: str
@@ -79,3 +79,8 @@ class Restored:
             "status": "reused" if self.reused else "created",
             "reason": self.reason,
         }
+
+
+def restored(*made: Restored) -> dict[str, Any]:
+    """What a restore hook returns."""
+    return {"restored": [line.to_json() for line in made]}

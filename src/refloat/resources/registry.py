@@ -2,50 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
 from refloat.cloud import services
-from refloat.cloud.kinds import add_kind
-from refloat.cloud.quota import add_quota
-from refloat.cloud.services import add_service
+from refloat.cloud.kinds import Kind, add_kind
+from refloat.cloud.quota import Quota, add_quota
+from refloat.cloud.services import Service, add_service
 from refloat.errors import InvalidInput
 from refloat.resources.base import Protectable, ProtectionPlugin
+from refloat.resources.declared import Declared
 
 GROUP = "refloat.resources"
 
 
+@dataclass(frozen=True)
+class Installed:
+    """What one entry point brings."""
+
+    protectable: type[Protectable]
+    plugins: Sequence[type[ProtectionPlugin]]
+    kinds: Sequence[Kind] = ()
+    services: Sequence[Service] = ()
+    quotas: Sequence[Quota] = ()
+
+    @classmethod
+    def of(cls, loaded: Any) -> Installed:
+        """What an entry point names: a module, or a kind that is declared."""
+        if isinstance(loaded, Declared):
+            kinds = (loaded.kind,)
+            return cls(loaded.protectable, (loaded.plugin,), kinds, loaded.services, loaded.quotas)
+        more = (getattr(loaded, name, ()) for name in ("KINDS", "SERVICES", "QUOTAS"))
+        return cls(loaded.PROTECTABLE, loaded.PLUGINS, *more)
+
+
 @cache
-def _modules() -> tuple[Any, ...]:
-    modules = tuple(entry.load() for entry in entry_points(group=GROUP))
-    for module in modules:
-        for kind in getattr(module, "KINDS", ()):
+def installed() -> tuple[Installed, ...]:
+    """All that is installed; what the cloud's room has to know of it is made known there."""
+    found = tuple(Installed.of(entry.load()) for entry in entry_points(group=GROUP))
+    for each in found:
+        for kind in each.kinds:
             add_kind(kind)
-        for service in getattr(module, "SERVICES", ()):
+        for service in each.services:
             add_service(service)
-        for quota in getattr(module, "QUOTAS", ()):
+        for quota in each.quotas:
             add_quota(quota)
-    return modules
+    return found
 
 
 @cache
 def protectables() -> Mapping[str, type[Protectable]]:
     """Every protectable by resource type, in alphabetical order of type."""
-    found = [module.PROTECTABLE for module in _modules()]
+    found = [each.protectable for each in installed()]
     return {protectable.type: protectable for protectable in sorted(found, key=lambda p: p.type)}
 
 
 @cache
 def plugins() -> Mapping[str, type[ProtectionPlugin]]:
     """Every protection plugin by name."""
-    return {plugin.name: plugin for module in _modules() for plugin in module.PLUGINS}
+    return {plugin.name: plugin for each in installed() for plugin in each.plugins}
 
 
 def concurrency_limits() -> Mapping[str, int]:
     """How many hooks of the resources of a service run or wait at once, by the service's name."""
-    _modules()
+    installed()
     return services.concurrency_limits()
 
 

@@ -8,14 +8,12 @@ import pytest
 from refloat.errors import Conflict, InvalidInput, NotFound
 from refloat.graph import Graph, Resource, discover
 from refloat.resources.base import HOOKS, PlanContext, Planned
-from refloat.resources.keypair.plugin import KeypairPlugin, KeypairVerify, free_name, ssh_fingerprint
-from refloat.resources.keypair.protectable import KeypairProtectable
+from refloat.resources.keypair import KEYPAIR, free_name, ssh_fingerprint
 from refloat.resources.noop.plugin import NoopPlugin
 from refloat.resources.noop.protectable import NoopProtectable
-from refloat.resources.project.plugin import ProjectPlugin
-from refloat.resources.project.protectable import ProjectProtectable
+from refloat.resources.project import ProjectPlugin, ProjectProtectable
 from refloat.resources.server.protectable import ServerProtectable
-from refloat.resources.servergroup.plugin import ServerGroupPlugin
+from refloat.resources.servergroup import SERVER_GROUP
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0hVxkz1Vy5zQnB2Vd0m0e0c8f5oV7w1c1g3Yp8n2aV someone"
 NOBODY: Any = None
@@ -93,7 +91,7 @@ def test_fingerprints() -> None:
     assert ssh_fingerprint(KEY).count(":") == 15
     assert ssh_fingerprint("nonsense") == ssh_fingerprint("ssh-rsa ***") == ""
     section = {"type": "ssh", "public_key": KEY, "fingerprint": ssh_fingerprint(KEY)}
-    verify: Any = KeypairVerify()
+    verify: Any = KEYPAIR.plugin.verify()
     assert verify.on_main(SimpleNamespace(section=section))["ok"]
     damaged = section | {"public_key": KEY.replace("1Vy", "1Vz")}
     assert not verify.on_main(SimpleNamespace(section=damaged))["ok"]
@@ -114,7 +112,7 @@ def test_a_free_name_for_a_key(taken: dict[str, str], name: str) -> None:
 def test_key_pairs(fingerprint: str | None, action: str, name: str, conflicts: int) -> None:
     mine = [SimpleNamespace(name="k", fingerprint=fingerprint)] if fingerprint else []
     section = {"name": "k", "type": "ssh", "public_key": KEY, "fingerprint": "print", "user_id": "me"}
-    planned = KeypairPlugin().plan_restore(
+    planned = KEYPAIR.plugin().plan_restore(
         context(Resource("OS::Nova::KeyPair", "k", "k"), section, keypair=mine)
     )
     assert (planned.action, planned.name, len(planned.conflicts)) == (action, name, conflicts)
@@ -122,7 +120,7 @@ def test_key_pairs(fingerprint: str | None, action: str, name: str, conflicts: i
 
 def test_another_users_key_pair_is_not_taken_for_a_servers() -> None:
     cloud: Any = SimpleNamespace(user_id="me", list=lambda _kind: [SimpleNamespace(name="k")])
-    keypairs = KeypairProtectable(cloud)
+    keypairs = KEYPAIR.protectable(cloud)
     own = Resource("OS::Nova::Server", "s", extra={"key_name": "k", "user_id": "me"})
     others = Resource("OS::Nova::Server", "s", extra={"key_name": "k", "user_id": "somebody"})
     none = Resource("OS::Nova::Server", "s", extra={"key_name": "", "user_id": "me"})
@@ -131,9 +129,10 @@ def test_another_users_key_pair_is_not_taken_for_a_servers() -> None:
 
 
 def test_server_groups() -> None:
-    plugin, resource = ServerGroupPlugin(), Resource("OS::Nova::ServerGroup", "g", "apart")
+    plugin, resource = SERVER_GROUP.plugin(), Resource("OS::Nova::ServerGroup", "g", "apart")
     section = {"name": "apart", "policy": "anti-affinity", "rules": {"max_server_per_host": 2}, "members": []}
-    live = [SimpleNamespace(id="g", name="apart"), SimpleNamespace(id="x", name="apart")]
+    told = {"name": "apart", "policy": "anti-affinity", "rules": {"max_server_per_host": 2}, "member_ids": []}
+    live = [SimpleNamespace(id=identity, **told) for identity in ("g", "x")]
     assert plugin.plan_restore(context(resource, section, server_group=live)).new_id == "g"
     beside = plugin.plan_restore(context(resource, section, {"restore_name": "{name} 2"}, server_group=live))
     assert (beside.action, beside.name) == ("create", "apart 2")

@@ -20,7 +20,7 @@ from refloat.resources.context import HookContext
 from refloat.resources.options import settle
 from refloat.resources.volume import VolumeBankPlugin, VolumeProtectable
 from refloat.resources.volume.attributes import ATTRIBUTES
-from refloat.resources.volume.bank import VolumeBankProtect, VolumeBankRestore, VolumeBankVerify, padded
+from refloat.resources.volume.bank import VolumeBankProtect, VolumeBankRestore, padded
 from refloat.resources.volume.messages import told_about
 from refloat.resources.volume.protectable import COPY, TYPE
 from refloat.resources.volume.temporary import IMAGE, advised, image_of_volume
@@ -300,7 +300,7 @@ def test_verify_reads_the_bank_only() -> None:
 
     def verdict(verify: Callable[..., None]) -> Any:
         data = SimpleNamespace(verify=verify)
-        return VolumeBankVerify().on_main(context(None, data=data, section=RESTORE))
+        return VolumeBankPlugin.verify().on_main(context(None, data=data, section=RESTORE))
 
     assert verdict(lambda *_args: None) == {"ok": True, "reason": ""}
     assert "chunk 7" in verdict(damaged)["reason"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refloat.resources.attributes import Attribute
+from refloat.resources.attributes import Attribute, exact
 
 FLOATING_IP_FIELDS = (
     "floating_ip_address",
@@ -19,12 +19,7 @@ FLOATING_IP_FIELDS = (
 
 ATTRIBUTES = (
     Attribute("id", "mapped", "Neutron chooses ids; the same one while the project still holds it"),
-    Attribute("floating_ip_address", "exact"),
-    Attribute("floating_network_id", "exact"),
-    Attribute("description", "exact"),
-    Attribute("tags", "exact"),
-    Attribute("dns_name", "exact"),
-    Attribute("dns_domain", "exact"),
+    *exact("floating_ip_address", "floating_network_id", "description", "tags", "dns_name", "dns_domain"),
     Attribute("port_id", "mapped", "leads to the restored server, which sees to that"),
     Attribute("fixed_ip_address", "mapped", "leads to the restored server, which sees to that"),
     Attribute("qos_policy_id", "lost", "set it again"),

@@ -12,13 +12,13 @@ from refloat.resources.attributes import Change, outcomes
 from refloat.resources.base import PlanContext, Planned
 from refloat.resources.floatingip.attributes import ATTRIBUTES
 from refloat.resources.floatingip.section import floating_ip_section
-from refloat.resources.networking import SERVER, external_network, left_alone, may, still_there, unset
+from refloat.resources.networking import SERVER, external_network, left_alone, may, unset
 
 
 def plan(context: PlanContext) -> Planned:
     """Use the address if the project still has it and nothing else needs it, or ask for one."""
     wanted = str(context.section["floating_ip_address"])
-    living = still_there(context, "floating_ip")
+    living = context.listed("floating_ip", context.resource.id)
     if living is not None:
         if context.parameters.get("duplicate"):
             return _create(context, f"{wanted} is left as it is, as asked for", taken=True)

@@ -19,13 +19,13 @@ class FloatingIPProtectable(NeutronProtectable):
 
     type = FLOATING_IP
     parents = frozenset({SERVER, PROJECT})
-    kind = "floating_ip"
+    kind, noun = "floating_ip", "floating IP"
 
     def needed_by(self, parent: Resource) -> Iterable[str]:
         """The floating IPs that lead to a server."""
         return self._of_server[parent.id]
 
-    def resource(self, thing: Any) -> Resource:
+    def node(self, thing: Any) -> Resource:
         """The node for a floating IP."""
         return Resource(self.type, str(thing.id), str(thing.floating_ip_address))
 
@@ -33,7 +33,7 @@ class FloatingIPProtectable(NeutronProtectable):
     def _of_server(self) -> dict[str, list[str]]:
         servers = {port.id: str(port.device_id) for port in self.ports}
         found: dict[str, list[str]] = defaultdict(list)
-        for identity, address in self.own.items():
+        for identity, address in self.by_id.items():
             if address.port_id in servers:
                 found[servers[address.port_id]].append(identity)
         return found

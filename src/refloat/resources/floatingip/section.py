@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from refloat.cloud import Cloud
+from refloat.resources.base import HookContext
 from refloat.resources.floatingip.attributes import FLOATING_IP_FIELDS
 from refloat.resources.networking import picked, wire
 
@@ -21,8 +21,8 @@ def floating_ip_section(address: Any, network_name: str) -> dict[str, Any]:
     return section
 
 
-def read_section(cloud: Cloud, identity: str) -> dict[str, Any]:
+def read(context: HookContext) -> dict[str, Any]:
     """The section of a living floating IP."""
-    address = cloud.get("floating_ip", identity)
-    network = cloud.find("network", address.floating_network_id)
+    address = context.cloud.get("floating_ip", context.resource.id)
+    network = context.cloud.find("network", address.floating_network_id)
     return floating_ip_section(address, str(network.name) if network else "")

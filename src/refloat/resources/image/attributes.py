@@ -1,37 +1,40 @@
-"""What an image is besides its data: how that is read and written, and how faithfully it comes back."""
+"""How faithfully images come back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from refloat.resources.attributes import Attribute
+from refloat.resources.attributes import Attribute, Fidelity
 
 
 def _of_image(name: str) -> Callable[[Mapping[str, Any]], Any]:
     return lambda section: (section.get("image") or {}).get(name)
 
 
-def _attribute(name: str, fidelity: Any, how: str = "") -> Attribute:
-    return Attribute(name, fidelity, how, value=_of_image(name))
-
+_EXACT = (
+    "name",
+    "disk_format",
+    "container_format",
+    "min_disk",
+    "min_ram",
+    "size",
+    "checksum",
+    "os_hash_value",
+    "properties",
+    "tags",
+    "visibility",
+    "protected",
+    "os_hidden",
+)
+_OTHER: tuple[tuple[str, Fidelity, str], ...] = (
+    ("members", "exact", "each of them has to accept the image anew"),
+    ("id", "mapped", "the same one where Glance allows it, which is not after a deletion"),
+    ("owner", "mapped", "the project that restores owns it"),
+    ("created_at", "lost", "Glance writes the time of the restore"),
+)
 
 ATTRIBUTES = (
-    _attribute("name", "exact"),
-    _attribute("disk_format", "exact"),
-    _attribute("container_format", "exact"),
-    _attribute("min_disk", "exact"),
-    _attribute("min_ram", "exact"),
-    _attribute("size", "exact"),
-    _attribute("checksum", "exact"),
-    _attribute("os_hash_value", "exact"),
-    _attribute("properties", "exact"),
-    _attribute("tags", "exact"),
-    _attribute("visibility", "exact"),
-    _attribute("protected", "exact"),
-    _attribute("os_hidden", "exact"),
-    _attribute("members", "exact", "each of them has to accept the image anew"),
-    _attribute("id", "mapped", "the same one where Glance allows it, which is not after a deletion"),
-    _attribute("owner", "mapped", "the project that restores owns it"),
-    _attribute("created_at", "lost", "Glance writes the time of the restore"),
+    *(Attribute(name, "exact", value=_of_image(name)) for name in _EXACT),
+    *(Attribute(name, fidelity, how, _of_image(name)) for name, fidelity, how in _OTHER),
 )

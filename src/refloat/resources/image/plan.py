@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from refloat.errors import NotFound
-from refloat.resources.attributes import Attribute, AttributeOutcome, Change, outcomes
+from refloat.resources.attributes import (
+    Attribute,
+    AttributeOutcome,
+    Change,
+    asked_for,
+    nothing_to_lose,
+    outcomes,
+)
 from refloat.resources.base import PlanContext, Planned
 from refloat.resources.glance import read_image
 from refloat.resources.image.attributes import ATTRIBUTES
@@ -116,16 +123,12 @@ def _disk_table(section: Mapping[str, Any], disks: Sequence[str]) -> tuple[Attri
 def _changes(
     context: PlanContext, image: Mapping[str, Any], name: str
 ) -> tuple[dict[str, Change], list[str]]:
-    changes: dict[str, Change] = {}
+    changes = {} if name == (image["name"] or "") else {"name": asked_for("restore_name", name)}
     conflicts: list[str] = []
-    if name != (image["name"] or ""):
-        changes["name"] = Change(name, "mapped", "as asked for with restore_name")
     if image["visibility"] in _PUBLIC and "admin" not in context.cloud.roles:
         said = f"only an administrator makes an image {image['visibility']}"
         changes["visibility"] = Change("private", "degraded", said)
         conflicts.append(f"{said}: '{name}' becomes private")
     if image["owner"] == context.cloud.project_id:
         changes["owner"] = Change(image["owner"], "exact", "")
-    if not image["members"]:
-        changes["members"] = Change([], "exact", "")
-    return changes, conflicts
+    return changes | nothing_to_lose(image, "members"), conflicts

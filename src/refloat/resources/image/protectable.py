@@ -8,15 +8,16 @@ server booted from it, the server's disk as it is now (``extra["server:ID"]``); 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from refloat.cloud.kinds import status_of_thing
 from refloat.cloud.marker import METADATA_KEY
-from refloat.errors import Conflict, InvalidInput
+from refloat.errors import Conflict
 from refloat.graph import Graph, Resource
-from refloat.resources.base import PROJECT, Protectable
+from refloat.resources.base import PROJECT
 from refloat.resources.glance import is_temporary_name
+from refloat.resources.listed import ListedProtectable
 
 TYPE = "OS::Glance::Image"
 SERVER = "OS::Nova::Server"
@@ -24,26 +25,32 @@ SERVER = "OS::Nova::Server"
 NAMED = "named"
 _SERVER_PREFIX = "server:"
 
-GOING = frozenset({"deleted", "pending_delete", "killed"})
 
-
-class ImageProtectable(Protectable):
+class ImageProtectable(ListedProtectable):
     """The images of one project, and those its servers were booted from, whoever owns them."""
 
     type = TYPE
     parents = frozenset({SERVER, PROJECT})
+    kind = noun = "image"
+    selectors = ("tag",)
 
-    def list(self) -> list[Resource]:
-        """All active images that the project owns."""
-        return [
-            _named(image) for image in self._own if status_of_thing(image) == "active" and not _is_ours(image)
-        ]
+    @classmethod
+    def is_going(cls, state: str) -> bool:
+        return state in {"deleted", "pending_delete", "killed"}
 
-    def show(self, identity: str) -> Resource:
-        """One image by id, whoever owns it."""
-        image = self.cloud.get("image", identity)
-        _check(image)
-        return _named(image)
+    @classmethod
+    def is_broken(cls, state: str) -> bool:
+        return state != "active"
+
+    @classmethod
+    def unusable(cls, resource: Resource, thing: Any) -> Conflict:
+        error = super().unusable(resource, thing)
+        error.advice = "Make it active or delete it, or leave it out"
+        return error
+
+    def node(self, thing: Any) -> Resource:
+        """One that is wanted itself."""
+        return Resource(TYPE, str(thing.id), thing.name or "", {NAMED: True})
 
     def dependants(self, parent: Resource) -> Iterable[Resource]:
         """All images that a project owns; the one that a server was booted from.
@@ -52,24 +59,16 @@ class ImageProtectable(Protectable):
         still there. A server booted from a volume has no image.
         """
         if parent.type == PROJECT:
-            wanted = [i for i in self._own if status_of_thing(i) not in GOING and not _is_ours(i)]
-            for image in wanted:
-                _check(image)
-            return [_plain(image) for image in wanted]
+            return [replace(node, extra={}) for node in super().dependants(parent)]
         image_id = self._boot_images.get(parent.id, "")
         if not image_id:
             return []
         return [Resource(TYPE, image_id, self._name_of(image_id), {f"{_SERVER_PREFIX}{parent.id}": True})]
 
-    def select(self, selector: str) -> Sequence[Resource]:
-        """The project's images that carry a tag (``tag:NAME``)."""
-        kind, _, wanted = selector.partition(":")
-        if kind != "tag":
-            raise InvalidInput(f"images cannot be chosen by '{selector}'", advice="Use tag:NAME")
-        chosen = [i for i in self._own if wanted in (i.tags or ()) and status_of_thing(i) not in GOING]
-        for image in chosen:
-            _check(image)
-        return [_named(image) for image in chosen]
+    @cached_property
+    def everything(self) -> Sequence[Any]:
+        """Without the temporary ones of operations of Refloat's that are running now."""
+        return [image for image in self._own if not _is_ours(image)]
 
     @cached_property
     def _own(self) -> Sequence[Any]:
@@ -110,25 +109,6 @@ def boot_image_of(server: Any) -> str:
     return str((image.get("id") if isinstance(image, dict) else image.id) or "")
 
 
-def _plain(image: Any) -> Resource:
-    return Resource(TYPE, str(image.id), image.name or "")
-
-
-def _named(image: Any) -> Resource:
-    return Resource(TYPE, str(image.id), image.name or "", {NAMED: True})
-
-
 def _is_ours(image: Any) -> bool:
     """Whether it is a temporary image of some operation of Refloat's that is running now."""
     return METADATA_KEY in (image.properties or {}) or is_temporary_name(image.name or "")
-
-
-def _check(image: Any) -> None:
-    status = status_of_thing(image)
-    if status != "active":
-        raise Conflict(
-            "the image cannot be protected",
-            resource=str(_plain(image)),
-            reason=f"its status is '{status}'",
-            advice="Make it active or delete it, or leave it out",
-        )

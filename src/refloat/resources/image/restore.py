@@ -8,13 +8,39 @@ from typing import Any
 from openstack import exceptions as sdk_exceptions
 
 from refloat.cloud import explained
-from refloat.resources.context import HookContext, Waiting
+from refloat.resources.base import HookBody, HookContext, Restored, Waiting, restored
 from refloat.resources.glance import filled, read_image
+from refloat.resources.image.plan import STILL_THERE, bytes_to_send, disk_name
+from refloat.resources.image.protectable import TYPE
 from refloat.resources.image_data import Tally
 
 IMAGE = "image"
 _FORMATS = ("disk_format", "container_format", "min_disk", "min_ram")
 _PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+
+
+def restore(context: HookContext) -> HookBody:
+    """Make images of what was stored, or use the image that is still there.
+
+    The servers need these images, so they are made in ``on_main``, before the servers' ``on_complete``.
+    """
+    section, decisions = context.section, context.planned.decisions
+    tally = Tally(context.progress, bytes_to_send(section, decisions))
+    made: dict[str, str] = {}
+    lines: list[Restored] = []
+    for server_id in decisions["disks"]:
+        disk = section["disks"][server_id]
+        name = disk_name(disk)
+        made[server_id] = yield from restore_disk(context, server_id, disk, name, tally)
+        reason = f"the disk of server {disk['name'] or server_id}"
+        lines.append(Restored(TYPE, context.resource.id, made[server_id], name, reason=reason))
+    if decisions["reuse"]:
+        name = section["image"]["name"] or ""
+        lines.append(Restored(TYPE, context.resource.id, decisions["reuse"], name, True, STILL_THERE))
+    elif section["data"] is not None:
+        new_id = yield from restore_image(context, tally)
+        lines.append(Restored(TYPE, context.resource.id, new_id, context.planned.name))
+    return {"disks": made, **restored(*lines)}
 
 
 def restore_disk(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from refloat.resources.attributes import Attribute
+from refloat.resources.attributes import Attribute, exact
 
-NETWORK_FIELDS = (
+_NETWORK_EXACT = (
     "name",
     "description",
     "admin_state_up",
@@ -18,43 +18,7 @@ NETWORK_FIELDS = (
     "tags",
     "vlan_transparent",
     "qinq",
-    "qos_policy_id",
-    "shared",
-    "router:external",
 )
-"""What a section keeps of a network, under Neutron's own names."""
-
-SUBNET_FIELDS = (
-    "id",
-    "name",
-    "description",
-    "ip_version",
-    "cidr",
-    "gateway_ip",
-    "allocation_pools",
-    "enable_dhcp",
-    "dns_nameservers",
-    "host_routes",
-    "ipv6_address_mode",
-    "ipv6_ra_mode",
-    "subnetpool_id",
-    "dns_publish_fixed_ip",
-    "service_types",
-    "segment_id",
-    "tags",
-)
-"""What a section keeps of each subnet."""
-
-
-def _of_subnets(field: str) -> Callable[[Mapping[str, Any]], Any]:
-    return lambda section: [subnet[field] for subnet in section["subnets"]]
-
-
-def _restricted(field: str) -> Callable[[Mapping[str, Any]], Any]:
-    """For what few subnets have: nothing rather than a list of nothings."""
-    return lambda section: [subnet[field] for subnet in section["subnets"] if subnet[field]]
-
-
 _SUBNET_EXACT = (
     "name",
     "description",
@@ -72,18 +36,25 @@ _SUBNET_EXACT = (
     "tags",
 )
 
+NETWORK_FIELDS = (*_NETWORK_EXACT, "qos_policy_id", "shared", "router:external")
+"""What a section keeps of a network, under Neutron's own names."""
+
+SUBNET_FIELDS = ("id", *_SUBNET_EXACT, "service_types", "segment_id")
+"""What a section keeps of each subnet."""
+
+
+def _of_subnets(field: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda section: [subnet[field] for subnet in section["subnets"]]
+
+
+def _restricted(field: str) -> Callable[[Mapping[str, Any]], Any]:
+    """For what few subnets have: nothing rather than a list of nothings."""
+    return lambda section: [subnet[field] for subnet in section["subnets"] if subnet[field]]
+
+
 ATTRIBUTES = (
     Attribute("id", "mapped", "Neutron chooses ids"),
-    Attribute("name", "exact"),
-    Attribute("description", "exact"),
-    Attribute("admin_state_up", "exact"),
-    Attribute("mtu", "exact"),
-    Attribute("port_security_enabled", "exact"),
-    Attribute("dns_domain", "exact"),
-    Attribute("availability_zone_hints", "exact"),
-    Attribute("tags", "exact"),
-    Attribute("vlan_transparent", "exact"),
-    Attribute("qinq", "exact"),
+    *exact(*_NETWORK_EXACT),
     Attribute("qos_policy_id", "exact", "the policy itself is not protected, only named"),
     Attribute("shared", "lost", "only an administrator may share a network with every project"),
     Attribute("router:external", "lost", "only an administrator may make a network external"),

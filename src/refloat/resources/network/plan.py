@@ -16,10 +16,7 @@ from refloat.resources.networking import (
     given,
     left_alone,
     may,
-    renamed,
-    still_there,
     unset,
-    wants_new,
     zones_there,
 )
 
@@ -38,15 +35,15 @@ _SUBNET_BODY = (
 
 def plan(context: PlanContext) -> Planned:
     """Re-use the network if it is still there, or create it."""
-    living = still_there(context, "network")
-    if living is not None and not wants_new(context):
+    living = context.listed("network", context.resource.id)
+    if living is not None and not context.wants_new:
         return _reuse(context, living)
     return _create(context, beside=living is not None)
 
 
 def _create(context: PlanContext, *, beside: bool) -> Planned:
     section = context.section
-    name, changes = renamed(context, section["name"])
+    name, changes = context.renamed(section["name"])
     changes.update(unset(ATTRIBUTES, section))
     body = given(section, "admin_state_up", "mtu", "port_security_enabled") | {"name": name}
     body.update(

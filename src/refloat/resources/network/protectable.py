@@ -18,7 +18,7 @@ class NetworkProtectable(NeutronProtectable):
 
     type = NETWORK
     parents = frozenset({SERVER, ROUTER, PROJECT})
-    kind = "network"
+    kind = noun = "network"
 
     def needed_by(self, parent: Resource) -> Iterable[str]:
         """The networks that a server has ports on; those that a router serves or leads out to."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from refloat.cloud import Cloud, explained
-from refloat.graph import Resource
+from refloat.cloud import explained
+from refloat.resources.base import HookContext
 from refloat.resources.network.attributes import NETWORK_FIELDS, SUBNET_FIELDS
 from refloat.resources.networking import automatic, grants, picked, wire
 
@@ -57,12 +57,13 @@ def service_addresses(subnets: Iterable[Any], ports: Iterable[Any]) -> dict[str,
     return {subnet: sorted(addresses) for subnet, addresses in sorted(taken.items()) if addresses}
 
 
-def read_section(cloud: Cloud, network_id: str, resource: Resource) -> dict[str, Any]:
+def read(context: HookContext) -> dict[str, Any]:
     """The section of a living network."""
-    network = cloud.get("network", network_id)
-    with explained(f"list the subnets and ports of network {network_id}", resource):
-        subnets = list(cloud.network.subnets(network_id=network_id))
-        ports = list(cloud.network.ports(network_id=network_id))
+    cloud, identity = context.cloud, context.resource.id
+    network = cloud.get("network", identity)
+    with explained(f"list the subnets and ports of network {identity}", context.resource):
+        subnets = list(cloud.network.subnets(network_id=identity))
+        ports = list(cloud.network.ports(network_id=identity))
     section = network_section(network, subnets, ports)
-    section["rbac_policies"] = grants(cloud, "network", network_id, resource)
+    section["rbac_policies"] = grants(context, "network", identity)
     return section

@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from refloat.graph import ResourceKey
-from refloat.resources.attributes import Attribute, Change, outcomes
+from refloat.resources.attributes import Change, nothing_to_lose, outcomes
 from refloat.resources.base import PlanContext, Planned
+from refloat.resources.pod.attributes import ATTRIBUTES
 from refloat.resources.pod.cluster import CLAIM, POD, find_cluster
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 """What a pod may be called."""
 
 
-def plan(context: PlanContext, table: Iterable[Attribute]) -> Planned:
+def plan(context: PlanContext) -> Planned:
     """Decide by uid whether it is still there, and under which names it is made otherwise."""
     section = context.section
-    name = context.restored_name(section["name"])
-    changes: dict[str, Change] = {}
-    if name != section["name"]:
-        changes["name"] = Change(name, "mapped", "as asked for with restore_name")
-    for attribute in ("claims", "needed_objects", "ephemeral_volumes", "owner"):
-        if not section[attribute]:  # there is nothing to lose or to map
-            changes[attribute] = Change(section[attribute], "exact", "")
+    name, changes = context.renamed(section["name"])
+    changes |= nothing_to_lose(section, "claims", "needed_objects", "ephemeral_volumes", "owner")
     there, why = find_cluster(context.cloud.connection)
     if there is None:
         problem = f"no Kubernetes cluster is known for this project: {why}"
-        return Planned("impossible", name, problem, attributes=outcomes(table, section, changes))
+        return Planned("impossible", name, problem, attributes=outcomes(ATTRIBUTES, section, changes))
     namespace = there.namespace
     if namespace != section["namespace"]:
         changes["namespace"] = Change(namespace, "mapped", "the one that the project's kubeconfig names")
-    living = next((pod for pod in context.listing(POD) if pod.id == f"{namespace}/{name}"), None)
+    living = context.listed(POD, f"{namespace}/{name}")
     if living is not None and living.data["metadata"].get("uid") == section["uid"]:
-        outcome = outcomes(table, section, changes)
+        outcome = outcomes(ATTRIBUTES, section, changes)
         return Planned(
             "reuse", living.id.replace("/", ":"), "it is still there", context.resource.id, outcome
         )
@@ -55,7 +51,7 @@ def plan(context: PlanContext, table: Iterable[Attribute]) -> Planned:
         "impossible" if problem or lacking else "create",
         name=f"{namespace}:{name}",
         reason=problem or lacking,
-        attributes=outcomes(table, section, changes),
+        attributes=outcomes(ATTRIBUTES, section, changes),
         decisions={"namespace": namespace, "name": name, "claims": claims},
         conflicts=tuple(conflicts),
     )

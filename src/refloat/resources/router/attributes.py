@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from refloat.resources.attributes import Attribute
+from refloat.resources.attributes import Attribute, exact
 
 ROUTER_FIELDS = (
     "name",
@@ -45,11 +45,7 @@ def _addresses(section: Mapping[str, Any]) -> list[str]:
 
 ATTRIBUTES = (
     Attribute("id", "mapped", "Neutron chooses ids"),
-    Attribute("name", "exact"),
-    Attribute("description", "exact"),
-    Attribute("admin_state_up", "exact"),
-    Attribute("availability_zone_hints", "exact"),
-    Attribute("tags", "exact"),
+    *exact("name", "description", "admin_state_up", "availability_zone_hints", "tags"),
     Attribute("interfaces", "mapped", "on the restored networks", value=_interfaces),
     Attribute("interface_addresses", "exact", value=_addresses),
     Attribute(

@@ -19,10 +19,7 @@ from refloat.resources.networking import (
     left_alone,
     may,
     place_of,
-    renamed,
-    still_there,
     unset,
-    wants_new,
     zones_there,
 )
 from refloat.resources.router.attributes import ATTRIBUTES
@@ -43,10 +40,10 @@ class Draft:
 
 def plan(context: PlanContext) -> Planned:
     """Re-use the router if it is still there and can serve what is restored, or create it."""
-    living = still_there(context, "router")
+    living = context.listed("router", context.resource.id)
     if living is None:
         return _create(context, "")
-    if wants_new(context):
+    if context.wants_new:
         return _create(context, "a new one beside the original, as asked for")
     doubled = _doubled_network(context, living)
     if doubled:
@@ -70,7 +67,7 @@ def _doubled_network(context: PlanContext, living: Any) -> str:
 
 def _create(context: PlanContext, reason: str) -> Planned:
     section = context.section
-    name, changes = renamed(context, section["name"])
+    name, changes = context.renamed(section["name"])
     draft = Draft(changes=unset(ATTRIBUTES, section) | changes)
     body = given(section, "admin_state_up") | {"name": name}
     zones, change = zones_there(context, section["availability_zone_hints"], "router")

@@ -18,7 +18,7 @@ class RouterProtectable(NeutronProtectable):
 
     type = ROUTER
     parents = frozenset({SERVER, PROJECT})
-    kind = "router"
+    kind = noun = "router"
 
     def needed_by(self, parent: Resource) -> Iterable[str]:
         """The routers that serve one of a server's networks."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from refloat.cloud import Cloud, explained
-from refloat.graph import Resource
+from refloat.cloud import explained
+from refloat.resources.base import HookContext
 from refloat.resources.networking import INTERFACE_OWNERS, automatic, picked, wire
 from refloat.resources.router.attributes import ROUTER_FIELDS
 
@@ -72,8 +72,9 @@ def _gateway(info: Mapping[str, Any] | None, names: Mapping[str, str]) -> dict[s
     }
 
 
-def read_section(cloud: Cloud, router_id: str, resource: Resource) -> dict[str, Any]:
+def read(context: HookContext) -> dict[str, Any]:
     """The section of a living router."""
+    cloud, router_id, resource = context.cloud, context.resource.id, context.resource
     router = cloud.get("router", router_id)
     with explained(f"list the interfaces of router {router_id}", resource):
         ports = list(cloud.network.ports(device_id=router_id))

@@ -10,7 +10,7 @@ from refloat.errors import NotFound
 from refloat.graph import ResourceKey
 from refloat.resources.attributes import Change, outcomes
 from refloat.resources.base import PlanContext, Planned
-from refloat.resources.networking import given, left_alone, renamed, still_there, unset, wants_new
+from refloat.resources.networking import given, left_alone, unset
 from refloat.resources.securitygroup.attributes import ATTRIBUTES
 from refloat.resources.securitygroup.protectable import SECURITY_GROUP
 from refloat.resources.securitygroup.rules import effect_key, label
@@ -27,17 +27,17 @@ def plan(context: PlanContext) -> Planned:
         if found is None:
             return Planned("impossible", DEFAULT, "the project has no default security group")
         return _default(context, found)
-    living = still_there(context, "security_group")
+    living = context.listed("security_group", context.resource.id)
     if living is None:
         return _create(context, "")
-    if wants_new(context):
+    if context.wants_new:
         return _create(context, "a new one beside the original, as asked for")
     return _reuse(context, living)
 
 
 def _create(context: PlanContext, reason: str) -> Planned:
     section = context.section
-    name, changes = renamed(context, section["name"])
+    name, changes = context.renamed(section["name"])
     changes = unset(ATTRIBUTES, section) | changes
     rules, lost = _possible(context, section["rules"])
     if lost:

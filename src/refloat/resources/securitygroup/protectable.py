@@ -16,7 +16,7 @@ class SecurityGroupProtectable(NeutronProtectable):
 
     type = SECURITY_GROUP
     parents = frozenset({SERVER, PROJECT})
-    kind = "security_group"
+    kind, noun = "security_group", "security group"
 
     def needed_by(self, parent: Resource) -> Iterable[str]:
         """The groups of a server's ports."""
@@ -25,6 +25,6 @@ class SecurityGroupProtectable(NeutronProtectable):
 
     def references(self, resource: Resource) -> Iterable[Resource]:
         """The groups of the project that the rules of one let in or out."""
-        group = self.own.get(resource.id) or self.cloud.get(self.kind, resource.id)
+        group = self.by_id.get(resource.id) or self.cloud.get(self.kind, resource.id)
         named = dict.fromkeys(rule.get("remote_group_id") for rule in group.security_group_rules or ())
-        return [self.resource(self.own[identity]) for identity in named if identity in self.own]
+        return [self.node(self.by_id[identity]) for identity in named if identity in self.by_id]

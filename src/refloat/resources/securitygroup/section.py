@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from refloat.cloud import Cloud
-from refloat.graph import Resource
+from refloat.resources.base import HookContext
 from refloat.resources.networking import grants, picked, wire
 from refloat.resources.securitygroup.attributes import GROUP_FIELDS
 from refloat.resources.securitygroup.rules import saved_rules
@@ -19,8 +18,8 @@ def group_section(group: Any) -> dict[str, Any]:
     return section
 
 
-def read_section(cloud: Cloud, group_id: str, resource: Resource) -> dict[str, Any]:
+def read(context: HookContext) -> dict[str, Any]:
     """The section of a living group."""
-    section = group_section(cloud.get("security_group", group_id))
-    section["rbac_policies"] = grants(cloud, "security_group", group_id, resource)
+    section = group_section(context.cloud.get("security_group", context.resource.id))
+    section["rbac_policies"] = grants(context, "security_group", context.resource.id)
     return section

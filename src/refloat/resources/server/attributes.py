@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from refloat.resources.attributes import Attribute
+from refloat.resources.attributes import Attribute, exact
 
 _NOVA = "Nova chooses it"
 _NOT_SHOWN = "Nova does not show it to anybody but administrators"
@@ -34,32 +34,25 @@ def _floating(section: Mapping[str, Any]) -> Any:
 
 ATTRIBUTES = (
     # What it is
-    Attribute("id", "mapped", _NOVA, lambda _section: None),
-    Attribute("name", "exact"),
-    Attribute("description", "exact"),
-    Attribute("hostname", "exact"),
-    Attribute("metadata", "exact"),
-    Attribute("tags", "exact"),
-    Attribute("access_ipv4", "exact"),
-    Attribute("access_ipv6", "exact"),
+    Attribute("id", "mapped", _NOVA),
+    *exact("name", "description", "hostname", "metadata", "tags", "access_ipv4", "access_ipv6"),
     Attribute("user_id", "mapped", "servers belong to the user who restores"),
     # What it runs on
     Attribute("flavor", "exact", value=lambda section: section["flavor"]["name"]),
     Attribute("availability_zone", "exact", "the same when one was asked for; else Nova chooses"),
     Attribute("server_groups", "mapped", "the same group, or the one restored for it"),
     Attribute("scheduler_hints", "degraded", "only the server group: other hints name hosts and servers"),
-    Attribute("host", "lost", "only administrators may choose the host", lambda _section: None),
+    Attribute("host", "lost", "only administrators may choose the host"),
     # What it was given to start with
-    Attribute("config_drive", "exact"),
-    Attribute("key_name", "exact"),
+    *exact("config_drive", "key_name"),
     Attribute(
         "user_data",
         "lost",
         "Nova shows it to administrators only (policy os_compute_api:os-extended-server-attributes): "
         "restored when the user who protects may read it; what it did to the disks is restored anyhow",
     ),
-    Attribute("personality", "lost", "Nova does not inject files any more", lambda _section: None),
-    Attribute("admin_password", "lost", "Nova does not keep it", lambda _section: None),
+    Attribute("personality", "lost", "Nova does not inject files any more"),
+    Attribute("admin_password", "lost", "Nova does not keep it"),
     Attribute(
         "trusted_image_certificates",
         "lost",
@@ -77,14 +70,11 @@ ATTRIBUTES = (
         "Nova names devices one after the other: the order stays",
         _of_volumes("device"),
     ),
-    Attribute(
-        "boot_order", "degraded", f"the first device; for the others {_NOT_SHOWN}", lambda _section: None
-    ),
+    Attribute("boot_order", "degraded", f"the first device; for the others {_NOT_SHOWN}"),
     Attribute(
         "disk_bus",
         "degraded",
         "from the image, as for any server; what was asked for at creation is shown to nobody",
-        lambda _section: None,
     ),
     Attribute(
         "ephemeral_disks",
@@ -99,9 +89,7 @@ ATTRIBUTES = (
         lambda section: section["flavor"]["swap"],
     ),
     Attribute("disk_config", "exact"),
-    Attribute(
-        "shares", "lost", "attach them again: what is in them is protected as shares", lambda _section: None
-    ),
+    Attribute("shares", "lost", "attach them again: what is in them is protected as shares"),
     # Network cards, in their order
     Attribute("nic_order", "exact", value=_of_ports("id")),
     Attribute("port_ids", "mapped", "Neutron chooses them, unless the port is still there", _of_ports("id")),
@@ -130,13 +118,11 @@ ATTRIBUTES = (
         "ports_deleted_with_server",
         "degraded",
         "a server's restored ports are made before it, to keep their addresses: they stay when it is deleted",
-        lambda _section: None,
     ),
     Attribute("floating_ips", "exact", "through Neutron, to the same card and address", _floating),
     # How it is
     Attribute("status", "exact", "running or switched off"),
-    Attribute("locked", "exact"),
-    Attribute("locked_reason", "exact"),
-    Attribute("memory", "lost", "only what is on disks can be protected", lambda _section: None),
-    Attribute("history", "lost", "dates and the list of actions begin anew", lambda _section: None),
+    *exact("locked", "locked_reason"),
+    Attribute("memory", "lost", "only what is on disks can be protected"),
+    Attribute("history", "lost", "dates and the list of actions begin anew"),
 )

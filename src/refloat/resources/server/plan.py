@@ -26,9 +26,7 @@ _MAY_BE_UNSET = ("trusted_image_certificates", "trunks", "ephemeral_disks", "swa
 def plan_server(context: PlanContext) -> Planned:
     """Decide what a restore of the server will do. A server is always made anew."""
     plan = PlanBuilder(needs={"servers": 1})
-    name = context.restored_name(str(context.section["name"]))
-    if name != context.section["name"]:
-        plan.change("name", name, "mapped", "as asked for with restore_name")
+    name, plan.changes = context.renamed(str(context.section["name"]))
     _plan_flavor(context, plan)
     _plan_zone(context, plan)
     _plan_key(context, plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from refloat.cloud import Marker, explained
@@ -66,13 +67,13 @@ def not_as_planned(decision: Mapping[str, Any], live: Any) -> str:
 def _body(context: HookContext, decision: Mapping[str, Any], port: Mapping[str, Any]) -> dict[str, Any]:
     """What Neutron is asked for; None: nothing is."""
     fixed_ips = [
-        {"subnet_id": new_or_same(context, SUBNET, fixed["subnet"])}
+        {"subnet_id": context.new_or_same(SUBNET, fixed["subnet"])}
         | ({"ip_address": fixed["ip_address"]} if fixed["ip_address"] else {})
         for fixed in decision["fixed_ips"]
     ]
     vnic_type = port.get("vnic_type", "normal")
     return {
-        "network_id": decision["network"] or new_or_same(context, NETWORK, port["network_id"]),
+        "network_id": decision["network"] or context.new_or_same(NETWORK, port["network_id"]),
         "name": port.get("name") or "",
         "is_admin_state_up": port.get("is_admin_state_up", True),
         "mac_address": decision["mac_address"],
@@ -92,7 +93,7 @@ def _groups(context: HookContext, decision: Mapping[str, Any], port: Mapping[str
         return [] if decision["owned"] else None
     if port.get("security_group_ids") is None:
         return None
-    return [new_or_same(context, SECURITY_GROUP, group) for group in decision["security_groups"]]
+    return [context.new_or_same(SECURITY_GROUP, group) for group in decision["security_groups"]]
 
 
 def _for_owners(port: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,27 +108,24 @@ def lead_floating_ips(
     context: HookContext, place: int, decision: Mapping[str, Any], port: Mapping[str, Any], live: Any
 ) -> None:
     """Associate a card's floating IPs, each with the address in the place that its old one had."""
-    cloud, port_id = context.cloud, str(live.id)
     for floating in decision["floating_ips"]:
-        floating_id = new_or_same(context, FLOATING_IP, floating["id"])
-        name = f"the floating IP {floating['address']}"
-        fixed_address = _matching_address(live, port, floating["fixed_address"])
-
-        def associate(
-            _marker: Marker,
-            floating_id: str = floating_id,
-            address: str | None = fixed_address,
-            name: str = name,
-        ) -> str:
-            with explained(f"associate {name}", context.resource):
-                cloud.network.update_ip(floating_id, port_id=port_id, fixed_ip_address=address)
-            return floating_id
-
+        floating_id = context.new_or_same(FLOATING_IP, floating["id"])
+        address = _matching_address(live, port, floating["fixed_address"])
+        what = f"associate the floating IP {floating['address']}"
+        lead = partial(_lead, context, floating_id, str(live.id), address, what)
         role = f"floating-ip-{place}-{floating['id']}"
-        context.ensure("floating_ip_association", role, associate, clue={"id": floating_id})
-        if cloud.get("floating_ip", floating_id).port_id != port_id:
+        context.ensure("floating_ip_association", role, lead, clue={"id": floating_id})
+        if context.cloud.get("floating_ip", floating_id).port_id != live.id:
             # Written down but cut off before it was done: that the address exists proves nothing.
-            associate(context.marker(role))
+            lead(context.marker(role))
+
+
+def _lead(
+    context: HookContext, floating_id: str, port_id: str, address: str | None, what: str, _marker: Marker
+) -> str:
+    with explained(what, context.resource):
+        context.cloud.network.update_ip(floating_id, port_id=port_id, fixed_ip_address=address)
+    return floating_id
 
 
 def _matching_address(live: Any, port: Mapping[str, Any], was: str | None) -> str | None:
@@ -138,8 +136,3 @@ def _matching_address(live: Any, port: Mapping[str, Any], was: str | None) -> st
     old = [fixed["ip_address"] for fixed in port["fixed_ips"]]
     place = old.index(was) if was in old else 0
     return new[place] if place < len(new) else None
-
-
-def new_or_same(context: HookContext, kind: str, source_id: str) -> str:
-    """The restored thing's id, or the original's: the restore plan made sure that there is one."""
-    return context.new_id(kind, source_id) or source_id

@@ -7,57 +7,48 @@ from typing import Any
 from refloat.cloud import Marker, explained
 from refloat.cloud.retries import ensure_done
 from refloat.graph import ResourceKey
-from refloat.resources.base import HookBody, Hooks, Restored
-from refloat.resources.context import HookContext
+from refloat.resources.base import HookBody, HookContext, Restored, restored
 from refloat.resources.server.plan import KEYPAIR, SERVER_GROUP
 from refloat.resources.server.plan_disks import IMAGE, VOLUME
 from refloat.resources.server.plan_ports import PORT
-from refloat.resources.server.ports import lead_floating_ips, make_port, new_or_same, not_as_planned
+from refloat.resources.server.ports import lead_floating_ips, make_port, not_as_planned
 from refloat.resources.server.protectable import TYPE
 
 
-class ServerRestore(Hooks):
-    """Makes the server anew."""
-
-    def on_complete(self, context: HookContext) -> HookBody:
-        """Ports, server, floating IPs, power state, lock: in this order."""
-        cloud, section, decisions = context.cloud, context.section, context.planned.decisions
-        originals = {port["id"]: port for port in section["ports"]}
-        cards = [(originals.get(decision["source"], {}), decision) for decision in decisions["ports"]]
-        ports = [make_port(context, place, decision, port) for place, (port, decision) in enumerate(cards)]
-        port_ids = [str(port.id) for port in ports]
-
-        def create(marker: Marker) -> Any:
-            body = server_body(context, port_ids, marker)
-            with explained(f"create the server {context.planned.name}", context.resource):
-                return cloud.compute.create_server(**body)
-
-        server_id = context.ensure("server", "server", create)
-        # It may have been switched off already when this is run again.
-        server = yield cloud.wait(
-            "server",
-            server_id,
-            ("ACTIVE", "SHUTOFF"),
-            text=f"server {context.planned.name} ({server_id}) to be built",
-        )
-        if not (section["locked"] and server.is_locked):
-            with explained(f"set up the server {context.planned.name}", context.resource):
-                cloud.compute.update_server(server_id, **_words(context))
-            for place, (port, decision) in enumerate(cards):
-                lead_floating_ips(context, place, decision, port, ports[place])
-            if decisions["power"] == "SHUTOFF":
-                _switch_off(context, server_id)
-                yield cloud.wait("server", server_id, ("SHUTOFF",))
-            if section["locked"]:
-                with explained(f"lock the server {context.planned.name}", context.resource):
-                    cloud.compute.lock_server(server_id, locked_reason=section["locked_reason"])
-        reason = context.planned.reason
-        lines = [Restored(TYPE, context.resource.id, server_id, context.planned.name, False, reason)]
-        for (port, decision), live in zip(cards, ports, strict=True):
-            reused = bool(decision["reuse"])
-            said = "" if reused else not_as_planned(decision, live)
-            lines.append(Restored(PORT, decision["source"], str(live.id), port.get("name", ""), reused, said))
-        return {"restored": [line.to_json() for line in lines]}
+def restore(context: HookContext) -> HookBody:
+    """Make ports, server, floating IPs, power state, lock: in this order."""
+    cloud, section, decisions = context.cloud, context.section, context.planned.decisions
+    name = context.planned.name
+    originals = {port["id"]: port for port in section["ports"]}
+    cards = [(originals.get(decision["source"], {}), decision) for decision in decisions["ports"]]
+    ports = [make_port(context, place, decision, port) for place, (port, decision) in enumerate(cards)]
+    port_ids = [str(port.id) for port in ports]
+    server_id = context.ensure(
+        "server",
+        "server",
+        lambda marker: cloud.compute.create_server(**server_body(context, port_ids, marker)),
+        what=f"create the server {name}",
+    )
+    # It may have been switched off already when this is run again.
+    text = f"server {name} ({server_id}) to be built"
+    server = yield cloud.wait("server", server_id, ("ACTIVE", "SHUTOFF"), text=text)
+    if not (section["locked"] and server.is_locked):
+        with explained(f"set up the server {name}", context.resource):
+            cloud.compute.update_server(server_id, description=section["description"])
+        for place, (port, decision) in enumerate(cards):
+            lead_floating_ips(context, place, decision, port, ports[place])
+        if decisions["power"] == "SHUTOFF":
+            _switch_off(context, server_id)
+            yield cloud.wait("server", server_id, ("SHUTOFF",))
+        if section["locked"]:
+            with explained(f"lock the server {name}", context.resource):
+                cloud.compute.lock_server(server_id, locked_reason=section["locked_reason"])
+    lines = [Restored(TYPE, context.resource.id, server_id, name, False, context.planned.reason)]
+    for (port, decision), live in zip(cards, ports, strict=True):
+        reused = bool(decision["reuse"])
+        said = "" if reused else not_as_planned(decision, live)
+        lines.append(Restored(PORT, decision["source"], str(live.id), port.get("name", ""), reused, said))
+    return restored(*lines)
 
 
 def server_body(context: HookContext, port_ids: list[str], marker: Marker) -> dict[str, Any]:
@@ -88,9 +79,9 @@ def server_body(context: HookContext, port_ids: list[str], marker: Marker) -> di
     if decisions["hostname"]:
         optional["hostname"] = section["hostname"]
     if decisions["key_name"]:
-        optional["key_name"] = new_or_same(context, KEYPAIR, decisions["key_name"])
+        optional["key_name"] = context.new_or_same(KEYPAIR, decisions["key_name"])
     if decisions["server_group"]:
-        group = new_or_same(context, SERVER_GROUP, decisions["server_group"])
+        group = context.new_or_same(SERVER_GROUP, decisions["server_group"])
         optional["scheduler_hints"] = {"group": group}
     return body | {name: value for name, value in optional.items() if value}
 
@@ -111,7 +102,7 @@ def _block_devices(context: HookContext) -> list[dict[str, Any]]:
         )
     for volume in context.planned.decisions["volumes"]:
         device = {
-            "uuid": new_or_same(context, VOLUME, volume["id"]),
+            "uuid": context.new_or_same(VOLUME, volume["id"]),
             "source_type": "volume",
             "destination_type": "volume",
             "boot_index": 0 if volume["root"] else -1,
@@ -127,11 +118,7 @@ def _boot_image(context: HookContext) -> str | None:
     if image is None:
         return None
     disks = context.results(ResourceKey(IMAGE, image["source"])).get("disks") or {}
-    return str(disks.get(context.resource.id) or new_or_same(context, IMAGE, image["source"]))
-
-
-def _words(context: HookContext) -> dict[str, Any]:
-    return {"description": context.section["description"]}
+    return str(disks.get(context.resource.id) or context.new_or_same(IMAGE, image["source"]))
 
 
 def _switch_off(context: HookContext, server_id: str) -> None:

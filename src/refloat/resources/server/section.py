@@ -11,7 +11,7 @@ from typing import Any
 from refloat.cloud import Cloud, explained
 from refloat.resources.server.disks import in_device_order, root_of
 from refloat.resources.server.nics import by_mac, nic_order
-from refloat.resources.server.protectable import check_fit
+from refloat.resources.server.protectable import unfit
 
 _PORT_FIELDS = (
     "name",
@@ -32,13 +32,14 @@ _PORT_FIELDS = (
 )
 
 
-def capture(cloud: Cloud, server_id: str) -> dict[str, Any]:
+def server_section(cloud: Cloud, server_id: str) -> dict[str, Any]:
     """The section of a server.
 
     :raises NotFound, Conflict: it is gone, or in a state that cannot be protected.
     """
     server = cloud.get("server", server_id)
-    check_fit(server)
+    if problem := unfit(server):
+        raise problem
     with explained("read the network cards and disks", f"server {server.name} ({server.id})"):
         interfaces = list(cloud.compute.server_interfaces(server))
         attachments = list(cloud.compute.volume_attachments(server))

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from refloat.resources.attributes import Attribute
+from refloat.resources.attributes import Attribute, exact
 
 ATTRIBUTES = (
-    Attribute("name", "exact"),
-    Attribute("description", "exact"),
-    Attribute("size", "exact"),
+    *exact("name", "description", "size"),
     Attribute("type", "exact", value=lambda section: section["type"]["name"]),
-    Attribute("availability_zone", "exact"),
-    Attribute("metadata", "exact"),
-    Attribute("image_metadata", "exact"),
-    Attribute("bootable", "exact"),
-    Attribute("readonly", "exact"),
+    *exact("availability_zone", "metadata", "image_metadata", "bootable", "readonly"),
     Attribute("multiattach", "exact", "comes with the volume type"),
     Attribute("encrypted", "exact", "comes with the volume type; the key is made anew by Cinder"),
     Attribute("qos", "exact", "comes with the volume type", value=lambda section: section["type"]["name"]),

@@ -12,59 +12,48 @@ the mark without it "not restored yet"; neither "all done".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from refloat.cloud import Marker, explained
 from refloat.cloud.errors import status_of
 from refloat.cloud.kinds import status_of_thing
 from refloat.cloud.marker import METADATA_KEY
-from refloat.cloud.removal import REFUSALS, removal
+from refloat.cloud.removal import REFUSALS
 from refloat.cloud.retries import in_doubt
 from refloat.errors import CloudError, Conflict
 from refloat.resources.base import (
     RESTORE_NAME,
     HookBody,
+    HookContext,
     Hooks,
-    OperationKind,
     PlanContext,
     Planned,
     ProtectionPlugin,
     Section,
+    Waiting,
+    hooks,
 )
-from refloat.resources.checking import checked, problem_of
-from refloat.resources.context import HookContext, Waiting
+from refloat.resources.in_cloud import KeptInCloud, description_of_kept, name_of_kept
 from refloat.resources.options import Option
 from refloat.resources.volume import plan, restore
 from refloat.resources.volume.attributes import ATTRIBUTES
 from refloat.resources.volume.capture import cut, steady
 from refloat.resources.volume.chains import CHECKPOINT_KEY, PARENT_KEY, dependants, parent_for
 from refloat.resources.volume.protectable import TYPE
+from refloat.resources.volume.restore import GIB, RESTORE_DESCRIPTION, TIMEOUT
 from refloat.resources.volume.section import describe, own_metadata
-
-GIB = 1 << 30
-TIMEOUT = 24 * 3600.0
-"""Seconds that Cinder may take to back up or restore one volume."""
-
-RESTORE_DESCRIPTION = Option("restore_description", "Description of the restored volume")
-
-OPTIONS: Mapping[OperationKind, tuple[Option, ...]] = {
-    "protect": (
-        Option("backup_name", "Name of the Cinder backup; {name} stands for the volume's"),
-        Option(
-            "backup_mode",
-            "incremental: store only what changed since the latest backup of the volume",
-            default="full",
-            choices=("full", "incremental"),
-        ),
-        Option("container", "Where Cinder is to put the backup"),
-        Option("description", "Description of the Cinder backup"),
-    ),
-    "restore": (RESTORE_NAME, RESTORE_DESCRIPTION),
-}
 
 SNAPSHOT = "snapshot"
 BACKUP = "backup"
+
+KEPT = KeptInCloud(
+    "backup",
+    BACKUP,
+    "Cinder backup",
+    {"available", "restoring"},
+    "Cinder has the backup and calls it available; it offers no way to read it back",
+    counted={"object_count": "objects"},
+)
 
 
 class BackupProtect(Hooks):
@@ -129,7 +118,7 @@ def _back_up(context: HookContext, size: int) -> Waiting:
         parent, told = _find_parent(context, size)
         if parent is not None:
             try:
-                backup_id = context.ensure("backup", BACKUP, _creator(context, str(parent.id)))
+                backup_id = _create(context, str(parent.id))
                 backup = yield cloud.wait(
                     "backup", backup_id, {"available", "error"}, failed=(), timeout=TIMEOUT
                 )
@@ -141,7 +130,7 @@ def _back_up(context: HookContext, size: int) -> Waiting:
                     raise
                 told = f"Cinder refused to make it incremental: {exc.reason}"
             yield from context.discard(BACKUP)
-    backup_id = context.ensure("backup", BACKUP, _creator(context, ""))
+    backup_id = _create(context, "")
     backup = yield cloud.wait("backup", backup_id, {"available"}, timeout=TIMEOUT)
     return backup, "" if backup.is_incremental else told
 
@@ -159,13 +148,9 @@ def _backups_of(context: HookContext, volume_id: str) -> list[Any]:
         return list(context.cloud.block_storage.backups(details=True, volume_id=volume_id))
 
 
-def _creator(context: HookContext, parent_id: str) -> Any:
-    parameters = context.parameters
-    name = parameters["backup_name"] or "{name}@{checkpoint}"
-    name = name.replace("{name}", context.resource.name).replace("{checkpoint}", context.checkpoint_id)
-    description = parameters["description"] or f"Checkpoint {context.checkpoint_id}"
+def _create(context: HookContext, parent_id: str) -> str:
     chosen = {
-        "container": parameters["container"],
+        "container": context.parameters["container"],
         "snapshot_id": context.created(SNAPSHOT),
         "is_incremental": bool(parent_id) or None,
     }
@@ -174,16 +159,15 @@ def _creator(context: HookContext, parent_id: str) -> Any:
         metadata = {**marker.metadata, CHECKPOINT_KEY: context.checkpoint_id}
         if parent_id:
             metadata[PARENT_KEY] = parent_id
-        with explained("back up the volume", context.resource):
-            return context.cloud.block_storage.create_backup(
-                volume_id=context.resource.id,
-                name=name[:255],
-                description=description[:255],
-                metadata=metadata,
-                **{key: value for key, value in chosen.items() if value},
-            )
+        return context.cloud.block_storage.create_backup(
+            volume_id=context.resource.id,
+            name=name_of_kept(context, "backup_name", context.resource.name),
+            description=description_of_kept(context),
+            metadata=metadata,
+            **{key: value for key, value in chosen.items() if value},
+        )
 
-    return create
+    return context.ensure("backup", BACKUP, create, what="back up the volume")
 
 
 class BackupRestore(Hooks):
@@ -249,51 +233,20 @@ class BackupRestore(Hooks):
         return status_of_thing(volume) != "available" or not BackupRestore._is_unrestored(context, volume_id)
 
 
-class BackupVerify(Hooks):
-    """Asks Cinder about the backup."""
-
-    def on_main(self, context: HookContext) -> Mapping[str, Any]:
-        """Whether the backup is there, available and of the right size."""
-        expected = context.section["backup"]
-        problem = _problem_of(context.cloud.find("backup", expected["id"]), expected)
-        return checked(
-            problem, "Cinder has the backup and calls it available; it offers no way to read it back"
-        )
-
-
-def _problem_of(backup: Any | None, expected: Mapping[str, Any]) -> str:
-    """What is wrong with a backup; empty: nothing that Cinder would tell."""
-    problem = problem_of("Cinder backup", backup, expected, {"available", "restoring"})
-    if problem or backup is None or int(backup.object_count or 0) == expected["object_count"]:
-        return problem
-    return (
-        f"the Cinder backup {expected['id']} has {backup.object_count} objects, "
-        f"it should have {expected['object_count']}"
+def _refuse_needed(context: HookContext) -> None:
+    """Refuse to delete, before anything is, what later backups need."""
+    backup_id = KEPT.id(context.section)
+    backup = context.cloud.find("backup", backup_id)
+    if backup is None or not backup.has_dependent_backups:
+        return
+    needing = dependants(backup_id, _backups_of(context, str(backup.volume_id)))
+    raise Conflict(
+        f"{KEPT.text(context.section)} cannot be deleted",
+        resource=str(context.resource),
+        reason="later incremental backups depend on it: "
+        + (", ".join(_named(b) for b in needing) or "Cinder does not say which"),
+        advice="Delete those first, the latest one at the beginning",
     )
-
-
-class BackupDelete(Hooks):
-    """Deletes the backup, unless others depend on it."""
-
-    def on_prepare_begin(self, context: HookContext) -> None:
-        """Refuse before anything is deleted when later backups need this one."""
-        backup_id = context.section["backup"]["id"]
-        backup = context.cloud.find("backup", backup_id)
-        if backup is None or not backup.has_dependent_backups:
-            return
-        needing = dependants(backup_id, _backups_of(context, str(backup.volume_id)))
-        raise Conflict(
-            f"the Cinder backup {backup_id} cannot be deleted",
-            resource=str(context.resource),
-            reason="later incremental backups depend on it: "
-            + (", ".join(_named(b) for b in needing) or "Cinder does not say which"),
-            advice="Delete those first, the latest one at the beginning",
-        )
-
-    def on_main(self, context: HookContext) -> HookBody:
-        """Delete it; it may be gone already."""
-        yield from removal(context.cloud, "backup", context.section["backup"]["id"])
-        return None
 
 
 def _named(backup: Any) -> str:
@@ -308,23 +261,32 @@ class VolumeBackupPlugin(ProtectionPlugin):
     resource_type = TYPE
     description = "Makes a Cinder backup, full or incremental; restores it into a new volume like the old one"
     attributes = ATTRIBUTES
-    options = OPTIONS
+    options: ClassVar = {
+        "protect": (
+            Option("backup_name", "Name of the Cinder backup; {name} stands for the volume's"),
+            Option(
+                "backup_mode",
+                "incremental: store only what changed since the latest backup of the volume",
+                default="full",
+                choices=("full", "incremental"),
+            ),
+            Option("container", "Where Cinder is to put the backup"),
+            Option("description", "Description of the Cinder backup"),
+        ),
+        "restore": (RESTORE_NAME, RESTORE_DESCRIPTION),
+    }
 
     protect = BackupProtect
     restore = BackupRestore
-    verify = BackupVerify
-    delete = BackupDelete
+    verify = KEPT.verify
+    delete = hooks(on_prepare_begin=_refuse_needed, on_main=KEPT.remove)
 
     def stays_in_cloud(self, section: Section) -> tuple[str, ...]:
-        """The backup."""
-        return (f"the Cinder backup {section['backup']['id']}",)
+        return (KEPT.text(section),)
 
     def builds_on(self, section: Section) -> tuple[str, str]:
         """The backup, and the one that it is incremental to."""
         return section["backup"]["id"], section["backup"]["parent_id"]
 
     def plan_restore(self, context: PlanContext) -> Planned:
-        """A new volume; impossible when the backup is not there or not usable."""
-        expected = context.section["backup"]
-        there = {str(backup.id): backup for backup in context.listing("backup")}
-        return plan.plan(context, _problem_of(there.get(expected["id"]), expected))
+        return plan.plan(context, KEPT.planned(context))

@@ -14,7 +14,7 @@ Every protection reads the whole volume; into the bank go only chunks that it do
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from refloat.cloud.errors import status_of
 from refloat.cloud.kinds import status_of_thing
@@ -24,22 +24,20 @@ from refloat.resources.base import (
     RESTORE_NAME,
     HookBody,
     Hooks,
-    OperationKind,
     PlanContext,
     Planned,
     ProtectionPlugin,
 )
-from refloat.resources.checking import read_back
 from refloat.resources.context import HookContext, Waiting
 from refloat.resources.glance import filled, temporary_name
 from refloat.resources.image_data import Tally, download
-from refloat.resources.options import Option
+from refloat.resources.verifying import data_is
 from refloat.resources.volume import plan, restore
 from refloat.resources.volume.attributes import ATTRIBUTES
-from refloat.resources.volume.backup import GIB, RESTORE_DESCRIPTION, TIMEOUT
 from refloat.resources.volume.capture import steady
 from refloat.resources.volume.messages import told_about
 from refloat.resources.volume.protectable import TYPE
+from refloat.resources.volume.restore import GIB, RESTORE_DESCRIPTION, TIMEOUT
 from refloat.resources.volume.section import describe
 from refloat.resources.volume.temporary import (
     ATTEMPTS,
@@ -49,8 +47,6 @@ from refloat.resources.volume.temporary import (
     cut_snapshot,
     image_of_volume,
 )
-
-OPTIONS: Mapping[OperationKind, tuple[Option, ...]] = {"restore": (RESTORE_NAME, RESTORE_DESCRIPTION)}
 
 _ZEROS = bytes(1 << 20)
 
@@ -185,14 +181,6 @@ def _drop_image(context: HookContext) -> Waiting:
     return ""
 
 
-class VolumeBankVerify(Hooks):
-    """Reads everything back from the bank."""
-
-    def on_main(self, context: HookContext) -> Mapping[str, Any]:
-        """Whether every byte is what was stored."""
-        return read_back(context, {"": context.section["data"]})
-
-
 class VolumeBankPlugin(ProtectionPlugin):
     """Volumes, in the bank."""
 
@@ -200,12 +188,11 @@ class VolumeBankPlugin(ProtectionPlugin):
     resource_type = TYPE
     description = "Keeps the data in the bank: nothing of it stays in the cloud. Not for encrypted volumes"
     attributes = ATTRIBUTES
-    options = OPTIONS
+    options: ClassVar = {"restore": (RESTORE_NAME, RESTORE_DESCRIPTION)}
 
     protect = VolumeBankProtect
     restore = VolumeBankRestore
-    verify = VolumeBankVerify
+    verify = data_is(lambda section: {"": section["data"]})
 
     def plan_restore(self, context: PlanContext) -> Planned:
-        """A new volume; nothing that the cloud may have lost is needed."""
         return plan.plan(context, "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from refloat.resources.attributes import Change, outcomes
+from refloat.resources.attributes import Change, asked_for, nothing_to_lose, outcomes
 from refloat.resources.base import PlanContext, Planned
 from refloat.resources.volume.attributes import ATTRIBUTES
 
@@ -16,14 +16,12 @@ def plan(context: PlanContext, source_problem: str) -> Planned:
     :param source_problem: why the data cannot be had, if so.
     """
     section = context.section
-    changes: dict[str, Change] = {}
     conflicts: list[str] = []
-    name = context.restored_name(section["name"])
-    if name != section["name"]:
-        changes["name"] = Change(name, "mapped", "as asked for with restore_name")
+    name, changes = context.renamed(section["name"])
+    changes |= nothing_to_lose(section, "group_id", "snapshots", "attachments")
     description = context.parameters.get("restore_description")
     if description is not None:
-        changes["description"] = Change(description, "mapped", "as asked for with restore_description")
+        changes["description"] = asked_for("restore_description", description)
     problem = source_problem
 
     type_id, said = _type_of(section["type"], context.listing("volume_type"))
@@ -44,9 +42,6 @@ def plan(context: PlanContext, source_problem: str) -> Planned:
         changes["availability_zone"] = Change("as Cinder chooses", "degraded", said)
         zone = ""
 
-    for attribute in ("group_id", "snapshots", "attachments"):
-        if not section[attribute]:  # there is nothing to lose or to map
-            changes[attribute] = Change(section[attribute], "exact", "")
     return Planned(
         "impossible" if problem else "create",
         name=name,

@@ -9,11 +9,15 @@ from openstack import exceptions as sdk_exceptions
 
 from refloat.cloud import Marker, explained
 from refloat.errors import CloudError
-from refloat.resources.base import Restored
 from refloat.resources.context import HookContext
-from refloat.resources.volume.protectable import TYPE
+from refloat.resources.options import Option
 
 ROLE = "volume"
+GIB = 1 << 30
+TIMEOUT = 24 * 3600.0
+"""Seconds that Cinder may take to make, back up or restore one volume."""
+
+RESTORE_DESCRIPTION = Option("restore_description", "Description of the restored volume")
 
 
 def create(context: HookContext, **source: Any) -> str:
@@ -33,10 +37,9 @@ def create(context: HookContext, **source: Any) -> str:
     fields = {key: value for key, value in wanted.items() if value is not None}
 
     def make(marker: Marker) -> Any:
-        with explained(f"create the volume {planned.name}", context.resource):
-            return context.cloud.block_storage.create_volume(**fields, **source, metadata=marker.metadata)
+        return context.cloud.block_storage.create_volume(**fields, **source, metadata=marker.metadata)
 
-    return context.ensure("volume", ROLE, make)
+    return context.ensure("volume", ROLE, make, what=f"create the volume {planned.name}")
 
 
 def finish(context: HookContext, volume: Any, *, reason: str = "") -> Mapping[str, Any]:
@@ -66,8 +69,7 @@ def finish(context: HookContext, volume: Any, *, reason: str = "") -> Mapping[st
         body = {"metadata": dict(section["metadata"])}
         response = cloud.block_storage.put(f"/volumes/{volume_id}/metadata", json=body)
         sdk_exceptions.raise_from_response(response)
-    restored = Restored(TYPE, context.resource.id, volume_id, planned.name, reason=reason)
-    return {"restored": [restored.to_json()]}
+    return context.restored(volume_id, reason=reason)
 
 
 def _set_image_metadata(block_storage: Any, volume: Any, wanted: Mapping[str, str]) -> None:

@@ -6,40 +6,38 @@ long as there is one, Cinder refuses to delete the original volume ("Volume has 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar
 
-from refloat.cloud.removal import removal
 from refloat.resources.base import (
     RESTORE_NAME,
     HookBody,
+    HookContext,
     Hooks,
-    OperationKind,
     PlanContext,
     Planned,
     ProtectionPlugin,
     Section,
+    hooks,
 )
-from refloat.resources.checking import checked, problem_of
-from refloat.resources.context import HookContext
+from refloat.resources.in_cloud import KeptInCloud, description_of_kept, name_of_kept
 from refloat.resources.options import Option
 from refloat.resources.volume import plan, restore
 from refloat.resources.volume.attributes import ATTRIBUTES
-from refloat.resources.volume.backup import RESTORE_DESCRIPTION, TIMEOUT
 from refloat.resources.volume.capture import cut, steady
 from refloat.resources.volume.protectable import TYPE
+from refloat.resources.volume.restore import RESTORE_DESCRIPTION, TIMEOUT
 from refloat.resources.volume.section import describe
 
-OPTIONS: Mapping[OperationKind, tuple[Option, ...]] = {
-    "protect": (
-        Option("snapshot_name", "Name of the Cinder snapshot; {name} stands for the volume's"),
-        Option("description", "Description of the Cinder snapshot"),
-    ),
-    "restore": (RESTORE_NAME, RESTORE_DESCRIPTION),
-}
-
-SNAPSHOT = "snapshot"
 CAVEAT = "it lives and dies with the storage that the original volume is on"
+
+KEPT = KeptInCloud(
+    "snapshot",
+    "snapshot",
+    "Cinder snapshot",
+    {"available", "backing-up"},
+    f"Cinder has the snapshot and calls it available; {CAVEAT}",
+    CAVEAT,
+)
 
 
 class SnapshotProtect(Hooks):
@@ -54,47 +52,18 @@ class SnapshotProtect(Hooks):
         """Read the settings and cut the snapshot, close in time to the other volumes of the application."""
         volume = yield from steady(context)
         section = describe(context.cloud, volume)
-        parameters = context.parameters
-        name = parameters["snapshot_name"] or "{name}@{checkpoint}"
-        name = name.replace("{name}", volume.name or "").replace("{checkpoint}", context.checkpoint_id)
-        description = parameters["description"] or f"Checkpoint {context.checkpoint_id}"
-        snapshot = yield from cut(context, SNAPSHOT, volume, name, description[:255])
+        name = name_of_kept(context, "snapshot_name", volume.name or "")
+        snapshot = yield from cut(context, "snapshot", volume, name, description_of_kept(context))
         kept = {"id": str(snapshot.id), "name": snapshot.name or "", "size": int(snapshot.size)}
         # The snapshot's size is the volume's at the cut, should it have grown since it was read.
         return {**section, "size": kept["size"], "snapshot": kept}
 
 
-class SnapshotRestore(Hooks):
-    """Makes a new volume from the snapshot."""
-
-    def on_main(self, context: HookContext) -> HookBody:
-        """Create, check, set up."""
-        volume_id = restore.create(context, snapshot_id=context.section["snapshot"]["id"])
-        volume = yield context.cloud.wait("volume", volume_id, {"available"}, timeout=TIMEOUT)
-        return restore.finish(context, volume)
-
-
-class SnapshotVerify(Hooks):
-    """Asks Cinder about the snapshot."""
-
-    def on_main(self, context: HookContext) -> Mapping[str, Any]:
-        """Whether the snapshot is there, available and of the right size."""
-        expected = context.section["snapshot"]
-        problem = _problem_of(context.cloud.find("snapshot", expected["id"]), expected)
-        return checked(problem, f"Cinder has the snapshot and calls it available; {CAVEAT}")
-
-
-def _problem_of(snapshot: Any | None, expected: Mapping[str, Any]) -> str:
-    return problem_of("Cinder snapshot", snapshot, expected, {"available", "backing-up"}, caveat=CAVEAT)
-
-
-class SnapshotDelete(Hooks):
-    """Deletes the snapshot."""
-
-    def on_main(self, context: HookContext) -> HookBody:
-        """Delete it; it may be gone already."""
-        yield from removal(context.cloud, "snapshot", context.section["snapshot"]["id"])
-        return None
+def _restore(context: HookContext) -> HookBody:
+    """Create a new volume from the snapshot, check, set up."""
+    volume_id = restore.create(context, snapshot_id=KEPT.id(context.section))
+    volume = yield context.cloud.wait("volume", volume_id, {"available"}, timeout=TIMEOUT)
+    return restore.finish(context, volume)
 
 
 class VolumeSnapshotPlugin(ProtectionPlugin):
@@ -104,19 +73,21 @@ class VolumeSnapshotPlugin(ProtectionPlugin):
     resource_type = TYPE
     description = f"Makes a Cinder snapshot: quick, but {CAVEAT}"
     attributes = ATTRIBUTES
-    options = OPTIONS
+    options: ClassVar = {
+        "protect": (
+            Option("snapshot_name", "Name of the Cinder snapshot; {name} stands for the volume's"),
+            Option("description", "Description of the Cinder snapshot"),
+        ),
+        "restore": (RESTORE_NAME, RESTORE_DESCRIPTION),
+    }
 
     protect = SnapshotProtect
-    restore = SnapshotRestore
-    verify = SnapshotVerify
-    delete = SnapshotDelete
+    restore = hooks(on_main=_restore)
+    verify = KEPT.verify
+    delete = KEPT.delete
 
     def stays_in_cloud(self, section: Section) -> tuple[str, ...]:
-        """The snapshot."""
-        return (f"the Cinder snapshot {section['snapshot']['id']}",)
+        return (KEPT.text(section),)
 
     def plan_restore(self, context: PlanContext) -> Planned:
-        """A new volume; impossible when the snapshot is not there or not usable."""
-        expected = context.section["snapshot"]
-        there = {str(snapshot.id): snapshot for snapshot in context.listing("snapshot")}
-        return plan.plan(context, _problem_of(there.get(expected["id"]), expected))
+        return plan.plan(context, KEPT.planned(context))

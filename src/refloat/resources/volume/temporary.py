@@ -20,12 +20,10 @@ from refloat.resources.glance import read_image, temporary_name
 from refloat.resources.volume.capture import cut, steady
 from refloat.resources.volume.messages import told_about
 from refloat.resources.volume.protectable import COPY
+from refloat.resources.volume.restore import TIMEOUT
 
 SNAPSHOT = "snapshot"
 IMAGE = "temporary-image"
-
-TIMEOUT = 24 * 3600.0
-"""Seconds that Cinder may take to copy one volume."""
 
 ATTEMPTS = 2
 """How often Cinder is asked to copy: it gives up what it is at when it is restarted."""

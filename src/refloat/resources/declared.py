@@ -1,0 +1,217 @@
+"""A kind of resource that is all in its settings: declared, and the rest is made from that.
+
+One ``Declared`` makes what a folder of a rich kind has: protectable, hooks and plugin. It is found in one
+listing, protected by reading it, restored by creating it again with what was read, unless it is still there.
+Whatever is different about a kind is given as a function; where much is, write a folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from refloat.cloud import Cloud, Marker
+from refloat.cloud.kinds import Kind
+from refloat.cloud.quota import Quota
+from refloat.cloud.services import Service
+from refloat.graph import Resource
+from refloat.resources.attributes import STILL_THERE, Attribute, Change, outcomes
+from refloat.resources.base import (
+    PROJECT,
+    RESTORE_NAME,
+    HookBody,
+    HookContext,
+    Hooks,
+    PlanContext,
+    Planned,
+    ProtectionPlugin,
+    Section,
+    hooks,
+)
+from refloat.resources.listed import ListedProtectable
+from refloat.resources.options import Option
+from refloat.resources.verifying import section_has
+
+# Within the class, ``type`` is the type of resource.
+HooksClass: TypeAlias = type[Hooks]
+ProtectableClass: TypeAlias = type[ListedProtectable]
+PluginClass: TypeAlias = type[ProtectionPlugin]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """A kind of resource.
+
+    :param type: ``OS::Service::Kind``.
+    :param name: of the plugin.
+    :param kind: how the service handles it: :func:`refloat.cloud.kinds.sdk_kind`,
+        :func:`refloat.cloud.rest.rest_kind`.
+    :param attributes: all of them; by default an attribute is read from, and created as, what the service
+        calls so.
+    :param parents: the types, besides the project, that may need one, and whether a resource needs a thing.
+    :param noun: what people call one; empty: the kind's name.
+    :param read: the section of a thing.
+    :param create: create it again, marked; returns it or its id.
+    :param mark: the field that carries the mark until it is complete, such as ``description``; empty: it
+        cannot carry one, and is known by its name.
+    :param ready: states to wait for when it was created; empty: it is there at once.
+    :param finish: what is left to do when it is ready; may be repeated.
+    :param needs: how much of each quota one takes.
+    :param options: of a restore.
+    :param plan: decide otherwise than to use what is still there, or create it.
+    :param verify: hooks that verify otherwise than by looking whether the section is whole.
+    :param selectors: of :class:`ListedProtectable`.
+    :param protectable_base: finds it, where a listing alone does not do.
+    :param services: what Refloat does not know yet of its service.
+    :param quotas: what that keeps.
+    """
+
+    type: str
+    name: str
+    description: str
+    kind: Kind
+    attributes: tuple[Attribute, ...]
+    parents: Mapping[str, Callable[[Cloud, Resource, Any], bool]] = field(default_factory=dict)
+    noun: str = ""
+    read: Callable[[Cloud, Any], Section] | None = None
+    create: Callable[[HookContext, Marker], Any] | None = None
+    mark: str = ""
+    ready: Collection[str] = ()
+    finish: Callable[[HookContext, str], None] | None = None
+    needs: Mapping[str, int] = field(default_factory=dict)
+    options: tuple[Option, ...] = (RESTORE_NAME,)
+    plan: Callable[[PlanContext], Planned] | None = None
+    verify: HooksClass | None = None
+    selectors: Collection[str] = ()
+    protectable_base: ProtectableClass = ListedProtectable
+    services: tuple[Service, ...] = ()
+    quotas: tuple[Quota, ...] = ()
+
+    @cached_property
+    def protectable(self) -> ProtectableClass:
+        """What finds it."""
+        declared = self
+
+        class DeclaredProtectable(self.protectable_base):  # type: ignore[name-defined, misc]
+            """Finds what is declared."""
+
+            type = declared.type
+            parents = frozenset({PROJECT, *declared.parents})
+            kind = declared.kind.name
+            noun = declared._called
+            selectors = declared.selectors
+
+            def needed_by(self, parent: Resource) -> Iterable[str]:
+                needs = declared.parents[parent.type]
+                return [
+                    identity for identity, thing in self.by_id.items() if needs(self.cloud, parent, thing)
+                ]
+
+        return DeclaredProtectable
+
+    @cached_property
+    def plugin(self) -> PluginClass:
+        """What protects and restores it."""
+        declared = self
+
+        class DeclaredPlugin(ProtectionPlugin):
+            """Protects what is declared."""
+
+            name = declared.name
+            resource_type = declared.type
+            description = declared.description
+            attributes = declared.attributes
+            options = {"restore": declared.options}  # noqa: RUF012 - a ClassVar of the base
+
+            protect = hooks(on_main=declared._protect)
+            restore = hooks(on_main=declared._restore)
+            verify = declared.verify or section_has(*declared._plain)
+
+            def plan_restore(self, context: PlanContext) -> Planned:
+                return (declared.plan or declared._planned)(context)
+
+        return DeclaredPlugin
+
+    @property
+    def _called(self) -> str:
+        return self.noun or self.kind.name.replace("_", " ")
+
+    @property
+    def _plain(self) -> Sequence[str]:
+        """The attributes that a service takes as it tells them."""
+        return [a.name for a in self.attributes if a.fidelity == "exact" and a.value is None]
+
+    def _read(self, cloud: Cloud, thing: Any) -> Section:
+        if self.read is not None:
+            return self.read(cloud, thing)
+        names = dict.fromkeys(["name", *(a.name for a in self.attributes if a.value is None)])
+        return {name: plain(getattr(thing, name, None)) for name in names}
+
+    def _protect(self, context: HookContext) -> Section:
+        return self._read(context.cloud, context.cloud.get(self.kind.name, context.resource.id))
+
+    def _restore(self, context: HookContext) -> HookBody:
+        planned, kind = context.planned, self.kind.name
+        if planned.action == "reuse":
+            return context.restored(planned.new_id)
+        new_id = context.ensure(
+            kind,
+            kind,
+            lambda marker: (self.create or self._create)(context, marker),
+            what=f"create the {self._called} {planned.name}",
+            clue=self._clue(context),
+        )
+        if self.ready:
+            yield context.cloud.wait(kind, new_id, self.ready)
+        if self.mark:
+            context.cloud.update(kind, new_id, {self.mark: context.section[self.mark] or ""})
+        if self.finish is not None:
+            self.finish(context, new_id)
+        return context.restored(new_id)
+
+    def _clue(self, context: HookContext) -> Mapping[str, Any]:
+        if self.mark:
+            return {}
+        if self.protectable_base.identity == "name":
+            return {"id": context.planned.name}
+        return context.known(self.kind.name, name=context.planned.name)
+
+    def _create(self, context: HookContext, marker: Marker) -> Any:
+        fields = {name: context.section[name] for name in self._plain} | {"name": context.planned.name}
+        if self.mark:
+            fields[self.mark] = marker.text
+        given = {name: value for name, value in fields.items() if value is not None}
+        return context.cloud.create(self.kind.name, given)
+
+    def _planned(self, context: PlanContext) -> Planned:
+        section = context.section
+        name, changes = context.renamed(str(section["name"]))
+        living = context.listed(self.kind.name, context.resource.id)
+        if living is None or context.wants_new:
+            attributes = outcomes(self.attributes, section, changes)
+            return Planned("create", name=name, attributes=attributes, needs=self.needs)
+        now = self._read(context.cloud, living)
+        changed = {
+            a.name: Change(a.read(now), "degraded", f"{STILL_THERE} and left as it is")
+            for a in self.attributes
+            if a.fidelity == "exact" and a.read(now) != a.read(section)
+        }
+        said = f", and left as it is though changed since: {', '.join(changed)}" if changed else ""
+        return Planned(
+            "reuse",
+            name=str(living.name),
+            reason=STILL_THERE + said,
+            new_id=context.resource.id,
+            attributes=outcomes(self.attributes, section, changed),
+        )
+
+
+def plain(value: Any) -> Any:
+    """JSON of what openstacksdk gives."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(item) for item in value]
+    return value
