@@ -23,14 +23,12 @@ CIRCLES_TO_OPEN: set[str] = set()
 
 NAMES_TO_MEND = {
     "Base",
-    "Change",
     "Database",
     "Display",
     "Operations",
     "Plans",
     "Providers",
     "Resources",
-    "RestorePlan",
     "Runner",
     "Schedules",
 }
