@@ -21,7 +21,8 @@ from refloat.records.checkpoints import AVAILABLE
 from refloat.records.database import Database
 from refloat.records.operations import SERVICE, found_bad
 from refloat.records.outbox import Outbox
-from refloat.records.tables import CheckpointRow, OperationRow, PlanRow
+from refloat.records.plans import PlanRow
+from refloat.records.tables import CheckpointRow, OperationRow
 
 if TYPE_CHECKING:
     from refloat.engine.program import Milestone

@@ -8,13 +8,36 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import JSON, ColumnElement, CursorResult, DateTime, Index, String, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from refloat.errors import InvalidInput, NotFound
 from refloat.records.database import Database
 from refloat.records.paging import Page, fetch
-from refloat.records.tables import PlanRow
+from refloat.records.tables import Base
+
+
+class PlanRow(Base):
+    """What a user wants protected together."""
+
+    __tablename__ = "plans"
+    __table_args__ = (Index("plans_by_time", "project_id", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    project_id: Mapped[str] = mapped_column(String(64), index=True)
+    name: Mapped[str] = mapped_column(String(255))
+    description: Mapped[str] = mapped_column(String(255), default="")
+    provider: Mapped[str] = mapped_column(String(255))
+    resources: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    """``[{"type", "id", "name"}]``, or ``{"type", "select"}`` for all that carry a tag or metadata item."""
+    parameters: Mapped[dict[str, dict[str, Any]]] = mapped_column(JSON)
+    """Settings by ``TYPE`` or ``TYPE#ID``."""
+    status: Mapped[str] = mapped_column(String(255), default="suspended")
+    """``suspended``, or what the service's users set; only a suspended plan can be changed there."""
+    objective: Mapped[int | None] = mapped_column(default=None)
+    """So many hours old may the newest good checkpoint be; None: nobody has said."""
+    created_at: Mapped[datetime] = mapped_column(DateTime)
+    updated_at: Mapped[datetime | None] = mapped_column(DateTime, default=None)
 
 
 @dataclass(frozen=True, slots=True)

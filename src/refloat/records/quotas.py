@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from refloat.errors import RefloatError
 from refloat.records.database import Database
+from refloat.records.plans import PlanRow
 from refloat.records.schedule_tables import ScheduleRow, TriggerRow
-from refloat.records.tables import Base, CheckpointRow, PlanRow, QuotaClassRow, QuotaRow
+from refloat.records.tables import Base, CheckpointRow, QuotaClassRow, QuotaRow
 
 UNLIMITED = -1
 DEFAULT_CLASS = "default"

@@ -13,29 +13,6 @@ class Base(DeclarativeBase):
     """Where the tables register themselves."""
 
 
-class PlanRow(Base):
-    """What a user wants protected together."""
-
-    __tablename__ = "plans"
-    __table_args__ = (Index("plans_by_time", "project_id", "created_at", "id"),)
-
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), index=True)
-    name: Mapped[str] = mapped_column(String(255))
-    description: Mapped[str] = mapped_column(String(255), default="")
-    provider: Mapped[str] = mapped_column(String(255))
-    resources: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
-    """``[{"type", "id", "name"}]``, or ``{"type", "select"}`` for all that carry a tag or metadata item."""
-    parameters: Mapped[dict[str, dict[str, Any]]] = mapped_column(JSON)
-    """Settings by ``TYPE`` or ``TYPE#ID``."""
-    status: Mapped[str] = mapped_column(String(255), default="suspended")
-    """``suspended``, or what the service's users set; only a suspended plan can be changed there."""
-    objective: Mapped[int | None] = mapped_column(default=None)
-    """So many hours old may the newest good checkpoint be; None: nobody has said."""
-    created_at: Mapped[datetime] = mapped_column(DateTime)
-    updated_at: Mapped[datetime | None] = mapped_column(DateTime, default=None)
-
-
 class OperationRow(Base):
     """One run of protect, restore, verify, copy or delete, or a look. The engine knows its progress."""
 

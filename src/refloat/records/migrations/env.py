@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from refloat.records import schedule_tables  # noqa: F401
+from refloat.records import plans, schedule_tables  # noqa: F401
 from refloat.records.tables import Base
 
 context.configure(
