@@ -113,6 +113,10 @@ class BankDamaged(BankError):
     """Data or metadata in the bank is not what was written."""
 
 
+class WrongBank(BankError):
+    """The store does not hold the bank that it should: nothing, another one, or another folder."""
+
+
 class Impossible(RefloatError):
     """A restore plan contains something that cannot be done; nothing was changed."""
 

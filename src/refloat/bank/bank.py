@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -17,8 +17,9 @@ from refloat.bank import collect as collecting
 from refloat.bank.bankkeys import BankKeys
 from refloat.bank.collect import Collected
 from refloat.bank.dataindex import check_ref
-from refloat.bank.descriptor import check_of, create_bank, read_descriptor
+from refloat.bank.descriptor import Descriptor, create_bank, read_descriptor
 from refloat.bank.fence import Check, fenced
+from refloat.bank.identity import DESCRIPTOR, what_is_in, wrong
 from refloat.bank.info import Info, survey
 from refloat.bank.keyring import Keyring
 from refloat.bank.keys import KeySource, ProjectKey
@@ -32,7 +33,7 @@ from refloat.bank.manifest import (
     listing,
 )
 from refloat.bank.notes import NO_NOTES, Notes
-from refloat.bank.objects import DESCRIPTOR, Objects, check_checkpoint_id
+from refloat.bank.objects import Objects, check_checkpoint_id
 from refloat.bank.opening import open_store
 from refloat.bank.reader import DataReader
 from refloat.bank.repair import Repair, repair
@@ -57,9 +58,8 @@ class Verified:
 class Bank:
     """An open bank.
 
-    :param objects: its store and its sealer; :meth:`open` makes them.
+    :param objects: its store, its sealer and its identity; :meth:`open` makes them.
     :param keyring: its keys.
-    :param bank_id: its id, hexadecimal.
     :param descriptor: what its descriptor says.
     :param only: the key of one project, if it was opened with that.
     :param key_id: which of its keys it was opened with, hexadecimal; empty: a project's.
@@ -71,8 +71,7 @@ class Bank:
         self,
         objects: Objects,
         keyring: Keyring,
-        bank_id: str,
-        descriptor: dict[str, Any],
+        descriptor: Descriptor,
         *,
         only: ProjectKey | None = None,
         key_id: str = "",
@@ -81,37 +80,47 @@ class Bank:
         self._keyring = keyring
         self._only = only
         self._descriptor = descriptor
-        self.id = bank_id
-        self.keys = BankKeys(objects.store, keyring, bytes.fromhex(bank_id), key_id)
+        self.id = descriptor.id
+        self.keys = BankKeys(objects, keyring, key_id)
 
     @classmethod
-    def open(cls, url: str | Store, key: KeySource | ProjectKey, *, create: bool = False) -> Bank:
+    def open(
+        cls, url: str | Store, key: KeySource | ProjectKey, *, create: bool = False, expect: str = ""
+    ) -> Bank:
         """Open the bank at ``url`` (``file:///path`` or a plain path), or in a store.
 
         :param key: a bank's key, where to get it, or the key of a project (for reading only).
         :param create: make one if there is none.
-        :raises NotFound: there is no bank.
+        :param expect: the id of the bank that has to be there. None is made then.
+        :raises NotFound: there is no bank, and none was expected.
+        :raises WrongBank: the expected bank is not there, but nothing or another one.
         :raises BankError: the key is of another bank, or the format is unknown.
         """
-        create = create and not isinstance(key, ProjectKey)
-        store = open_store(url, create=create) if isinstance(url, str) else url
+        create = create and not expect and not isinstance(key, ProjectKey)
+        try:
+            store = open_store(url, create=create) if isinstance(url, str) else url
+        except NotFound as error:
+            if expect:
+                raise wrong(str(url), expect, "nothing") from error
+            raise
         descriptor = read_descriptor(store)
-        if descriptor is None:
-            if not create or isinstance(key, ProjectKey):
-                raise NotFound(f"there is no bank in {store.url}")
+        if expect and (descriptor is None or descriptor.id != expect):
+            raise wrong(store.url, expect, what_is_in(store))
+        if descriptor is None and create and not isinstance(key, ProjectKey):
             create_bank(store, key)
             descriptor = read_descriptor(store)
             if descriptor is None:
                 raise BankError(f"the bank in {store.url} vanished as soon as it was made")
-        bank_id = bytes.fromhex(descriptor["id"])
+        if descriptor is None:
+            raise NotFound(f"there is no bank in {store.url}")
         if isinstance(key, ProjectKey):
-            return cls._open_project(store, descriptor, bank_id, key)
+            return cls._open_project(store, descriptor, key)
+        bank_id = bytes.fromhex(descriptor.id)
         root, used = open_root(store, bank_id, key)
         keyring = Keyring(store, bank_id, root)
-        if descriptor.get("check") != check_of(keyring, descriptor):
-            raise damaged(DESCRIPTOR, "it is not what was written")
-        objects = Objects(store, Sealer(keyring, bank_id))
-        return cls(objects, keyring, bank_id.hex(), descriptor, key_id=used.id.hex())
+        descriptor.authenticate(keyring)
+        objects = Objects(store, Sealer(keyring, bank_id), descriptor.identity)
+        return cls(objects, keyring, descriptor, key_id=used.id.hex())
 
     @staticmethod
     def look(url: str | Store) -> list[Slot] | None:
@@ -124,20 +133,21 @@ class Bank:
         except NotFound:
             return None
         descriptor = read_descriptor(store)
-        return None if descriptor is None else slots(store, bytes.fromhex(descriptor["id"]))
+        return None if descriptor is None else slots(store, bytes.fromhex(descriptor.id))
 
     @classmethod
-    def _open_project(cls, store: Store, descriptor: dict[str, Any], bank_id: bytes, key: ProjectKey) -> Bank:
-        if key.bank_id != bank_id.hex():
+    def _open_project(cls, store: Store, descriptor: Descriptor, key: ProjectKey) -> Bank:
+        if key.bank_id != descriptor.id:
             raise BankError(
                 f"the key does not open the bank {store.url}", reason="it is a project's key of another bank"
             )
-        if key.descriptor != blake3(store.get(DESCRIPTOR)).hexdigest():
+        if key.descriptor != blake3(descriptor.raw).hexdigest():
             raise damaged(DESCRIPTOR, "it is not what was written")
         looked_at = ReadOnly(store)
+        bank_id = bytes.fromhex(descriptor.id)
         keyring = Keyring(looked_at, bank_id, None, key)
-        objects = Objects(looked_at, Sealer(keyring, bank_id))
-        return cls(objects, keyring, bank_id.hex(), descriptor, only=key)
+        objects = Objects(looked_at, Sealer(keyring, bank_id), descriptor.identity)
+        return cls(objects, keyring, descriptor, only=key)
 
     def fenced(self, check: Check) -> Bank:
         """The same bank, for an operation that may be taken over: changed only while the check allows it.
@@ -145,7 +155,7 @@ class Bank:
         :param check: called, in any thread, right before each object is published.
         """
         view = copy(self)
-        view._objects = Objects(fenced(self._objects.store, check), self._objects.sealer, check)
+        view._objects = replace(self._objects, store=fenced(self._objects.store, check), check=check)
         return view
 
     @property
@@ -157,7 +167,9 @@ class Bank:
         if project_id is None and self._only is not None:
             project_id = self._only.project_id
         tag = None if project_id is None else self._objects.sealer.tag(project_id)
-        return listing(self._objects, tag)
+        found = listing(self._objects, tag)
+        self._objects.confirm()  # what the listing of another place lacks is not missing
+        return found
 
     def checkpoint(self, checkpoint_id: str) -> Checkpoint:
         """One checkpoint.
@@ -178,6 +190,7 @@ class Bank:
         """
         check_checkpoint_id(checkpoint_id)
         self._objects.check()
+        self._objects.confirm()
         self._keyring.ensure(project_id)
         return Writer(self._objects, checkpoint_id, project_id)
 
@@ -212,6 +225,7 @@ class Bank:
         check = Verifier(self._objects, depth, progress=progress, cancelled=cancelled)
         name, size, digest = check_ref(ref)
         report = check.data((name, size, digest))
+        self._objects.confirm()
         report.raise_damages(f"the data {name}")
         return Verified(size, 1)
 
@@ -278,7 +292,9 @@ class Bank:
             cancelled=cancelled,
         )
         chosen = sorted(n for n in names if tag is None or n.endswith(f".{tag}"))
-        return check.checkpoints(chosen, self._tags(tag) if checkpoint_ids is None else ())
+        report = check.checkpoints(chosen, self._tags(tag) if checkpoint_ids is None else ())
+        self._objects.confirm()  # another place has neither checkpoints nor damages of this bank
+        return report
 
     def _tags(self, tag: str | None) -> set[str]:
         if tag is not None:
@@ -302,9 +318,12 @@ class Bank:
     def info(self, cancelled: Callable[[], bool] | None = None) -> Info:
         """What is in the bank. Reads the manifests and bodies of all checkpoints, no data."""
         self._keyring.root  # noqa: B018 - a project's key does not show the others
-        version, created_at = int(self._descriptor["version"]), str(self._descriptor["created_at"])
-        about = Info(self.id, self.url, version, created_at, self.keys.slots())
-        return survey(self._objects, about, cancelled)
+        about = Info(
+            self.id, self.url, self._descriptor.version, self._descriptor.created_at, self.keys.slots()
+        )
+        survey(self._objects, about, cancelled)
+        self._objects.confirm()
+        return about
 
     def delete(self, checkpoint_id: str) -> Collected:
         """Remove a checkpoint and what only it needed. Other checkpoints are not touched.
@@ -318,6 +337,7 @@ class Bank:
 
     def collect(self) -> Collected:
         """Remove what no checkpoint needs."""
+        self._objects.confirm()
         prefixes = ("data/", "writers/", "condemned/", "damaged/")
         names = [entry.name for prefix in prefixes for entry in self._objects.store.list(prefix)]
         total = Collected()
@@ -333,6 +353,7 @@ class Bank:
         :raises BankError: the store refuses to remove something.
         """
         tag = self._objects.sealer.tag(project_id)
+        self._objects.confirm()
         self._keyring.erase(tag)
         return collecting.erase(self._objects, tag)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from refloat.bank.keyring import Keyring, ProjectVersion
 from refloat.bank.keys import KeySource, ProjectKey
-from refloat.bank.objects import DESCRIPTOR
+from refloat.bank.objects import Objects
 from refloat.bank.slots import Slot, put_slot, remove_slot, slots
-from refloat.bank.store import Store
 from refloat.errors import BankError, NotFound
 
 
@@ -16,10 +15,11 @@ class BankKeys:
     :param used: id of the key that the bank was opened with, hexadecimal; empty: a project's.
     """
 
-    def __init__(self, store: Store, keyring: Keyring, bank_id: bytes, used: str = "") -> None:
-        self._store = store
+    def __init__(self, objects: Objects, keyring: Keyring, used: str = "") -> None:
+        self._objects = objects
+        self._store = objects.store
         self._keyring = keyring
-        self._bank_id = bank_id
+        self._bank_id = bytes.fromhex(objects.identity.id)
         self.used = used
 
     def slots(self) -> list[Slot]:
@@ -31,6 +31,7 @@ class BankKeys:
 
         :raises Conflict: it opens it already.
         """
+        self._objects.confirm()
         return put_slot(self._store, self._bank_id, self._keyring.root, source, label)[0]
 
     def remove(self, slot_id: str) -> Slot:
@@ -41,6 +42,7 @@ class BankKeys:
         :raises BankError: the store refuses to; the key still opens the bank.
         """
         self._keyring.root  # noqa: B018 - whoever has no key of the bank may not change them
+        self._objects.confirm()
         return remove_slot(self._store, self._bank_id, slot_id)
 
     def rotate(self, source: KeySource, label: str = "") -> tuple[Slot, str]:
@@ -51,6 +53,7 @@ class BankKeys:
 
         :returns: the new key's slot, and why the old one could not be removed (empty: it was).
         """
+        self._objects.confirm()
         slot, _ = put_slot(self._store, self._bank_id, self._keyring.root, source, label, again=True)
         old, self.used = self.used, slot.id
         if old == slot.id:
@@ -74,6 +77,7 @@ class BankKeys:
 
         :raises NotFound: the project has nothing in this bank.
         """
+        self._objects.confirm()
         return self._keyring.rotate(project_id)
 
     def export_project(self, project_id: str) -> ProjectKey:
@@ -81,4 +85,4 @@ class BankKeys:
 
         :raises NotFound: the project has nothing in this bank.
         """
-        return self._keyring.export(project_id, self._store.get(DESCRIPTOR))
+        return self._keyring.export(project_id, self._objects.identity.descriptor)

@@ -44,6 +44,7 @@ def abandon(objects: Objects, checkpoint_id: str) -> Collected:
 
     :raises Conflict: it was committed.
     """
+    objects.confirm()
     names = {e.name for e in objects.store.list(f"writers/{checkpoint_id}.")}
     total = Collected()
     finished: Conflict | None = None
@@ -62,6 +63,7 @@ def delete(objects: Objects, checkpoint_id: str) -> Collected:
 
     :raises NotFound: there is none.
     """
+    objects.confirm()
     name = find(objects, checkpoint_id)
     tag = name.rpartition(".")[2]
     try:
@@ -104,6 +106,7 @@ def collect(objects: Objects, tag: str) -> Collected:
     What a writing that has begun may rely on is only condemned, and removed by a later collection, when
     that writing has ended. Nothing is removed while a manifest cannot be read.
     """
+    objects.confirm()
     total = Collected()
     try:
         _drop_unreadable(objects, tag)
@@ -116,6 +119,7 @@ def collect(objects: Objects, tag: str) -> Collected:
         seen = _look(objects, tag)
     except BankDamaged:
         seen = None
+    objects.confirm()  # before anything is condemned because no manifest names it
     if seen is None:
         return total + _POSTPONED_DAMAGED
     for checkpoint_id in seen.lost:

@@ -14,13 +14,13 @@ import json
 import operator
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from blake3 import blake3
 
 from refloat.bank.packs import CHUNK_SIZE, ChunkLocation, Pack
-from refloat.bank.sealing import KIND_INDEX, Sealer, damaged
+from refloat.bank.sealing import KIND_INDEX, Header, Sealer, damaged
 from refloat.bank.store import ObjectMissing, Store
 from refloat.errors import InvalidInput
 
@@ -36,12 +36,16 @@ _ZERO_IDS = bytes(1 << 20)
 
 @dataclass(frozen=True, slots=True)
 class DataIndex:
-    """The index of one piece of data, read or about to be written."""
+    """The index of one piece of data, read or about to be written.
+
+    :param key_id: of the secret that it is sealed under, when that is known.
+    """
 
     project_id: str
     size: int
     packs: Sequence[Pack]
     records: bytes
+    key_id: bytes = b""
 
     def digest(self, chunk_key: bytes) -> str:
         """A fingerprint of the data: the same for the same bytes of the same project and bank."""
@@ -82,6 +86,10 @@ class DataIndex:
     def chunk_size(self, number: int) -> int:
         """How many bytes of the data this chunk has."""
         return min(CHUNK_SIZE, self.size - number * CHUNK_SIZE)
+
+    def key_ids(self) -> set[bytes]:
+        """Of all the secrets that somebody who reads the data needs."""
+        return {self.key_id, *(pack.key_id for pack in self.packs)}
 
     def encode(self) -> bytes:
         """What is sealed into the object."""
@@ -132,7 +140,8 @@ def load_index(store: Store, sealer: Sealer, name: str) -> DataIndex:
         blob = store.get(name)
     except ObjectMissing as error:
         raise damaged(name, "it is missing") from error
-    return DataIndex.decode(name, sealer.open(KIND_INDEX, name, blob))
+    index = DataIndex.decode(name, sealer.open(KIND_INDEX, name, blob))
+    return replace(index, key_id=Header.parse(name, blob, KIND_INDEX).key_id)
 
 
 def check_ref(ref: Any) -> tuple[str, int, str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from refloat.bank.identity import DESCRIPTOR, Identity
 from refloat.bank.keyring import Keyring
 from refloat.bank.keys import KeySource
-from refloat.bank.objects import DESCRIPTOR, canonical
+from refloat.bank.objects import canonical
 from refloat.bank.packs import CHUNK_SIZE
 from refloat.bank.sealing import damaged
 from refloat.bank.slots import put_slot
@@ -19,15 +22,38 @@ from refloat.errors import BankError, InvalidInput
 FORMAT = "refloat-bank"
 VERSION = 1
 
+_BANK_ID = re.compile(r"[0-9a-f]{32}")
 
-def read_descriptor(store: Store) -> dict[str, Any] | None:
-    """What the descriptor says (its check is for later: it needs the key)."""
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What a descriptor says of its bank, and its bytes."""
+
+    id: str
+    created_at: str
+    version: int
+    check: str
+    text: bytes
+    raw: bytes
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.id, self.raw)
+
+    def authenticate(self, keyring: Keyring) -> None:
+        """:raises BankDamaged: it is not what was written."""
+        if keyring.check(self.text) != self.check:
+            raise damaged(DESCRIPTOR, "it is not what was written")
+
+
+def read_descriptor(store: Store) -> Descriptor | None:
+    """What the descriptor says, not yet authenticated: that needs the key. None: there is no bank."""
     try:
-        blob = store.get(DESCRIPTOR)
+        raw = store.get(DESCRIPTOR)
     except ObjectMissing:
         return None
     try:
-        found = json.loads(blob)
+        found = dict(json.loads(raw))
         is_bank = found["format"] == FORMAT
     except (ValueError, KeyError, TypeError):
         is_bank = False
@@ -39,9 +65,11 @@ def read_descriptor(store: Store) -> dict[str, Any] | None:
             reason=f"this Refloat knows version {VERSION}",
             advice="Use a newer Refloat",
         )
-    if not (isinstance(found.get("id"), str) and len(found["id"]) == 32):
+    if not _BANK_ID.fullmatch(str(found.get("id"))):
         raise damaged(DESCRIPTOR, "it has no bank id")
-    return dict(found)
+    return Descriptor(
+        found["id"], str(found.get("created_at")), VERSION, str(found.get("check")), _text(found), raw
+    )
 
 
 def create_bank(store: Store, source: KeySource) -> None:
@@ -58,7 +86,7 @@ def create_bank(store: Store, source: KeySource) -> None:
         "chunk_size": CHUNK_SIZE,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    descriptor["check"] = check_of(Keyring(store, bank_id, root), descriptor)
+    descriptor["check"] = Keyring(store, bank_id, root).check(_text(descriptor))
     slot, _ = put_slot(store, bank_id, root, source)
     try:
         store.put(DESCRIPTOR, json.dumps(descriptor, indent=1).encode())
@@ -67,6 +95,6 @@ def create_bank(store: Store, source: KeySource) -> None:
         store.delete(f"keys/{bank_id.hex()}.{slot.id}")
 
 
-def check_of(keyring: Keyring, descriptor: dict[str, Any]) -> str:
-    """What authenticates a descriptor."""
-    return keyring.check(canonical({k: v for k, v in descriptor.items() if k != "check"}))
+def _text(descriptor: dict[str, Any]) -> bytes:
+    """What its check is made of."""
+    return canonical({k: v for k, v in descriptor.items() if k != "check"})

@@ -17,11 +17,13 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from stat import S_ISREG
 
 from refloat.bank.fence import Check, unfenced
+from refloat.bank.folder import Folder
+from refloat.bank.identity import DESCRIPTOR
 from refloat.bank.store import (
     AlreadyExists,
     Denied,
@@ -56,14 +58,41 @@ class FileSystemStore:
     def __init__(self, root: str | Path, *, create: bool = False) -> None:
         self._root = Path(root).absolute()
         self._temporary = self._root / _TEMPORARY
-        with _explained(self.url):
+        self._folder: Folder | None = None
+        with self._explained():
             if create:
                 self._make()
             if not self._root.exists():
                 raise NotFound(f"there is no folder {self._root}")
             if not self._root.is_dir():
                 raise InvalidInput(f"{self._root} is not a folder")
+            self._folder = Folder(self._root, DESCRIPTOR)
+            self._check_folder()
             self._remove_leftovers()
+
+    def _check_folder(self) -> None:
+        """:raises WrongBank: it is not the folder that was opened."""
+        if self._folder is not None:
+            self._folder.confirm()
+
+    @contextlib.contextmanager
+    def _explained(self, name: str = "", room: Callable[[], str] | None = None) -> Generator[None]:
+        """Turn the system's errors into ours; what is missing in another folder is not missing."""
+        try:
+            yield
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            self._check_folder()
+            raise ObjectMissing("the object is missing", resource=name) from error
+        except OSError as error:
+            if error.errno in _FULL:
+                raise StoreFull(
+                    f"the bank is full: {self.url}",
+                    resource=name,
+                    reason=room() if room is not None else str(error.strerror),
+                    advice="Make room or give the bank a larger file system, then try again",
+                ) from error
+            kind = Denied if error.errno in _DENIED else BankError
+            raise kind(f"the store failed: {self.url}", resource=name, reason=str(error.strerror)) from error
 
     def _make(self) -> None:
         try:
@@ -88,18 +117,19 @@ class FileSystemStore:
         parts = parts_of(content)
         path = self._root / check_name(name)
         size = sum(map(len, parts))
-        with _explained(self.url, name, lambda: self._room(size)):
+        with self._explained(name, lambda: self._room(size)):
+            self._check_changes(name)
             for _attempt in range(_ATTEMPTS):
                 if self._put(path, parts, check):
                     return
         raise BankError("the object could not be written", resource=name, reason="its folder keeps vanishing")
 
     def get(self, name: str) -> bytes:
-        with _explained(self.url, name):
+        with self._explained(name):
             return (self._root / check_name(name)).read_bytes()
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
-        with _explained(self.url, name):
+        with self._explained(name):
             fd = os.open(self._root / check_name(name), os.O_RDONLY | os.O_CLOEXEC)
             try:
                 return _read_exactly(fd, offset, length)
@@ -108,7 +138,7 @@ class FileSystemStore:
 
     def get_range_into(self, name: str, offset: int, target: memoryview) -> int:
         """Part of an object, into the caller's memory. How many bytes there were."""
-        with _explained(self.url, name):
+        with self._explained(name):
             fd = os.open(self._root / check_name(name), os.O_RDONLY | os.O_CLOEXEC)
             try:
                 done = 0
@@ -122,11 +152,13 @@ class FileSystemStore:
         folder, _, _start = prefix.rpartition("/")
         if folder:
             check_name(folder)
-        with _explained(self.url, prefix):
+        with self._explained(prefix):
+            self._check_folder()
             yield from (e for e in self._walk(folder) if e.name.startswith(prefix))
+            self._check_folder()
 
     def stat(self, name: str) -> ObjectInfo:
-        with _explained(self.url, name):
+        with self._explained(name):
             found = (self._root / check_name(name)).stat()
             if not S_ISREG(found.st_mode):
                 raise IsADirectoryError
@@ -135,7 +167,8 @@ class FileSystemStore:
     def delete(self, name: str) -> None:
         """Remove an object, and the folders it leaves empty."""
         path = self._root / check_name(name)
-        with _explained(self.url, name):
+        with self._explained(name):
+            self._check_changes(name)
             try:
                 path.unlink()
                 _flush_folder(path.parent)
@@ -145,6 +178,12 @@ class FileSystemStore:
 
     def close(self) -> None:
         """Nothing is held between calls."""
+
+    def _check_changes(self, name: str) -> None:
+        """Before a change: it is the folder that was opened."""
+        self._check_folder()
+        if name == DESCRIPTOR and self._folder is not None:
+            self._folder.forget_file()
 
     def _put(self, path: Path, parts: Sequence[bytes | memoryview], check: Check) -> bool:
         """One attempt; False when the temporary file was removed under our hands, as a leftover."""
@@ -168,6 +207,7 @@ class FileSystemStore:
         for _attempt in range(_ATTEMPTS):
             self._make_folders(path.parent)
             check()
+            self._check_folder()
             try:
                 _link(temporary, path)
             except FileExistsError:
@@ -207,8 +247,6 @@ class FileSystemStore:
             with os.scandir(self._root / folder) as found:
                 entries = list(found)
         except (FileNotFoundError, NotADirectoryError):
-            if not self._root.is_dir():  # an unmounted bank is not an empty bank
-                raise
             return
         if not entries:  # whoever made this folder died; or did not, and will make it again
             with contextlib.suppress(OSError):
@@ -243,29 +281,6 @@ class FileSystemStore:
     def _room(self, needed: int) -> str:
         status = os.statvfs(self._root)
         return f"{needed} bytes are needed and {status.f_bavail * status.f_frsize} are free in {self._root}"
-
-
-@contextlib.contextmanager
-def _explained(url: str, name: str = "", room: object = None) -> Generator[None]:
-    """Turn the system's errors into ours."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        if error.filename is not None and not os.path.isdir(url.removeprefix("file://")):
-            raise BankError(f"the bank's folder has vanished: {url}") from error
-        raise ObjectMissing("the object is missing", resource=name) from error
-    except (IsADirectoryError, NotADirectoryError) as error:
-        raise ObjectMissing("the object is missing", resource=name) from error
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StoreFull(
-                f"the bank is full: {url}",
-                resource=name,
-                reason=room() if callable(room) else str(error.strerror),
-                advice="Make room or give the bank a larger file system, then try again",
-            ) from error
-        kind = Denied if error.errno in _DENIED else BankError
-        raise kind(f"the store failed: {url}", resource=name, reason=str(error.strerror)) from error
 
 
 def _write_all(fd: int, parts: Sequence[bytes | memoryview]) -> None:

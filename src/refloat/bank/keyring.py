@@ -3,6 +3,9 @@
 A *project key* (``keys/<bank id>.project.<tag>.<number>``) is a random secret, encrypted with the root. All
 objects of a project are sealed under its newest one. Each is kept twice, the second time under the name
 with ``.copy`` added: no single lost object makes a project unreadable.
+
+When a project is erased, ``keys/<bank id>.erased.<tag>.<number>`` comes before each key goes: its number is
+never used again, and a key that is put back is not used.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import logging
 import re
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -70,6 +73,10 @@ class Keyring:
         if only is not None:
             self._known[only.tag] = [Secret(key_id(each), each) for each in only.keys]
 
+    def fresh(self) -> Keyring:
+        """The same, knowing nothing yet: what it finds, anybody who opens the bank now finds."""
+        return Keyring(self._store, self._bank_id, self._root, self._only)
+
     # --- what a sealer asks
 
     def current(self, tag: str) -> Secret:
@@ -123,10 +130,27 @@ class Keyring:
     # --- projects
 
     def ensure(self, project_id: str) -> None:
-        """Make sure that a project has a key; see new ones."""
+        """Make sure that a project has a key. Its keys are read again from the store."""
         tag = self.project_tag(project_id)
-        if not self._of(tag, fresh=True):
-            self._make(project_id, tag, 1)
+        for _ in range(_ATTEMPTS):
+            if self._of(tag, fresh=True):
+                return
+            self._refuse_lost(project_id, tag)
+            self._make(project_id, tag)
+        raise Conflict("the project's keys are being changed by others", advice="Try again")
+
+    def confirm(self, tag: str, used: Collection[bytes]) -> None:
+        """Read a project's keys from the store again, and see that these are among them.
+
+        :param used: the ids of those that something was sealed under.
+        :raises Conflict: one is not.
+        """
+        if set(used) - {each.id for each in self._of(tag, fresh=True)}:
+            raise Conflict(
+                "what was stored is encrypted with a key that is not in the bank",
+                reason="the project's keys were erased or replaced meanwhile",
+                advice="Protect again",
+            )
 
     def rotate(self, project_id: str) -> int:
         """Give a project a new key; what it has stays readable under the old ones. The new key's number.
@@ -135,11 +159,11 @@ class Keyring:
         """
         tag = self.project_tag(project_id)
         for _ in range(_ATTEMPTS):
-            numbers = self._numbers(tag)
-            if not numbers:
+            if not self._numbers(tag)[0]:
                 raise NotFound(f"the project {project_id} has nothing in this bank")
-            if self._make(project_id, tag, max(numbers) + 1):
-                return max(numbers) + 1
+            number, made = self._make(project_id, tag)
+            if made:
+                return number
         raise Conflict("the project's key is being changed by others", advice="Try again")
 
     def projects(self) -> list[ProjectVersion]:
@@ -147,11 +171,12 @@ class Keyring:
 
         :raises BankDamaged: one cannot be read, and its copy neither.
         """
-        names: dict[str, None] = {}
-        for entry in self._store.list(f"keys/{self._bank_id.hex()}.project."):
-            if _PROJECT.fullmatch(entry.name):
-                names.setdefault(entry.name.removesuffix(COPY))
-        found = [self._read(name) for name in names]
+        tags = {
+            match[2]
+            for entry in self._store.list(f"keys/{self._bank_id.hex()}.project.")
+            if (match := _PROJECT.fullmatch(entry.name))
+        }
+        found = [self._read(self._name(tag, number)) for tag in tags for number in self._numbers(tag)[0]]
         return sorted(found, key=lambda each: (each.project_id, each.number))
 
     def export(self, project_id: str, descriptor: bytes) -> ProjectKey:
@@ -176,8 +201,16 @@ class Keyring:
         """Remove a project's keys: nobody can ever read what it has in the bank."""
         with self._lock:
             self._known.pop(tag, None)
-        for entry in list(self._store.list(f"keys/{self._bank_id.hex()}.project.{tag}.")):
-            self._store.delete(entry.name)
+        done: set[int] = set()
+        while numbers := self._stored(tag) - done:
+            for number in numbers:
+                done.add(number)
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                name, about = self._erased_name(tag, number), {"number": number, "erased_at": now}
+                with contextlib.suppress(AlreadyExists):
+                    self._store.put(name, self._seal(name, about))
+                self._store.delete(self._name(tag, number) + COPY)
+                self._store.delete(self._name(tag, number))
 
     def mend(self, *, apply: bool) -> list[str]:
         """Project keys of which one of the two copies is lost or damaged; ``apply`` writes it anew."""
@@ -206,30 +239,58 @@ class Keyring:
         return found
 
     def _of(self, tag: str, *, fresh: bool = False) -> list[Secret]:
-        """A project's secrets, the newest last."""
+        """A project's secrets, the newest last.
+
+        :param fresh: as they are in the store now, read one by one: that there are as many as before does not
+            say that they are the same.
+        """
         with self._lock:
-            known = self._known.get(tag)
+            known = self._known.get(tag, [])
             if self._root is None or (known and not fresh):
-                return known or []
-            numbers = self._numbers(tag)
-            if not known or len(numbers) != len(known):
-                secrets_ = [self._read(self._name(tag, number)).secret for number in numbers]
-                self._known[tag] = known = [Secret(key_id(each), each) for each in secrets_]
-            return known
+                return known
+            self._known.pop(tag, None)
+            found = [self._read(self._name(tag, number)).secret for number in self._numbers(tag)[0]]
+            if found:  # that there are none is never kept: it may be the store that is away
+                self._known[tag] = [Secret(key_id(each), each) for each in found]
+            return self._known.get(tag, [])
 
-    def _numbers(self, tag: str) -> list[int]:
-        found = set()
-        for entry in self._store.list(f"keys/{self._bank_id.hex()}.project.{tag}."):
-            if match := _PROJECT.fullmatch(entry.name):
-                found.add(int(match[3]))
-        return sorted(found)
+    def _stored(self, tag: str) -> set[int]:
+        """The numbers of all of a project's keys that are in the store."""
+        names = [entry.name for entry in self._store.list(self._name(tag, ""))]
+        return {int(match[3]) for match in map(_PROJECT.fullmatch, names) if match}
 
-    def _make(self, project_id: str, tag: str, number: int) -> bool:
-        """Write a key of this number; False if another process has been faster."""
+    def _numbers(self, tag: str) -> tuple[list[int], set[int]]:
+        """The numbers of a project's keys, and those of the erased ones."""
+        stored = self._stored(tag)
+        prefix = self._erased_name(tag, "")
+        ends = [entry.name.removeprefix(prefix) for entry in self._store.list(prefix)]
+        erased = {int(end) for end in ends if end.isdecimal()}
+        return sorted(stored - erased), erased
+
+    def _refuse_lost(self, project_id: str, tag: str) -> None:
+        """:raises BankDamaged: the project has checkpoints, and its keys were not erased: they are lost."""
+        if self._numbers(tag)[1]:
+            return
+        kept = [e.name for e in self._store.list("checkpoints/") if e.name.endswith(f".{tag}")]
+        if kept and not self._of(tag, fresh=True):
+            raise BankDamaged(
+                f"the keys of the project {project_id} are lost",
+                reason=f"the bank has {len(kept)} of its checkpoints and no key for them",
+                advice=(
+                    "Bring the folder keys back from a copy of the bank, or give the checkpoints up with: "
+                    "refloat bank keys erase"
+                ),
+            )
+
+    def _make(self, project_id: str, tag: str) -> tuple[int, bool]:
+        """Write a key under the next number: that, and whether no other process has been faster."""
+        live, erased = self._numbers(tag)
+        number = max((0, *live, *erased)) + 1
+        while self._is_there(self._erased_name(tag, number)):  # no listing is trusted with this
+            number += 1
         name = self._name(tag, number)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         new = ProjectVersion(tag, number, project_id, now, secrets.token_bytes(32))
-        name = self._name(tag, number)
         # The copy first. It alone is a key already; whoever finds another's copy finishes that one.
         try:
             self._store.put(name + COPY, self._seal(name + COPY, new.about()))
@@ -241,7 +302,14 @@ class Keyring:
             self._store.put(name, self._seal(name, new.about()))
         with self._lock:
             self._known.pop(tag, None)
-        return made
+        return number, made
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            self._store.stat(name)
+        except ObjectMissing:
+            return False
+        return True
 
     def _read(self, name: str) -> ProjectVersion:
         problem: BankError | None = None
@@ -277,8 +345,11 @@ class Keyring:
     def _seal(self, name: str, about: Mapping[str, Any]) -> bytes:
         return Sealer(self, self._bank_id).seal(KIND_KEY, name, json.dumps(about).encode())
 
-    def _name(self, tag: str, number: int) -> str:
+    def _name(self, tag: str, number: int | str) -> str:
         return f"keys/{self._bank_id.hex()}.project.{tag}.{number}"
+
+    def _erased_name(self, tag: str, number: int | str) -> str:
+        return f"keys/{self._bank_id.hex()}.erased.{tag}.{number}"
 
     def _the_one(self, project_id: str) -> ProjectKey:
         if self._only is None or project_id != self._only.project_id:

@@ -130,9 +130,11 @@ def find(objects: Objects, checkpoint_id: str) -> str:
     """The name of a checkpoint's manifest.
 
     :raises NotFound: there is none.
+    :raises WrongBank: the bank itself is not there.
     """
     found = [e.name for e in objects.store.list(f"{MANIFESTS}{check_checkpoint_id(checkpoint_id)}.")]
     if not found:
+        objects.confirm()
         raise NotFound(f"there is no checkpoint {checkpoint_id} in the bank {objects.store.url}")
     if len(found) > 1:
         raise BankDamaged(f"the bank has {len(found)} manifests of the checkpoint {checkpoint_id}")

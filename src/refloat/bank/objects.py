@@ -23,10 +23,11 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from refloat.bank.fence import Check, unfenced
+from refloat.bank.identity import Identity
 from refloat.bank.sealing import Sealer, damaged
 from refloat.bank.store import ObjectMissing, Store
 from refloat.errors import InvalidInput
@@ -43,12 +44,21 @@ INDEX_NAME = re.compile(r"data/[0-9a-f]{16}/[0-9a-f]{32}/[0-9a-f]{16}\.index")
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """The store and the sealer of an open bank."""
+    """The store and the sealer of an open bank, and which bank it is."""
 
     store: Store
     sealer: Sealer
+    identity: Identity
     check: Check = unfenced
     """Raises when the bank may not be changed any more. A fenced store calls it at each ``put``."""
+
+    def confirm(self) -> None:
+        """Ask the store which bank it is. :raises WrongBank: it is not this one any more."""
+        self.identity.confirm(self.store)
+
+    def fresh(self) -> Objects:
+        """The same with no key in memory but the one that opens the bank."""
+        return replace(self, sealer=Sealer(self.sealer.keys.fresh(), bytes.fromhex(self.identity.id)))
 
     def put_json(self, kind: bytes, name: str, value: Json) -> None:
         self.store.put(name, self.sealer.seal(kind, name, canonical(value)))

@@ -60,6 +60,10 @@ class Pack:
     size: int
     salt: bytes
 
+    @property
+    def key_id(self) -> bytes:
+        return self.salt[:16]
+
 
 class ChunkLocation(NamedTuple):
     """Where a chunk is within its pack."""

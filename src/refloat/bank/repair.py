@@ -75,6 +75,7 @@ def repair(
     found.manifests = sorted(whole)
     _sort_out(objects, report, found, {kept.info.id: set(kept.sections) for _, kept in whole.values()})
     found.packs = sorted(report.lost_packs)
+    objects.confirm()
     found.keys = keyring.mend(apply=apply)
     if not apply:
         return found

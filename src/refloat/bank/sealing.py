@@ -14,6 +14,7 @@ import re
 import secrets
 import struct
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -175,6 +176,14 @@ class Secrets(Protocol):
 
     def fingerprint(self, text: bytes) -> str:
         """A keyed fingerprint."""
+        ...
+
+    def confirm(self, tag: str, used: Collection[bytes]) -> None:
+        """:raises Conflict: one of the secrets of these ids is not in the store any more."""
+        ...
+
+    def fresh(self) -> Secrets:
+        """The same, knowing nothing yet but what opens the bank."""
         ...
 
 

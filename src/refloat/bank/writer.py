@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
@@ -43,7 +44,7 @@ from refloat.bank.objects import (
 )
 from refloat.bank.packing import WORKERS, Feed, Found, Packer
 from refloat.bank.packs import OpenPack, Pack, read_footer
-from refloat.bank.sealing import KIND_INDEX, KIND_MARKER
+from refloat.bank.sealing import KIND_INDEX, KIND_MARKER, Header
 from refloat.bank.sources import Extents
 from refloat.bank.store import AlreadyExists, ObjectMissing
 from refloat.bank.streams import Source
@@ -114,7 +115,7 @@ class Writer:
         name = self._session.new_name("index")
         blob = self._objects.sealer.seal(KIND_INDEX, name, index.encode())
         self._objects.store.put(name, blob)
-        self._indexes[name] = index
+        self._indexes[name] = replace(index, key_id=Header.parse(name, blob, KIND_INDEX).key_id)
         digest = index.digest(self._chunk_key)
         return {"object": name, "size": length, "digest": digest, "stored": added + len(blob)}
 
@@ -137,31 +138,35 @@ class Writer:
         if not self._finished:
             self._check_open()
         _check_time(created_at)
+        self._objects.confirm()
         info = CheckpointInfo(
             self.checkpoint_id, self._project_id, created_at, provider, dict(plan or {}), dict(extra or {})
         )
         described = [info.project_id, created_at, provider, info.plan, info.extra, graph, dict(sections)]
         content = self._objects.sealer.digest(canonical(described))
-        wrote = False
+        wrote: Manifest | None = None
+        used: set[bytes] = set()
         if not self._committed(content) and self._announced(content):
-            lists, sizes = self._references([graph, dict(sections)])
+            lists, sizes, used = self._references([graph, dict(sections)])
             body = self._session.new_name("body")
             manifest = Manifest(info, self._session.id, body, content)
             put_body(self._objects, manifest, graph, sections, lists)
             try:
                 self._check_there(content, {body, *lists["indexes"]}, sizes)
+                self._objects.sealer.keys.confirm(self._session.tag, used)
             except (BankError, Conflict):
                 self._withdraw(body)
                 raise
             try:
                 put_manifest(self._objects, self._session.manifest, manifest)
-                wrote = True
+                wrote = manifest
             except AlreadyExists:
                 pass  # somebody was faster; who, is seen below
             except LeaseLost:
                 self._withdraw(body)
                 raise
-        self._confirm(content, wrote)
+        self._confirm(content, wrote is not None)
+        self._read_back(content, used, wrote)
         self._tidy()
         self._finished = True
         self.close()
@@ -310,17 +315,40 @@ class Writer:
                 store.delete(manifest.body)
             raise self._given_up()
 
-    def _references(self, value: Json) -> tuple[dict[str, list[str]], dict[str, int]]:
-        """The names of the indexes that a checkpoint mentions and of the packs these need, and how
-        large each of the packs is."""
+    def _read_back(self, content: str, used: set[bytes], wrote: Manifest | None) -> None:
+        """See that whoever opens the bank now can read the checkpoint: from the store, with no key in memory.
+
+        :param used: the ids of the keys that its data is encrypted with.
+        :param wrote: the manifest, if this writer has put it: it is taken back when it cannot be read.
+        :raises WrongBank: the store does not hold this bank any more.
+        """
+        self._objects.confirm()
+        objects = self._objects.fresh()
+        try:
+            manifest = get_manifest(objects, self._session.manifest)
+            get_checkpoint(objects, manifest)
+            objects.sealer.keys.confirm(self._session.tag, used)
+        except (BankDamaged, ObjectMissing, Conflict) as error:
+            if wrote is not None:
+                self._objects.store.delete(self._session.manifest)
+                self._withdraw(wrote.body)
+            raise self._given_up() from error
+        if manifest.content != content:
+            raise Conflict(f"the checkpoint {self.checkpoint_id} exists, with another content")
+
+    def _references(self, value: Json) -> tuple[dict[str, list[str]], dict[str, int], set[bytes]]:
+        """The names of the indexes that a checkpoint mentions and of the packs these need, how large each of
+        the packs is, and the ids of the keys that all of them are encrypted with."""
         names = sorted(indexes_in(value))
         packs: dict[str, int] = {}
+        used: set[bytes] = set()
         for name in names:
             if not name.startswith(self._session.folder):
                 raise InvalidInput(f"the data {name} was not stored by this writer")
             index = self._indexes.get(name) or load_index(self._objects.store, self._objects.sealer, name)
             packs.update((pack.name, pack.size) for pack in index.packs)
-        return {"indexes": names, "packs": sorted(packs)}, packs
+            used |= index.key_ids()
+        return {"indexes": names, "packs": sorted(packs)}, packs, used
 
     def _check_there(self, content: str, names: set[str], sizes: Mapping[str, int]) -> None:
         """No checkpoint is made of what the store has lost. (Another process that has just finished
