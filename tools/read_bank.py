@@ -67,11 +67,7 @@ class Bank:
         need(descriptor["format"] == "refloat-bank", f"{root} is not a bank of Refloat")
         need(descriptor["version"] == 1, f"the bank has format version {descriptor['version']}, not 1")
         self.id, self.chunk_size = bytes.fromhex(descriptor["id"]), descriptor["chunk_size"]
-        (word, body), self.project, self.secrets = (
-            read_key_file(key_file) if key_file else ("", b""),
-            None,
-            {},
-        )
+        (word, body), self.project, self.secrets = read_key_file(key_file) if key_file else ("", b""), None, {}
         if word == "refloat-project-key-1":
             self.project = json.loads(body)
             good = self.project["descriptor"] == blake3(raw).hexdigest()
@@ -182,9 +178,7 @@ def main():
     bank = Bank(args.bank, args.key, words or (None if args.key else getpass.getpass("Passphrase: ")))
     manifests = bank.checkpoints()
     if args.command == "list":
-        return print(
-            *(f"{m['id']} {m['created_at']} {m['project_id']}" for m in manifests.values()), sep="\n"
-        )
+        return print(*(f"{m['id']} {m['created_at']} {m['project_id']}" for m in manifests.values()), sep="\n")
     need(checkpoint in manifests, f"there is no checkpoint {checkpoint}")
     body = json.loads(bank.open("B", manifests[checkpoint]["body"]))
     if args.command == "show":

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from refloat.bank import Bank, BankKey, packs
-from refloat.bank import writer as writing
+from refloat.bank import commit as committing
 from refloat.bank.filesystem import FileSystemStore
 from refloat.errors import BankDamaged, BankError, NotFound
 from refloat.testing.stores import Crash, CrashAfter, Hooked
@@ -386,7 +386,7 @@ def test_a_random_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _fd: None)
     monkeypatch.setattr(os, "fdatasync", lambda _fd: None)
     monkeypatch.setattr(packs, "PACK_SIZE", CHUNK // 100)
-    monkeypatch.setattr(writing, "_PAUSE", 0.001)
+    monkeypatch.setattr(committing, "_PAUSE", 0.001)
     Bank.open(str(tmp_path / "bank"), KEYS[0], create=True)
     model = Model(tmp_path / "bank", random.Random(SEED))
     model.run(STEPS)

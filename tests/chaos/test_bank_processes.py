@@ -23,7 +23,7 @@ import pytest
 from test_bank_model import CHUNK, KEYS, SEED, STEPS, Model
 
 from refloat.bank import Bank, packs
-from refloat.bank import writer as writing
+from refloat.bank import commit as committing
 from refloat.bank.filesystem import FileSystemStore
 from refloat.errors import BankError
 from refloat.testing.stores import Hooked
@@ -118,7 +118,7 @@ def work(root: Path, number: int, steps: int) -> None:
     """The life of one process: a byte to the standard output for every write."""
     os.fsync = os.fdatasync = lambda _fd: None  # type: ignore[assignment]
     packs.PACK_SIZE = CHUNK // 100
-    writing._PAUSE = 0.001
+    committing._PAUSE = 0.001
     process = Process(root, number)
     process.take_over()
     process.run(steps)

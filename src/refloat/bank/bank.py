@@ -11,17 +11,13 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
-from blake3 import blake3
-
 from refloat.bank import collect as collecting
 from refloat.bank.bankkeys import BankKeys
 from refloat.bank.collect import Collected
 from refloat.bank.dataindex import check_ref
-from refloat.bank.descriptor import Descriptor, create_bank, read_descriptor
+from refloat.bank.descriptor import Descriptor, read_descriptor
 from refloat.bank.fence import Check, fenced
-from refloat.bank.identity import DESCRIPTOR, what_is_in, wrong
 from refloat.bank.info import Info, survey
-from refloat.bank.keyring import Keyring
 from refloat.bank.keys import KeySource, ProjectKey
 from refloat.bank.manifest import (
     MANIFESTS,
@@ -37,14 +33,14 @@ from refloat.bank.objects import Objects, check_checkpoint_id
 from refloat.bank.opening import open_store
 from refloat.bank.reader import DataReader
 from refloat.bank.repair import Repair, repair
-from refloat.bank.sealing import Sealer, damaged, tag_in
-from refloat.bank.slots import Slot, open_root, slots
+from refloat.bank.sealing import tag_in
+from refloat.bank.slots import Slot, slots
 from refloat.bank.store import ObjectMissing, Store
+from refloat.bank.unlock import find_bank, unlock, unlock_project
 from refloat.bank.verification_report import Depth, VerificationReport
 from refloat.bank.verify import Verifier
-from refloat.bank.wrapper import ReadOnly
 from refloat.bank.writer import Writer
-from refloat.errors import BankError, NotFound
+from refloat.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +54,7 @@ class Verified:
 class Bank:
     """An open bank.
 
-    :param objects: its store, its sealer and its identity; :meth:`open` makes them.
-    :param keyring: its keys.
+    :param objects: its store, keys, and identity; :meth:`open` makes them.
     :param descriptor: what its descriptor says.
     :param only: the key of one project, if it was opened with that.
     :param key_id: which of its keys it was opened with, hexadecimal; empty: a project's.
@@ -70,18 +65,16 @@ class Bank:
     def __init__(
         self,
         objects: Objects,
-        keyring: Keyring,
         descriptor: Descriptor,
         *,
         only: ProjectKey | None = None,
         key_id: str = "",
     ) -> None:
         self._objects = objects
-        self._keyring = keyring
         self._only = only
         self._descriptor = descriptor
         self.id = descriptor.id
-        self.keys = BankKeys(objects, keyring, key_id)
+        self.keys = BankKeys(objects, key_id)
 
     @classmethod
     def open(
@@ -96,31 +89,12 @@ class Bank:
         :raises WrongBank: the expected bank is not there, but nothing or another one.
         :raises BankError: the key is of another bank, or the format is unknown.
         """
-        create = create and not expect and not isinstance(key, ProjectKey)
-        try:
-            store = open_store(url, create=create) if isinstance(url, str) else url
-        except NotFound as error:
-            if expect:
-                raise wrong(str(url), expect, "nothing") from error
-            raise
-        descriptor = read_descriptor(store)
-        if expect and (descriptor is None or descriptor.id != expect):
-            raise wrong(store.url, expect, what_is_in(store))
-        if descriptor is None and create and not isinstance(key, ProjectKey):
-            create_bank(store, key)
-            descriptor = read_descriptor(store)
-            if descriptor is None:
-                raise BankError(f"the bank in {store.url} vanished as soon as it was made")
-        if descriptor is None:
-            raise NotFound(f"there is no bank in {store.url}")
         if isinstance(key, ProjectKey):
-            return cls._open_project(store, descriptor, key)
-        bank_id = bytes.fromhex(descriptor.id)
-        root, used = open_root(store, bank_id, key)
-        keyring = Keyring(store, bank_id, root)
-        descriptor.authenticate(keyring)
-        objects = Objects(store, Sealer(keyring, bank_id), descriptor.identity)
-        return cls(objects, keyring, descriptor, key_id=used.id.hex())
+            store, descriptor = find_bank(url, create=None, expect=expect)
+            return cls(unlock_project(store, descriptor, key), descriptor, only=key)
+        store, descriptor = find_bank(url, create=key if create else None, expect=expect)
+        objects, key_id = unlock(store, descriptor, key)
+        return cls(objects, descriptor, key_id=key_id)
 
     @staticmethod
     def look(url: str | Store) -> list[Slot] | None:
@@ -134,20 +108,6 @@ class Bank:
             return None
         descriptor = read_descriptor(store)
         return None if descriptor is None else slots(store, bytes.fromhex(descriptor.id))
-
-    @classmethod
-    def _open_project(cls, store: Store, descriptor: Descriptor, key: ProjectKey) -> Bank:
-        if key.bank_id != descriptor.id:
-            raise BankError(
-                f"the key does not open the bank {store.url}", reason="it is a project's key of another bank"
-            )
-        if key.descriptor != blake3(descriptor.raw).hexdigest():
-            raise damaged(DESCRIPTOR, "it is not what was written")
-        looked_at = ReadOnly(store)
-        bank_id = bytes.fromhex(descriptor.id)
-        keyring = Keyring(looked_at, bank_id, None, key)
-        objects = Objects(looked_at, Sealer(keyring, bank_id), descriptor.identity)
-        return cls(objects, keyring, descriptor, only=key)
 
     def fenced(self, check: Check) -> Bank:
         """The same bank, for an operation that may be taken over: changed only while the check allows it.
@@ -166,7 +126,7 @@ class Bank:
         """All checkpoints, or a project's, newest first; damaged ones are listed as such."""
         if project_id is None and self._only is not None:
             project_id = self._only.project_id
-        tag = None if project_id is None else self._objects.sealer.tag(project_id)
+        tag = None if project_id is None else self._objects.keys.project_tag(project_id)
         found = listing(self._objects, tag)
         self._objects.confirm()  # what the listing of another place lacks is not missing
         return found
@@ -191,7 +151,7 @@ class Bank:
         check_checkpoint_id(checkpoint_id)
         self._objects.check()
         self._objects.confirm()
-        self._keyring.ensure(project_id)
+        self._objects.keys.ensure(project_id)
         return Writer(self._objects, checkpoint_id, project_id)
 
     def abandon(self, checkpoint_id: str) -> Collected:
@@ -276,7 +236,7 @@ class Bank:
         if self._only is not None:
             project_id = project_id or self._only.project_id
         if project_id is not None:
-            tag = self._objects.sealer.tag(project_id)
+            tag = self._objects.keys.project_tag(project_id)
         if checkpoint_ids is not None:
             names = [find(self._objects, each) for each in checkpoint_ids]
         else:
@@ -309,7 +269,7 @@ class Bank:
         :param apply: do it; else only look.
         :param delete_damaged: also remove the checkpoints of which nothing can be restored.
         """
-        return repair(self._objects, self._keyring, report, apply=apply, delete_damaged=delete_damaged)
+        return repair(self._objects, report, apply=apply, delete_damaged=delete_damaged)
 
     def stored(self) -> int:
         """Bytes in the store. Lists all that is in it, and reads nothing."""
@@ -317,7 +277,7 @@ class Bank:
 
     def info(self, cancelled: Callable[[], bool] | None = None) -> Info:
         """What is in the bank. Reads the manifests and bodies of all checkpoints, no data."""
-        self._keyring.root  # noqa: B018 - a project's key does not show the others
+        self._objects.keys.root  # noqa: B018 - a project's key does not show the others
         about = Info(
             self.id, self.url, self._descriptor.version, self._descriptor.created_at, self.keys.slots()
         )
@@ -352,9 +312,9 @@ class Bank:
 
         :raises BankError: the store refuses to remove something.
         """
-        tag = self._objects.sealer.tag(project_id)
+        tag = self._objects.keys.project_tag(project_id)
         self._objects.confirm()
-        self._keyring.erase(tag)
+        self._objects.keys.erase(tag)
         return collecting.erase(self._objects, tag)
 
     def close(self) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from refloat.bank.keyring import Keyring, ProjectVersion
 from refloat.bank.keys import KeySource, ProjectKey
 from refloat.bank.objects import Objects
+from refloat.bank.project_keys import ProjectVersion
 from refloat.bank.slots import Slot, put_slot, remove_slot, slots
 from refloat.errors import BankError, NotFound
 
@@ -15,10 +15,10 @@ class BankKeys:
     :param used: id of the key that the bank was opened with, hexadecimal; empty: a project's.
     """
 
-    def __init__(self, objects: Objects, keyring: Keyring, used: str = "") -> None:
+    def __init__(self, objects: Objects, used: str = "") -> None:
         self._objects = objects
         self._store = objects.store
-        self._keyring = keyring
+        self._keyring = objects.keys
         self._bank_id = bytes.fromhex(objects.identity.id)
         self.used = used
 
@@ -68,7 +68,7 @@ class BankKeys:
 
     def projects(self) -> list[ProjectVersion]:
         """The keys of all projects, the newest of each last."""
-        return self._keyring.projects()
+        return self._keyring.projects.all()
 
     def rotate_project(self, project_id: str) -> int:
         """Give a project a new key for all that is written from now on. The number of the key.

@@ -71,7 +71,7 @@ def fetch(
     :raises BankDamaged: one is not what was written.
     :raises Cancelled: somebody wants it to end.
     """
-    chunks = ChunkReader(objects.store, objects.sealer, objects.sealer.chunk_key(index.project_id))
+    chunks = ChunkReader(objects.store, objects.sealer, objects.keys.chunk_key(index.project_id))
     pending: deque[Future[int]] = deque()
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="bank-fetch") as pool:
         try:

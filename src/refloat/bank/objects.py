@@ -28,6 +28,7 @@ from typing import Any, TypeAlias
 
 from refloat.bank.fence import Check, unfenced
 from refloat.bank.identity import Identity
+from refloat.bank.keyring import Keyring
 from refloat.bank.sealing import Sealer, damaged
 from refloat.bank.store import ObjectMissing, Store
 from refloat.errors import InvalidInput
@@ -44,9 +45,10 @@ INDEX_NAME = re.compile(r"data/[0-9a-f]{16}/[0-9a-f]{32}/[0-9a-f]{16}\.index")
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """The store and the sealer of an open bank, and which bank it is."""
+    """The store of an open bank, its keys, the sealer that uses them, and which bank it is."""
 
     store: Store
+    keys: Keyring
     sealer: Sealer
     identity: Identity
     check: Check = unfenced
@@ -58,7 +60,8 @@ class Objects:
 
     def fresh(self) -> Objects:
         """The same with no key in memory but the one that opens the bank."""
-        return replace(self, sealer=Sealer(self.sealer.keys.fresh(), bytes.fromhex(self.identity.id)))
+        keys = self.keys.fresh()
+        return replace(self, keys=keys, sealer=Sealer(keys, bytes.fromhex(self.identity.id)))
 
     def put_json(self, kind: bytes, name: str, value: Json) -> None:
         self.store.put(name, self.sealer.seal(kind, name, canonical(value)))

@@ -36,7 +36,7 @@ class DataReader:
         self._index = open_index(objects, ref)
         self.size = self._index.size
         self._chunks = ChunkReader(
-            objects.store, objects.sealer, objects.sealer.chunk_key(self._index.project_id)
+            objects.store, objects.sealer, objects.keys.chunk_key(self._index.project_id)
         )
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="bank-read")
         self._ahead: deque[list[Future[dict[int, bytes]]]] = deque()
@@ -182,6 +182,6 @@ def open_index(objects: Objects, ref: Any) -> DataIndex:
     """The index a reference names, checked against the reference."""
     name, size, digest = check_ref(ref)
     index = load_index(objects.store, objects.sealer, name)
-    if index.size != size or index.digest(objects.sealer.chunk_key(index.project_id)) != digest:
+    if index.size != size or index.digest(objects.keys.chunk_key(index.project_id)) != digest:
         raise damaged(name, "it is the index of other data than its checkpoint says")
     return index

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from refloat.bank import collect as collecting
-from refloat.bank.keyring import Keyring
 from refloat.bank.manifest import (
     MANIFESTS,
     Checkpoint,
@@ -62,9 +61,7 @@ class Repair:
         return bool(self.hopeless or self.hurt or self.manifests or self.packs or self.keys)
 
 
-def repair(
-    objects: Objects, keyring: Keyring, report: VerificationReport, *, apply: bool, delete_damaged: bool
-) -> Repair:
+def repair(objects: Objects, report: VerificationReport, *, apply: bool, delete_damaged: bool) -> Repair:
     """Repair what a verification has found.
 
     :param apply: do it; else only look.
@@ -76,7 +73,7 @@ def repair(
     _sort_out(objects, report, found, {kept.info.id: set(kept.sections) for _, kept in whole.values()})
     found.packs = sorted(report.lost_packs)
     objects.confirm()
-    found.keys = keyring.mend(apply=apply)
+    found.keys = objects.keys.projects.mend(apply=apply)
     if not apply:
         return found
     for name, (manifest, _) in whole.items():

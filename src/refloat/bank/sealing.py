@@ -14,7 +14,6 @@ import re
 import secrets
 import struct
 import threading
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -166,25 +165,18 @@ class Secrets(Protocol):
         """The secret of this id; None if it is not one of this project's."""
         ...
 
-    def project_tag(self, project_id: str) -> str:
-        """How a project is called in object names."""
-        ...
 
-    def chunk_key(self, project_id: str) -> bytes:
-        """The key of a project's chunk ids."""
-        ...
+@dataclass(frozen=True, slots=True)
+class OneSecret:
+    """The secret of a bank key, or the root."""
 
-    def fingerprint(self, text: bytes) -> str:
-        """A keyed fingerprint."""
-        ...
+    secret: Secret
 
-    def confirm(self, tag: str, used: Collection[bytes]) -> None:
-        """:raises Conflict: one of the secrets of these ids is not in the store any more."""
-        ...
+    def current(self, tag: str) -> Secret:
+        return self.secret
 
-    def fresh(self) -> Secrets:
-        """The same, knowing nothing yet but what opens the bank."""
-        ...
+    def find(self, tag: str, key_id: bytes) -> bytes | None:
+        return self.secret.secret if key_id == self.secret.id else None
 
 
 class Sealer:
@@ -240,18 +232,6 @@ class Sealer:
     def bound(self, header: bytes, name: str) -> bytes:
         """What ties a ciphertext to its place."""
         return header + self._bank_id + name.encode("ascii")
-
-    def chunk_key(self, project_id: str) -> bytes:
-        """The key of a project's chunk ids: equal chunks of two projects have different ids."""
-        return self.keys.chunk_key(project_id)
-
-    def tag(self, project_id: str) -> str:
-        """How a project is called in object names: 16 hexadecimal digits that tell nothing."""
-        return self.keys.project_tag(project_id)
-
-    def digest(self, text: bytes) -> str:
-        """A keyed fingerprint, for comparing contents."""
-        return self.keys.fingerprint(text)
 
     def _secret(self, name: str, key_id: bytes) -> bytes:
         found = self.keys.find(tag_in(name), key_id)

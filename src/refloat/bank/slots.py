@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from refloat.bank.keyring import Keyring
 from refloat.bank.keys import BankKey, KeySource
-from refloat.bank.sealing import KIND_KEY, Sealer, Secret, damaged
+from refloat.bank.sealing import KIND_KEY, OneSecret, Sealer, Secret, damaged
 from refloat.bank.store import AlreadyExists, ObjectMissing, Store
 from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NotFound
 
@@ -41,19 +40,6 @@ class Slot:
     def about(self) -> dict[str, Any]:
         """The clear part of the object."""
         return {name: getattr(self, name) for name in _ABOUT}
-
-
-class _OneSecret(Keyring):
-    """The secret of a bank key, for the slot it opens."""
-
-    def __init__(self, key: BankKey) -> None:
-        self._key = key
-
-    def current(self, tag: str) -> Secret:
-        return Secret(self._key.id, self._key.secret)
-
-    def find(self, tag: str, wanted: bytes) -> bytes | None:
-        return self._key.secret if wanted == self._key.id else None
 
 
 def slots(store: Store, bank_id: bytes) -> list[Slot]:
@@ -136,7 +122,7 @@ def put_slot(
     slot = Slot(key.id.hex(), source.kind, label, datetime.now(UTC).isoformat(timespec="seconds"), kdf)
     name = f"keys/{bank_id.hex()}.{slot.id}"
     inner = json.dumps({"root": root.hex(), "about": slot.about}).encode()
-    sealed = Sealer(_OneSecret(key), bank_id).seal(KIND_KEY, name, inner)
+    sealed = Sealer(_secret_of(key), bank_id).seal(KIND_KEY, name, inner)
     try:
         store.put(name, _slot_text(slot, sealed))
     except AlreadyExists:
@@ -190,10 +176,14 @@ def _root_in(store: Store, bank_id: bytes, key: BankKey) -> bytes:
     except ObjectMissing as error:
         raise damaged(name, "it is missing") from error
     slot, sealed = _parse_slot(name, blob)
-    inner = json.loads(Sealer(_OneSecret(key), bank_id).open(KIND_KEY, name, sealed))
+    inner = json.loads(Sealer(_secret_of(key), bank_id).open(KIND_KEY, name, sealed))
     if inner["about"] != slot.about:
         raise damaged(name, "what it says of itself was altered")
     return bytes.fromhex(inner["root"])
+
+
+def _secret_of(key: BankKey) -> OneSecret:
+    return OneSecret(Secret(key.id, key.secret))
 
 
 def _slot_text(slot: Slot, sealed: bytes) -> bytes:

@@ -187,7 +187,7 @@ class Verifier:
             self._check_cancelled()
             try:
                 index = load_index(self._objects.store, self._objects.sealer, name)
-                chunk_key = self._objects.sealer.chunk_key(index.project_id)
+                chunk_key = self._objects.keys.chunk_key(index.project_id)
                 self._check_references(name, index, chunk_key)
                 self._want(name, index, chunk_key)
             except BankDamaged as error:

@@ -8,48 +8,37 @@ the new one finds the marker, goes on in the same session and knows all chunks t
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Any
 
 from refloat.bank.collect import abandon, being_abandoned
+from refloat.bank.commit import Commit
 from refloat.bank.dataindex import RECORD, DataIndex, load_index
 from refloat.bank.feeding import Watch, feed_extents, feed_stream
 from refloat.bank.manifest import (
     CheckpointInfo,
     Manifest,
-    find,
     get_checkpoint,
-    get_manifest,
     manifests,
-    put_body,
-    put_manifest,
 )
+from refloat.bank.markers import announce
 from refloat.bank.objects import (
-    ABANDONED,
     Json,
     Objects,
-    WriteSession,
-    canonical,
-    check_checkpoint_id,
-    indexes_in,
 )
 from refloat.bank.packing import WORKERS, Feed, Found, Packer
 from refloat.bank.packs import OpenPack, Pack, read_footer
-from refloat.bank.sealing import KIND_INDEX, KIND_MARKER, Header
+from refloat.bank.sealing import KIND_INDEX, Header
 from refloat.bank.sources import Extents
-from refloat.bank.store import AlreadyExists, ObjectMissing
 from refloat.bank.streams import Source
-from refloat.bank.tombstones import condemned, unreliable
-from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, LeaseLost, NotFound
+from refloat.bank.tombstones import unreliable
+from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput
 
 _log = logging.getLogger(__name__)
 
@@ -67,8 +56,8 @@ class Writer:
     def __init__(self, objects: Objects, checkpoint_id: str, project_id: str) -> None:
         self._objects = objects
         self._project_id = project_id
-        self._session = _announce(objects, checkpoint_id, objects.sealer.tag(project_id))
-        self._chunk_key = objects.sealer.chunk_key(project_id)
+        self._session = announce(objects, checkpoint_id, objects.keys.project_tag(project_id))
+        self._chunk_key = objects.keys.chunk_key(project_id)
         self._packer = Packer(objects, self._session, self._chunk_key)
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"bank-{checkpoint_id[:8]}")
         self._loading = threading.Lock()
@@ -138,36 +127,10 @@ class Writer:
         if not self._finished:
             self._check_open()
         _check_time(created_at)
-        self._objects.confirm()
         info = CheckpointInfo(
             self.checkpoint_id, self._project_id, created_at, provider, dict(plan or {}), dict(extra or {})
         )
-        described = [info.project_id, created_at, provider, info.plan, info.extra, graph, dict(sections)]
-        content = self._objects.sealer.digest(canonical(described))
-        wrote: Manifest | None = None
-        used: set[bytes] = set()
-        if not self._committed(content) and self._announced(content):
-            lists, sizes, used = self._references([graph, dict(sections)])
-            body = self._session.new_name("body")
-            manifest = Manifest(info, self._session.id, body, content)
-            put_body(self._objects, manifest, graph, sections, lists)
-            try:
-                self._check_there(content, {body, *lists["indexes"]}, sizes)
-                self._objects.sealer.keys.confirm(self._session.tag, used)
-            except (BankError, Conflict):
-                self._withdraw(body)
-                raise
-            try:
-                put_manifest(self._objects, self._session.manifest, manifest)
-                wrote = manifest
-            except AlreadyExists:
-                pass  # somebody was faster; who, is seen below
-            except LeaseLost:
-                self._withdraw(body)
-                raise
-        self._confirm(content, wrote is not None)
-        self._read_back(content, used, wrote)
-        self._tidy()
+        Commit(self._objects, self._session, info, graph, sections).run(self._indexes)
         self._finished = True
         self.close()
 
@@ -241,175 +204,6 @@ class Writer:
                 self._packer.learn_index(load_index(self._objects.store, self._objects.sealer, name))
         except BankError as error:
             _log.warning("Data of a checkpoint is stored anew: %s", error)
-
-    # --- the end
-
-    def _withdraw(self, body: str) -> None:
-        """Remove a body that will have no manifest: it would look as if that were lost."""
-        with contextlib.suppress(BankError):
-            self._objects.store.delete(body)
-
-    def _committed(self, content: str) -> bool:
-        """Whether the checkpoint exists, with just this content."""
-        try:
-            found = get_manifest(self._objects, find(self._objects, self.checkpoint_id))
-        except NotFound:
-            return False
-        if found.content != content:
-            raise Conflict(f"the checkpoint {self.checkpoint_id} exists, with another content")
-        return True
-
-    def _announced(self, content: str) -> bool:
-        """Whether the marker is there; False if another process has just finished the same commit.
-
-        :raises Conflict: it is not, because the writing was abandoned.
-        """
-        marker = self._session.marker
-        if [entry.name for entry in self._objects.store.list(marker)] == [marker]:
-            return True
-        if not self._committed(content):
-            raise self._given_up()
-        return False
-
-    def _given_up(self) -> Conflict:
-        return Conflict(
-            f"the writing of the checkpoint {self.checkpoint_id} was given up meanwhile",
-            advice="Protect again",
-        )
-
-    def _confirm(self, content: str, wrote: bool) -> None:
-        """The manifest was there a moment ago. Make sure that it stays and that nothing it needs goes.
-
-        Whoever abandons or collects has put up a sign before looking for the manifest. So: no sign
-        and the marker still there, nobody overlooked the manifest. A sign: wait until it is gone.
-        No marker: it was abandoned or, by another process that finished the same commit, tidied up;
-        everything being there tells which.
-        """
-        store = self._objects.store
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                manifest = get_manifest(self._objects, find(self._objects, self.checkpoint_id))
-            except (NotFound, ObjectMissing):
-                raise self._given_up() from None
-            if manifest.content != content:
-                raise Conflict(f"the checkpoint {self.checkpoint_id} exists, with another content")
-            session = WriteSession(self.checkpoint_id, self._session.tag, manifest.session)
-            signs = {entry.name for entry in store.list(session.marker)}
-            if signs == {session.marker}:
-                return
-            if not signs:
-                needed = _needed_by(self._objects, manifest)
-                if not needed & condemned(self._objects, self._session.tag):
-                    break
-            if time.monotonic() > deadline:
-                raise BankError(
-                    f"whether the checkpoint {self.checkpoint_id} is finished cannot be told yet",
-                    reason="another process is removing things from the bank",
-                    advice="Try again",
-                )
-            time.sleep(_PAUSE)
-        if not needed <= {entry.name for entry in store.list(f"data/{self._session.tag}/")}:
-            if wrote:
-                store.delete(self._session.manifest)
-                store.delete(manifest.body)
-            raise self._given_up()
-
-    def _read_back(self, content: str, used: set[bytes], wrote: Manifest | None) -> None:
-        """See that whoever opens the bank now can read the checkpoint: from the store, with no key in memory.
-
-        :param used: the ids of the keys that its data is encrypted with.
-        :param wrote: the manifest, if this writer has put it: it is taken back when it cannot be read.
-        :raises WrongBank: the store does not hold this bank any more.
-        """
-        self._objects.confirm()
-        objects = self._objects.fresh()
-        try:
-            manifest = get_manifest(objects, self._session.manifest)
-            get_checkpoint(objects, manifest)
-            objects.sealer.keys.confirm(self._session.tag, used)
-        except (BankDamaged, ObjectMissing, Conflict) as error:
-            if wrote is not None:
-                self._objects.store.delete(self._session.manifest)
-                self._withdraw(wrote.body)
-            raise self._given_up() from error
-        if manifest.content != content:
-            raise Conflict(f"the checkpoint {self.checkpoint_id} exists, with another content")
-
-    def _references(self, value: Json) -> tuple[dict[str, list[str]], dict[str, int], set[bytes]]:
-        """The names of the indexes that a checkpoint mentions and of the packs these need, how large each of
-        the packs is, and the ids of the keys that all of them are encrypted with."""
-        names = sorted(indexes_in(value))
-        packs: dict[str, int] = {}
-        used: set[bytes] = set()
-        for name in names:
-            if not name.startswith(self._session.folder):
-                raise InvalidInput(f"the data {name} was not stored by this writer")
-            index = self._indexes.get(name) or load_index(self._objects.store, self._objects.sealer, name)
-            packs.update((pack.name, pack.size) for pack in index.packs)
-            used |= index.key_ids()
-        return {"indexes": names, "packs": sorted(packs)}, packs, used
-
-    def _check_there(self, content: str, names: set[str], sizes: Mapping[str, int]) -> None:
-        """No checkpoint is made of what the store has lost. (Another process that has just finished
-        the same commit may have tidied up.)"""
-        there = {e.name: e.size for e in self._objects.store.list(f"data/{self._session.tag}/")}
-        lost = [name for name in names if name not in there]
-        lost += [name for name, size in sizes.items() if there.get(name) != size]
-        if lost and not self._committed(content) and self._announced(content):
-            raise BankDamaged(
-                f"the bank has lost {lost[0]}, which this checkpoint needs",
-                reason=f"{len(lost)} objects in all are missing or of a wrong size",
-                advice="Protect again",
-            )
-
-    def _tidy(self) -> None:
-        """Remove what earlier attempts left, and the marker. The checkpoint exists already: a store
-        that refuses this must not turn it into a failure; a collection will do it later."""
-        store = self._objects.store
-        try:
-            manifest = get_manifest(self._objects, self._session.manifest)
-            if manifest.session == self._session.id:
-                get_checkpoint(self._objects, manifest)  # or else nothing is surely superfluous
-                needed = _needed_by(self._objects, manifest)
-            else:
-                needed = set()
-            for entry in list(store.list(self._session.folder)):
-                if entry.name not in needed:
-                    store.delete(entry.name)
-            store.delete(self._session.marker)
-        except BankError as error:
-            _log.warning("The checkpoint %s is kept; tidying up was refused: %s", self.checkpoint_id, error)
-
-
-def _announce(objects: Objects, checkpoint_id: str, tag: str) -> WriteSession:
-    """ChunkLocation the marker, or find the one of an earlier process."""
-    check_checkpoint_id(checkpoint_id)
-    names = {e.name for e in objects.store.list(f"writers/{checkpoint_id}.{tag}.")}
-    if any(name.endswith(ABANDONED) for name in names):
-        with contextlib.suppress(Conflict):  # it was committed before
-            abandon(objects, checkpoint_id)  # this was interrupted
-        names = {e.name for e in objects.store.list(f"writers/{checkpoint_id}.{tag}.")}
-    if names:
-        return WriteSession.of_marker(min(names))
-    session = WriteSession.new(checkpoint_id, tag)
-    about = {"checkpoint": checkpoint_id, "started_at": datetime.now(UTC).isoformat(), "process": os.getpid()}
-    objects.put_json(KIND_MARKER, session.marker, about)
-    try:
-        objects.check()
-    except LeaseLost as lost:
-        if lost.ended:  # else whoever runs the operation now may have found it, and go on in this session
-            objects.store.delete(session.marker)
-        raise
-    return session
-
-
-def _needed_by(objects: Objects, manifest: Manifest) -> set[str]:
-    try:
-        kept = get_checkpoint(objects, manifest)
-    except BankDamaged:
-        return {manifest.body}
-    return {manifest.body, *kept.indexes, *kept.packs}
 
 
 def _index(project_id: str, size: int, found: list[Found]) -> DataIndex:

@@ -14,8 +14,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from refloat.bank import Bank, packs
-from refloat.bank import writer as writing
+from refloat.bank import Bank, Writer, packs
+from refloat.bank import commit as committing
 from refloat.bank.collect import WRITER_LIVES
 from refloat.bank.filesystem import FileSystemStore
 from refloat.errors import BankError, Conflict, NotFound, RefloatError
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("hasty")
 @pytest.fixture
 def bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
     monkeypatch.setattr(packs, "PACK_SIZE", 2 * CHUNK)
-    monkeypatch.setattr(writing, "_PATIENCE", 0.5)
+    monkeypatch.setattr(committing, "_PATIENCE", 0.5)
     return open_bank(tmp_path / "bank")
 
 
@@ -264,7 +264,7 @@ def test_a_commit_in_the_middle_of_a_collection(bank: Bank) -> None:
             count[0] += 1
             return count[0] == step + 1
 
-        def commit(writer: writing.Writer = writer, ref: dict[str, object] = ref) -> None:
+        def commit(writer: Writer = writer, ref: dict[str, object] = ref) -> None:
             writer.commit(created_at=NOW, graph={}, sections={"a": {"data": ref}})
 
         during(bank, is_now, commit).delete("old")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from refloat.bank import Bank, packs
-from refloat.bank import writer as writing
+from refloat.bank import commit as committing
 from refloat.bank.collect import WRITER_LIVES
 from refloat.bank.fence import fenced
 from refloat.bank.filesystem import FileSystemStore
@@ -142,7 +142,7 @@ def operation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Callable[..., Operation]:
     monkeypatch.setattr(packs, "PACK_SIZE", 2 * CHUNK)
-    monkeypatch.setattr(writing, "_PATIENCE", 0.5)
+    monkeypatch.setattr(committing, "_PATIENCE", 0.5)
     return lambda stopped, **more: Operation(tmp_path / "bank", stopped, **more)
 
 

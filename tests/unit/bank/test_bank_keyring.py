@@ -294,13 +294,13 @@ def test_whoever_has_one_projects_key_cannot_forge_for_another(root: Path) -> No
     """What is sealed under the key of p2 is refused under a name of p1."""
     bank = open_bank(root)
     protect(bank, "c2", {"a": b"x"}, project="p2")
-    sealer = bank._objects.sealer
+    sealer, ring = bank._objects.sealer, bank._objects.keys
     (name,) = (f"checkpoints/{p.name}" for p in (root / "checkpoints").iterdir() if p.name.startswith("c1."))
-    secret = sealer.keys.current(sealer.tag("p2"))
+    secret = ring.current(ring.project_tag("p2"))
 
     class Forger:
         def __getattr__(self, attribute: str) -> object:
-            return getattr(sealer.keys, attribute)
+            return getattr(ring, attribute)
 
         def current(self, _tag: str) -> object:
             return secret

@@ -1,0 +1,218 @@
+"""The keys of projects, as they are in the store.
+
+A *project key* (``keys/<bank id>.project.<tag>.<number>``) is a random secret, encrypted with the root. All
+objects of a project are sealed under its newest one. Each is kept twice, the second time under the name
+with ``.copy`` added: no single lost object makes a project unreadable.
+
+When a project is erased, ``keys/<bank id>.erased.<tag>.<number>`` comes before each key goes: its number is
+never used again, and a key that is put back is not used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from refloat.bank.sealing import KIND_KEY, ROOT_ID, OneSecret, Sealer, Secret, damaged, derive
+from refloat.bank.store import AlreadyExists, ObjectMissing, Store
+from refloat.errors import BankDamaged, BankError
+
+_log = logging.getLogger(__name__)
+
+COPY = ".copy"
+_PROJECT = re.compile(r"keys/([0-9a-f]{32})\.project\.([0-9a-f]{16})\.([1-9][0-9]*)(\.copy)?")
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectVersion:
+    """One of a project's keys."""
+
+    tag: str
+    number: int
+    project_id: str
+    created_at: str
+    secret: bytes = field(repr=False)
+
+    def about(self) -> dict[str, Any]:
+        """What is in its object."""
+        return {
+            "project_id": self.project_id,
+            "number": self.number,
+            "created_at": self.created_at,
+            "secret": self.secret.hex(),
+        }
+
+
+class ProjectKeys:
+    """All key objects of projects in a bank. Nothing is remembered here."""
+
+    def __init__(self, store: Store, bank_id: bytes, root: bytes) -> None:
+        self._store = store
+        self._bank_id = bank_id
+        self._root = root
+        self._sealer = Sealer(OneSecret(Secret(ROOT_ID, root)), bank_id)
+
+    def tag(self, project_id: str) -> str:
+        return derive("project tag", self._root, self._bank_id, project_id.encode(), length=8).hex()
+
+    def of(self, tag: str) -> list[ProjectVersion]:
+        """A project's keys, the newest last.
+
+        :raises BankDamaged: one cannot be read, and its copy neither.
+        """
+        return [self._read(self._name(tag, number)) for number in self._numbers(tag)[0]]
+
+    def all(self) -> list[ProjectVersion]:
+        """Those of all projects, the newest of each last.
+
+        :raises BankDamaged: one cannot be read, and its copy neither.
+        """
+        names = [entry.name for entry in self._store.list(f"keys/{self._bank_id.hex()}.project.")]
+        tags = {match[2] for match in map(_PROJECT.fullmatch, names) if match}
+        found = [version for tag in tags for version in self.of(tag)]
+        return sorted(found, key=lambda each: (each.project_id, each.number))
+
+    def refuse_lost(self, project_id: str, tag: str) -> None:
+        """To be asked of a project without a key, before it gets one.
+
+        :raises BankDamaged: it has checkpoints, and no key of it was erased: its keys are lost.
+        """
+        live, erased = self._numbers(tag)
+        kept = [each.name for each in self._store.list("checkpoints/") if each.name.endswith(f".{tag}")]
+        if kept and not live and not erased:
+            raise BankDamaged(
+                f"the keys of the project {project_id} are lost",
+                reason=f"the bank has {len(kept)} of its checkpoints and no key for them",
+                advice=(
+                    "Bring the folder keys back from a copy of the bank, or give the checkpoints up with: "
+                    "refloat bank keys erase"
+                ),
+            )
+
+    def make(self, project_id: str, tag: str) -> tuple[int, bool]:
+        """Write a key under the next number: that, and whether no other process has been faster."""
+        live, erased = self._numbers(tag)
+        number = max((0, *live, *erased)) + 1
+        while self._is_there(self._erased_name(tag, number)):  # no listing is trusted with this
+            number += 1
+        name = self._name(tag, number)
+        new = ProjectVersion(tag, number, project_id, _now(), secrets.token_bytes(32))
+        # The copy first. It alone is a key already; whoever finds another's copy finishes that one.
+        try:
+            self._store.put(name + COPY, self._seal(name + COPY, new.about()))
+            made = True
+        except AlreadyExists:
+            new = self._read(name)
+            made = False
+        with contextlib.suppress(AlreadyExists):
+            self._store.put(name, self._seal(name, new.about()))
+        return number, made
+
+    def erase(self, tag: str) -> None:
+        """Remove a project's keys: nobody can ever read what it has in the bank."""
+        done: set[int] = set()
+        while numbers := self._stored(tag) - done:
+            for number in numbers:
+                done.add(number)
+                name, about = self._erased_name(tag, number), {"number": number, "erased_at": _now()}
+                with contextlib.suppress(AlreadyExists):
+                    self._store.put(name, self._seal(name, about))
+                self._store.delete(self._name(tag, number) + COPY)
+                self._store.delete(self._name(tag, number))
+
+    def mend(self, *, apply: bool) -> list[str]:
+        """Keys of which one of the two copies is lost or damaged; ``apply`` writes it anew."""
+        mended = []
+        for name, blobs in self._copies().items():
+            good = [self._open(each, blob) for each, blob in blobs.items()]
+            whole = next((each for each in good if each is not None), None)
+            if whole is None:
+                continue
+            for each in (name, name + COPY):
+                if each not in blobs or self._open(each, blobs[each]) is None:
+                    mended.append(each)
+                    if apply:
+                        self._store.delete(each)
+                        self._store.put(each, self._seal(each, whole))
+        return sorted(mended)
+
+    def _copies(self) -> dict[str, dict[str, bytes]]:
+        found: dict[str, dict[str, bytes]] = {}
+        for entry in list(self._store.list(f"keys/{self._bank_id.hex()}.project.")):
+            try:
+                blob = self._store.get(entry.name)
+            except ObjectMissing:
+                continue
+            found.setdefault(entry.name.removesuffix(COPY), {})[entry.name] = blob
+        return found
+
+    def _stored(self, tag: str) -> set[int]:
+        """The numbers of all of a project's keys that are in the store."""
+        names = [entry.name for entry in self._store.list(self._name(tag, ""))]
+        return {int(match[3]) for match in map(_PROJECT.fullmatch, names) if match}
+
+    def _numbers(self, tag: str) -> tuple[list[int], set[int]]:
+        """The numbers of a project's keys, and those of the erased ones."""
+        stored = self._stored(tag)
+        prefix = self._erased_name(tag, "")
+        ends = [entry.name.removeprefix(prefix) for entry in self._store.list(prefix)]
+        erased = {int(end) for end in ends if end.isdecimal()}
+        return sorted(stored - erased), erased
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            self._store.stat(name)
+        except ObjectMissing:
+            return False
+        return True
+
+    def _read(self, name: str) -> ProjectVersion:
+        problem: BankError | None = None
+        for each in (name, name + COPY):
+            try:
+                blob = self._store.get(each)
+            except ObjectMissing:
+                continue
+            about = self._open(each, blob)
+            if about is not None:
+                match = _PROJECT.fullmatch(name)
+                if match is None or self.tag(about["project_id"]) != match[2]:
+                    raise damaged(each, "it is the key of another project")
+                if problem is not None:
+                    _log.warning("%s; its copy is used. Mend it with: refloat bank repair", problem.message)
+                return ProjectVersion(
+                    match[2],
+                    int(match[3]),
+                    about["project_id"],
+                    about["created_at"],
+                    bytes.fromhex(about["secret"]),
+                )
+            problem = damaged(each, "its content does not match its authentication tag")
+        raise problem or damaged(name, "it is missing")
+
+    def _open(self, name: str, blob: bytes) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = json.loads(self._sealer.open(KIND_KEY, name, blob))
+        except BankDamaged:
+            return None
+        return found
+
+    def _seal(self, name: str, about: Mapping[str, Any]) -> bytes:
+        return self._sealer.seal(KIND_KEY, name, json.dumps(about).encode())
+
+    def _name(self, tag: str, number: int | str) -> str:
+        return f"keys/{self._bank_id.hex()}.project.{tag}.{number}"
+
+    def _erased_name(self, tag: str, number: int | str) -> str:
+        return f"keys/{self._bank_id.hex()}.erased.{tag}.{number}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
