@@ -25,10 +25,6 @@ NAMES_TO_MEND = {
     "Base",
     "Database",
     "Display",
-    "Operations",
-    "Plans",
-    "Providers",
-    "Resources",
     "Runner",
     "Schedules",
 }
