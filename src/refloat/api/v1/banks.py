@@ -41,13 +41,6 @@ def act(request: Request) -> dict[str, Any]:
     return operations.answer(request, operation)
 
 
-ROUTES = (
-    Route(
-        "POST",
-        f"{PROJECT}/providers/{{provider_id}}/bank/action",
-        act,
-        admin("bank:maintain"),
-        operations.ONE,
-        ACTION,
-    ),
-)
+_ACTION = f"{PROJECT}/providers/{{provider_id}}/bank/action"
+
+ROUTES = (Route("POST", _ACTION, act, admin("bank:maintain"), operations.ONE, ACTION),)

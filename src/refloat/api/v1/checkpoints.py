@@ -170,25 +170,13 @@ def _day(text: str | None) -> date | None:
 
 
 _CHECKPOINT = f"{CHECKPOINTS}/{{checkpoint_id}}"
-_one = s.wrapped("checkpoint", SCHEMA)
+_one, _many = s.wrapped("checkpoint", SCHEMA), s.listed("checkpoints", SCHEMA)
+_new = s.wrapped("checkpoint", NEW)
+_QUERY = s.list_query(plan_id=s.FILTER, start_date=_DATE, end_date=_DATE, status=s.FILTER)
 
 ROUTES = (
-    Route(
-        "GET",
-        CHECKPOINTS,
-        listing,
-        reader("provider:checkpoint_get_all"),
-        s.listed("checkpoints", SCHEMA),
-        query=s.list_query(plan_id=s.FILTER, start_date=_DATE, end_date=_DATE, status=s.FILTER),
-    ),
-    Route(
-        "POST",
-        CHECKPOINTS,
-        create,
-        member("provider:checkpoint_create"),
-        _one,
-        s.wrapped("checkpoint", NEW),
-    ),
+    Route("GET", CHECKPOINTS, listing, reader("provider:checkpoint_get_all"), _many, query=_QUERY),
+    Route("POST", CHECKPOINTS, create, member("provider:checkpoint_create"), _one, _new),
     Route("GET", _CHECKPOINT, show, reader("provider:checkpoint_get"), _one),
     Route("DELETE", _CHECKPOINT, delete, member("provider:checkpoint_delete"), s.obj()),
     Route("PUT", _CHECKPOINT, reset, member("provider:checkpoint_update"), s.obj(), RESET),

@@ -87,13 +87,8 @@ def order(request: Request, parameters: Mapping[str, Any]) -> CopyOrder:
     return CopyOrder(to, request.deployment.bank_of, bool(parameters.get("allow_incomplete", False)))
 
 
+_one = s.wrapped("copy", SCHEMA)
+
 ROUTES = (
-    Route(
-        "POST",
-        f"{CHECKPOINTS}/action",
-        create,
-        member("copy:create"),
-        s.wrapped("copy", SCHEMA),
-        s.wrapped("copy", NEW),
-    ),
+    Route("POST", f"{CHECKPOINTS}/action", create, member("copy:create"), _one, s.wrapped("copy", NEW)),
 )

@@ -11,6 +11,7 @@ from refloat.api.route import CHECKPOINTS, Route, manager, member, reader
 from refloat.api.v1 import checkpoints
 from refloat.records.holds import Hold, Holds
 
+NEW = s.reply(reason=s.NAME)
 SCHEMA = s.reply(checkpoint_id=s.STRING, reason=s.STRING, user_id=s.STRING, created_at=s.STRING)
 
 
@@ -46,13 +47,6 @@ _one = s.wrapped("hold", SCHEMA)
 
 ROUTES = (
     Route("GET", _HOLD, show, reader("provider:checkpoint_get"), _one),
-    Route(
-        "PUT",
-        _HOLD,
-        place,
-        member("provider:checkpoint_hold"),
-        _one,
-        s.wrapped("hold", s.reply(reason=s.NAME)),
-    ),
+    Route("PUT", _HOLD, place, member("provider:checkpoint_hold"), _one, s.wrapped("hold", NEW)),
     Route("DELETE", _HOLD, release, manager("provider:checkpoint_release"), s.obj()),
 )

@@ -86,21 +86,10 @@ def _status(request: Request, operation: Operation) -> str:
 
 
 _LOGS = f"{PROJECT}/operation_logs"
+_one, _many = s.wrapped("operation_log", SCHEMA), s.listed("operation_logs", SCHEMA)
+_QUERY = s.list_query("checkpoint_id", "plan_id", "restore_id", "status")
 
 ROUTES = (
-    Route(
-        "GET",
-        _LOGS,
-        list_logs,
-        reader("operation_log:list"),
-        s.listed("operation_logs", SCHEMA),
-        query=s.list_query("checkpoint_id", "plan_id", "restore_id", "status"),
-    ),
-    Route(
-        "GET",
-        f"{_LOGS}/{{operation_log_id}}",
-        show_log,
-        reader("operation_log:get"),
-        s.wrapped("operation_log", SCHEMA),
-    ),
+    Route("GET", _LOGS, list_logs, reader("operation_log:list"), _many, query=_QUERY),
+    Route("GET", f"{_LOGS}/{{operation_log_id}}", show_log, reader("operation_log:get"), _one),
 )

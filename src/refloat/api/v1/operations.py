@@ -311,25 +311,13 @@ def _head(request: Request, operation: Operation, snapshot: Snapshot | None) -> 
 
 _OPERATIONS, _OPERATION = f"{PROJECT}/operations", f"{PROJECT}/operations/{{operation_id}}"
 ONE = s.wrapped("operation", SCHEMA)
+_many, _events = s.listed("operations", SCHEMA), s.reply(events=s.array(EVENT), total=s.COUNT)
+_EVENTS_QUERY = s.obj(limit=s.PAGING["limit"], offset=s.PAGING["offset"])
 
 ROUTES = (
-    Route(
-        "GET",
-        _OPERATIONS,
-        listing,
-        reader("operation:get_all"),
-        s.listed("operations", SCHEMA),
-        query=_QUERY,
-    ),
+    Route("GET", _OPERATIONS, listing, reader("operation:get_all"), _many, query=_QUERY),
     Route("POST", _OPERATIONS, create, member("operation:create"), ONE, s.wrapped("operation", NEW)),
     Route("GET", _OPERATION, show, reader("operation:get"), s.wrapped("operation", DETAIL)),
-    Route(
-        "GET",
-        f"{_OPERATION}/events",
-        events,
-        reader("operation:get"),
-        s.reply(events=s.array(EVENT), total=s.COUNT),
-        query=s.obj(limit=s.PAGING["limit"], offset=s.PAGING["offset"]),
-    ),
+    Route("GET", f"{_OPERATION}/events", events, reader("operation:get"), _events, query=_EVENTS_QUERY),
     Route("POST", f"{_OPERATION}/action", act, member("operation:update"), ONE, ACTION),
 )

@@ -144,17 +144,11 @@ def _view(request: Request, plan: Plan) -> dict[str, Any]:
 
 
 _PLANS, _PLAN = f"{PROJECT}/plans", f"{PROJECT}/plans/{{plan_id}}"
-_one = s.wrapped("plan", SCHEMA)
+_one, _many = s.wrapped("plan", SCHEMA), s.listed("plans", SCHEMA)
+_QUERY = s.list_query("name", "status", "description")
 
 ROUTES = (
-    Route(
-        "GET",
-        _PLANS,
-        listing,
-        reader("plan:get_all"),
-        s.listed("plans", SCHEMA),
-        query=s.list_query("name", "status", "description"),
-    ),
+    Route("GET", _PLANS, listing, reader("plan:get_all"), _many, query=_QUERY),
     Route("POST", _PLANS, create, member("plan:create"), _one, s.wrapped("plan", NEW)),
     Route("GET", _PLAN, show, reader("plan:get"), _one),
     Route("PUT", _PLAN, change, member("plan:update"), _one, s.wrapped("plan", CHANGE)),

@@ -86,24 +86,12 @@ def _short(resource: Resource) -> dict[str, Any]:
 
 
 _TYPES, _TYPE = f"{PROJECT}/protectables", f"{PROJECT}/protectables/{{type_name}}"
+_INSTANCES, _INSTANCE = f"{_TYPE}/instances", f"{_TYPE}/instances/{{instance_id}}"
+_one, _many = s.wrapped("instance", INSTANCE), s.listed("instances", INSTANCE)
 
 ROUTES = (
     Route("GET", _TYPES, types, reader("protectable:get_all"), s.reply(protectable_type=s.array(s.STRING))),
     Route("GET", _TYPE, show_type, reader("protectable:get"), s.wrapped("protectable_type", SCHEMA)),
-    Route(
-        "GET",
-        f"{_TYPE}/instances",
-        instances,
-        reader("protectable:instance_get_all"),
-        s.listed("instances", INSTANCE),
-        query=_QUERY,
-    ),
-    Route(
-        "GET",
-        f"{_TYPE}/instances/{{instance_id}}",
-        instance,
-        reader("protectable:instance_get"),
-        s.wrapped("instance", INSTANCE),
-        query=_QUERY,
-    ),
+    Route("GET", _INSTANCES, instances, reader("protectable:instance_get_all"), _many, query=_QUERY),
+    Route("GET", _INSTANCE, instance, reader("protectable:instance_get"), _one, query=_QUERY),
 )

@@ -91,20 +91,11 @@ def _form(kind: str, options: Iterable[Any]) -> dict[str, Any]:
     return {"title": title, "type": "object", "properties": properties, "required": []}
 
 
+_PROVIDERS, _PROVIDER = f"{PROJECT}/providers", f"{PROJECT}/providers/{{provider_id}}"
+_one, _many = s.wrapped("provider", SCHEMA), s.listed("providers", SCHEMA)
+_QUERY = s.list_query("name", "description")
+
 ROUTES = (
-    Route(
-        "GET",
-        f"{PROJECT}/providers",
-        listing,
-        reader("provider:get_all"),
-        s.listed("providers", SCHEMA),
-        query=s.list_query("name", "description"),
-    ),
-    Route(
-        "GET",
-        f"{PROJECT}/providers/{{provider_id}}",
-        show,
-        reader("provider:get"),
-        s.wrapped("provider", SCHEMA),
-    ),
+    Route("GET", _PROVIDERS, listing, reader("provider:get_all"), _many, query=_QUERY),
+    Route("GET", _PROVIDER, show, reader("provider:get"), _one),
 )

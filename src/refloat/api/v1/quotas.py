@@ -78,6 +78,7 @@ def _known(request: Request, name: str) -> dict[str, int]:
 
 _QUOTA, _CLASS = f"{PROJECT}/quotas/{{target_id}}", f"{PROJECT}/quota_classes/{{class_name}}"
 _quota, _class = s.wrapped("quota", SCHEMA), s.wrapped("quota_class", SCHEMA)
+_new_class = s.wrapped("quota_class", CHANGE)
 
 ROUTES = (
     Route("GET", _QUOTA, show, reader("quota:get"), _quota),
@@ -86,5 +87,5 @@ ROUTES = (
     Route("PUT", _QUOTA, change, admin("quota:update"), _quota, s.wrapped("quota", CHANGE)),
     Route("DELETE", _QUOTA, reset, admin("quota:delete")),
     Route("GET", _CLASS, show_class, reader("quota_class:get"), _class),
-    Route("PUT", _CLASS, change_class, admin("quota_class:update"), _class, s.wrapped("quota_class", CHANGE)),
+    Route("PUT", _CLASS, change_class, admin("quota_class:update"), _class, _new_class),
 )

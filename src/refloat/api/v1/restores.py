@@ -95,17 +95,10 @@ def _view(request: Request, operation: Operation) -> dict[str, Any]:
 
 
 _RESTORES = f"{PROJECT}/restores"
-_one = s.wrapped("restore", SCHEMA)
+_one, _many = s.wrapped("restore", SCHEMA), s.listed("restores", SCHEMA)
 
 ROUTES = (
-    Route(
-        "GET",
-        _RESTORES,
-        list_restores,
-        reader("restore:get_all"),
-        s.listed("restores", SCHEMA),
-        query=s.list_query("status"),
-    ),
+    Route("GET", _RESTORES, list_restores, reader("restore:get_all"), _many, query=runs.QUERY),
     Route("POST", _RESTORES, create_restore, member("restore:create"), _one, s.wrapped("restore", NEW)),
     Route("GET", f"{_RESTORES}/{{restore_id}}", show_restore, reader("restore:get"), _one),
 )

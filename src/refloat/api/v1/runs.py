@@ -25,6 +25,8 @@ ATTRIBUTES: Mapping[str, s.Schema] = {
 }
 """Of a restore and of a verification."""
 
+QUERY = s.list_query("status")
+
 _OUTCOMES: Mapping[str, Outcome] = {
     "running": "in_progress",
     "parked": "in_progress",

@@ -38,6 +38,7 @@ NEW = s.reply(
     operation_definition=_DEFINITION,
 )
 CHANGE = s.obj(name=s.NAME, description=s.DESCRIPTION, enabled=s.BOOLEAN) | {"minProperties": 1}
+ACTION = s.reply(run=s.ANY_OBJECT)
 RUN = s.reply(
     id=s.UUID,
     due_at=s.WHEN,
@@ -177,41 +178,17 @@ def _run(firing: Firing) -> dict[str, Any]:
 
 _SCHEDULED = f"{PROJECT}/scheduled_operations"
 _ONE = f"{_SCHEDULED}/{{scheduled_operation_id}}"
-_one = s.wrapped("scheduled_operation", SCHEMA)
+_one, _many = s.wrapped("scheduled_operation", SCHEMA), s.listed("operations", SCHEMA)
+_new, _change = s.wrapped("scheduled_operation", NEW), s.wrapped("scheduled_operation", CHANGE)
+_retention = s.wrapped("retention", RETENTION)
+_QUERY = s.list_query("name", "operation_type", "trigger_id", "operation_definition")
 
 ROUTES = (
-    Route(
-        "GET",
-        _SCHEDULED,
-        listing,
-        reader("scheduled_operation:list"),
-        s.listed("operations", SCHEMA),
-        query=s.list_query("name", "operation_type", "trigger_id", "operation_definition"),
-    ),
-    Route(
-        "POST",
-        _SCHEDULED,
-        create,
-        member("scheduled_operation:create"),
-        _one,
-        s.wrapped("scheduled_operation", NEW),
-    ),
+    Route("GET", _SCHEDULED, listing, reader("scheduled_operation:list"), _many, query=_QUERY),
+    Route("POST", _SCHEDULED, create, member("scheduled_operation:create"), _one, _new),
     Route("GET", _ONE, show, reader("scheduled_operation:get"), _one),
-    Route(
-        "PUT",
-        _ONE,
-        change,
-        member("scheduled_operation:update"),
-        _one,
-        s.wrapped("scheduled_operation", CHANGE),
-    ),
+    Route("PUT", _ONE, change, member("scheduled_operation:update"), _one, _change),
     Route("DELETE", _ONE, delete, member("scheduled_operation:delete")),
-    Route("POST", f"{_ONE}/action", act, member("scheduled_operation:run"), _one, s.reply(run=s.ANY_OBJECT)),
-    Route(
-        "GET",
-        f"{_ONE}/retention",
-        retention,
-        reader("scheduled_operation:get"),
-        s.wrapped("retention", RETENTION),
-    ),
+    Route("POST", f"{_ONE}/action", act, member("scheduled_operation:run"), _one, ACTION),
+    Route("GET", f"{_ONE}/retention", retention, reader("scheduled_operation:get"), _retention),
 )

@@ -56,22 +56,10 @@ def _view(request: Request, record: ServiceRecord) -> dict[str, Any]:
 
 
 _SERVICES = f"{PROJECT}/os-services"
+_one, _many = s.wrapped("service", SCHEMA), s.reply(services=s.array(SCHEMA))
+_QUERY = s.obj(host=s.FILTER, binary=s.FILTER)
 
 ROUTES = (
-    Route(
-        "GET",
-        _SERVICES,
-        listing,
-        admin("service:get_all"),
-        s.reply(services=s.array(SCHEMA)),
-        query=s.obj(host=s.FILTER, binary=s.FILTER),
-    ),
-    Route(
-        "PUT",
-        f"{_SERVICES}/{{service_id}}",
-        change,
-        admin("service:update"),
-        s.wrapped("service", SCHEMA),
-        CHANGE,
-    ),
+    Route("GET", _SERVICES, listing, admin("service:get_all"), _many, query=_QUERY),
+    Route("PUT", f"{_SERVICES}/{{service_id}}", change, admin("service:update"), _one, CHANGE),
 )

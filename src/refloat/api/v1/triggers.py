@@ -114,17 +114,11 @@ def _view(trigger: Trigger) -> dict[str, Any]:
 
 
 _TRIGGERS, _TRIGGER = f"{PROJECT}/triggers", f"{PROJECT}/triggers/{{trigger_id}}"
-_one = s.wrapped("trigger_info", SCHEMA)
+_one, _many = s.wrapped("trigger_info", SCHEMA), s.listed("triggers", SCHEMA)
+_QUERY = s.list_query("name", "type", "properties")
 
 ROUTES = (
-    Route(
-        "GET",
-        _TRIGGERS,
-        listing,
-        reader("trigger:list"),
-        s.listed("triggers", SCHEMA),
-        query=s.list_query("name", "type", "properties"),
-    ),
+    Route("GET", _TRIGGERS, listing, reader("trigger:list"), _many, query=_QUERY),
     Route("POST", _TRIGGERS, create, member("trigger:create"), _one, s.wrapped("trigger_info", NEW)),
     Route("GET", _TRIGGER, show, reader("trigger:get"), _one),
     Route("PUT", _TRIGGER, change, member("trigger:update"), _one, s.wrapped("trigger_info", CHANGE)),

@@ -47,30 +47,12 @@ def _view(request: Request, operation: Operation) -> dict[str, Any]:
 
 
 _VERIFICATIONS = f"{PROJECT}/verifications"
-_one = s.wrapped("verification", SCHEMA)
+_VERIFICATION = f"{_VERIFICATIONS}/{{verification_id}}"
+_one, _many = s.wrapped("verification", SCHEMA), s.listed("verifications", SCHEMA)
+_new = s.wrapped("verification", NEW)
 
 ROUTES = (
-    Route(
-        "GET",
-        _VERIFICATIONS,
-        list_verifications,
-        reader("verification:get_all"),
-        s.listed("verifications", SCHEMA),
-        query=s.list_query("status"),
-    ),
-    Route(
-        "POST",
-        _VERIFICATIONS,
-        create_verification,
-        member("verification:create"),
-        _one,
-        s.wrapped("verification", NEW),
-    ),
-    Route(
-        "GET",
-        f"{_VERIFICATIONS}/{{verification_id}}",
-        show_verification,
-        reader("verification:get"),
-        _one,
-    ),
+    Route("GET", _VERIFICATIONS, list_verifications, reader("verification:get_all"), _many, query=runs.QUERY),
+    Route("POST", _VERIFICATIONS, create_verification, member("verification:create"), _one, _new),
+    Route("GET", _VERIFICATION, show_verification, reader("verification:get"), _one),
 )

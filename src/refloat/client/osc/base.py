@@ -32,6 +32,8 @@ PROVIDER = arg("provider_id", "id of the provider")
 CHECKPOINT = arg("checkpoint_id", "id of the checkpoint")
 NAME = arg("--name", "whose name contains this")
 STATUS = arg("--status", "in this status")
+RUNS = (ALL, STATUS, *PAGE, PROJECT)
+"""Of what lists runs: restores, verifications, logs."""
 SETTINGS = (
     arg("--parameters-json", "the parameters as JSON", "parameters", a.read_json),
     arg(

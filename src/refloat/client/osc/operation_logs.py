@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from refloat.client.osc.arguments import arg
-from refloat.client.osc.base import ALL, PAGE, PROJECT, STATUS, List, Show
+from refloat.client.osc.base import RUNS, List, Show
 
 
 class LogList(List):
@@ -24,7 +24,7 @@ class LogList(List):
         "Error Info",
         "Extra Info",
     )
-    args = (ALL, STATUS, *PAGE, PROJECT)
+    args = RUNS
 
 
 class LogShow(Show):

@@ -8,18 +8,7 @@ from typing import Any
 from osc_lib import exceptions
 
 from refloat.client.osc.arguments import arg
-from refloat.client.osc.base import (
-    ALL,
-    CHECKPOINT,
-    PAGE,
-    PROJECT,
-    PROVIDER,
-    SETTINGS,
-    STATUS,
-    CreateWithSettings,
-    List,
-    Show,
-)
+from refloat.client.osc.base import CHECKPOINT, PROVIDER, RUNS, SETTINGS, CreateWithSettings, List, Show
 
 
 class RestoreList(List):
@@ -29,7 +18,7 @@ class RestoreList(List):
     columns = (
         *("Id", "Project id", "Provider id", "Checkpoint id", "Restore target", "Parameters", "Status"),
     )
-    args = (ALL, STATUS, *PAGE, PROJECT)
+    args = RUNS
 
 
 class RestoreShow(Show):

@@ -3,18 +3,7 @@
 from __future__ import annotations
 
 from refloat.client.osc.arguments import arg
-from refloat.client.osc.base import (
-    ALL,
-    CHECKPOINT,
-    PAGE,
-    PROJECT,
-    PROVIDER,
-    SETTINGS,
-    STATUS,
-    CreateWithSettings,
-    List,
-    Show,
-)
+from refloat.client.osc.base import CHECKPOINT, PROVIDER, RUNS, SETTINGS, CreateWithSettings, List, Show
 
 
 class VerificationList(List):
@@ -22,7 +11,7 @@ class VerificationList(List):
 
     verb = "verifications"
     columns = ("Id", "Project id", "Provider id", "Checkpoint id", "Parameters", "Status")
-    args = (ALL, STATUS, *PAGE, PROJECT)
+    args = RUNS
 
 
 class VerificationShow(Show):
