@@ -74,6 +74,7 @@ class Cloud:
     def __init__(self, name: str | None = None) -> None:
         self.name = name
         self._watchers: dict[str, Watcher] = {}
+        self._added: set[str] = set()
         self._lock = threading.RLock()
         self._retries = RETRIES
 
@@ -149,7 +150,7 @@ class Cloud:
 
         :raises ServiceMissing: the cloud has no such service.
         """
-        if not _is_service(service):
+        if not _is_known(service) and all(known.proxy != service for known in SERVICES.values()):
             raise AttributeError(service)
         self.require(service)
         return getattr(self.connection, service)
@@ -183,8 +184,10 @@ class Cloud:
 
     def _connection_to(self, service: str) -> Connection:
         """The connection, which has a proxy of the service."""
-        if service and not hasattr(Connection, service):  # openstacksdk does not know it
-            self.connection.add_service(ServiceDescription(service.replace("_", "-")))
+        with self._lock:
+            if service and service not in self._added and not _is_known(service):
+                self.connection.add_service(ServiceDescription(service.replace("_", "-")))
+                self._added.add(service)
         return self.connection
 
     def kind(self, name: str) -> Kind:
@@ -282,9 +285,9 @@ def _never(_thing: Any) -> bool:
     return False
 
 
-def _is_service(name: str) -> bool:
-    known = isinstance(inspect.getattr_static(Connection, name, None), ServiceDescription)
-    return known or any(service.proxy == name for service in SERVICES.values())
+def _is_known(service: str) -> bool:
+    """Whether openstacksdk knows a service by itself."""
+    return isinstance(inspect.getattr_static(Connection, service, None), ServiceDescription)
 
 
 def _in(kind: Kind, test: Iterable[str] | Ready) -> Callable[[Any], bool]:
