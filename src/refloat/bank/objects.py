@@ -132,18 +132,3 @@ def canonical(value: Json) -> bytes:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
     except (TypeError, ValueError) as error:
         raise InvalidInput("a checkpoint holds only JSON", reason=str(error)) from error
-
-
-def indexes_in(value: Json) -> set[str]:
-    """The names of all data indexes that a JSON value mentions, wherever."""
-    found: set[str] = set()
-    pending = [value]
-    while pending:
-        each = pending.pop()
-        if isinstance(each, dict):
-            pending.extend(each.values())
-        elif isinstance(each, list | tuple):
-            pending.extend(each)
-        elif isinstance(each, str) and INDEX_NAME.fullmatch(each):
-            found.add(each)
-    return found

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from refloat.bank.objects import INDEX_NAME, Json
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def data_references(value: Json) -> list[dict[str, Any]]:
@@ -48,10 +51,13 @@ def with_references(value: Json, new: Mapping[str, Mapping[str, Any]]) -> Json:
 
 
 def is_reference(value: Json) -> bool:
-    """Whether a JSON value is a reference to data, as ``Writer.put_data`` returns it."""
+    """Whether a JSON value is a reference to data, as ``Writer.put_data`` returns it.
+
+    Names and properties of resources are whatever their owners like: a string is never a reference.
+    """
     if not isinstance(value, Mapping):
         return False
     match [value.get("object"), value.get("size"), value.get("digest")]:
-        case [str(name), int(), str()]:
-            return INDEX_NAME.fullmatch(name) is not None
+        case [str(name), int(), str(digest)]:
+            return INDEX_NAME.fullmatch(name) is not None and _DIGEST.fullmatch(digest) is not None
     return False

@@ -339,3 +339,33 @@ def test_data_of_another_checkpoint_cannot_be_borrowed(bank: Bank) -> None:
     ref = protect(bank, "c1", {"a": b"x"})["a"]
     with bank.writer("c2", "p1") as writer, pytest.raises(InvalidInput, match="not stored by this writer"):
         writer.commit(created_at=NOW, graph={}, sections={"a": ref})
+
+
+INDEX = "data/0123456789abcdef/0123456789abcdef0123456789abcdef/0123456789abcdef.index"
+LOOKALIKES = {
+    "name": INDEX,
+    "metadata": {INDEX: INDEX, "object": INDEX, "size": "1", "digest": "0" * 64},
+    "profile": {"object": INDEX, "size": 1, "digest": "0" * 64, "stored": 1},
+}
+
+
+@pytest.mark.parametrize("what", LOOKALIKES)
+def test_m2_what_users_write_is_never_a_reference(bank: Bank, what: str) -> None:
+    """Names, properties and metadata may be anything, also those of other tenants' networks and images."""
+    with bank.writer("c1", "p1") as writer:
+        ref = writer.put_data([noise(100_000)])
+        own = writer.put_data([noise(100_000, 2)])
+        writer.commit(
+            created_at=NOW,
+            graph={"nodes": [{"name": LOOKALIKES[what]}]},
+            sections={"a": {"data": ref, "about": LOOKALIKES[what], "other": own["object"]}},
+        )
+    kept = bank.checkpoint("c1")
+    assert kept.sections["a"]["about"] == LOOKALIKES[what]
+    assert kept.indexes == (ref["object"],)  # a name alone does not keep data
+    report = bank.verify_all()
+    assert (report.damages, report.pieces) == ([], 1)
+    assert bank.info().data == 100_000
+    bank.collect()
+    with bank.open_data(ref) as reader:
+        assert reader.read() == noise(100_000)
