@@ -6,7 +6,6 @@ import json
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -25,26 +24,9 @@ _SHOWN = 200
 SECRET = "restore_auth"  # noqa: S105 - the name of what holds one
 
 
-class _Validators:
-    """Schemas cannot be looked up by their value; those of routes live as long as the process."""
-
-    def __init__(self) -> None:
-        self._made: dict[int, Draft202012Validator] = {}
-
-    def of(self, schema: Schema) -> Draft202012Validator:
-        if id(schema) not in self._made:
-            self._made[id(schema)] = Draft202012Validator(schema)
-        return self._made[id(schema)]
-
-
-@cache
-def _validators() -> _Validators:
-    return _Validators()
-
-
 def check(schema: Schema, value: Any, what: str) -> None:
     """:raises Fault: the value is not of the schema's form."""
-    error = best_match(_validators().of(schema).iter_errors(value))
+    error = best_match(Draft202012Validator(schema).iter_errors(value))
     if error is not None:
         where = "/".join(str(part) for part in error.absolute_path)
         message = error.message if len(error.message) <= _SHOWN else f"{error.message[:_SHOWN]}..."

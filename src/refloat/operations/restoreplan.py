@@ -11,7 +11,7 @@ from typing import Any
 from refloat.cloud import Cloud
 from refloat.cloud.quota import Headroom, headroom
 from refloat.errors import Impossible, NotFound
-from refloat.graph import Graph, ResourceKey
+from refloat.graph import Graph, Resource, ResourceKey
 from refloat.providers.provider import settings_for
 from refloat.resources.base import PlanContext, Planned, ProtectionPlugin, Section
 
@@ -73,13 +73,13 @@ def chosen_part(graph: Graph, only: Iterable[str]) -> Graph:
     return graph.part(wanted) if wanted else graph
 
 
-def named_in(graph: Graph, text: str) -> list[ResourceKey]:
+def named_in(nodes: Iterable[Resource], text: str) -> list[ResourceKey]:
     """The resources of a checkpoint that a user means by ``TYPE#ID`` or ``TYPE#NAME``.
 
     :raises NotFound: the checkpoint does not hold such a resource.
     """
     wanted = ResourceKey.parse(text)
-    same_type = [node for node in graph if node.type == wanted.type]
+    same_type = [node for node in nodes if node.type == wanted.type]
     named = [node.key for node in same_type if node.id == wanted.id] or [
         node.key for node in same_type if node.name == wanted.id
     ]

@@ -65,12 +65,10 @@ class RemoteRuns(RemotePlans, RemoteCheckpoints, RemoteOperations):
             "checkpoint_id": state.id,
             "parameters": dict(parameters or {}),
         }
-        chosen = list(only)
-        if chosen or any("#" in where for where in parameters or {}):
-            nodes = self._nodes(state.id)
-            wanted["parameters"] = _by_node(parameters or {}, nodes)
-            if chosen:
-                wanted["only"] = [key for text in chosen for key in _named(nodes, *text.partition("#")[::2])]
+        if any("#" in where for where in parameters or {}):
+            wanted["parameters"] = _by_node(parameters or {}, self._nodes(state.id))
+        if chosen := list(only):
+            wanted["only"] = chosen
         return wanted
 
     def copy(
@@ -118,17 +116,10 @@ class RemoteRuns(RemotePlans, RemoteCheckpoints, RemoteOperations):
 
 def _by_node(parameters: Parameters, nodes: list[Resource]) -> Json:
     """Parameters by id, where users may have named resources of a checkpoint."""
+    from refloat.operations.restoreplan import named_in
+
     found: dict[str, Any] = {}
     for where, settings in parameters.items():
-        kind, mark, wanted = where.partition("#")
-        for key in _named(nodes, kind, wanted) if mark else [where]:
-            found.setdefault(key, {}).update(settings)
+        for key in named_in(nodes, where) if "#" in where else [where]:
+            found.setdefault(str(key), {}).update(settings)
     return found
-
-
-def _named(nodes: list[Resource], kind: str, wanted: str) -> list[str]:
-    same = [node for node in nodes if node.type == kind]
-    fits = [node for node in same if node.id == wanted] or [node for node in same if node.name == wanted]
-    if not fits:
-        raise NotFound(f"the checkpoint holds no {kind} '{wanted}'", advice="See: refloat checkpoint show")
-    return [str(node.key) for node in fits]
