@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from osc_lib import exceptions
@@ -16,7 +15,6 @@ from refloat.client import resources as r
 _NEXT_KEY = re.compile(r",(?=[A-Za-z_]+=)")
 
 
-@dataclass(frozen=True)
 class Arg:
     """One argument.
 
@@ -26,11 +24,15 @@ class Arg:
     :param more: passed on to ``add_argument``.
     """
 
-    name: str
-    help: str
-    key: str | None = ""
-    read: Callable[[Any], Any] | None = None
-    more: Mapping[str, Any] = field(default_factory=dict)
+    def __init__(
+        self,
+        name: str,
+        words: str,
+        key: str | None = "",
+        read: Callable[[Any], Any] | None = None,
+        **more: Any,
+    ) -> None:
+        self.name, self.help, self.key, self.read, self.more = name, words, key, read, more
 
     @property
     def dest(self) -> str:
@@ -47,17 +49,10 @@ class Arg:
         parser.add_argument(self.name, help=self.help, **more)
 
 
-def arg(
-    name: str, text: str, key: str | None = "", read: Callable[[Any], Any] | None = None, **more: Any
-) -> Arg:
-    """An argument."""
-    return Arg(name, text, key, read, more)
-
-
 def options(kind: type[r.Plan]) -> tuple[Arg, ...]:
     """The options that a resource declares for its attributes. 0 stands for none."""
     return tuple(
-        arg(
+        Arg(
             f"--{name.replace('_', '-')}",
             option.help,
             read=lambda given: given or None,

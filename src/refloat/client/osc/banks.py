@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, ClassVar
 
-from refloat.client.osc.arguments import Arg, arg
+from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import PROVIDER, Show
 
 
@@ -29,8 +29,8 @@ class BankVerify(_OnBank):
     action = "verify"
     args = (
         PROVIDER,
-        arg("--depth", "how thoroughly", choices=("manifests", "existence", "full")),
-        arg("--sample", "so many percent of the data, chosen at random", type=float),
+        Arg("--depth", "how thoroughly", choices=("manifests", "existence", "full")),
+        Arg("--sample", "so many percent of the data, chosen at random", type=float),
     )
 
 

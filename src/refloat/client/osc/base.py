@@ -17,26 +17,26 @@ from osc_lib.command import command
 
 from refloat.client import add_to
 from refloat.client.osc import arguments as a
-from refloat.client.osc.arguments import Arg, arg
+from refloat.client.osc.arguments import Arg
 
 PAGE = (
-    arg("--marker", "the last id of the page before"),
-    arg("--limit", "so many at most", type=int),
-    arg("--sort", "sort by these keys, in these directions", metavar="<key>[:<direction>][,...]"),
+    Arg("--marker", "the last id of the page before"),
+    Arg("--limit", "so many at most", type=int),
+    Arg("--sort", "sort by these keys, in these directions", metavar="<key>[:<direction>][,...]"),
 )
-ALL = arg(
+ALL = Arg(
     "--all-projects", "of all projects (administrators)", "all_tenants", action="store_true", default=False
 )
-PROJECT = arg("--project", "of this project (administrators)", "project_id")
-PROVIDER = arg("provider_id", "id of the provider")
-CHECKPOINT = arg("checkpoint_id", "id of the checkpoint")
-NAME = arg("--name", "whose name contains this")
-STATUS = arg("--status", "in this status")
+PROJECT = Arg("--project", "of this project (administrators)", "project_id")
+PROVIDER = Arg("provider_id", "id of the provider")
+CHECKPOINT = Arg("checkpoint_id", "id of the checkpoint")
+NAME = Arg("--name", "whose name contains this")
+STATUS = Arg("--status", "in this status")
 RUNS = (ALL, STATUS, *PAGE, PROJECT)
 """Of what lists runs: restores, verifications, logs."""
 SETTINGS = (
-    arg("--parameters-json", "the parameters as JSON", "parameters", a.read_json),
-    arg(
+    Arg("--parameters-json", "the parameters as JSON", "parameters", a.read_json),
+    Arg(
         "--parameters",
         "settings for a type of resources, or for one resource; can be repeated",
         read=a.parameters,

@@ -6,10 +6,10 @@ import argparse
 from typing import Any
 
 from refloat.client.osc import arguments as a
-from refloat.client.osc.arguments import arg
+from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import ALL, CHECKPOINT, PAGE, PROVIDER, Create, Delete, List, Show
 
-_SEVERAL = arg("checkpoint", "id of the checkpoint", nargs="+")
+_SEVERAL = Arg("checkpoint", "id of the checkpoint", nargs="+")
 
 
 class CheckpointList(List):
@@ -20,10 +20,10 @@ class CheckpointList(List):
     args = (
         PROVIDER,
         ALL,
-        arg("--plan_id", "of this plan"),
-        arg("--start_date", "made on this day or later", metavar="<YYYY-MM-DD>"),
-        arg("--end_date", "with --start_date: made on this day or earlier", metavar="<YYYY-MM-DD>"),
-        arg("--project_id", "of this project (administrators)"),
+        Arg("--plan_id", "of this plan"),
+        Arg("--start_date", "made on this day or later", metavar="<YYYY-MM-DD>"),
+        Arg("--end_date", "with --start_date: made on this day or earlier", metavar="<YYYY-MM-DD>"),
+        Arg("--project_id", "of this project (administrators)"),
         *PAGE,
     )
 
@@ -41,8 +41,8 @@ class CheckpointCreate(Create):
     verb, within = "create_checkpoint", PROVIDER
     args = (
         PROVIDER,
-        arg("plan_id", "id of the plan"),
-        arg("--extra_info", "what to remember with it", read=a.words, nargs="*", metavar="<key=value>"),
+        Arg("plan_id", "id of the plan"),
+        Arg("--extra_info", "what to remember with it", read=a.words, nargs="*", metavar="<key=value>"),
     )
 
 
@@ -59,7 +59,7 @@ class CheckpointReset(Delete):
     args = (
         PROVIDER,
         _SEVERAL,
-        arg(
+        Arg(
             "--available",
             "set it to available, rather than to error",
             dest="state",
@@ -85,7 +85,7 @@ class HoldSet(Show):
     """Have a checkpoint kept until it is released."""
 
     verb = "place_hold"
-    args = (PROVIDER, CHECKPOINT, arg("reason", "why"))
+    args = (PROVIDER, CHECKPOINT, Arg("reason", "why"))
 
 
 class HoldUnset(Show):

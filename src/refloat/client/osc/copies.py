@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from refloat.client.osc.arguments import arg
+from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import PROVIDER, Create
 
 
@@ -15,10 +15,10 @@ class CopyCreate(Create):
     verb, within = "create_copy", PROVIDER
     args = (
         PROVIDER,
-        arg("--to", "the provider (name or id) to whose bank they are copied", None, required=True),
-        arg("--plan", "id of the plan", "plan_id"),
-        arg("--checkpoint", "id of the checkpoint", "checkpoint_id"),
-        arg(
+        Arg("--to", "the provider (name or id) to whose bank they are copied", None, required=True),
+        Arg("--plan", "id of the plan", "plan_id"),
+        Arg("--checkpoint", "id of the checkpoint", "checkpoint_id"),
+        Arg(
             "--allow-incomplete",
             "although some data stays in the cloud",
             None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refloat.client.osc.arguments import arg
+from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import RUNS, List, Show
 
 
@@ -31,4 +31,4 @@ class LogShow(Show):
     """Show an operation log."""
 
     verb = "get_operation_log"
-    args = (arg("operation_log", "id of the operation log"),)
+    args = (Arg("operation_log", "id of the operation log"),)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from refloat.client.osc.arguments import arg
+from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import ALL, PAGE, PROJECT, List, Show
 
-_OPERATION = arg("operation", "id of the operation")
+_OPERATION = Arg("operation", "id of the operation")
 
 
 class OperationList(List):
@@ -18,10 +18,10 @@ class OperationList(List):
     columns = ("Id", "Type", "Status", "Plan name", "Checkpoint id", "Created at", "Ended at", "Error info")
     args = (
         ALL,
-        arg("--type", "of this type", metavar="<protect|restore|verify|copy|delete>"),
-        arg("--status", "in this status", metavar="<running|parked|succeeded|failed|cancelled>"),
-        arg("--checkpoint", "of this checkpoint", "checkpoint_id"),
-        arg("--plan", "of this plan", "plan_id"),
+        Arg("--type", "of this type", metavar="<protect|restore|verify|copy|delete>"),
+        Arg("--status", "in this status", metavar="<running|parked|succeeded|failed|cancelled>"),
+        Arg("--checkpoint", "of this checkpoint", "checkpoint_id"),
+        Arg("--plan", "of this plan", "plan_id"),
         *PAGE,
         PROJECT,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from refloat.client import resources as r
 from refloat.client.osc import arguments as a
-from refloat.client.osc.arguments import arg, options
+from refloat.client.osc.arguments import Arg, options
 from refloat.client.osc.base import (
     ALL,
     NAME,
@@ -26,14 +26,14 @@ class PlanList(List):
 
     verb = "plans"
     columns = ("Id", "Name", "Description", "Provider id", "Status")
-    args = (ALL, NAME, arg("--description", "whose description contains this"), STATUS, *PAGE, PROJECT)
+    args = (ALL, NAME, Arg("--description", "whose description contains this"), STATUS, *PAGE, PROJECT)
 
 
 class PlanShow(Find):
     """Show a plan."""
 
     verb = "find_plan"
-    args = (arg("plan", "name or id"),)
+    args = (Arg("plan", "name or id"),)
 
 
 class PlanCreate(CreateWithSettings):
@@ -41,11 +41,11 @@ class PlanCreate(CreateWithSettings):
 
     verb = "create_plan"
     args = (
-        arg("name", "what to call it"),
+        Arg("name", "what to call it"),
         PROVIDER,
-        arg("resources", "what to protect", read=a.resources, metavar="<id=type=name[=extra_info],...>"),
+        Arg("resources", "what to protect", read=a.resources, metavar="<id=type=name[=extra_info],...>"),
         *SETTINGS,
-        arg("--description", "a few words for people"),
+        Arg("--description", "a few words for people"),
         *options(r.Plan),
     )
 
@@ -55,11 +55,11 @@ class PlanUpdate(Update):
 
     verb, finder = "update_plan", "find_plan"
     args = (
-        arg("plan_id", "name or id"),
-        arg("--name", "a new name"),
-        arg("--description", "a new description"),
-        arg("--resources", "what to protect from now on", read=a.resources, metavar="<id=type=name,...>"),
-        arg("--status", "a new status", metavar="<suspended|started>"),
+        Arg("plan_id", "name or id"),
+        Arg("--name", "a new name"),
+        Arg("--description", "a new description"),
+        Arg("--resources", "what to protect from now on", read=a.resources, metavar="<id=type=name,...>"),
+        Arg("--status", "a new status", metavar="<suspended|started>"),
         *options(r.Plan),
     )
 
@@ -68,4 +68,4 @@ class PlanDelete(Delete):
     """Delete plans; their checkpoints stay."""
 
     verb, finder = "delete_plan", "find_plan"
-    args = (arg("plan", "name or id", nargs="+"),)
+    args = (Arg("plan", "name or id", nargs="+"),)

@@ -6,11 +6,11 @@ import argparse
 from typing import Any
 
 from refloat.client.osc import arguments as a
-from refloat.client.osc.arguments import arg
+from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import PAGE, List, Show
 
-_TYPE = arg("protectable_type", "as in OS::Nova::Server")
-_SETTINGS = arg("--parameters", "parameters of the search", None, nargs="*", metavar="<key=value>")
+_TYPE = Arg("protectable_type", "as in OS::Nova::Server")
+_SETTINGS = Arg("--parameters", "parameters of the search", None, nargs="*", metavar="<key=value>")
 
 
 class ProtectableList(List):
@@ -44,11 +44,11 @@ class InstanceList(_OnInstances, List):
 
     verb = "instances"
     columns = ("Id", "Type", "Dependent resources", "Extra info")
-    args = (_TYPE, arg("--type", "the same type again; without effect", None), *PAGE, _SETTINGS)
+    args = (_TYPE, Arg("--type", "the same type again; without effect", None), *PAGE, _SETTINGS)
 
 
 class InstanceShow(_OnInstances, Show):
     """Show a resource that can be protected, and what it depends on."""
 
     verb = "get_instance"
-    args = (_TYPE, arg("protectable_id", "id of the resource"), _SETTINGS)
+    args = (_TYPE, Arg("protectable_id", "id of the resource"), _SETTINGS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refloat.client.osc.arguments import arg
+from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import PAGE, Find, List
 
 
@@ -11,11 +11,11 @@ class ProviderList(List):
 
     verb = "providers"
     columns = ("Id", "Name", "Description")
-    args = (arg("--name", "of this name"), arg("--description", "of this description"), *PAGE)
+    args = (Arg("--name", "of this name"), Arg("--description", "of this description"), *PAGE)
 
 
 class ProviderShow(Find):
     """Show a provider: its parameters for protecting, restoring and verifying."""
 
     verb = "find_provider"
-    args = (arg("provider", "name or id"),)
+    args = (Arg("provider", "name or id"),)

@@ -6,15 +6,15 @@ import argparse
 from typing import Any
 
 from refloat.client import resources as r
-from refloat.client.osc.arguments import arg
+from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import Delete, Show
 
 _LIMITS = tuple(
-    arg(f"--{name.replace('_', '-')}", f"so many {name.replace('_', ' ')} at most; -1: no limit", type=int)
+    Arg(f"--{name.replace('_', '-')}", f"so many {name.replace('_', ' ')} at most; -1: no limit", type=int)
     for name in r.Quota.limits
 )
-_TENANT = arg("--tenant", "id of the project (default: yours)", None)
-_CLASS = arg("class_name", "the class, as in default")
+_TENANT = Arg("--tenant", "id of the project (default: yours)", None)
+_CLASS = Arg("class_name", "the class, as in default")
 
 
 class _OfProject(Show):
@@ -25,7 +25,7 @@ class _OfProject(Show):
 class QuotaShow(_OfProject):
     """Show the quotas of a project."""
 
-    args = (_TENANT, arg("--detail", "also what it uses", None, action="store_true", default=False))
+    args = (_TENANT, Arg("--detail", "also what it uses", None, action="store_true", default=False))
 
     def call(self, parsed_args: argparse.Namespace) -> Any:
         return self.service.get_quota(self.tenant(parsed_args), usage=parsed_args.detail)
@@ -44,14 +44,14 @@ class QuotaUpdate(Show):
     """Set the quotas of a project (administrators)."""
 
     verb = "update_quota"
-    args = (arg("tenant", "id of the project"), *_LIMITS)
+    args = (Arg("tenant", "id of the project"), *_LIMITS)
 
 
 class QuotaDelete(Delete):
     """Set the quotas of projects back to the defaults (administrators)."""
 
     verb = "delete_quota"
-    args = (arg("tenant", "id of the project", nargs="+"),)
+    args = (Arg("tenant", "id of the project", nargs="+"),)
 
 
 class QuotaClassShow(Show):

@@ -7,7 +7,7 @@ from typing import Any
 
 from osc_lib import exceptions
 
-from refloat.client.osc.arguments import arg
+from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import CHECKPOINT, PROVIDER, RUNS, SETTINGS, CreateWithSettings, List, Show
 
 
@@ -25,7 +25,7 @@ class RestoreShow(Show):
     """Show a restore."""
 
     verb = "get_restore"
-    args = (arg("restore", "id of the restore"),)
+    args = (Arg("restore", "id of the restore"),)
 
 
 class RestoreCreate(CreateWithSettings):
@@ -35,13 +35,13 @@ class RestoreCreate(CreateWithSettings):
     args = (
         PROVIDER,
         CHECKPOINT,
-        arg(
+        Arg(
             "--only", "only this (TYPE#ID or TYPE#NAME), and what it needs; can be repeated", action="append"
         ),
-        arg("--keep-on-failure", "park it when it fails", action="store_true", default=False),
-        arg("--restore_target", "another cloud, of those that the service allows"),
-        arg("--restore_username", "who works there", None),
-        arg("--restore_password", "that user's password", None),
+        Arg("--keep-on-failure", "park it when it fails", action="store_true", default=False),
+        Arg("--restore_target", "another cloud, of those that the service allows"),
+        Arg("--restore_username", "who works there", None),
+        Arg("--restore_password", "that user's password", None),
         *SETTINGS,
     )
 
@@ -66,7 +66,7 @@ class RestoreDryRun(Show):
     As in: restore plan PROVIDER CHECKPOINT -f value -c id; operation show ID.
     """
 
-    args = (PROVIDER, CHECKPOINT, arg("--only", "only this, and what it needs", action="append"))
+    args = (PROVIDER, CHECKPOINT, Arg("--only", "only this, and what it needs", action="append"))
 
     def call(self, parsed_args: argparse.Namespace) -> Any:
         where = parsed_args.provider_id, parsed_args.checkpoint_id

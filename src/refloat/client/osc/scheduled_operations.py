@@ -6,10 +6,10 @@ import argparse
 from typing import Any
 
 from refloat.client.osc import arguments as a
-from refloat.client.osc.arguments import arg
+from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import ALL, NAME, PAGE, PROJECT, Create, Delete, Find, List, Update
 
-_SCHEDULED = arg("scheduledoperation", "name or id")
+_SCHEDULED = Arg("scheduledoperation", "name or id")
 
 
 class ScheduledList(List):
@@ -20,9 +20,9 @@ class ScheduledList(List):
     args = (
         ALL,
         NAME,
-        arg("--operation_type", "of this type"),
-        arg("--trigger_id", "of this trigger"),
-        arg("--operation_definition", "whose definition contains this"),
+        Arg("--operation_type", "of this type"),
+        Arg("--trigger_id", "of this trigger"),
+        Arg("--operation_definition", "whose definition contains this"),
         *PAGE,
         PROJECT,
     )
@@ -43,10 +43,10 @@ class ScheduledCreate(Create):
 
     verb = "create_scheduled_operation"
     args = (
-        arg("name", "what to call it"),
-        arg("operation_type", "protect or retention_protect"),
-        arg("trigger_id", "id of the trigger"),
-        arg(
+        Arg("name", "what to call it"),
+        Arg("operation_type", "protect or retention_protect"),
+        Arg("trigger_id", "id of the trigger"),
+        Arg(
             "operation_definition",
             "provider_id and plan_id; for retention_protect max_backups or retention_duration (days)",
             read=a.pairs,
@@ -61,10 +61,10 @@ class ScheduledUpdate(Update):
     verb, finder = "update_scheduled_operation", "find_scheduled_operation"
     args = (
         _SCHEDULED,
-        arg("--name", "a new name"),
-        arg("--description", "a new description"),
-        arg("--enable", "let it run", None, dest="enabled", action="store_true", default=None),
-        arg("--disable", "do not let it run", None, dest="enabled", action="store_false", default=None),
+        Arg("--name", "a new name"),
+        Arg("--description", "a new description"),
+        Arg("--enable", "let it run", None, dest="enabled", action="store_true", default=None),
+        Arg("--disable", "do not let it run", None, dest="enabled", action="store_false", default=None),
     )
 
     def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
@@ -100,4 +100,4 @@ class ScheduledDelete(Delete):
     """Delete scheduled operations."""
 
     verb, finder = "delete_scheduled_operation", "find_scheduled_operation"
-    args = (arg("scheduledoperation", "name or id", nargs="+"),)
+    args = (Arg("scheduledoperation", "name or id", nargs="+"),)

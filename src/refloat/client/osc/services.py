@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from refloat.client.osc.arguments import arg
+from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import List, Show
 
-_SERVICE = arg("service_id", "id of the worker")
+_SERVICE = Arg("service_id", "id of the worker")
 
 
 class ServiceList(List):
@@ -16,7 +16,7 @@ class ServiceList(List):
 
     verb = "services"
     columns = ("Id", "Binary", "Host", "Status", "State", "Updated_at", "Disabled Reason")
-    args = (arg("--host", "on this host"), arg("--binary", "of this kind"))
+    args = (Arg("--host", "on this host"), Arg("--binary", "of this kind"))
 
 
 class ServiceEnable(Show):
@@ -33,7 +33,7 @@ class ServiceDisable(Show):
     """Have a worker take no new operations."""
 
     verb = "update_service"
-    args = (_SERVICE, arg("--reason", "why", "disabled_reason"))
+    args = (_SERVICE, Arg("--reason", "why", "disabled_reason"))
 
     def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
         return {"status": "disabled", **super().sent(parsed_args)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from refloat.client.osc import arguments as a
-from refloat.client.osc.arguments import arg
+from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import ALL, NAME, PAGE, PROJECT, Create, Delete, Find, List, Update
 
 _FORM = "<key=value,key=value>"
@@ -17,8 +17,8 @@ class TriggerList(List):
     args = (
         ALL,
         NAME,
-        arg("--type", "of this type"),
-        arg("--properties", "whose properties contain this"),
+        Arg("--type", "of this type"),
+        Arg("--properties", "whose properties contain this"),
         *PAGE,
         PROJECT,
     )
@@ -28,7 +28,7 @@ class TriggerShow(Find):
     """Show a trigger."""
 
     verb = "find_trigger"
-    args = (arg("trigger", "name or id"),)
+    args = (Arg("trigger", "name or id"),)
 
 
 class TriggerCreate(Create):
@@ -36,9 +36,9 @@ class TriggerCreate(Create):
 
     verb = "create_trigger"
     args = (
-        arg("name", "what to call it"),
-        arg("type", "time"),
-        arg(
+        Arg("name", "what to call it"),
+        Arg("type", "time"),
+        Arg(
             "properties",
             "format (calendar or crontab), pattern, start_time, end_time, window (seconds)",
             read=a.trigger_properties,
@@ -52,9 +52,9 @@ class TriggerUpdate(Update):
 
     verb, finder = "update_trigger", "find_trigger"
     args = (
-        arg("trigger_id", "name or id"),
-        arg("--name", "a new name"),
-        arg("--properties", "new properties, in place of all", read=a.trigger_properties, metavar=_FORM),
+        Arg("trigger_id", "name or id"),
+        Arg("--name", "a new name"),
+        Arg("--properties", "new properties, in place of all", read=a.trigger_properties, metavar=_FORM),
     )
 
 
@@ -62,4 +62,4 @@ class TriggerDelete(Delete):
     """Delete triggers that no operation uses."""
 
     verb, finder = "delete_trigger", "find_trigger"
-    args = (arg("trigger", "name or id", nargs="+"),)
+    args = (Arg("trigger", "name or id", nargs="+"),)

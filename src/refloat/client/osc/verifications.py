@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refloat.client.osc.arguments import arg
+from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import CHECKPOINT, PROVIDER, RUNS, SETTINGS, CreateWithSettings, List, Show
 
 
@@ -18,7 +18,7 @@ class VerificationShow(Show):
     """Show a verification."""
 
     verb = "get_verification"
-    args = (arg("verification", "id of the verification"),)
+    args = (Arg("verification", "id of the verification"),)
 
 
 class VerificationCreate(CreateWithSettings):
