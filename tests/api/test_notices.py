@@ -21,7 +21,7 @@ from refloat.api.server import make_deliveries
 from refloat.cli import manage
 from refloat.control import purge
 from refloat.engine.program import Milestone
-from refloat.errors import InvalidInput
+from refloat.errors import Conflict, InvalidInput, RefloatError
 from refloat.notify.delivery import Delivery
 from refloat.notify.events import EVENT_TYPES, Notices
 from refloat.notify.webhooks import Webhook
@@ -164,7 +164,8 @@ def test_a_dry_run_is_not_told_of(service: Running, outbox: Outbox) -> None:
 def test_a_verification_that_finds_something_bad_has_failed(service: Running, outbox: Outbox) -> None:
     member = service.user()
     member.protect(member.plan())
-    (operation,) = service.deployment.operations.unfinished()
+    (queued,) = service.deployment.operations.unfinished()
+    operation = service.deployment.operations.get(queued.id)
     with service.deployment.database.session() as session:
         verify = operation.__class__(**{**_fields(operation), "kind": "verify"})
         service.deployment.notices.ended(session, verify, "succeeded", {"status": "bad"}, None)
@@ -183,9 +184,9 @@ def test_what_is_written_down_twice_is_told_once(service: Running, outbox: Outbo
     one, other = (service.work() for _ in range(2))
     member.until("operations", lambda found: found[0]["status"] == "succeeded")
     for worker in (one, other):  # as it was seen before
-        worker._outcomes.begins(operation)
-        worker._outcomes.ended(operation, "failed", None, {"message": "too late"})
-        worker._outcomes.parked(operation, None)
+        worker._each([operation], worker._begin)
+        with pytest.raises(Conflict):
+            worker._engine.fail(operation.id, RefloatError("too late"))
     assert types(outbox) == ["protect.start", "protect.end"]
     assert member("GET", f"operations/{operation.id}").body["operation"]["status"] == "succeeded"
 
@@ -216,7 +217,8 @@ def test_taking_over_is_told(service: Running, outbox: Outbox) -> None:
     (operation,) = service.deployment.operations.unfinished()
     worker = service.work()
     member.until("operations", lambda found: found[0]["status"] == "succeeded")
-    worker._hear(Milestone(operation.id, "protect", {}, "taken over"))
+    with service.deployment.database.session() as session:
+        worker._outcomes.write(session, Milestone(operation.id, "protect", {}, "taken over"))
     assert types(outbox)[2:] == ["protect.take_over"]
     assert outbox.left()[2].data["host"] == worker._worker_name.name
 

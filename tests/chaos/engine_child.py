@@ -18,6 +18,9 @@ from typing import Any
 from refloat.engine.dag import Dag, Step
 from refloat.engine.engine import Engine
 from refloat.engine.program import CheckLease, Json, Outcome, StepRun
+from refloat.records.database import Database
+from refloat.records.operations import Operations
+from refloat.records.tables import OPERATIONS
 
 STEPS = [Step("a"), Step("b", ("a",)), Step("mid", ("b",)), Step("c", ("mid",)), Step("d", ("a",))]
 
@@ -86,17 +89,22 @@ class Program:
         self._at("undo")
 
 
+def start(engine: Engine, database: Database, operation: str) -> None:
+    """Write an operation down, and begin with it."""
+    with database.session() as session:
+        Operations(database).add(session, operation, "child", "project", {}, None)
+    engine.start(operation)
+
+
 def main() -> None:
     url, folder, command, operation = sys.argv[1:]
-    with Engine(url, workers=4) as engine:
+    database = Database(url)
+    with Engine(database, OPERATIONS, workers=4) as engine:
         engine.register("child", lambda operation_id, payload: Program(Path(folder)))
         if command == "start":
-            engine.start(operation, "child", None)
-        elif command == "resume":
-            engine.resume(operation)
+            start(engine, database, operation)
         else:
-            engine.start(operation, "child", None)
-            engine.cancel(operation)
+            engine.resume(operation)
         ended = engine.wait(operation, 60)
         print(ended.state, ended.result)
 

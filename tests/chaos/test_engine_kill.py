@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from engine_child import Program
+from engine_child import Program, start
 
 from refloat.engine.engine import Engine
 from refloat.errors import Conflict
+from refloat.records.database import Database
+from refloat.records.tables import OPERATIONS
 
 LONG = 60.0
 CHILD = Path(__file__).with_name("engine_child.py")
@@ -30,6 +32,7 @@ class Site:
     def __init__(self, url: str, folder: Path) -> None:
         self.url = url
         self.folder = folder
+        self.database = Database(url)
         self.children: list[subprocess.Popen[str]] = []
 
     def child(self, command: str, operation: str = "op") -> subprocess.Popen[str]:
@@ -43,7 +46,7 @@ class Site:
         return child
 
     def engine(self) -> Engine:
-        engine = Engine(self.url, workers=4)
+        engine = Engine(self.database, OPERATIONS, workers=4)
         engine.register("child", lambda operation_id, payload: Program(self.folder))
         return engine
 
@@ -70,9 +73,8 @@ class Site:
     def expire(self) -> None:
         """Let the lease look as if it had run out."""
         engine = sa.create_engine(self.url.replace("postgresql:", "postgresql+psycopg:"))
-        table = "engine_operation" if self.url.startswith("sqlite") else "refloat_engine.engine_operation"
         with engine.begin() as connection:
-            connection.execute(sa.text(f"UPDATE {table} SET expires = 0"))
+            connection.execute(sa.text("UPDATE operations SET expires = 0"))
         engine.dispose()
 
 
@@ -90,6 +92,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
         for child in site.children:
             child.kill()
             child.communicate(timeout=LONG)
+        site.database.close()
 
 
 def recorded(engine: Engine, *steps: str) -> None:
@@ -190,7 +193,7 @@ def test_a_live_owner_is_left_alone_but_can_be_asked(site: Site) -> None:
         with pytest.raises(Conflict, match=f"process {child.pid}"):
             engine.resume("op")
         assert engine.interrupted() == []
-        engine.stop("op")
+        engine.park("op")
         assert engine.wait("op", LONG).state == "parked"
         out, err = child.communicate(timeout=LONG)
         assert out.strip() == "parked None", err
@@ -266,10 +269,10 @@ def _ctrl_c() -> Iterator[None]:
 def test_ctrl_c_interrupts_a_wait(site: Site) -> None:
     site.hold("mid")
     with site.engine() as engine:
-        engine.start("op", "child", None)
+        start(engine, site.database, "op")
         site.reached("mid")
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             engine.wait("op", LONG)
-        engine.stop("op")
+        engine.park("op")
         assert engine.wait("op", LONG).state == "parked"

@@ -31,6 +31,7 @@ from refloat.api.deployment import Deployment
 from refloat.bank import Bank, create_key
 from refloat.cloud.authority import Caller
 from refloat.engine.engine import Engine
+from refloat.records.tables import OPERATIONS
 from tests import pgserver
 from tests.chaos.tenant import DEFAULT, Tenant, Things
 from tests.conftest import no_cloud
@@ -82,7 +83,7 @@ class Place:
         ]
         (self.folder / "refloat.conf").write_text("\n".join(lines))
         self.deployment = Deployment(config.load([self.folder / "refloat.conf"]))
-        self.engine = Engine(self.deployment.settings.engine_url)
+        self.engine = Engine(self.deployment.database, OPERATIONS)
         self.engine.prepare()
         url = self.url.replace("postgresql:", "postgresql+psycopg:")
         self.sql = sa.create_engine(url, pool_pre_ping=True)
@@ -142,8 +143,7 @@ class Place:
         """The operations that a process runs: attempt, and the end of its lease."""
         with self.sql.connect() as connection:
             query = sa.text(
-                "SELECT id, attempt, expires FROM refloat_engine.engine_operation "
-                "WHERE state = 'running' AND pid = :pid"
+                "SELECT id, attempt, expires FROM operations WHERE state = 'running' AND pid = :pid"
             )
             return {row.id: (row.attempt, row.expires) for row in connection.execute(query, {"pid": pid})}
 
@@ -171,7 +171,7 @@ class Place:
 
     def all_ended(self) -> bool:
         """Whether no operation is left."""
-        return not {"running", "parked"} & set(self.states().values())
+        return not {"queued", "running", "parked"} & set(self.states().values())
 
     def publications(self, pid: int) -> list[list[str]]:
         """Lines of a process: thread, what it does to publish an object of the bank, and which."""
@@ -191,7 +191,7 @@ class Place:
 
     def rows(self) -> dict[str, list[Any]]:
         """All that the database says of operations, but for signs of life of workers."""
-        tables = ("operations", "checkpoints", "journal", "refloat_engine.engine_operation")
+        tables = ("operations", "checkpoints", "journal")
         steps = "refloat_engine.operation_outputs"
         with self.sql.connect() as connection:
             return {
@@ -433,7 +433,7 @@ def test_what_a_dead_worker_ran_goes_on_though_the_other_is_full(make_place: Cal
     place.check_bank()
 
 
-RENEWING, RECORDING = "engine_operation SET", "FOR NO KEY UPDATE"
+RENEWING, RECORDING = "UPDATE operations SET", "FOR NO KEY UPDATE"
 """Statements of the engine that lock a row: its own of an operation, DBOS's of an attempt at it."""
 
 

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 
 from refloat import postgresql
 from refloat.engine import lease
-from refloat.engine.database import Database as EngineDatabase
 from refloat.records.database import Database
 from tests import pgserver
 
@@ -34,23 +33,21 @@ def postgresql_url() -> Iterator[str]:
         server.close()
 
 
-def test_both_databases_are_opened_so_that_nobody_waits_for_ever(postgresql_url: str) -> None:
-    records, engine = Database(postgresql_url), EngineDatabase(postgresql_url)
+def test_the_database_is_opened_so_that_nobody_waits_for_ever(postgresql_url: str) -> None:
+    database = Database(postgresql_url)
     try:
-        for each in (records.engine, engine.engine):
-            with each.connect() as connection:
-                shown = {
-                    name: connection.scalar(sa.text(f"SHOW {name}"))
-                    for name in ("idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout")
-                }
-            assert shown == {
-                "idle_in_transaction_session_timeout": "8s",
-                "lock_timeout": "10s",
-                "statement_timeout": "1min",
+        with database.engine.connect() as connection:
+            shown = {
+                name: connection.scalar(sa.text(f"SHOW {name}"))
+                for name in ("idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout")
             }
+        assert shown == {
+            "idle_in_transaction_session_timeout": "8s",
+            "lock_timeout": "10s",
+            "statement_timeout": "1min",
+        }
     finally:
-        records.close()
-        engine.close()
+        database.close()
 
 
 def test_who_leaves_a_transaction_alone_loses_it(

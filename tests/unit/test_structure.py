@@ -23,7 +23,6 @@ CIRCLES_TO_OPEN: set[str] = set()
 
 NAMES_TO_MEND = {
     "Base",
-    "Database",
     "Display",
     "Runner",
     "Schedules",

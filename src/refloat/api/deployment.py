@@ -22,10 +22,11 @@ from refloat.providers.banks import BankLocation, Banks
 from refloat.providers.provider import Provider, Providers
 from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.database import Database
-from refloat.records.operations import ServiceOperations
+from refloat.records.operations import Operations
 from refloat.records.plans import Plans
 from refloat.records.quotas import DEFAULTS, Quotas
 from refloat.records.services import ServiceRecords
+from refloat.records.tables import OPERATIONS
 from refloat.records.terms import OperatorTerms
 from refloat.schedule.desk import ScheduleDesk
 
@@ -47,7 +48,7 @@ class Deployment:
         self.providers = Providers(self.settings.providers, self.settings.key_file)
         self.authority = authority or _authority(conf)
         self.quotas = _quotas(conf, self.database)
-        self.operations = ServiceOperations(self.database)
+        self.operations = Operations(self.database)
         lifetime = timedelta(days=conf.operations.trust_days)
         self.grants = Grants(self.database, self.authority, lifetime)
         self._opener = BankOpener(Banks(self.settings.bank), self.bank_location)
@@ -81,12 +82,10 @@ class Deployment:
     @cached_property
     def reader(self) -> Reader:
         """Looks at how far operations are."""
-        return Reader(self.settings.engine_url)
+        return Reader(self.database, OPERATIONS)
 
     def close(self) -> None:
         self._opener.close()
-        if "reader" in self.__dict__:
-            self.reader.close()
         self.database.close()
 
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from refloat.control.app import CheckpointState, OperationView
     from refloat.graph import Graph, Resource
     from refloat.records.holds import Hold
-    from refloat.records.operations import JournalItem, Operation
+    from refloat.records.journal import JournalItem
+    from refloat.records.operations import Operation
     from refloat.records.plans import Plan
     from refloat.records.schedules import Firing, Schedule
     from refloat.records.triggers import Trigger

@@ -23,7 +23,7 @@ from refloat.errors import RefloatError
 from refloat.records.database import HEAD, Database
 from refloat.records.outbox import Outbox
 from refloat.records.services import ServiceRecords
-from refloat.records.tables import Base
+from refloat.records.tables import OPERATIONS, Base
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,9 +93,12 @@ def sync(chosen: argparse.Namespace, conf: Any) -> None:
         before = database.version()
     finally:
         database.close()
-    Database(settings.database_url).close()
-    with Engine(settings.engine_url) as engine:
-        engine.prepare()
+    database = Database(settings.database_url)
+    try:
+        with Engine(database, OPERATIONS) as engine:
+            engine.prepare()
+    finally:
+        database.close()
     print(f"{_shown(settings)}: schema {HEAD}, was {before or 'empty'}")
 
 
@@ -149,7 +152,7 @@ def purge(chosen: argparse.Namespace, conf: Any) -> None:
     try:
         old = purging.find(database, before, config.told(conf))
         if not chosen.dry_run:
-            with Engine(settings.engine_url) as engine:
+            with Engine(database, OPERATIONS) as engine:
                 old = purging.forget(database, engine, old, lambda told: print(told, file=sys.stderr))
     finally:
         database.close()

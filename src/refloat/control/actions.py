@@ -1,8 +1,8 @@
-"""Cancels, parks and resumes the service's operations: writes down the wish, a worker heeds it."""
+"""Cancels, parks and resumes operations: writes down what is requested, whoever runs them heeds it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,17 +11,27 @@ from refloat.control.grants import Grants
 from refloat.control.submit import HERE, Elsewhere, own
 from refloat.errors import Conflict, InvalidInput
 from refloat.records.database import Database
-from refloat.records.operations import CANCELLING, SERVICE, Operation, ServiceOperations
+from refloat.records.operations import OPEN, SERVICE, Operation, Operations
 
 
 class Actions:
-    """What callers may have done about operations."""
+    """What callers may have done about operations.
 
-    def __init__(self, database: Database, authority: Authority, grants: Grants) -> None:
+    :param runners: whose operations.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        authority: Authority,
+        grants: Grants,
+        runners: Collection[str] = (SERVICE,),
+    ) -> None:
         self._database = database
         self._authority = authority
         self._grants = grants
-        self._operations = ServiceOperations(database)
+        self._runners = runners
+        self._operations = Operations(database)
 
     def cancel(self, caller: Caller, operation: Operation, elsewhere: Elsewhere) -> Operation:
         """Have an operation stopped, and all removed that it created.
@@ -34,53 +44,57 @@ class Actions:
         unclean = operation.state in ("failed", "cancelled") and bool(
             (operation.error or {}).get("left_behind")
         )
-        if operation.state not in ("running", "parked") and not unclean:
+        if operation.state not in OPEN and not unclean:
             raise _over(operation, "cancel")
-        return self._wish(caller, operation, "cancel", (operation.state,), elsewhere, {"state": "running"})
+        # One that has ended is then as if its worker had died while it was being cancelled.
+        again = {"state": "running", "ended_at": None} if unclean else {}
+        states = (operation.state,) if unclean else OPEN
+        return self._request(caller, operation, "cancel", states, elsewhere, again)
 
     def park(self, caller: Caller, operation: Operation) -> Operation:
         """Have an operation stopped where it is, until it is resumed.
 
         :raises Conflict: it has ended, is parked, or is being cancelled.
         """
-        return self._wish(caller, operation, "park", ("running",), HERE, {})
+        return self._request(caller, operation, "park", ("queued", "running"), HERE, {})
 
     def resume(self, caller: Caller, operation: Operation) -> Operation:
-        """Have an operation go on that is parked.
+        """Have an operation go on that is parked, or of which the command that ran it is gone.
 
         :raises Conflict: it is not.
         """
-        return self._wish(caller, operation, "resume", ("parked",), HERE, {})
+        states = ("parked",) if operation.runner == SERVICE else OPEN
+        return self._request(caller, operation, "resume", states, HERE, {})
 
-    def _wish(
+    def _request(
         self,
         caller: Caller,
         operation: Operation,
-        wish: str,
+        what: str,
         states: tuple[str, ...],
         elsewhere: Elsewhere,
         values: Mapping[str, Any],
     ) -> Operation:
         own(caller, operation.project_id)
-        if operation.runner != SERVICE:
+        if operation.runner not in self._runners:
             raise Conflict(f"operation {operation.id} is run by a command, and no worker of the service")
         if operation.state not in states:
-            raise _over(operation, wish)
+            raise _over(operation, what)
         changes = dict(values)
         with self._new_grant(caller, operation, elsewhere) as grant:
             with self._database.session() as session:
                 if grant is not None:
                     grant.settle(session, self._grants.intents)
                     changes["authority"] = grant.authority
-                if not self._operations.wish(session, operation.id, wish, states, **changes):
-                    raise _over(operation, wish)
+                if not self._operations.request(session, operation.id, what, states, **changes):
+                    raise _over(operation, what)
             if grant is not None:
                 grant.keep()
-        return self._operations.get(operation.id, None)
+        return self._operations.get(operation.id)
 
     def _new_grant(self, caller: Caller, operation: Operation, elsewhere: Elsewhere) -> Any:
         """What the operation acts with from now on, when what it had is given back already."""
-        if operation.authority is not None or operation.state in ("running", "parked"):
+        if operation.authority is not None or operation.state in OPEN:
             return nullcontext(None)
         acting = self._authority.login(elsewhere.target, elsewhere.auth) if elsewhere.auth else caller
         # Elsewhere, what is to be removed is not there, which would look as if it had been removed.
@@ -92,7 +106,7 @@ class Actions:
         return self._grants.to(acting)
 
 
-def _over(operation: Operation, wish: str) -> Conflict:
-    being_cancelled = operation.wish in ("cancel", CANCELLING)
-    words = "being cancelled" if being_cancelled else operation.state
-    return Conflict(f"operation {operation.id} cannot be told to {wish}: it is {words}")
+def _over(operation: Operation, what: str) -> Conflict:
+    state = "running" if operation.state == "queued" else operation.state
+    words = "being cancelled" if operation.requested == "cancel" else state
+    return Conflict(f"operation {operation.id} cannot be told to {what}: it is {words}")

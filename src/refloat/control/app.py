@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from refloat.bank import Bank, Checkpoint, CheckpointInfo
 from refloat.cloud import Cloud
+from refloat.control.outcomes import Outcomes
 from refloat.control.settings import Settings
-from refloat.engine.program import Ended, Event, Program
+from refloat.engine.program import Event, Program
 from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations import concurrency
@@ -25,8 +26,10 @@ from refloat.providers.banks import BankLocation, Banks
 from refloat.providers.provider import Provider, Providers, check_parameters, plugins_for, stand_in
 from refloat.records.database import Database
 from refloat.records.holds import refuse_held
-from refloat.records.operations import JournalItem, Operation, Operations, SqlJournal
+from refloat.records.journal import JournalItem, SqlJournal
+from refloat.records.operations import COMMAND, OPEN, Operation, Operations
 from refloat.records.plans import Plan, Plans
+from refloat.records.tables import OPERATIONS
 from refloat.resources.base import OperationKind
 from refloat.resources.registry import protectables
 
@@ -150,7 +153,12 @@ class Refloat:
         from refloat.operations.kinds import PROGRAMS
 
         engine = Engine(
-            self.settings.engine_url, workers=WORKERS, limits=concurrency.limits(), listener=self._listener
+            self.database,
+            OPERATIONS,
+            workers=WORKERS,
+            limits=concurrency.limits(),
+            listener=self._listener,
+            beside=Outcomes(self.database).write,
         )
         for kind, program in PROGRAMS.items():
             engine.register(kind, self._factory(program))
@@ -296,7 +304,7 @@ class Refloat:
         found = {info.id: _state_of(info) for _place, _bank, info in reversed(kept)}
         for operation in self.operations.list():
             known = found.get(operation.checkpoint_id)
-            if operation.kind == "protect" and known is None and operation.state in {"running", "parked"}:
+            if operation.kind == "protect" and known is None and operation.state in OPEN:
                 view = self._look(operation)
                 if not view.live and view.state not in {"parked", "interrupted"}:
                     continue
@@ -309,11 +317,7 @@ class Refloat:
                     operation.payload["plan"],
                     operation_id=operation.id,
                 )
-            if (
-                operation.kind == "delete"
-                and known is not None
-                and operation.state in {"running", "parked", "failed"}
-            ):
+            if operation.kind == "delete" and known is not None and operation.state in {*OPEN, "failed"}:
                 found[operation.checkpoint_id] = replace(
                     known,
                     status="deleting",
@@ -450,9 +454,7 @@ class Refloat:
         for operation in self.operations.list():
             if operation.payload.get("copy_id") != program.copy_id:
                 continue
-            if operation.state in {"running", "parked"}:
-                operation = self._look(operation).operation
-            if operation.state in {"running", "parked"}:
+            if operation.state in OPEN:
                 raise Conflict(
                     f"the checkpoint is being copied there by operation {operation.id}",
                     advice=f"Follow it with: refloat operation watch {operation.id}",
@@ -477,9 +479,7 @@ class Refloat:
         for operation in self.operations.list():
             if operation.checkpoint_id != payload["checkpoint_id"]:
                 continue
-            if operation.state in {"running", "parked"}:
-                operation = self._look(operation).operation
-            if operation.state in {"running", "parked"}:
+            if operation.state in OPEN:
                 raise Conflict(
                     f"the checkpoint is in use by {operation.kind} operation {operation.id}",
                     advice=f"Wait for it, or: refloat operation cancel {operation.id}",
@@ -543,15 +543,18 @@ class Refloat:
             "project_id": self.cloud.project_id,
             "cloud": {"name": self.cloud.name or "", "auth_url": self.cloud.auth_url},
         }
-        operation = self.operations.create(str(uuid.uuid4()), kind, payload)
+        identity, project_id = str(uuid.uuid4()), self.cloud.project_id
+        with self.database.session() as session:
+            operation = self.operations.add(
+                session, identity, kind, project_id, payload, None, runner=COMMAND
+            )
         if begin:
             self.begin(operation)
         return operation
 
     def begin(self, operation: Operation) -> None:
         """Begin, here, with an operation that is written down. Nothing is done when it has begun already."""
-        on_failure = "park" if operation.payload.get("keep_on_failure") else "undo"
-        self.engine.start(operation.id, operation.kind, operation.payload, on_failure=on_failure)
+        self.engine.start(operation.id)
 
     def wait(self, operation_id: str, timeout: float | None = None) -> Operation:
         """Wait for an operation to end or be parked; what it came to is then in the records.
@@ -560,18 +563,7 @@ class Refloat:
         :raises TimeoutError: it has not ended.
         :raises Conflict: it was interrupted.
         """
-        ended: Ended = self.engine.wait(operation_id, timeout, outcomes=False)
-        return self._write_down(operation_id, ended)
-
-    def _write_down(self, operation_id: str, ended: Ended) -> Operation:
-        error = dict(ended.error) if ended.error else None
-        if ended.undo_error:
-            error = {
-                **(error or ended.undo_error),
-                "left_behind": str(ended.undo_error.get("left_behind", "")),
-                "advice": str(ended.undo_error.get("advice", "")),
-            }
-        self.operations.ended(operation_id, ended.state, ended.result, error)
+        self.engine.wait(operation_id, timeout, outcomes=False)
         return self.operations.get(operation_id)
 
     def look(self, identity: str, *, outcomes: bool = False) -> OperationView:
@@ -586,27 +578,23 @@ class Refloat:
         """How all the project's operations are now, newest first."""
         return [
             self._look(operation)
-            if operation.state in {"running", "parked"}
+            if operation.state in OPEN
             else OperationView(operation, operation.state, None)
             for operation in self.operations.list()
         ]
 
     def _look(self, operation: Operation, *, outcomes: bool = False) -> OperationView:
-        try:
-            snapshot: Snapshot = self.engine.state(operation.id, outcomes=outcomes)
-        except NotFound:
-            state = operation.state
-            if state == "running":
-                age = datetime.now(UTC) - datetime.fromisoformat(operation.created_at)
-                state = "starting" if age.total_seconds() < _STARTING else "interrupted"
+        snapshot: Snapshot = self.engine.state(operation.id, outcomes=outcomes)
+        if snapshot.state == "queued":
+            age = datetime.now(UTC) - datetime.fromisoformat(operation.created_at)
+            state = "starting" if age.total_seconds() < _STARTING else "interrupted"
             return OperationView(operation, state, None)
         if snapshot.ended is not None:
-            if operation.state != snapshot.state:
-                # Its process ended after the operation did, but before it could write that down.
-                operation = self._write_down(operation.id, snapshot.ended)
+            if operation.state != snapshot.state:  # it ended after it was read
+                operation = self.operations.get(operation.id)
             return OperationView(operation, snapshot.state, snapshot)
-        words = {"stop": "stopping", "cancel": "cancelling"}
-        state = "interrupted" if snapshot.interrupted else words.get(snapshot.wish, "running")
+        words = {"park": "stopping", "cancel": "cancelling"}
+        state = "interrupted" if snapshot.interrupted else words.get(snapshot.requested, "running")
         return OperationView(operation, state, snapshot)
 
     def created(self, operation_id: str) -> list[JournalItem]:
@@ -633,11 +621,7 @@ class Refloat:
         """
         view = self.resumable(identity)
         operation = view.operation
-        if view.snapshot is None:
-            self.begin(operation)
-        else:
-            self.engine.resume(operation.id)
-        self.operations.ended(operation.id, "running", None, None)
+        self.engine.resume(operation.id)
         return operation
 
     def cancel(self, identity: str) -> Operation:
@@ -646,15 +630,12 @@ class Refloat:
         operation = view.operation
         if view.state in {"succeeded", "cancelled"}:
             raise Conflict(f"the operation has ended ({view.state}); there is nothing to cancel")
-        if view.snapshot is None:
-            self.begin(operation)
         self.engine.cancel(operation.id)
-        self.operations.ended(operation.id, "running", None, None)
         return operation
 
     def stop(self, operation_id: str) -> None:
         """Park an operation."""
-        self.engine.stop(operation_id)
+        self.engine.park(operation_id)
 
 
 def check_name(name: str) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from refloat.records.operations import Operation
+from refloat.records.operations import OpenOperation
 
 SCHEDULED = "scheduled"
 """In the place of a kind: whatever a schedule has asked for."""
@@ -28,7 +28,7 @@ class Fairness:
     per_project: int = 0
     project_limits: Mapping[str, int] = field(default_factory=dict)
 
-    def priority(self, operation: Operation) -> int:
+    def priority(self, operation: OpenOperation) -> int:
         """That of an operation."""
         scheduled = self.priorities.get(SCHEDULED, 0) if operation.scheduled_operation_id else 0
         return self.priorities.get(operation.kind, 0) + scheduled
@@ -42,7 +42,7 @@ class Fairness:
         return self.project_limits.get(project_id, self.per_project)
 
 
-def in_turn(unfinished: Iterable[Operation], rules: Fairness) -> list[Operation]:
+def in_turn(unfinished: Iterable[OpenOperation], rules: Fairness) -> list[OpenOperation]:
     """The order in which workers look at operations, and begin those for which there is room.
 
     The first of every project, then the second of every project, and so on: what runs already counts as its
@@ -55,11 +55,12 @@ def in_turn(unfinished: Iterable[Operation], rules: Fairness) -> list[Operation]
     :param unfinished: oldest first.
     """
     seen: Counter[str] = Counter()
-    chosen: list[tuple[int, Operation]] = []
+    chosen: list[tuple[int, OpenOperation]] = []
     for operation in sorted(unfinished, key=lambda operation: -rules.priority(operation)):
         project = operation.project_id
         number, limit = seen[project], rules.limit(project)
-        seen[project] += operation.state == "running"
-        if not limit or number < limit or operation.state != "running":
+        counts = operation.state in ("queued", "running")
+        seen[project] += counts
+        if not limit or number < limit or not counts:
             chosen.append((number // rules.weight(project), operation))
     return [operation for _, operation in sorted(chosen, key=lambda each: each[0])]

@@ -19,7 +19,7 @@ from refloat.errors import BankError, InvalidInput
 from refloat.providers.banks import BankLocation, Banks
 from refloat.records.checkpoints import AVAILABLE
 from refloat.records.database import Database
-from refloat.records.operations import SERVICE, found_bad
+from refloat.records.operations import OPEN, SERVICE, found_bad
 from refloat.records.outbox import Outbox
 from refloat.records.plans import PlanRow
 from refloat.records.tables import CheckpointRow, OperationRow
@@ -74,13 +74,13 @@ class Metrics:
     def tell(self, milestone: Milestone) -> None:
         """Count what has happened to an operation here."""
         kind = milestone.kind
-        if milestone.what != "ended":
+        if milestone.what not in ("ended", "released"):
             self._running.labels(kind).inc()
             if milestone.what == "taken over":
                 self._taken_over.labels(kind).inc()
             return
         self._running.labels(kind).dec()
-        if milestone.state != "parked":
+        if milestone.state not in ("parked", "running"):
             self._ended.labels(kind, milestone.state).inc()
             self._seconds.labels(kind).observe(milestone.seconds)
             self._bytes.labels(kind).inc(milestone.bytes)
@@ -158,7 +158,7 @@ class _Records:
         with self._database.session() as session:
             for kind, count, first in session.execute(
                 select(operation.kind, func.count(), func.min(operation.created_at))
-                .where(operation.runner == SERVICE, operation.state.in_(("running", "parked")))
+                .where(operation.runner == SERVICE, operation.state.in_(OPEN))
                 .group_by(operation.kind)
             ):
                 queue.add_metric([kind], count)

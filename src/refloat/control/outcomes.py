@@ -1,4 +1,4 @@
-"""Writes down what has come of the service's operations, and what that means for their checkpoints."""
+"""Writes down what has come of operations, and what that means for their checkpoints and for whom is told."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy.orm import Session
+
+from refloat.engine.program import Milestone
 from refloat.errors import NotFound, RefloatError
 from refloat.notify.events import NOBODY, START, TAKE_OVER, Notices
 from refloat.records.checkpoints import (
@@ -22,87 +25,41 @@ from refloat.records.checkpoints import (
     CheckpointRecords,
 )
 from refloat.records.database import Database
-from refloat.records.operations import OPEN, Operation, ServiceOperations, write_begin, write_end
+from refloat.records.operations import without_result
 
 
 class Outcomes:
-    """Writes down what has come of the service's operations.
+    """Writes down what has come of operations.
 
     :param notices: whom to tell.
+    :param host: what this worker is called, where another's operations are taken over.
     """
 
-    def __init__(self, database: Database, notices: Notices = NOBODY) -> None:
+    def __init__(self, database: Database, notices: Notices = NOBODY, host: str = "") -> None:
         self._database = database
         self._notices = notices
+        self._host = host
         self._checkpoints = CheckpointRecords(database)
 
-    def ended(
-        self,
-        operation: Operation,
-        state: str,
-        result: Mapping[str, Any] | None,
-        error: Mapping[str, str] | None,
-        graph: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write down how an operation ended, and what that means for its checkpoint.
+    def write(self, session: Session, milestone: Milestone) -> None:
+        """Write what belongs to a milestone, in the transaction that writes the milestone itself.
 
-        :param graph: of the checkpoint, if it is in the bank now.
+        No bank is asked: whoever writes to the database waits for this.
         """
-        changes = self._changes(operation, state, error, graph)
-        with self._database.session() as session:
-            # At once: whoever sees the one sees the other.
-            if not write_end(session, operation.id, state, result, error, before=OPEN):
-                return  # another worker was quicker
-            if changes is not None:
+        operation = without_result(session, milestone.operation_id, milestone.payload)
+        if milestone.what == "taken over":
+            self._notices.operation(session, operation, TAKE_OVER, host=self._host)
+        elif milestone.what == "began" and not milestone.undoing:
+            if operation.kind == "copy":
+                self._checkpoints.move(session, subject(milestone), [WAIT_COPYING], status=COPYING)
+            self._notices.operation(session, operation, START)
+        elif milestone.what == "ended" and milestone.state == "parked":
+            self._notices.parked(session, operation, milestone.error)
+        elif milestone.what == "ended":
+            if (changes := _changes(milestone)) is not None:
                 before, values = changes
-                self._checkpoints.move(session, subject(operation), before, **values)
-            self._notices.ended(session, operation, state, result, error)
-
-    def _changes(
-        self,
-        operation: Operation,
-        state: str,
-        error: Mapping[str, str] | None,
-        graph: Mapping[str, Any] | None,
-    ) -> tuple[Sequence[str], dict[str, Any]] | None:
-        reason = _words(error)
-        if operation.kind == "protect":
-            if state == "succeeded":
-                return [PROTECTING], {"status": AVAILABLE, "graph": graph, "reason": ""}
-            return [PROTECTING], {"status": ERROR, "reason": reason or state}
-        if operation.kind == "delete":
-            if graph is None:
-                return [DELETING], {"status": DELETED, "reason": ""}
-            return [DELETING], {"status": ERROR_DELETING, "reason": reason or state}
-        if operation.kind == "copy":
-            if state == "succeeded" and graph is not None:
-                return [WAIT_COPYING, COPYING], {"status": AVAILABLE, "graph": graph, "reason": ""}
-            return [WAIT_COPYING, COPYING], {"status": ERROR, "reason": reason or state}
-        return None
-
-    def begins(self, operation: Operation) -> None:
-        """Write down that a worker is about to begin with an operation. Fine when it has before."""
-        with self._database.session() as session:
-            if moment := write_begin(session, operation.id):
-                self._notices.operation(session, operation, START, began_at=moment)
-
-    def taken_over(self, operation_id: str, host: str) -> None:
-        """Tell that a worker goes on with an operation whose worker has died."""
-        operation = ServiceOperations(self._database).get(operation_id, None)
-        with self._database.session() as session:
-            self._notices.operation(session, operation, TAKE_OVER, host=host)
-
-    def began(self, operation: Operation) -> None:
-        """Write down that a worker has begun with an operation."""
-        if operation.kind == "copy":
-            with self._database.session() as session:
-                self._checkpoints.move(session, subject(operation), [WAIT_COPYING], status=COPYING)
-
-    def parked(self, operation: Operation, error: Mapping[str, str] | None) -> None:
-        """Write down that an operation was stopped where it was, and stays so until it is resumed."""
-        with self._database.session() as session:
-            if write_end(session, operation.id, "parked", None, error, before=("running",)):
-                self._notices.parked(session, operation, error)
+                self._checkpoints.move(session, subject(milestone), before, **values)
+            self._notices.ended(session, operation, milestone.state, milestone.result, milestone.error)
 
     def found(
         self, provider_id: str, info: Any, graph: Mapping[str, Any], id_of: Callable[[str], str]
@@ -138,15 +95,29 @@ class Outcomes:
             self._checkpoints.move(session, identity, [AVAILABLE], status=DELETED)
 
 
-def _words(error: Mapping[str, str] | None) -> str:
-    if not error:
-        return ""
-    return str(RefloatError.from_json(dict(error)))
+def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:
+    """What the end of an operation means for its checkpoint: from which statuses it goes to what."""
+    succeeded = ended.state == "succeeded"
+    reason = str(RefloatError.from_json(dict(ended.error))) if ended.error else ended.state
+    if ended.kind == "delete":
+        # What is only half deleted may still be in the bank.
+        return [DELETING], {"status": DELETED, "reason": ""} if succeeded else {
+            "status": ERROR_DELETING,
+            "reason": reason,
+        }
+    if ended.kind not in ("protect", "copy"):
+        return None
+    before = [PROTECTING] if ended.kind == "protect" else [WAIT_COPYING, COPYING]
+    prepared = ended.prepared or {}
+    # A copy may have found another one there.
+    if succeeded and prepared.get("there", "") in ("", subject(ended)):
+        return before, {"status": AVAILABLE, "graph": prepared["graph"], "reason": ""}
+    return before, {"status": ERROR, "reason": reason}
 
 
-def subject(operation: Operation) -> str:
+def subject(operation: Milestone) -> str:
     """The checkpoint that an operation makes, or works on."""
-    return str(operation.payload["copy_id"]) if operation.kind == "copy" else operation.checkpoint_id
+    return str(operation.payload["copy_id" if operation.kind == "copy" else "checkpoint_id"])
 
 
 def _copied(info: Any, id_of: Callable[[str], str]) -> dict[str, Any] | None:

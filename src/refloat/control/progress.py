@@ -13,7 +13,7 @@ from refloat.engine.program import Outcome
 from refloat.engine.snapshot import Snapshot
 from refloat.errors import cause
 from refloat.operations.compile import step_of
-from refloat.records.operations import CANCELLING, KINDS, Operation
+from refloat.records.operations import KINDS, OPEN, Operation
 
 _COUNTS = ("steps", "done", "failed", "skipped", "running", "bytes_done", "bytes_total")
 _ENOUGH_PART, _ENOUGH_SECONDS = 0.05, 5.0
@@ -22,18 +22,15 @@ _ENOUGH_PART, _ENOUGH_SECONDS = 0.05, 5.0
 
 def status_of(operation: Operation, snapshot: Snapshot | None) -> str:
     """How an operation is, in a word."""
-    if operation.state not in ("running", "parked"):
+    if operation.state not in OPEN:
         return operation.state
-    wishes = {"cancel": CANCELLING, CANCELLING: CANCELLING, "park": "stopping", "resume": "starting"}
-    if operation.state == "parked":
-        return "parked" if operation.wish == "park" else wishes.get(operation.wish, "parked")
-    if operation.wish in wishes:
-        return wishes[operation.wish]
-    if snapshot is None:
+    requested = snapshot.requested if snapshot else operation.requested
+    asked = {"cancel": "cancelling", "park": "stopping", "resume": "starting"}.get(requested)
+    if asked or operation.state == "parked":
+        return asked or "parked"
+    if snapshot is None or snapshot.state == "queued":
         return "starting"
-    if snapshot.interrupted or (snapshot.ended is not None and snapshot.ended.state == "parked"):
-        return "interrupted"
-    return {"stop": "stopping", "cancel": "cancelling"}.get(snapshot.wish, "running")
+    return "interrupted" if snapshot.interrupted else "running"
 
 
 def progress_of(operation: Operation, snapshot: Snapshot | None) -> dict[str, Any]:
@@ -42,7 +39,7 @@ def progress_of(operation: Operation, snapshot: Snapshot | None) -> dict[str, An
     part = 1.0 if operation.state == "succeeded" else _part(found)
     eta = None
     if snapshot and part and status_of(operation, snapshot) == "running":
-        took = snapshot.updated_at - snapshot.created_at
+        took = snapshot.updated_at - snapshot.since
         if part >= _ENOUGH_PART and took >= _ENOUGH_SECONDS:
             eta = round(took / part * (1 - part))
     return {**found, "percent": None if part is None else int(100 * part), "eta": eta}

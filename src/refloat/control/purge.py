@@ -14,6 +14,7 @@ from sqlalchemy.orm import aliased
 
 from refloat.engine.engine import Engine
 from refloat.errors import Conflict
+from refloat.records import operations
 from refloat.records.checkpoints import DELETED
 from refloat.records.database import Database
 from refloat.records.outbox import Outbox
@@ -50,7 +51,7 @@ def find(database: Database, before: datetime, told: Collection[str] | None = No
     there = exists().where(CheckpointRow.id == OperationRow.checkpoint_id, CheckpointRow.status != DELETED)
     tells = and_(OperationRow.kind.in_(TELLING), OperationRow.state == "succeeded", there)
     ended = (
-        OperationRow.state.not_in(("running", "parked")),
+        OperationRow.state.not_in(operations.OPEN),
         OperationRow.ended_at < before,
         OperationRow.authority.is_(None),
         ~tells,
@@ -73,7 +74,7 @@ def find(database: Database, before: datetime, told: Collection[str] | None = No
 def forget(
     database: Database, engine: Engine, old: Old, say: Callable[[str], None] = lambda _sentence: None
 ) -> Old:
-    """Delete it, the engine's part first, so that a purge that was cut off is simply made again.
+    """Delete it. A purge that was cut off is simply made again.
 
     :param say: told of what has to stay, and why.
     :return: what was forgotten.
@@ -85,8 +86,6 @@ def forget(
         except Conflict as exc:  # the engine has the last word
             say(str(exc))
             continue
-        with database.session() as session:
-            session.execute(delete(OperationRow).where(OperationRow.id == identity))
         gone.append(identity)
     with database.session() as session:
         for identity in old.checkpoints:

@@ -43,10 +43,3 @@ class Settings:
     def bank(self) -> BankLocation:
         """The bank of providers that have none of their own."""
         return BankLocation(self.bank_url, self.key_file)
-
-    @property
-    def engine_url(self) -> str:
-        """The engine's database: the same server, or a file beside the records' SQLite file."""
-        if self.database_url.startswith("sqlite"):
-            return f"{self.database_url.removesuffix('.sqlite')}-engine.sqlite"
-        return self.database_url

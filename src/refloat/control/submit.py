@@ -37,7 +37,7 @@ from refloat.records.checkpoints import (
     now,
 )
 from refloat.records.database import Database
-from refloat.records.operations import SERVICE, Operation, ServiceOperations
+from refloat.records.operations import SERVICE, Operation, Operations
 from refloat.records.plans import Plan
 from refloat.records.quotas import Quotas
 from refloat.resources.base import OperationKind
@@ -103,7 +103,7 @@ class Submitter:
         self._common = dict(common or {})
         self.clock = clock
         self.checkpoints = CheckpointRecords(database)
-        self.operations = ServiceOperations(database)
+        self.operations = Operations(database)
 
     def protect(
         self,

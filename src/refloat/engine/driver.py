@@ -8,9 +8,9 @@ Outcomes are recorded together: all that have come in while the former ones were
 start only when the result is durable. Not recorded are steps that never began, or were stopped: after a
 crash or when parked they are just run again.
 
-Somebody may *ask* the driver to stop, to cancel, or tell it that its lease is lost. In each case, and when
-a step fails and the policy is to undo, it *halts*: it begins nothing more, abandons what waits, and lets
-running code come to its end.
+Somebody may *ask* the driver to park or release the operation, to cancel it, or tell it that its lease is
+lost. In each case, and when a step fails and the policy is to undo, it *halts*: it begins nothing more,
+abandons what waits, and lets running code come to its end.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from sqlalchemy.orm import Session
+
+from refloat.database import SqlDatabase
 from refloat.engine.concurrency import Concurrency
 from refloat.engine.dag import Dag
-from refloat.engine.database import Database
 from refloat.engine.history import FINISH, PREPARE, STEP, UNDO, UNDOING, History, done, to_json
 from refloat.engine.lease import Lease, Lost
 from refloat.engine.pool import Pool
@@ -42,7 +44,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-Asked: TypeAlias = Literal["stop", "cancel", "lost"]
+Asked: TypeAlias = Literal["park", "release", "cancel", "lost"]
+"""``release``: to stop, so that another process goes on."""
+AtEnd: TypeAlias = Callable[[Session, Ended, Json], None]
+"""Writes what belongs to an end, in its transaction; given what ``prepare`` had found out."""
 
 _TOGETHER = 500
 """So many outcomes at most are recorded together."""
@@ -54,7 +59,7 @@ _AHEAD = 256
 class Shared:
     """What all drivers of a process share."""
 
-    database: Database
+    database: SqlDatabase
     pool: Pool
     concurrency: Concurrency
 
@@ -98,6 +103,7 @@ class Driver:
     """One attempt.
 
     :param way_back: the operation is being undone already, or is to be; ends as this says.
+    :param at_end: called when an end is written down.
     :param party: whose operation it is: where steps queue, each party gets its turn.
     """
 
@@ -111,6 +117,7 @@ class Driver:
         on_failure: Literal["undo", "park"],
         way_back: Mapping[str, Any] | None,
         shared: Shared,
+        at_end: AtEnd,
         party: str = "",
     ) -> None:
         self.lease = lease
@@ -123,9 +130,12 @@ class Driver:
         self._on_failure = on_failure
         self._way_back = way_back
         self._shared = shared
+        self._at_end = at_end
         self._party = party
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._stop = self._cancel = self._lost = False
+        self._stop: Literal["", "parked", "running"] = ""
+        """In which state it is to be left where it is."""
+        self._cancel = self._lost = False
         self._left = False
         self._disowned = False
         self._undoing = way_back is not None
@@ -144,7 +154,7 @@ class Driver:
         return self.lease.operation_id
 
     def ask(self, what: Asked) -> None:
-        """Ask it to stop or to cancel, or tell it that its lease is lost. Returns at once, in any thread."""
+        """Ask it for something. Returns at once, in any thread."""
         self._inbox.put(partial(self._on_ask, what))
 
     def leave(self) -> None:
@@ -225,15 +235,20 @@ class Driver:
         ended = self._back(self._way_back) if self._way_back is not None else self._forward()
         while not self._write(ended):
             # It was to be parked, and was cancelled in the same moment.
-            self._stop = False
+            self._stop = ""
             ended = self._back({"state": "cancelled"})
         # Without its result: that is large, and in the database.
         self.came_to = replace(ended, result=None)
 
     def _write(self, ended: Ended) -> bool:
         unless_cancelled = ended.state == "parked" and not self._undoing
+        prepared = self._history.prepared
         if self.lease.end(
-            ended.state, self._to_json(ended), self.progress.to_json(), unless_cancelled=unless_cancelled
+            ended,
+            self._steps.causes,
+            self.progress.to_json(),
+            lambda session: self._at_end(session, ended, prepared),
+            unless_cancelled=unless_cancelled,
         ):
             return True
         if not unless_cancelled or not self.lease.renew():
@@ -258,7 +273,7 @@ class Driver:
         if not done(finish):
             return self._stopped(finish)
         # Room for the result, which is about to be written down and read: nothing else is needed any more.
-        self._history, self._steps = History(), _Steps({})
+        self._history, self._steps = History(prepare=prepare), _Steps({})
         return Ended("succeeded", result=finish.result)
 
     def _stopped(self, outcome: Outcome | None) -> Ended:
@@ -269,8 +284,10 @@ class Driver:
             raise Lost
         if self._cancel:
             return self._back({"state": "cancelled"})
-        if self._stop or self._on_failure == "park":
+        if self._failure is not None and self._on_failure == "park":
             return Ended("parked", error=self._failure)
+        if self._stop:
+            return Ended(self._stop, error=self._failure)
         return self._back({"state": "failed", "error": self._failure})
 
     def _back(self, why: Mapping[str, Any]) -> Ended:
@@ -288,10 +305,10 @@ class Driver:
             if self._lost:
                 raise Lost
             if self._stop:
-                return Ended("parked", error=why.get("error"))
+                return Ended(self._stop, error=why.get("error"))
             self._halted = False  # cancelled once more while it was being stopped
         if undo.status == "failed":
-            return Ended("failed", error=why.get("error"), undo_error=undo.error)
+            return Ended("failed", error=_left_behind(why.get("error"), undo.error or {}))
         return Ended(why["state"], error=why.get("error"))
 
     def _outcomes_for_undo(self, prepared: Json, error: Mapping[str, str] | None) -> Mapping[str, Outcome]:
@@ -311,14 +328,6 @@ class Driver:
                     self._steps.causes[name] = self._failed_step
                 self._steps.outcomes[name] = known
         return dict(self._steps.outcomes)
-
-    def _to_json(self, ended: Ended) -> Mapping[str, Any]:
-        return {
-            "result": ended.result,
-            "error": ended.error,
-            "undo_error": ended.undo_error,
-            "skipped": self._steps.causes,
-        }
 
     # prepare, finish and undo
 
@@ -497,10 +506,13 @@ class Driver:
     def _on_ask(self, what: Asked) -> None:
         if what == "lost":
             self._lost = True
-        elif what == "stop":
-            self._stop = True
+        elif what == "release":
+            self._stop = self._stop or "running"
+        elif what == "park":
+            self._stop = self._stop or "parked"
         else:
-            self._stop = False
+            if self._stop == "parked":
+                self._stop = ""
             if self._undoing:
                 return  # that is what is being done
             self._cancel = True
@@ -509,7 +521,7 @@ class Driver:
     @property
     def _asked(self) -> bool:
         """Whether the phase at hand is to be left."""
-        return self._lost or self._stop or (self._cancel and not self._undoing)
+        return self._lost or bool(self._stop) or (self._cancel and not self._undoing)
 
     def _halt(self) -> None:
         """Begin nothing more, abandon what waits. What runs comes to its end by itself."""
@@ -610,6 +622,12 @@ class Driver:
     def _on_defect(self, running: _Running, error: BaseException) -> None:
         self._on_ended(running, None)
         raise error
+
+
+def _left_behind(error: Mapping[str, str] | None, undoing: Mapping[str, str]) -> Mapping[str, str]:
+    """Why an operation failed, and what is left behind because undoing it failed too."""
+    left = undoing.get("left_behind") or f"what could not be removed: {_message(undoing)}"
+    return {**(error or undoing), "left_behind": left, "advice": undoing.get("advice", "")}
 
 
 def _error(error: Exception) -> RefloatError:

@@ -1,4 +1,4 @@
-"""Keeps the leases of a process alive, shows its progress, and hears what other processes wish."""
+"""Keeps the leases of a process alive, shows its progress, and hears what others ask for."""
 
 from __future__ import annotations
 
@@ -23,17 +23,27 @@ class Heartbeat:
     def __init__(self, leases: Leases, drivers: Callable[[], list[Driver]]) -> None:
         self._leases = leases
         self._drivers = drivers
-        self._stop = threading.Event()
+        self._stopping = False
+        self._now = threading.Event()
         self._thread = threading.Thread(target=self._run, name="refloat-heartbeat", daemon=True)
         self._thread.start()
 
+    def wake(self) -> None:
+        """Look now: somebody has asked for something."""
+        self._now.set()
+
     def close(self) -> None:
         """Stop; leases that are not given back run out."""
-        self._stop.set()
+        self._stopping = True
+        self._now.set()
         self._thread.join(10.0)
 
     def _run(self) -> None:
-        while not self._stop.wait(_EVERY):
+        while True:
+            self._now.wait(_EVERY)
+            self._now.clear()
+            if self._stopping:
+                return
             try:
                 self._look()
             except Exception:
@@ -44,16 +54,16 @@ class Heartbeat:
         drivers = self._drivers()
         if not drivers:
             return
-        wishes = self._leases.wishes(driver.operation_id for driver in drivers)
+        requests = self._leases.requests(driver.operation_id for driver in drivers)
         for driver in drivers:
-            attempt, wish = wishes.get(driver.operation_id, (0, ""))
+            attempt, requested = requests.get(driver.operation_id, (0, ""))
             if driver.ended.is_set():
                 continue
             if attempt != driver.lease.attempt:
                 driver.ask("lost")
                 continue
-            if wish:
-                driver.ask(wish)
+            if requested in ("park", "cancel"):
+                driver.ask(requested)
             changed = driver.progress.changed
             if changed or driver.lease.age > _RENEW_AFTER:
                 progress = driver.progress.to_json() if changed else None

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from refloat.engine.database import SCHEMA, Database
+from refloat.database import SCHEMA, SqlDatabase
 from refloat.engine.lease import Lost
 from refloat.engine.program import Json
 
@@ -66,7 +66,7 @@ class Journal:
 
     _one = threading.Lock()
 
-    def __init__(self, database: Database, executor: str) -> None:
+    def __init__(self, database: SqlDatabase, executor: str) -> None:
         if not Journal._one.acquire(blocking=False):
             raise RuntimeError("this process has an open engine already")
         # SQLite lets those who wait for its write lock sleep in steps; queueing here is twice as fast.
@@ -76,7 +76,7 @@ class Journal:
             DBOS(
                 config={
                     "name": "refloat",
-                    "system_database_url": database.url,
+                    "system_database_url": database.engine.url.render_as_string(hide_password=False),
                     "system_database_engine": database.engine,
                     "dbos_system_schema": SCHEMA,
                     "serializer": DBOSPortableJSONSerializer(),
@@ -115,13 +115,6 @@ class Journal:
     def fence(self, attempts: Iterable[str]) -> None:
         """From now on refuse whatever the owners of those attempts record."""
         DBOS.cancel_workflows(list(attempts))
-
-    def read(self, attempt: str) -> list[tuple[str, Json]]:
-        """Name and value of what that attempt has recorded, in the order of their recording."""
-        batches = [
-            step["output"] or [] for step in DBOS.list_workflow_steps(attempt) if step["error"] is None
-        ]
-        return [(name, value) for batch in batches for name, value in batch]
 
     def forget(self, attempts: Iterable[str]) -> None:
         """Delete everything those attempts have recorded."""

@@ -1,24 +1,29 @@
-"""One row per operation: what it is, who runs it, how it ended, and what others wish of it.
+"""Leases on operations: who runs one, how it ended, and what others ask of it.
 
-A *lease* is the right to run one attempt at an operation. It is taken in one statement that only one of
-several processes can win, lasts :data:`LASTS` seconds and is renewed long before. Taking over raises the
-attempt number, so that whatever the former owner still writes here no longer matches and is refused.
+The table is the caller's, with one row per operation, which whoever asks for one has written: ``queued``. A
+*lease* is the right to run one attempt at it. It is taken in one statement that only one of several
+processes can win, lasts :data:`LASTS` seconds and is renewed long before. Taking over raises the attempt
+number, so that whatever the former owner still writes here no longer matches and is refused.
+
+What belongs to a beginning or an end is written in the same transaction, by a function that is given its
+session.
 """
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
-from refloat.engine.database import SCHEMA, Database
+from refloat.database import SqlDatabase
 from refloat.engine.owner import Owner, uptime
-from refloat.engine.program import Json, State
+from refloat.engine.program import Ended, Json, State
 
 LASTS = 15.0
 """Seconds after the last renewal at which an owner on another host counts as dead."""
@@ -28,30 +33,12 @@ _LEFT = 1.0
 _PAUSE = 0.2
 """Seconds between two attempts to ask a database that does not answer."""
 
-Wish: TypeAlias = Literal["", "stop", "cancel"]
+Request: TypeAlias = Literal["", "park", "resume", "cancel"]
+Beside: TypeAlias = Callable[[Session], None]
+"""Writes what belongs to a change, in its transaction."""
 
-_TABLE = sa.Table(
-    "engine_operation",
-    sa.MetaData(schema="engine"),
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("payload", sa.Text, nullable=False),
-    sa.Column("on_failure", sa.Text, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("wish", sa.Text, nullable=False),
-    sa.Column("attempt", sa.Integer, nullable=False),
-    # Failures recorded before this attempt are forgiven: the operation was parked since, and resumed.
-    sa.Column("forgiven_until", sa.Integer, nullable=False),
-    sa.Column("executor", sa.Text, nullable=False),
-    sa.Column("host", sa.Text, nullable=False),
-    sa.Column("pid", sa.Integer, nullable=False),
-    sa.Column("born", sa.Text, nullable=False),
-    sa.Column("expires", sa.Float, nullable=False),
-    sa.Column("progress", sa.Text, nullable=False),
-    sa.Column("ended", sa.Text, nullable=False),
-    sa.Column("created_at", sa.Float, nullable=False),
-    sa.Column("updated_at", sa.Float, nullable=False),
-)
+OPEN = ("queued", "running", "parked")
+"""The states of operations that have not ended."""
 
 
 class Lost(Exception):
@@ -65,30 +52,65 @@ class Lost(Exception):
         self.ended = ended
 
 
+class Claim(Protocol):
+    """What a row says of who runs it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def executor(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def pid(self) -> int: ...
+    @property
+    def born(self) -> str: ...
+    @property
+    def expires(self) -> float: ...
+    @property
+    def read_at(self) -> float: ...
+
+
+def owner_of(claim: Claim) -> Owner | None:
+    """Who runs it, or ran it until he died; None: nobody."""
+    return Owner(claim.executor, claim.host, claim.pid, claim.born) if claim.executor else None
+
+
+def is_alive(claim: Claim) -> bool:
+    """Whether its owner lives, as far as can be told."""
+    owner = owner_of(claim)
+    return owner is not None and claim.expires > claim.read_at and not owner.is_dead_for_sure()
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An operation as it was when it was read."""
+    """An operation as it was when it was read; its payload, which may be large, is read by itself."""
 
     id: str
     kind: str
-    payload: Json
     on_failure: Literal["undo", "park"]
     state: State
-    wish: Wish
+    requested: Request
     attempt: int
     forgiven_until: int
-    owner: Owner | None
+    executor: str
+    host: str
+    pid: int
+    born: str
     expires: float
-    progress: Mapping[str, Any]
-    ended: Mapping[str, Any]
-    created_at: float
+    progress: Mapping[str, Any] | None
+    result: Json
+    error: Mapping[str, str] | None
+    skipped: Mapping[str, str] | None
+    created_at: datetime
+    began_at: datetime | None
     updated_at: float
     read_at: float
 
     @property
-    def alive(self) -> bool:
-        """Whether its owner lives, as far as can be told."""
-        return self.owner is not None and self.expires > self.read_at and not self.owner.is_dead_for_sure()
+    def since(self) -> float:
+        """When it began, in seconds since 1970; when it was asked for, if it has not."""
+        return (self.began_at or self.created_at).replace(tzinfo=UTC).timestamp()
 
 
 class Lease:
@@ -115,8 +137,7 @@ class Lease:
         """Extend it, saying how far the operation is; False when it is lost."""
         with self._lock:
             at = uptime()
-            values: dict[str, Any] = {} if progress is None else {"progress": json.dumps(progress)}
-            if not self._leases.update_owned(self, expires=self._leases.expiry(), **values):
+            if not self._leases.renew(self, progress):
                 return False
             self._renewed = at
             return True
@@ -143,214 +164,186 @@ class Lease:
 
     def end(
         self,
-        state: State,
-        ended: Mapping[str, Any],
+        ended: Ended,
+        skipped: Mapping[str, str],
         progress: Mapping[str, Any],
+        beside: Beside,
         *,
         unless_cancelled: bool = False,
     ) -> bool:
         """Say how the attempt ended and give the lease back; False when it is lost.
 
-        :param unless_cancelled: write nothing and return False also when somebody has wished in the
-            meantime that the operation be cancelled.
+        :param ended: of the state ``running``: it has not, somebody else is to go on with it.
+        :param unless_cancelled: write nothing and return False also when somebody has asked in the
+            meantime for the operation to be cancelled.
         """
+        values: dict[str, Any] = {"progress": progress}
+        if ended.state != "running":
+            values |= _ended(ended) | {"skipped": dict(skipped)}
         with self._lock:
-            written = self._leases.update_owned(
-                self,
-                unless_cancelled=unless_cancelled,
-                state=state,
-                ended=json.dumps(ended),
-                progress=json.dumps(progress),
-                expires=0.0,
-                **_NOBODY,
-            )
-        self._leases.database.flush()
-        return written
+            return self._leases.end(self, values, beside, unless_cancelled=unless_cancelled)
 
     def give_back(self, state: State) -> None:
         """Give it back unused; the operation is again as it was."""
         with self._lock:
-            self._leases.update_owned(self, state=state, expires=0.0, **_NOBODY)
+            self._leases.end(self, {"state": state}, lambda _session: None)
 
 
 class Leases:
-    """The table of operations, seen by one process."""
+    """The table of operations, seen by one process.
 
-    def __init__(self, database: Database, owner: Owner) -> None:
+    :param table: with the columns of :class:`Row`, and ``payload``.
+    """
+
+    def __init__(self, database: SqlDatabase, table: sa.Table, owner: Owner) -> None:
         self.database = database
+        self._table = table
         self._owner = owner
-        self._engine = database.engine.execution_options(
-            schema_translate_map={"engine": None if database.is_sqlite else SCHEMA}
-        )
-        self._create()
+        names = [name for name in Row.__slots__ if name != "read_at"]
+        self._columns = [table.c[name] for name in names]
 
-    def _create(self) -> None:
-        schema = None if self.database.is_sqlite else SCHEMA
-        if sa.inspect(self.database.engine).has_table(_TABLE.name, schema=schema):
-            return
-        try:
-            self._create_once(schema)
-        except (sa.exc.IntegrityError, sa.exc.ProgrammingError):
-            # PostgreSQL lets two processes that create it at once run into each other; one has won.
-            self._create_once(schema)
-
-    def _create_once(self, schema: str | None) -> None:
-        with self._engine.begin() as connection:
-            if schema is not None:
-                connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
-            connection.execute(sa.schema.CreateTable(_TABLE, if_not_exists=True))
-
-    def expiry(self) -> sa.ColumnElement[float]:
-        """When a lease ends that is taken or renewed now."""
-        return self.database.now() + LASTS
-
-    def insert(
-        self,
-        operation_id: str,
-        kind: str,
-        payload: Json,
-        on_failure: Literal["undo", "park"],
-        wish: Wish = "",
-    ) -> Lease | None:
-        """Begin a new operation; None when there is one of that id."""
-        now = self.database.now()
-        values = {
-            "id": operation_id,
-            "kind": kind,
-            "payload": json.dumps(payload),
-            "on_failure": on_failure,
-            "state": "running",
-            "wish": wish,
-            "attempt": 1,
-            "forgiven_until": 0,
-            "expires": self.expiry(),
-            "progress": "{}",
-            "ended": "{}",
-            "created_at": now,
-            "updated_at": now,
-            **_columns(self._owner),
-        }
-        lease = Lease(self, operation_id, 1)
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(sa.insert(_TABLE).values(values))
-        except sa.exc.IntegrityError:
-            return None
-        return lease
-
-    def take(self, row: Row, *, wish: Wish) -> Lease | None:
-        """Take an operation over from nobody or from a dead owner; None when somebody was faster."""
-        table = _TABLE.c
+    def take(self, row: Row, *, cancel: bool, beside: Beside) -> Lease | None:
+        """Take an operation that waits, or over from a dead owner; None when somebody was faster."""
+        table = self._table.c
         lease = Lease(self, row.id, row.attempt + 1)
-        statement = (
-            sa.update(_TABLE)
-            .where(table.id == row.id, table.attempt == row.attempt, table.state == row.state)
-            .where(table.executor == (row.owner.executor if row.owner else ""), table.expires <= row.expires)
-            .values(
-                state="running",
-                wish=wish,
-                attempt=lease.attempt,
-                forgiven_until=row.attempt if row.state == "parked" else row.forgiven_until,
-                expires=self.expiry(),
-                ended="{}",
-                updated_at=self.database.now(),
-                **_columns(self._owner),
-            )
-        )
-        with self._engine.begin() as connection:
-            return lease if connection.execute(statement).rowcount else None
+        values: dict[str, Any] = {
+            "state": "running",
+            "requested": "cancel" if cancel else sa.case((table.requested == "cancel", "cancel"), else_=""),
+            "attempt": lease.attempt,
+            "forgiven_until": row.attempt if row.state == "parked" else row.forgiven_until,
+            "expires": self.database.now() + LASTS,
+            "updated_at": self.database.now(),
+            "result": None,
+            "error": None,
+            "ended_at": None,
+            "executor": self._owner.executor,
+            "host": self._owner.host,
+            "pid": self._owner.pid,
+            "born": self._owner.born,
+        }
+        if row.began_at is None and not cancel:
+            values["began_at"] = _now()
+        taken = self._write(self._unchanged(row).values(values), beside)
+        return lease if taken else None
 
-    def wish(self, operation_id: str, wish: Wish) -> bool:
+    def end_idle(self, row: Row, ended: Ended, beside: Beside) -> bool:
+        """End or park an operation that nobody runs; False when that has changed."""
+        statement = self._unchanged(row).values(_ended(ended) | _NOBODY | {"updated_at": self.database.now()})
+        if ended.state == "parked":
+            statement = statement.where(self._table.c.requested != "cancel")
+        return self._write(statement, beside)
+
+    def _unchanged(self, row: Row) -> sa.Update:
+        table = self._table.c
+        return (
+            sa.update(self._table)
+            .where(table.id == row.id, table.attempt == row.attempt, table.state == row.state)
+            .where(table.executor == row.executor, table.expires <= row.expires)
+        )
+
+    def _write(self, statement: sa.Update, beside: Beside) -> bool:
+        with self.database.session() as session:
+            if not cast("sa.CursorResult[Any]", session.execute(statement)).rowcount:
+                return False
+            beside(session)
+        return True
+
+    def renew(self, lease: Lease, progress: Mapping[str, Any] | None) -> bool:
+        """Extend a lease; False when it is not ours any more."""
+        values: dict[str, Any] = {} if progress is None else {"progress": progress}
+        values |= {"expires": self.database.now() + LASTS, "updated_at": self.database.now()}
+        with self.database.engine.begin() as connection:
+            return bool(connection.execute(self._owned(lease).values(values)).rowcount)
+
+    def end(
+        self, lease: Lease, values: Mapping[str, Any], beside: Beside, *, unless_cancelled: bool = False
+    ) -> bool:
+        """Write that a lease is given back; False when it is not ours any more."""
+        statement = self._owned(lease).values({**values, **_NOBODY, "updated_at": self.database.now()})
+        if unless_cancelled:
+            statement = statement.where(self._table.c.requested != "cancel")
+        return self._write(statement, beside)
+
+    def _owned(self, lease: Lease) -> sa.Update:
+        table = self._table.c
+        return sa.update(self._table).where(
+            table.id == lease.operation_id,
+            table.attempt == lease.attempt,
+            table.executor == self._owner.executor,
+        )
+
+    def request(self, operation_id: str, what: Request) -> bool:
         """Ask the owner of a running operation for something; False when it is not running.
 
-        A wish to cancel outlives its owner, and is not taken back by a wish to stop.
+        A request to cancel outlives its owner, and is not taken back by another.
         """
-        table = _TABLE.c
+        table = self._table.c
         statement = (
-            sa.update(_TABLE)
+            sa.update(self._table)
             .where(table.id == operation_id, table.state == "running")
-            .values(wish=sa.case((table.wish == "cancel", "cancel"), else_=wish))
+            .values(requested=sa.case((table.requested == "cancel", "cancel"), else_=what))
         )
-        with self._engine.begin() as connection:
-            return bool(connection.execute(statement).rowcount)
+        return self._write(statement, lambda _session: None)
 
-    def wishes(self, operation_ids: Iterable[str]) -> Mapping[str, tuple[int, Wish]]:
-        """Of each operation, its attempt and what is wished of it."""
-        table = _TABLE.c
-        query = sa.select(table.id, table.attempt, table.wish).where(table.id.in_(list(operation_ids)))
-        with self._engine.connect() as connection:
-            return {row.id: (row.attempt, row.wish) for row in connection.execute(query)}
+    def requests(self, operation_ids: Iterable[str]) -> Mapping[str, tuple[int, Request]]:
+        """Of each operation, its attempt and what is asked of it."""
+        table = self._table.c
+        query = sa.select(table.id, table.attempt, table.requested).where(table.id.in_(list(operation_ids)))
+        with self.database.engine.connect() as connection:
+            return {row.id: (row.attempt, row.requested) for row in connection.execute(query)}
 
     def read(self, operation_id: str) -> Row | None:
         """An operation; None when there is none."""
-        return next(iter(self._rows(_TABLE.c.id == operation_id)), None)
+        return next(iter(self._rows(self._table.c.id == operation_id)), None)
+
+    def payload(self, operation_id: str) -> Json:
+        """What an operation is to do."""
+        query = sa.select(self._table.c.payload).where(self._table.c.id == operation_id)
+        with self.database.engine.connect() as connection:
+            return connection.scalar(query)
 
     def running(self) -> list[Row]:
         """The operations that run or were interrupted."""
-        return self._rows(_TABLE.c.state == "running")
+        return self._rows(self._table.c.state == "running")
 
     def delete(self, row: Row) -> bool:
         """Forget an operation, unless it has changed since it was read."""
-        table = _TABLE.c
-        statement = sa.delete(_TABLE).where(
+        table = self._table.c
+        statement = sa.delete(self._table).where(
             table.id == row.id, table.attempt == row.attempt, table.state == row.state
         )
-        with self._engine.begin() as connection:
+        with self.database.engine.begin() as connection:
             return bool(connection.execute(statement).rowcount)
 
     def seconds_left(self, lease: Lease) -> float:
         """How long a lease of ours still lasts. :raises Lost: it is not ours."""
-        table = _TABLE.c
+        table = self._table.c
         left = (table.expires - self.database.now()).label("left")
         query = sa.select(table.attempt, table.executor, table.state, left)
-        with self._engine.connect() as connection:
+        with self.database.engine.connect() as connection:
             row = connection.execute(query.where(table.id == lease.operation_id)).one_or_none()
         if row is None or (row.attempt, row.executor) != (lease.attempt, self._owner.executor):
-            raise Lost(ended=row is None or row.state not in ("running", "parked"))
+            raise Lost(ended=row is None or row.state not in OPEN)
         return float(row.left)
 
-    def update_owned(self, lease: Lease, *, unless_cancelled: bool = False, **values: Any) -> bool:
-        """Write to the row while the lease is ours; False when it is not."""
-        table = _TABLE.c
-        statement = (
-            sa.update(_TABLE)
-            .where(table.id == lease.operation_id, table.attempt == lease.attempt)
-            .where(table.executor == self._owner.executor)
-            .values(updated_at=self.database.now(), **values)
-        )
-        if unless_cancelled:
-            statement = statement.where(table.wish != "cancel")
-        with self._engine.begin() as connection:
-            return bool(connection.execute(statement).rowcount)
-
     def _rows(self, condition: sa.ColumnElement[bool]) -> list[Row]:
-        query = sa.select(_TABLE, self.database.now().label("read_at")).where(condition)
-        with self._engine.connect() as connection:
-            return [_row(found) for found in connection.execute(query)]
+        query = sa.select(*self._columns, self.database.now().label("read_at")).where(condition)
+        with self.database.engine.connect() as connection:
+            return [Row(**found) for found in connection.execute(query).mappings()]
 
 
-_NOBODY: Mapping[str, Any] = {"executor": "", "host": "", "pid": 0, "born": ""}
+_NOBODY: dict[str, Any] = {"executor": "", "host": "", "pid": 0, "born": "", "expires": 0.0}
 
 
-def _columns(owner: Owner) -> dict[str, Any]:
-    return {"executor": owner.executor, "host": owner.host, "pid": owner.pid, "born": owner.born}
+def _ended(ended: Ended) -> dict[str, Any]:
+    return {
+        "state": ended.state,
+        "result": ended.result,
+        "error": dict(ended.error) if ended.error else None,
+        "ended_at": None if ended.state in OPEN else _now(),
+        "requested": "",
+    }
 
 
-def _row(found: sa.Row[Any]) -> Row:
-    return Row(
-        id=found.id,
-        kind=found.kind,
-        payload=json.loads(found.payload),
-        on_failure=found.on_failure,
-        state=found.state,
-        wish=found.wish,
-        attempt=found.attempt,
-        forgiven_until=found.forgiven_until,
-        owner=Owner(found.executor, found.host, found.pid, found.born) if found.executor else None,
-        expires=found.expires,
-        progress=json.loads(found.progress),
-        ended=json.loads(found.ended),
-        created_at=found.created_at,
-        updated_at=found.updated_at,
-        read_at=found.read_at,
-    )
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -107,24 +107,22 @@ class Program(Protocol):
         ...
 
 
-State: TypeAlias = Literal["running", "succeeded", "failed", "cancelled", "parked"]
-"""``failed`` and ``cancelled``: undone, nothing left. ``parked``: stopped where it was, can be
-resumed or cancelled. ``running`` without a live owner is an interrupted operation: resumable."""
+State: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled", "parked"]
+"""``queued``: nobody has begun. ``failed`` and ``cancelled``: undone, nothing left. ``parked``: stopped where
+it was, can be resumed or cancelled. ``running`` without a live owner: interrupted, can be resumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How an operation ended.
 
-    ``result`` is what ``finish`` returned, ``error`` the first failure (``RefloatError.to_json()``),
-    ``undo_error`` what went wrong while undoing (then something may be left behind),
-    ``outcomes`` the end of every step by name.
+    ``result`` is what ``finish`` returned, ``error`` the first failure (``RefloatError.to_json()``), whose
+    ``left_behind`` says what could not be undone, ``outcomes`` the end of every step by name.
     """
 
     state: State
     result: Json = None
     error: Mapping[str, str] | None = None
-    undo_error: Mapping[str, str] | None = None
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
 
 
@@ -145,16 +143,24 @@ class Event:
 class Milestone:
     """A run of an operation in this process began or ended. Over all processes, an end is told once.
 
-    :param what: ``taken over``: from a process that died; ``resumed``: it had been parked.
+    :param what: ``taken over``: from a process that died; ``resumed``: it had been parked, or given back;
+        ``released``: given back, for another process to go on with.
+    :param state: how it ended, or ``parked``.
+    :param result: what it came to; only while the end is being written down, as is *prepared*, what its
+        program had found out before it began.
     :param seconds: since the operation was begun for the first time.
     :param bytes: that its steps have moved.
+    :param undoing: it began only to be undone.
     """
 
     operation_id: str
     kind: str
     payload: Json
-    what: Literal["began", "taken over", "resumed", "ended"]
+    what: Literal["began", "taken over", "resumed", "released", "ended"]
     state: State = "running"
     error: Mapping[str, str] | None = None
     seconds: float = 0.0
     bytes: int = 0
+    result: Json = None
+    prepared: Json = None
+    undoing: bool = False

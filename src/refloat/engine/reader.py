@@ -1,4 +1,4 @@
-"""Looks at operations that other processes run, and runs none itself."""
+"""Looks at operations, whoever runs them; never writes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from refloat.engine.database import SCHEMA, Database
+import sqlalchemy as sa
+
+from refloat.database import SCHEMA, SqlDatabase
 from refloat.engine.history import STEP, UNDOING, History
-from refloat.engine.lease import Leases, Row
+from refloat.engine.lease import Leases, Row, is_alive
 from refloat.engine.owner import Owner
 from refloat.engine.snapshot import Snapshot, snapshot
 
@@ -29,30 +31,30 @@ class Record:
 
 
 class Reader:
-    """The operations of an engine's database. Loads the (slow) workflow library when details are wanted."""
+    """The operations of a table. Loads the (slow) workflow library when details are wanted.
 
-    def __init__(self, database_url: str) -> None:
-        self._database = Database(database_url)
-        self._leases = Leases(self._database, Owner.of_this_process())
+    :param table: as for :class:`refloat.engine.lease.Leases`.
+    """
 
-    def close(self) -> None:
-        """Close every connection."""
-        self._database.close()
+    def __init__(self, database: SqlDatabase, table: sa.Table) -> None:
+        self._database = database
+        self._leases = Leases(database, table, Owner.of_this_process())
 
     def look(self, operation_id: str) -> Snapshot | None:
         """How an operation is, without how its steps ended; None when it has not begun."""
         row = self._leases.read(operation_id)
-        return None if row is None else snapshot(row, None, alive=row.alive)
+        return None if row is None or not row.attempt else snapshot(row, None, alive=is_alive(row))
 
     def read(self, operation_id: str) -> tuple[Snapshot, History, list[Record]] | None:
         """How an operation is, and all that was recorded of it; None when it has not begun."""
         row = self._leases.read(operation_id)
-        if row is None:
+        if row is None or not row.attempt:
             return None
-        history, records = self._history(row)
-        return snapshot(row, history, alive=row.alive), history, records
+        history, records = self.recorded(row)
+        return snapshot(row, history, alive=is_alive(row)), history, records
 
-    def _history(self, row: Row) -> tuple[History, list[Record]]:
+    def recorded(self, row: Row) -> tuple[History, list[Record]]:
+        """All that was recorded of an operation, in all its attempts."""
         history, records = History(), []
         forgiven_until = row.attempt if row.state == "parked" else row.forgiven_until
         for attempt in range(1, row.attempt + 1):

@@ -9,7 +9,7 @@ from typing import ClassVar
 from refloat.engine.dag import Dag, Step
 from refloat.engine.program import Body, Json, Outcome, StepRun
 from refloat.errors import NotFound
-from refloat.graph import Resource
+from refloat.graph import Graph, Resource
 from refloat.operations.compile import BEGIN, step_of
 from refloat.operations.on_checkpoint import ReadingProgram
 from refloat.resources.base import OperationKind
@@ -23,8 +23,15 @@ class DeleteProgram(ReadingProgram):
     kind: ClassVar[OperationKind] = "delete"
 
     def prepare(self, run: StepRun) -> Json:
-        """Read what there is to delete. What a copy only refers to is the original's."""
-        copied = bool(self.checkpoint.info.extra.get("copied_from"))
+        """Read what there is to delete. What a copy only refers to is the original's.
+
+        :raises NotFound: there is no bank; nobody knows then whether there is the checkpoint.
+        """
+        self.bank  # noqa: B018
+        try:
+            copied = bool(self.checkpoint.info.extra.get("copied_from"))
+        except NotFound:  # deleted before, but that was not written down
+            return {"graph": Graph().to_json(), "foreign": []}
         foreign = [
             str(node.key)
             for node in self.whole_graph

@@ -22,7 +22,7 @@ from refloat.operations.compile import compile_hooks, step_name, step_of
 from refloat.operations.data import BankData
 from refloat.providers.provider import Provider, Providers, settings_for
 from refloat.records.database import Database
-from refloat.records.operations import SqlJournal
+from refloat.records.journal import SqlJournal
 from refloat.resources.base import OperationKind, Planned, ProtectionPlugin, Section
 from refloat.resources.context import HookContext
 

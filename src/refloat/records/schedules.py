@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from refloat.errors import InvalidInput, NotFound
+from refloat.records import operations
 from refloat.records.database import Database
 from refloat.records.paging import Page, fetch
 from refloat.records.schedule_tables import FiringRow, ScheduleRow
@@ -221,7 +222,7 @@ def works(session: Session, identity: str) -> bool:
     """Whether a firing of a scheduled operation, or an operation that it has begun, has not ended."""
     firing = select(FiringRow.id).where(FiringRow.schedule_id == identity, FiringRow.state.in_(OPEN))
     operation = select(OperationRow.id).where(
-        OperationRow.scheduled_operation_id == identity, OperationRow.state.in_(("running", "parked"))
+        OperationRow.scheduled_operation_id == identity, OperationRow.state.in_(operations.OPEN)
     )
     return any(session.scalars(query.limit(1)).first() is not None for query in (firing, operation))
 

@@ -1,11 +1,11 @@
-"""The SQL tables of Refloat's own memory. The engine keeps its own, separately."""
+"""The SQL tables of Refloat's memory. The workflow library keeps its own beside them."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, DateTime, Float, ForeignKey, Index, String, Table, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -14,7 +14,11 @@ class Base(DeclarativeBase):
 
 
 class OperationRow(Base):
-    """One run of protect, restore, verify, copy or delete, or a look. The engine knows its progress."""
+    """One run of protect, restore, verify, copy or delete, or a look: what it is, who runs it, how it ended.
+
+    The engine works on this table too (:mod:`refloat.engine.lease`); its states are drawn in
+    ``docs/architecture.md``.
+    """
 
     __tablename__ = "operations"
     __table_args__ = (
@@ -28,22 +32,46 @@ class OperationRow(Base):
     plan_id: Mapped[str] = mapped_column(String(36), default="")
     checkpoint_id: Mapped[str] = mapped_column(String(36), default="", index=True)
     state: Mapped[str] = mapped_column(String(16))
+    """``queued``, ``running``, ``parked``, ``succeeded``, ``failed`` or ``cancelled``."""
     payload: Mapped[dict[str, Any]] = mapped_column(JSON)
-    """What the engine was given; no secrets."""
+    """What is to be done; no secrets."""
+    on_failure: Mapped[str] = mapped_column(String(8), default="undo")
+    """``undo`` or ``park``."""
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    skipped: Mapped[dict[str, str] | None] = mapped_column(JSON, default=None)
+    """By step that did not run, the failed step that it was skipped for."""
     created_at: Mapped[datetime] = mapped_column(DateTime)
     began_at: Mapped[datetime | None] = mapped_column(DateTime, default=None)
-    """When a worker of the service first began with it."""
+    """When it first ran."""
     ended_at: Mapped[datetime | None] = mapped_column(DateTime, default=None)
+    updated_at: Mapped[float] = mapped_column(Float, default=0.0)
+    """When its owner last wrote here: seconds since 1970."""
     runner: Mapped[str] = mapped_column(String(16), default="command")
     """Who is to run it: ``command`` (whoever typed it) or ``service`` (any worker)."""
     authority: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     """What a worker may act with, and gives back at the end; no secrets."""
     scheduled_operation_id: Mapped[str] = mapped_column(String(36), default="", index=True)
     """The scheduled operation that it is a run of; what it acts with is then that one's."""
-    wish: Mapped[str] = mapped_column(String(16), default="")
-    """What a worker has been asked for and has not done yet: ``cancel``, ``park``, ``resume``."""
+    requested: Mapped[str] = mapped_column(String(16), default="")
+    """What its owner is asked for and has not done yet: ``cancel``, ``park``, ``resume``."""
+    attempt: Mapped[int] = mapped_column(default=0)
+    """How often it was taken up."""
+    forgiven_until: Mapped[int] = mapped_column(default=0)
+    """Failures up to this attempt do not count: it was parked since, and resumed."""
+    executor: Mapped[str] = mapped_column(String(64), default="")
+    """The process that runs it; empty: none does. So are the next four."""
+    host: Mapped[str] = mapped_column(Text, default="")
+    pid: Mapped[int] = mapped_column(default=0)
+    born: Mapped[str] = mapped_column(String(32), default="")
+    expires: Mapped[float] = mapped_column(Float, default=0.0)
+    """Until then others leave it to that process: seconds since 1970."""
+    progress: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    """How far it is, up to about a second ago."""
+
+
+OPERATIONS = cast(Table, OperationRow.__table__)
+"""The same table, for the engine."""
 
 
 class GrantRow(Base):

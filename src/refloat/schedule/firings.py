@@ -15,7 +15,7 @@ from refloat.errors import Conflict, NotFound, RefloatError
 from refloat.notify.events import NOBODY, Notices
 from refloat.records.checkpoints import AVAILABLE, ERROR_DELETING, CheckpointRecords, now
 from refloat.records.database import Database
-from refloat.records.operations import ServiceOperations, write_end
+from refloat.records.operations import OPEN, Operations, write_failure
 from refloat.records.plans import Plans
 from refloat.records.schedule_tables import FiringRow, ScheduleRow
 from refloat.records.schedules import FAILED, RUNNING, SUCCEEDED, WAITING, Firing, Schedule
@@ -39,7 +39,7 @@ class Firings:
         self.notices = notices
         self._database = database
         self._submitter = submitter
-        self._operations = ServiceOperations(database)
+        self._operations = Operations(database)
         self._checkpoints = CheckpointRecords(database)
 
     def protect(self, firing: Firing, schedule: Schedule) -> None:
@@ -84,7 +84,7 @@ class Firings:
             if row is None or row.state != WAITING:
                 return
             operation = self._operations.add(session, identity, "protect", schedule.project_id, payload, None)
-            write_end(session, identity, "failed", None, error.to_json())
+            write_failure(session, identity, error.to_json())
             self.notices.ended(session, operation, "failed", None, error.to_json())
             row.operation_id, row.reason, row.state = identity, str(error), RUNNING
             if final:
@@ -110,10 +110,10 @@ class Firings:
     def ended(self, operation_id: str) -> tuple[str, str, str] | None:
         """What an operation came to, why, and the kind of its error; None: it has not ended."""
         try:
-            operation = self._operations.get(operation_id, None)
+            operation = self._operations.get(operation_id)
         except NotFound:
             return FAILED, "its operation is not remembered any more", ""
-        if operation.state in ("running", "parked"):
+        if operation.state in OPEN:
             return None
         if operation.state == "succeeded":
             return SUCCEEDED, "", ""

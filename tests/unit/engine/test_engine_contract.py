@@ -22,6 +22,8 @@ from refloat.engine.journal import Journal
 from refloat.engine.lease import Lease, Leases
 from refloat.engine.program import CheckLease, Event, Json, Outcome, StepRun
 from refloat.errors import BankError, Cancelled, Conflict, InvalidInput, LeaseLost, NotFound, WaitFailed
+from refloat.records.database import Database
+from tests.unit.support.engine_helpers import ask, open_engine, start
 
 LONG = 30.0
 """Seconds after which something that should have happened long ago counts as a failure."""
@@ -105,12 +107,14 @@ class Opener:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.database = Database(url)
         self.engine: Engine | None = None
         self.events: list[Event] = []
 
     def __call__(self, program: Any = None, **options: Any) -> Engine:
         self.close()
-        self.engine = Engine(self.url, **{"workers": 4, "listener": self.events.append, **options})
+        given = {"workers": 4, "listener": self.events.append, **options}
+        self.engine = open_engine(self.database, **given)
         if program is not None:
             self.engine.register("script", lambda operation_id, payload: program)
         return self.engine
@@ -123,10 +127,9 @@ class Opener:
     def expire(self, state: str = "running") -> None:
         """Make the owner of every operation look dead; or as if another had brought it to its end."""
         engine = sa.create_engine(self.url.replace("postgresql:", "postgresql+psycopg:"))
-        table = "engine_operation" if self.url.startswith("sqlite") else "refloat_engine.engine_operation"
         with engine.begin() as connection:
             values = f"expires = 0, executor = 'x', host = 'elsewhere', state = '{state}'"
-            connection.execute(sa.text(f"UPDATE {table} SET {values}"))
+            connection.execute(sa.text(f"UPDATE operations SET {values}"))
         engine.dispose()
 
     def status(self, attempt: str) -> str:
@@ -151,6 +154,7 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
         yield opener
     finally:
         opener.close()
+        opener.database.close()
 
 
 def test_runs_in_order_and_returns_the_result(opener: Opener) -> None:
@@ -158,7 +162,7 @@ def test_runs_in_order_and_returns_the_result(opener: Opener) -> None:
         chain("a", "b", "c"), finish=lambda run: {"all": [run.results(s)["made"] for s in "abc"]}
     )
     engine = opener(program)
-    engine.start("op", "script", {"plan": "p"})
+    start(engine, "op", "script", {"plan": "p"})
     ended = engine.wait("op", LONG)
     assert ended.state == "succeeded"
     assert ended.result == {"all": ["a", "b", "c"]}
@@ -177,7 +181,7 @@ def test_runs_in_order_and_returns_the_result(opener: Opener) -> None:
 
 def test_an_operation_without_steps_succeeds(opener: Opener) -> None:
     engine = opener(Script([]))
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     assert engine.wait("op", LONG).result == "finished"
 
 
@@ -186,7 +190,7 @@ def test_steps_that_do_not_wait_for_each_other_run_at_once(opener: Opener) -> No
     names = ["a", "b", "c", "d"]
     program = Script([Step(n) for n in names], {n: lambda run: together.wait(LONG) for n in names})
     engine = opener(program)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     assert engine.wait("op", LONG).state == "succeeded"
 
 
@@ -202,7 +206,7 @@ def test_a_step_sees_the_results_of_those_before_it_as_they_are_stored(opener: O
 
     program = Script(chain("a", "b", "c"), {"a": lambda run: {"tuple": (1, 2), 3: "ü\x00"}, "b": look})
     engine = opener(program)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     ended = engine.wait("op", LONG)
     assert ended.state == "succeeded"
     assert seen == [{"tuple": [1, 2], "3": "ü\x00"}]
@@ -212,7 +216,7 @@ def test_a_step_sees_the_results_of_those_before_it_as_they_are_stored(opener: O
 @pytest.mark.parametrize("bad", [object(), {1, 2}, float("nan"), "\ud800", b"bytes"])
 def test_a_result_that_is_not_json_fails_naming_the_step(opener: Opener, bad: object) -> None:
     engine = opener(Script([Step("volume 7")], {"volume 7": lambda run: bad}))
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     ended = engine.wait("op", LONG)
     assert ended.state == "failed"
     assert ended.error is not None
@@ -222,19 +226,20 @@ def test_a_result_that_is_not_json_fails_naming_the_step(opener: Opener, bad: ob
 def test_start_is_idempotent_and_refuses_another_operation_of_that_id(opener: Opener) -> None:
     program = Script(chain("a"))
     engine = opener(program)
-    engine.start("op", "script", {"n": 1})
+    start(engine, "op", "script", {"n": 1})
     engine.wait("op", LONG)
-    engine.start("op", "script", {"n": 1})
+    engine.start("op")
     assert engine.wait("op", LONG).state == "succeeded"
     assert Counter(program.ran)["a"] == 1
-    with pytest.raises(Conflict):
-        engine.start("op", "script", {"n": 2})
+    with pytest.raises(sa.exc.IntegrityError):
+        ask(opener.database, "op", "script", {"n": 2})
     with pytest.raises(InvalidInput):
-        engine.start("other", "unknown kind", None)
-    with pytest.raises(InvalidInput):
-        engine.start("other", "script", object())
+        start(engine, "other", "unknown kind", None)
+    assert engine.state("other").state == "queued"
     with pytest.raises(NotFound):
-        engine.wait("other", LONG)
+        engine.start("nonsense")
+    with pytest.raises(NotFound):
+        engine.wait("nonsense", LONG)
 
 
 def test_a_failure_skips_its_dependants_starts_nothing_new_and_is_undone(opener: Opener) -> None:
@@ -267,12 +272,12 @@ def test_a_failure_skips_its_dependants_starts_nothing_new_and_is_undone(opener:
     ]
     program = Script(steps, {"slow": slow, "fail": fail, "waits": wait})
     engine = opener(program)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     ended = engine.wait("op", LONG)
     assert ended.state == "failed"
     assert ended.error is not None
     assert ended.error["error"] == "BankError"
-    assert ended.undo_error is None
+    assert not ended.error["left_behind"]
     assert sorted(program.ran) == ["fail", "prepare", "slow", "undo", "waits"]
     assert abandoned.futures[0].cancelled()
     assert {name: outcome.status for name, outcome in ended.outcomes.items()} == {
@@ -294,7 +299,7 @@ def test_any_exception_is_a_failure_in_words(opener: Opener, caplog: pytest.LogC
         raise ZeroDivisionError("oh dear")
 
     engine = opener(Script([Step("a")], {"a": broken}))
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     error = engine.wait("op", LONG).error
     assert error is not None
     assert error["message"] == "ZeroDivisionError: oh dear"
@@ -305,7 +310,7 @@ def test_any_exception_is_a_failure_in_words(opener: Opener, caplog: pytest.LogC
 def test_a_phase_that_fails_is_undone(opener: Opener, phase: str) -> None:
     program = Script([Step("a")], **{phase: fails})  # type: ignore[arg-type]
     engine = opener(program)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     ended = engine.wait("op", LONG)
     assert ended.state == "failed"
     assert ended.error is not None
@@ -316,17 +321,19 @@ def test_a_phase_that_fails_is_undone(opener: Opener, phase: str) -> None:
 def test_an_undo_that_fails_is_told_and_can_be_tried_again(opener: Opener) -> None:
     program = Script(chain("a", "b"), {"b": fails}, undo=fails)
     engine = opener(program)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     ended = engine.wait("op", LONG)
     assert ended.state == "failed"
-    assert ended.undo_error is not None
+    assert ended.error is not None
+    assert "the bank is full" in ended.error["left_behind"]
     with pytest.raises(Conflict):
         engine.resume("op")
     program.phases["undo"] = None
     engine.cancel("op")
     ended = engine.wait("op", LONG)
-    assert (ended.state, ended.undo_error) == ("failed", None)
+    assert ended.state == "failed"
     assert ended.error is not None
+    assert not ended.error["left_behind"]
     assert Counter(program.ran) == {"prepare": 1, "a": 1, "b": 1, "undo": 2}
     assert program.undone[1]["a"] == Outcome("done", {"made": "a"})
     with pytest.raises(Conflict):
@@ -337,7 +344,7 @@ def test_park_runs_what_is_independent_and_resume_only_what_failed(opener: Opene
     steps = [*chain("a", "b", "c"), *chain("x", "y")]
     program = Script(steps, {"b": fails})
     engine = opener(program)
-    engine.start("op", "script", None, on_failure="park")
+    start(engine, "op", "script", None, on_failure="park")
     ended = engine.wait("op", LONG)
     assert ended.state == "parked"
     assert {n: o.status for n, o in ended.outcomes.items()} == {
@@ -363,7 +370,7 @@ def test_park_runs_what_is_independent_and_resume_only_what_failed(opener: Opene
 def test_a_parked_operation_can_be_cancelled(opener: Opener) -> None:
     program = Script(chain("a", "b"), {"b": fails})
     engine = opener(program)
-    engine.start("op", "script", None, on_failure="park")
+    start(engine, "op", "script", None, on_failure="park")
     engine.wait("op", LONG)
     engine.cancel("op")
     assert engine.wait("op", LONG).state == "cancelled"
@@ -372,7 +379,7 @@ def test_a_parked_operation_can_be_cancelled(opener: Opener) -> None:
     assert program.undone[0]["b"].status == "failed"
 
 
-def test_stop_parks_and_resume_goes_on(opener: Opener) -> None:
+def test_park_stops_and_resume_goes_on(opener: Opener) -> None:
     signal = Signal("volume v to be available")
     closed = threading.Event()
 
@@ -385,9 +392,9 @@ def test_stop_parks_and_resume_goes_on(opener: Opener) -> None:
 
     program = Script(chain("a", "b", "c"), {"b": wait})
     engine = opener(program)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     assert signal.begun.wait(LONG)
-    engine.stop("op")
+    engine.park("op")
     ended = engine.wait("op", LONG)
     assert ended.state == "parked"
     assert ended.error is None
@@ -414,7 +421,7 @@ def test_cancel_undoes_a_running_operation(opener: Opener) -> None:
 
     program = Script(chain("a", "b", "c"), {"b": work})
     engine = opener(program)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     assert begun.wait(LONG)
     engine.cancel("op")
     ended = engine.wait("op", LONG)
@@ -426,25 +433,10 @@ def test_cancel_undoes_a_running_operation(opener: Opener) -> None:
 def test_what_was_cancelled_before_it_began_is_only_undone(opener: Opener) -> None:
     program = Script(chain("a", "b"))
     engine = opener(program)
-    engine.start("op", "script", None, cancelled=True)
+    ask(opener.database, "op", "script")
+    engine.cancel("op")
     assert engine.wait("op", LONG).state == "cancelled"
     assert program.ran == ["undo"]
-
-
-def test_what_has_begun_cannot_be_begun_as_cancelled(opener: Opener) -> None:
-    begun, go_on = threading.Event(), threading.Event()
-
-    def work(run: StepRun) -> None:
-        begun.set()
-        go_on.wait(LONG)
-
-    program = Script(chain("a", "b"), {"a": work})
-    engine = opener(program)
-    engine.start("op", "script", None)
-    assert begun.wait(LONG)
-    engine.start("op", "script", None, cancelled=True)
-    go_on.set()
-    assert engine.wait("op", LONG).state == "succeeded"
 
 
 def test_cancel_drops_what_is_queued_behind_running_code(opener: Opener) -> None:
@@ -456,7 +448,7 @@ def test_cancel_drops_what_is_queued_behind_running_code(opener: Opener) -> None
 
     program = Script([Step("first"), *[Step(f"s{i}") for i in range(50)]], {"first": work})
     engine = opener(program, workers=1)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     assert begun.wait(LONG)
     engine.cancel("op")
     time.sleep(0.2)
@@ -465,7 +457,7 @@ def test_cancel_drops_what_is_queued_behind_running_code(opener: Opener) -> None
     assert program.ran == ["prepare", "first", "undo"]
 
 
-def test_stop_while_undoing_parks_and_resume_goes_on_undoing(opener: Opener) -> None:
+def test_closed_while_undoing_it_is_released_and_resume_goes_on_undoing(opener: Opener) -> None:
     signal = Signal()
 
     def undo(run: StepRun) -> Any:
@@ -473,11 +465,11 @@ def test_stop_while_undoing_parks_and_resume_goes_on_undoing(opener: Opener) -> 
 
     program = Script(chain("a", "b"), {"b": fails}, undo=undo)
     engine = opener(program)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     assert signal.begun.wait(LONG)
-    opener.close()  # parks, too
+    opener.close()  # releases it
     engine = opener(program)
-    assert engine.state("op").state == "parked"
+    assert (engine.state("op").state, engine.state("op").interrupted) == ("running", True)
     program.phases["undo"] = None
     engine.resume("op")
     ended = engine.wait("op", LONG)
@@ -499,7 +491,7 @@ def test_waiting_steps_hold_no_worker(opener: Opener) -> None:
 
     program = Script([Step(f"w{i}") for i in range(100)], {f"w{i}": wait(s) for i, s in enumerate(signals)})
     engine = opener(program, workers=2)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     for signal in signals:
         assert signal.begun.wait(LONG)
     for i, signal in enumerate(reversed(signals)):
@@ -522,7 +514,7 @@ def test_a_wait_that_fails_is_raised_in_the_step(opener: Opener) -> None:
 
     program = Script([Step("a")], {"a": body})
     engine = opener(program)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     for i in range(2):
         while len(signal.futures) <= i:
             time.sleep(0.01)
@@ -538,7 +530,7 @@ def test_what_is_no_wait_is_refused(opener: Opener) -> None:
         yield "nonsense"
 
     engine = opener(Script([Step("a")], {"a": body}))
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     error = engine.wait("op", LONG).error
     assert error is not None
     assert "begin" in error["message"]
@@ -567,8 +559,8 @@ def test_lanes_limit_how_many_run_or_wait_at_once(opener: Opener) -> None:
     names = [f"s{i}" for i in range(20)]
     program = Script([Step(n, lane="cinder") for n in names], dict.fromkeys(names, body))
     engine = opener(program, limits={"cinder": 3}, workers=8)
-    engine.start("op", "script", None)
-    engine.start("op2", "script", None)
+    start(engine, "op", "script", None)
+    start(engine, "op2", "script", None)
     assert engine.wait("op", LONG).state == "succeeded"
     assert engine.wait("op2", LONG).state == "succeeded"
     assert most[0] == 3
@@ -583,13 +575,13 @@ def test_cancel_empties_the_queue_of_a_lane(opener: Opener) -> None:
     names = [f"s{i}" for i in range(20)]
     program = Script([Step(n, lane="cinder") for n in names], dict.fromkeys(names, body))
     engine = opener(program, limits={"cinder": 1})
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     assert signal.begun.wait(LONG)
     engine.cancel("op")
     assert engine.wait("op", LONG).state == "cancelled"
     after = Script([Step("x", lane="cinder")])
     engine.register("after", lambda i, p: after)
-    engine.start("next", "after", None)
+    start(engine, "next", "after", None)
     assert engine.wait("next", LONG).state == "succeeded"
 
 
@@ -602,7 +594,7 @@ def test_state_tells_how_far_it_is(opener: Opener) -> None:
 
     program = Script(chain("a", "b"), {"b": body})
     engine = opener(program)
-    engine.start("op", "script", {"plan": 1})
+    start(engine, "op", "script", {"plan": 1})
     assert signal.begun.wait(LONG)
     deadline = time.monotonic() + LONG
     state = engine.state("op")
@@ -636,7 +628,7 @@ def test_wait_gives_up_in_time(opener: Opener) -> None:
         yield signal
 
     engine = opener(Script([Step("a")], {"a": body}))
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     with pytest.raises(TimeoutError):
         engine.wait("op", 0.2)
 
@@ -646,14 +638,14 @@ def test_a_listener_that_fails_does_no_harm(opener: Opener) -> None:
         raise ZeroDivisionError
 
     engine = opener(Script(chain("a", "b")), listener=listener)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     assert engine.wait("op", LONG).state == "succeeded"
 
 
 def test_forget_deletes_what_has_ended_and_nothing_else(opener: Opener) -> None:
     program = Script(chain("a", "b"), {"b": fails})
     engine = opener(program)
-    engine.start("op", "script", None, on_failure="park")
+    start(engine, "op", "script", None, on_failure="park")
     engine.wait("op", LONG)
     with pytest.raises(Conflict):
         engine.forget("op")
@@ -664,7 +656,7 @@ def test_forget_deletes_what_has_ended_and_nothing_else(opener: Opener) -> None:
     with pytest.raises(NotFound):
         engine.state("op")
     program.calls.clear()
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     assert engine.wait("op", LONG).state == "succeeded"
 
 
@@ -677,10 +669,10 @@ def test_a_lost_lease_stops_everything(opener: Opener) -> None:
 
     program = Script([Step("a"), Step("b", ("a",))], {"a": work})
     engine = opener(program)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     assert begun.wait(LONG)
     opener.expire()
-    time.sleep(2.5)  # the keeper looks every second
+    time.sleep(2.5)  # the heartbeat looks every second
     go_on.set()
     with pytest.raises(Conflict, match="interrupted"):
         engine.wait("op", LONG)
@@ -715,7 +707,7 @@ class Checked(Script):
 def test_a_lease_is_checked_in_the_database_and_not_by_the_clock(opener: Opener, ended: bool) -> None:
     program = Checked()
     engine = opener(program)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     assert program.begun.wait(LONG)
     opener.expire("succeeded" if ended else "running")
     program.go_on.set()
@@ -739,7 +731,7 @@ def test_a_database_that_is_away_for_a_moment_costs_no_lease(
 ) -> None:
     program = Checked()
     engine = opener(program)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     assert program.begun.wait(LONG)
     asked: list[str] = []
     known = Leases.seconds_left
@@ -762,7 +754,7 @@ def test_without_a_database_a_lease_that_is_old_counts_for_nothing(
 ) -> None:
     program = Checked()
     engine = opener(program)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     assert program.begun.wait(LONG)
 
     def away(self: Leases, lease: Lease) -> float:
@@ -791,7 +783,7 @@ def test_every_former_owner_is_fenced_also_when_the_last_could_not_do_so(
         go_on.wait(LONG)
 
     engine = opener(Script([Step("a")], {"a": work}))
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     assert begun.wait(LONG)
     opener.expire()
 
@@ -817,7 +809,7 @@ def test_close_leaves_code_behind_that_does_not_end(opener: Opener, caplog: pyte
 
     program = Script(chain("a", "b"), {"a": work})
     engine = opener(program)
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     assert begun.wait(LONG)
     engine.close(timeout=0.2)
     assert "does not stop; still running: a" in caplog.text
@@ -839,18 +831,17 @@ def test_a_factory_that_fails_leaves_nothing_behind(opener: Opener) -> None:
 
     engine.register("script", factory)
     with pytest.raises(BankError):
-        engine.start("op", "script", None)
-    with pytest.raises(NotFound):
-        engine.state("op")
+        start(engine, "op", "script", None)
+    assert (engine.state("op").state, engine.state("op").attempt) == ("queued", 0)
 
 
 def test_one_engine_at_a_time_and_no_thread_is_left(opener: Opener) -> None:
     before = set(threading.enumerate())
     engine = opener(Script(chain("a")))
-    engine.start("op", "script", None)
+    start(engine, "op", "script", None)
     engine.wait("op", LONG)
-    with Engine(opener.url) as second, pytest.raises(RuntimeError):
-        second.state("op")
+    with open_engine(opener.database) as second, pytest.raises(RuntimeError):
+        second.prepare()
     opener.close()
     assert set(threading.enumerate()) <= before
     with pytest.raises(RuntimeError):
@@ -870,7 +861,7 @@ def test_steps_take_a_fixed_number_of_statements_each(opener: Opener) -> None:
         executed: list[str] = []
         count = partial(_note_statement, executed)
         sa.event.listen(engine._shared.database.engine, "before_cursor_execute", count)
-        engine.start(f"op{size}", "script", None)
+        start(engine, f"op{size}", "script", None)
         assert engine.wait(f"op{size}", 120).state == "succeeded"
         counts.append(len(executed))
     assert (counts[1] - counts[0]) / 450 < 5.5
@@ -891,7 +882,8 @@ def dags(draw: st.DrawFn) -> list[Step]:
 @pytest.mark.filterwarnings("ignore:Do not use the .random. module")  # a thread of DBOS does, beside us
 def test_any_dag_runs_in_a_legal_order(tmp_path: Path) -> None:
     number = iter(range(10**6))
-    with Engine(f"sqlite:///{tmp_path}/engine.db", workers=4) as engine:
+    database = Database(f"sqlite:///{tmp_path}/engine.db")
+    with open_engine(database, workers=4) as engine:
 
         @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
         @given(dags(), st.sets(st.integers(0, 13)))
@@ -900,7 +892,7 @@ def test_any_dag_runs_in_a_legal_order(tmp_path: Path) -> None:
             program = Script(steps, dict.fromkeys(broken, fails))
             engine.register("script", lambda i, p: program)
             operation = f"op{next(number)}"
-            engine.start(operation, "script", None, on_failure="park")
+            start(engine, operation, "script", None, on_failure="park")
             ended = engine.wait(operation, LONG)
             ran = [name for name in program.ran if name not in ("prepare", "finish")]
             assert len(set(ran)) == len(ran)
@@ -917,3 +909,4 @@ def test_any_dag_runs_in_a_legal_order(tmp_path: Path) -> None:
             assert ended.state == ("parked" if broken & names - blocked else "succeeded")
 
         check()
+    database.close()

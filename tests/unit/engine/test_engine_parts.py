@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from refloat.database import SqlDatabase, _GroupFlush
 from refloat.engine.concurrency import Concurrency
-from refloat.engine.database import Database, _GroupFlush
 from refloat.engine.fair_queue import FairQueue
 from refloat.engine.history import History, to_json
 from refloat.engine.owner import Owner
@@ -46,12 +46,12 @@ def test_an_owner_is_dead_when_its_process_is_gone() -> None:
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://root@localhost/x"])
 def test_only_databases_that_keep_what_they_are_given(url: str) -> None:
-    with pytest.raises(ValueError, match="engine"):
-        Database(url)
+    with pytest.raises(ValueError, match=r"memory|SQLite and PostgreSQL"):
+        SqlDatabase(url)
 
 
 def test_sqlite_is_synced_by_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    database = Database(f"sqlite:///{tmp_path}/new/engine.db")
+    database = SqlDatabase(f"sqlite:///{tmp_path}/new/engine.db")
     synced: list[int] = []
     monkeypatch.setattr("os.fsync", synced.append)
     database.flush()  # nothing written, nothing to sync

@@ -29,6 +29,7 @@ from refloat.resources.base import CopyData, Hooks, PlanContext, Planned, Protec
 from refloat.resources.context import HookContext
 from refloat.testing.stores import Locked
 from tests.unit.support.bank_helpers import CHUNK, NOW, files, hasty, noise, objects
+from tests.unit.support.engine_helpers import open_engine, start
 
 __all__ = ["hasty"]
 pytestmark = pytest.mark.usefixtures("hasty")
@@ -89,7 +90,7 @@ class Site:
         return self.banks["away"]
 
     def open_engine(self) -> Engine:
-        engine = Engine(f"sqlite:///{self.folder}/engine.sqlite", workers=4)
+        engine = open_engine(self.database, workers=4)
         engine.register("copy", self.program)
         return engine
 
@@ -133,7 +134,7 @@ class Site:
         on_failure = more.pop("on_failure", "undo")
         payload = {"provider": "default", "checkpoint_id": checkpoint, "to": to, "parameters": {}, **more}
         operation_id = str(uuid.uuid4())
-        self.engine.start(operation_id, "copy", payload, on_failure=on_failure)
+        start(self.engine, operation_id, "copy", payload, on_failure=on_failure)
         return operation_id
 
     def copy(self, checkpoint: str, to: str = "away", **more: Any) -> Ended:
@@ -254,7 +255,7 @@ def test_two_providers_with_one_bank_have_nothing_to_copy(site: Site) -> None:
 def test_what_stays_in_the_cloud_is_named_and_refused(site: Site) -> None:
     source = site.protect(backup="b1")
     ended = site.copy(source)
-    assert (ended.state, ended.undo_error) == ("failed", None)
+    assert (ended.state, (ended.error or {})["left_behind"]) == ("failed", "")
     said = str(RefloatError.from_json(dict(ended.error or {})))
     assert f"{BACKUP} volume (v): its data stays in the cloud mycloud: the backup b1" in said
     assert "--allow-incomplete" in said
@@ -319,7 +320,7 @@ def test_cancelled_copy_leaves_nothing(site: Site) -> None:
     assert len(site.left()) > len(before)
     site.engine.cancel(operation_id)
     ended = site.engine.wait(operation_id, LONG)
-    assert (ended.state, ended.undo_error) == ("cancelled", None)
+    assert (ended.state, ended.error) == ("cancelled", None)
     assert site.left() == before
     site.away.verify(first["id"])
 
@@ -384,7 +385,7 @@ def copy_and_hang(folder: str, checkpoint: str, operation_id: str) -> None:
     plugin.copy = failing_on("b", hang, [])  # type: ignore[misc]
     site.plugins[DISK] = plugin
     payload = {"provider": "default", "checkpoint_id": checkpoint, "to": "away", "parameters": {}}
-    site.engine.start(operation_id, "copy", payload)
+    start(site.engine, operation_id, "copy", payload)
     site.engine.wait(operation_id, LONG)
 
 
@@ -405,8 +406,8 @@ def test_killed_process_leaves_what_can_be_finished_or_removed(tmp_path: Path, t
         child.kill()
         child.communicate(timeout=LONG)
     assert site.left()
-    with sqlite3.connect(tmp_path / "engine.sqlite") as database:
-        database.execute("UPDATE engine_operation SET expires = 0")  # as if it had been dead for long
+    with sqlite3.connect(tmp_path / "records.sqlite") as database:
+        database.execute("UPDATE operations SET expires = 0")  # as if it had been dead for long
 
     site = Site(tmp_path)
     getattr(site.engine, then)(operation_id)
@@ -416,7 +417,7 @@ def test_killed_process_leaves_what_can_be_finished_or_removed(tmp_path: Path, t
         assert contents(site.away, copy) == CONTENT
         site.away.verify(copy)
         site.away.delete(copy)
-    assert (ended.undo_error, site.left()) == (None, [])
+    assert ((ended.error or {}).get("left_behind", ""), site.left()) == ("", [])
     site.engine.close(timeout=10)
 
 
@@ -431,7 +432,7 @@ def test_wrong_key_is_refused_and_nothing_is_touched(site: Site) -> None:
     site.bank_for = refused  # type: ignore[method-assign]
     before = files(site.folder / "away")
     ended = site.copy(source)
-    assert (ended.state, ended.undo_error) == ("failed", None)
+    assert (ended.state, (ended.error or {})["left_behind"]) == ("failed", "")
     assert "the key does not open the bank" in str((ended.error or {})["message"])
     assert files(site.folder / "away") == before
 

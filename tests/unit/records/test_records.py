@@ -2,13 +2,15 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from refloat.errors import InvalidInput, NotFound, RefloatError
 from refloat.records.database import HEAD, Database
-from refloat.records.operations import Operations, SqlJournal
+from refloat.records.journal import SqlJournal
+from refloat.records.operations import Operations, write_failure
 from refloat.records.plans import Plans
 from refloat.records.tables import Base
 
@@ -88,10 +90,15 @@ def test_two_plans_of_one_name_are_told_apart_by_id(database: Database) -> None:
     assert plans.find(second.id) == second
 
 
+def create(database: Database, identity: str, kind: str, payload: dict[str, Any]) -> None:
+    with database.session() as session:
+        Operations(database).add(session, identity, kind, "p1", payload, None)
+
+
 def test_an_operation_is_found_by_the_beginning_of_its_id(database: Database) -> None:
     operations = Operations(database, "p1")
-    operations.create("aaaa-1", "protect", {"plan": {"id": "x"}})
-    operations.create("aaab-2", "restore", {})
+    create(database, "aaaa-1", "protect", {"plan": {"id": "x"}})
+    create(database, "aaab-2", "restore", {})
     assert operations.get("aaaa").kind == "protect"
     with pytest.raises(InvalidInput, match="2 operations begin"):
         operations.get("aaa")
@@ -103,16 +110,17 @@ def test_an_operation_is_found_by_the_beginning_of_its_id(database: Database) ->
 
 def test_how_an_operation_ended_is_remembered_with_the_cause(database: Database) -> None:
     operations = Operations(database, "p1")
-    operations.create("o1", "protect", {})
+    create(database, "o1", "protect", {})
     assert operations.get("o1").ended_at == ""
-    operations.ended("o1", "failed", None, {"message": "no space"})
+    with database.session() as session:
+        write_failure(session, "o1", {"message": "no space"})
     assert operations.get("o1").state == "failed"
     assert operations.get("o1").error == {"message": "no space"}
     assert operations.get("o1").ended_at
 
 
 def test_the_journal_outlives_the_process(database: Database) -> None:
-    Operations(database, "p1").create("o1", "restore", {})
+    create(database, "o1", "restore", {})
     journal = SqlJournal(database, "o1")
     journal.intend("server#1", "port-0", "port", {"id": "p"})
     journal.intend("server#1", "server", "server", {})

@@ -8,20 +8,22 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import event, select
+from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Caller
 from refloat.control.grants import Grants
 from refloat.control.outcomes import Outcomes
 from refloat.control.submit import Submitter
+from refloat.engine.program import Milestone
 from refloat.providers.provider import Providers
 from refloat.records.database import Database
-from refloat.records.operations import ServiceOperations
+from refloat.records.operations import Operations
 from refloat.records.plans import Plan, Plans
 from refloat.records.quotas import DEFAULTS, UNLIMITED, Quotas
 from refloat.records.schedule_tables import FiringRow
 from refloat.records.schedules import Firing, Schedule, Schedules, firing_of
+from refloat.records.tables import OperationRow
 from refloat.schedule.definition import checked
 from refloat.schedule.desk import ScheduleDesk
 from refloat.schedule.firings import Firings
@@ -102,8 +104,8 @@ class Rig:
             Granted(),  # type: ignore[arg-type]
             clock=self.clock,
         )
-        self.ledger = Outcomes(self.database)
-        self.operations = ServiceOperations(self.database)
+        self.outcomes = Outcomes(self.database)
+        self.operations = Operations(self.database)
         self.plan: Plan = Plans(self.database, PROJECT).create("p", "noop", [], {})
 
     def clock(self) -> datetime:
@@ -123,9 +125,17 @@ class Rig:
 
     def finish(self) -> None:
         """All operations end well."""
-        for operation in self.operations.unfinished():
-            graph = {"nodes": [], "edges": []} if operation.kind == "protect" else None
-            self.ledger.ended(operation, "succeeded", {"id": operation.checkpoint_id}, None, graph)
+        prepared = {"graph": {"nodes": [], "edges": []}}
+        for queued in self.operations.unfinished():
+            payload = self.operations.get(queued.id).payload
+            result = {"id": payload["checkpoint_id"]}
+            values = {"state": "succeeded", "result": result, "ended_at": self.now}
+            is_it = (OperationRow.id == queued.id, OperationRow.state == "queued")
+            statement = update(OperationRow).where(*is_it).values(**values)
+            end = Milestone(queued.id, queued.kind, payload, "ended", "succeeded", prepared=prepared)
+            with self.database.session() as session:
+                if session.execute(statement).rowcount:  # type: ignore[attr-defined]
+                    self.outcomes.write(session, end)
 
     def firings(self, schedule: Schedule) -> list[Firing]:
         """All firings, the oldest first."""

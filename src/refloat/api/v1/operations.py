@@ -16,7 +16,8 @@ from refloat.engine.snapshot import Snapshot
 from refloat.errors import InvalidInput, RefloatError
 from refloat.operations.bank_jobs import BANK_JOBS
 from refloat.operations.dry_runs import DRY_RUNS
-from refloat.records.operations import KINDS, SERVICE, Operation, SqlJournal
+from refloat.records.journal import SqlJournal
+from refloat.records.operations import KINDS, OPEN, SERVICE, Operation
 
 _PLAN = "_plan"
 _MOST_EVENTS = 1000
@@ -280,7 +281,7 @@ def _kinds(request: Request) -> tuple[str, ...]:
 
 
 def _view(request: Request, operation: Operation) -> dict[str, Any]:
-    going = operation.state in ("running", "parked") and operation.runner == SERVICE
+    going = operation.state in OPEN and operation.runner == SERVICE
     return _head(request, operation, request.deployment.reader.look(operation.id) if going else None)
 
 

@@ -28,6 +28,7 @@ ATTRIBUTES: Mapping[str, s.Schema] = {
 QUERY = s.list_query("status")
 
 _OUTCOMES: Mapping[str, Outcome] = {
+    "queued": "in_progress",
     "running": "in_progress",
     "parked": "in_progress",
     "succeeded": "success",

@@ -12,7 +12,8 @@ from refloat.cli.remote.views import journal_item, operation_view
 from refloat.client.errors import Missing, told
 from refloat.control.app import OperationView
 from refloat.errors import Conflict, InvalidInput, NotFound
-from refloat.records.operations import JournalItem, Operation
+from refloat.records.journal import JournalItem
+from refloat.records.operations import Operation
 
 RETRIES = 8
 """Who follows an operation does not mind when the service is started anew meanwhile: about two minutes."""

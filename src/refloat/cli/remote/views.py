@@ -12,7 +12,8 @@ from refloat.engine.program import Event
 from refloat.engine.snapshot import Snapshot
 from refloat.graph import Resource
 from refloat.records.holds import Hold
-from refloat.records.operations import JournalItem, Operation
+from refloat.records.journal import JournalItem
+from refloat.records.operations import Operation
 from refloat.records.plans import Plan
 from refloat.records.schedules import Firing, Schedule
 from refloat.records.triggers import Trigger
@@ -124,18 +125,17 @@ def _snapshot(data: Mapping[str, Any]) -> Snapshot:
     return Snapshot(
         operation_id=data["id"],
         kind=data["type"],
-        payload={},
         on_failure="undo",
         state="running",
         interrupted=data["status"] == "interrupted",
-        wish="",
+        requested="",
         owner="",
         attempt=data["attempt"],
         **{name: progress[name] for name in ("steps", "done", "failed", "skipped", "running")},
         active=active,
         bytes_done=progress["bytes_done"],
         bytes_total=progress["bytes_total"],
-        created_at=0.0,
+        since=0.0,
         updated_at=0.0,
         ended=None,
     )

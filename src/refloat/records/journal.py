@@ -1,0 +1,77 @@
+"""The journal: what each operation creates in the cloud, so that it can be found and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, select, update
+
+from refloat.records.database import Database
+from refloat.records.tables import JournalRow
+
+
+@dataclass(frozen=True, slots=True)
+class JournalItem:
+    """One line of the journal; ``id`` is empty while the thing is only intended."""
+
+    source: str
+    role: str
+    kind: str
+    id: str
+    clue: Mapping[str, Any]
+
+
+class SqlJournal:
+    """The durable list of what one operation creates. Every change is committed before it returns."""
+
+    def __init__(self, database: Database, operation_id: str) -> None:
+        self._database = database
+        self._operation_id = operation_id
+
+    def find(self, source: str, role: str) -> JournalItem | None:
+        """What was written down for a role."""
+        query = select(JournalRow).where(*self._is(source, role))
+        with self._database.session() as session:
+            row = session.scalars(query).one_or_none()
+            return _item(row) if row is not None else None
+
+    def intend(self, source: str, role: str, kind: str, clue: Mapping[str, Any]) -> None:
+        """Write down that something is about to be created."""
+        row = JournalRow(
+            operation_id=self._operation_id, source=source, role=role, kind=kind, thing_id="", clue=dict(clue)
+        )
+        with self._database.session() as session:
+            session.add(row)
+
+    def made(self, source: str, role: str, identity: str) -> None:
+        """Write down that it was created."""
+        with self._database.session() as session:
+            session.execute(update(JournalRow).where(*self._is(source, role)).values(thing_id=identity))
+
+    def forget(self, source: str, role: str) -> None:
+        """Write down that it is gone again, or never was."""
+        with self._database.session() as session:
+            session.execute(delete(JournalRow).where(*self._is(source, role)))
+
+    def entries(self) -> list[JournalItem]:
+        """All that is written down, oldest first."""
+        query = (
+            select(JournalRow)
+            .where(JournalRow.operation_id == self._operation_id)
+            .order_by(JournalRow.number)
+        )
+        with self._database.session() as session:
+            return [_item(row) for row in session.scalars(query)]
+
+    def _is(self, source: str, role: str) -> tuple[Any, ...]:
+        return (
+            JournalRow.operation_id == self._operation_id,
+            JournalRow.source == source,
+            JournalRow.role == role,
+        )
+
+
+def _item(row: JournalRow) -> JournalItem:
+    return JournalItem(row.source, row.role, row.kind, row.thing_id, row.clue)
