@@ -14,6 +14,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "cliff.sphinxext",
     "references",
+    "unreleased",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "_ext"]

@@ -1,3 +1,3 @@
 """Refloat protects whole OpenStack applications and brings them back."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
