@@ -183,15 +183,13 @@ class Commit:
         of the packs is, and the ids of the keys that all of them are encrypted with."""
         packs: dict[str, int] = {}
         used: set[bytes] = set()
-        mentioned = {name for name, _, _ in references([self._graph, self._sections])}
-        names = sorted(name for name in mentioned if name.startswith(self._session.folder))
+        names = sorted({name for name, _, _ in references([self._graph, self._sections])})
         for name in names:
+            if not name.startswith(self._session.folder):
+                raise InvalidInput(f"the data {name} was not stored by this writer")
             index = indexes.get(name) or load_index(self._objects.store, self._objects.sealer, name)
             packs.update((pack.name, pack.size) for pack in index.packs)
             used |= index.key_ids()
-        for name in mentioned.difference(names):
-            if any(self._objects.store.list(name)):  # else it only looks like one, in what a user wrote
-                raise InvalidInput(f"the data {name} was not stored by this writer")
         return {"indexes": names, "packs": sorted(packs)}, packs, used
 
     def _check_there(self, names: set[str], sizes: Mapping[str, int]) -> None:

@@ -166,11 +166,8 @@ class Verifier:
         return name not in {entry.name for entry in self._objects.store.list(name)}
 
     def _note(self, kept: Checkpoint) -> None:
-        known = set(kept.indexes)
         for section, value in [(GRAPH, kept.graph), *kept.sections.items()]:
             for name, size, digest in references(value):
-                if name not in known:
-                    continue  # it only looks like a reference, in what a user wrote
                 self._users.setdefault(name, set()).add((kept.info.id, section))
                 self._references.setdefault(name, set()).add((size, digest))
         for name in kept.indexes:  # a reference that is none by its looks

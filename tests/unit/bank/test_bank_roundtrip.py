@@ -345,7 +345,7 @@ INDEX = "data/0123456789abcdef/0123456789abcdef0123456789abcdef/0123456789abcdef
 LOOKALIKES = {
     "name": INDEX,
     "metadata": {INDEX: INDEX, "object": INDEX, "size": "1", "digest": "0" * 64},
-    "profile": {"object": INDEX, "size": 1, "digest": "0" * 64, "stored": 1},
+    "list": [INDEX, {"object": INDEX}, {"object": INDEX, "size": 1, "digest": INDEX}],
 }
 
 
@@ -369,3 +369,13 @@ def test_m2_what_users_write_is_never_a_reference(bank: Bank, what: str) -> None
     bank.collect()
     with bank.open_data(ref) as reader:
         assert reader.read() == noise(100_000)
+
+
+def test_a_reference_to_data_of_another_writing_is_never_taken_for_text(bank: Bank) -> None:
+    """Its session was given up: no checkpoint is made without the data."""
+    with bank.writer("c1", "p1") as writer:
+        ref = writer.put_data([noise(100_000)])
+        writer.abandon()
+    with bank.writer("c1", "p1") as writer, pytest.raises(InvalidInput, match="not stored by this writer"):
+        writer.commit(created_at=NOW, graph={}, sections={"a": {"data": ref}})
+    assert bank.checkpoints() == []
