@@ -15,13 +15,13 @@ from xdist.scheduler import LoadScopeScheduling
 from tests import pgserver
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - hooks
 
-pytest.register_assert_rewrite("tests.unit.support.store_contract")
+pytest.register_assert_rewrite("tests.unit.support.store_contract", "tests.kind_contract")
 
 FULLSTACK = Path(__file__).parent / "fullstack"
 SECOND = {
     "test_bank_store_cloud.py", "test_clients.py", "test_faults.py", "test_image.py", "test_karborclient.py",
-    "test_kill.py", "test_out_of_the_cloud.py", "test_schedule.py", "test_service_elsewhere.py",
-    "test_volume.py", "test_volume_bank.py",
+    "test_kill.py", "test_kind_contract_storage.py", "test_out_of_the_cloud.py", "test_schedule.py",
+    "test_service_elsewhere.py", "test_volume.py", "test_volume_bank.py",
 }  # fmt: skip
 """Files with tests on a cloud that work in its second project, beside all others, which work in the first."""
 NO_CLOUD = "not run: no cloud here ({})"

@@ -7,11 +7,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from hookrig import Rig
-
 from refloat.cloud import Cloud
 from refloat.graph import Resource, ResourceKey
 from refloat.resources.networking import INTERFACE_OWNERS
+from tests.fullstack.hookrig import Rig
 
 NETWORK = "OS::Neutron::Network"
 SUBNET = "OS::Neutron::Subnet"

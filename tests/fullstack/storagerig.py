@@ -11,8 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hookrig import Cut, MemoryJournal, finish
-
 from refloat.cloud import Cloud, Marker
 from refloat.cloud.create_once import find_created
 from refloat.cloud.removal import removal
@@ -21,6 +19,7 @@ from refloat.graph import Graph, ResourceKey
 from refloat.resources.base import HOOKS, OperationKind, PlanContext, Planned, ProtectionPlugin
 from refloat.resources.context import HookContext
 from refloat.resources.options import settle
+from tests.fullstack.hookrig import Cut, MemoryJournal, finish
 
 Sections = dict[ResourceKey, dict[str, Any]]
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hookrig import Rig
-from netbench import ADDRESS, GROUP, NETWORK, ROUTER, NetBench
 
 from refloat.cloud import Cloud
 from refloat.graph import Resource, ResourceKey
 from refloat.operations.discovery import Discovery
 from refloat.resources.base import PlanContext, Planned
 from refloat.resources.networking import SERVER
+from tests.fullstack.hookrig import Rig
+from tests.fullstack.netbench import ADDRESS, GROUP, NETWORK, ROUTER, NetBench
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from storagerig import Operation, Sections, Yard
 
 from refloat.cloud import Cloud
 from refloat.graph import Graph, Resource, ResourceKey, discover
@@ -18,6 +17,7 @@ from refloat.resources.image.protectable import SERVER, TYPE
 from refloat.resources.image.section import describe
 from refloat.resources.image_data import Body
 from tests.fullstack.second import cloud
+from tests.fullstack.storagerig import Operation, Sections, Yard
 
 __all__ = ["cloud"]
 

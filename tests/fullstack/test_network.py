@@ -7,12 +7,12 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from hookrig import Rig
-from netbench import NETWORK, ROUTER, SUBNET, NetBench, again, different
 
 from refloat.cloud import Cloud
 from refloat.errors import Impossible
 from refloat.graph import Resource, ResourceKey
+from tests.fullstack.hookrig import Rig
+from tests.fullstack.netbench import NETWORK, ROUTER, SUBNET, NetBench, again, different
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hookrig import Rig
-from netbench import GROUP, NetBench, again, different
 
 from refloat.cloud import Cloud
 from refloat.graph import Resource, ResourceKey
+from tests.fullstack.hookrig import Rig
+from tests.fullstack.netbench import GROUP, NetBench, again, different
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hookrig import Rig, finish
-from storagerig import Files
 
 from refloat.cloud import Cloud
 from refloat.cloud.removal import removal
@@ -16,6 +14,8 @@ from refloat.errors import CloudError, Impossible, NotFound
 from refloat.graph import Graph, ResourceKey
 from refloat.resources.server.protectable import TYPE, ServerProtectable
 from refloat.resources.server.section import server_section
+from tests.fullstack.hookrig import Rig, finish
+from tests.fullstack.storagerig import Files
 
 PREFIX = "srv-test"
 WAIT = 280

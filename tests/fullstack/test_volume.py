@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hookrig import finish
-from storagerig import Operation, Yard
 
 from refloat.cloud import Cloud
 from refloat.cloud.removal import removal
@@ -19,7 +17,9 @@ from refloat.resources.base import ProtectionPlugin
 from refloat.resources.volume import VolumeBackupPlugin, VolumeProtectable, VolumeSnapshotPlugin
 from refloat.resources.volume.protectable import TYPE
 from refloat.resources.volume.section import describe
+from tests.fullstack.hookrig import finish
 from tests.fullstack.second import cloud
+from tests.fullstack.storagerig import Operation, Yard
 
 __all__ = ["cloud"]
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hookrig import finish
-from storagerig import Operation, Sections, Yard
 
 from refloat.bank import Bank, create_key
 from refloat.cloud import Cloud
@@ -25,7 +23,9 @@ from refloat.resources.volume.messages import told_about
 from refloat.resources.volume.protectable import COPY, TYPE
 from refloat.resources.volume.section import describe
 from refloat.resources.volume.temporary import IMAGE
+from tests.fullstack.hookrig import finish
 from tests.fullstack.second import cloud
+from tests.fullstack.storagerig import Operation, Sections, Yard
 
 __all__ = ["cloud"]
 

@@ -56,6 +56,7 @@ class Declared:
     :param create: create it again, marked; returns it or its id.
     :param mark: the field that carries the mark until it is complete, such as ``description``; empty: it
         cannot carry one, and is known by its name.
+    :param name_is_id: whoever creates it chooses its id, which is its name.
     :param ready: states to wait for when it was created; empty: it is there at once.
     :param finish: what is left to do when it is ready; may be repeated.
     :param needs: how much of each quota one takes.
@@ -63,7 +64,6 @@ class Declared:
     :param plan: decide otherwise than to use what is still there, or create it.
     :param verify: hooks that verify otherwise than by looking whether the section is whole.
     :param selectors: of :class:`ListedProtectable`.
-    :param protectable_base: finds it, where a listing alone does not do.
     :param services: what Refloat does not know yet of its service.
     :param quotas: what that keeps.
     """
@@ -78,6 +78,7 @@ class Declared:
     read: Callable[[Cloud, Any], Section] | None = None
     create: Callable[[HookContext, Marker], Any] | None = None
     mark: str = ""
+    name_is_id: bool = False
     ready: Collection[str] = ()
     finish: Callable[[HookContext, str], None] | None = None
     needs: Mapping[str, int] = field(default_factory=dict)
@@ -85,7 +86,6 @@ class Declared:
     plan: Callable[[PlanContext], Planned] | None = None
     verify: HooksClass | None = None
     selectors: Collection[str] = ()
-    protectable_base: ProtectableClass = ListedProtectable
     services: tuple[Service, ...] = ()
     quotas: tuple[Quota, ...] = ()
 
@@ -94,7 +94,7 @@ class Declared:
         """What finds it."""
         declared = self
 
-        class DeclaredProtectable(self.protectable_base):  # type: ignore[name-defined, misc]
+        class DeclaredProtectable(ListedProtectable):
             """Finds what is declared."""
 
             type = declared.type
@@ -174,7 +174,7 @@ class Declared:
     def _clue(self, context: HookContext) -> Mapping[str, Any]:
         if self.mark:
             return {}
-        if self.protectable_base.identity == "name":
+        if self.name_is_id:
             return {"id": context.planned.name}
         return context.known(self.kind.name, name=context.planned.name)
 

@@ -14,8 +14,7 @@ from refloat.graph import Resource
 from refloat.resources.attributes import Attribute, Change, outcomes
 from refloat.resources.base import HookContext, PlanContext, Planned, Section, hooks
 from refloat.resources.declared import Declared
-from refloat.resources.listed import ListedProtectable
-from refloat.resources.verifying import checked
+from refloat.resources.verifying import checked, lacking
 
 SERVER = "OS::Nova::Server"
 _WHOSE = "key pairs belong to the user who restores"
@@ -28,12 +27,6 @@ ATTRIBUTES = (
     Attribute("user_id", "mapped", _WHOSE),
     Attribute("private_key", "lost", "Nova does not keep it; whoever has it keeps it"),
 )
-
-
-class _Keypairs(ListedProtectable):
-    """The key pairs of the current user. Their names are their ids."""
-
-    identity = "name"
 
 
 def _of_server(cloud: Cloud, server: Resource, keypair: Any) -> bool:
@@ -102,10 +95,11 @@ def free_name(wanted: str, fingerprint: str, taken: Mapping[str, str]) -> str:
 def _verify(context: HookContext) -> Mapping[str, Any]:
     """Whether the public key is the one that had this fingerprint."""
     section = context.section
-    if section["type"] != "ssh":
-        return {"ok": bool(section["public_key"]), "reason": ""}
-    same = ssh_fingerprint(section["public_key"]) == section["fingerprint"]
-    return checked("" if same else "the public key does not have the fingerprint it should")
+    problem = lacking(section, "name", "type", "public_key", "fingerprint")
+    if not problem and section["type"] == "ssh":
+        same = ssh_fingerprint(section["public_key"]) == section["fingerprint"]
+        problem = "" if same else "the public key does not have the fingerprint it should"
+    return checked(problem)
 
 
 def ssh_fingerprint(public_key: str) -> str:
@@ -125,7 +119,7 @@ KEYPAIR = Declared(
     noun="key pair",
     description="Keeps the public key and imports it again",
     kind=KINDS["keypair"],
-    protectable_base=_Keypairs,
+    name_is_id=True,
     parents={SERVER: _of_server},
     attributes=ATTRIBUTES,
     read=_read,

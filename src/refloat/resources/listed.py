@@ -29,8 +29,6 @@ class ListedProtectable(Protectable):
     """What people call one of them."""
     selectors: ClassVar[Collection[str]] = ()
     """How they are chosen: by ``tag`` (``tag:NAME``), by ``metadata`` (``metadata:KEY=VALUE``)."""
-    identity: ClassVar[str] = "id"
-    """What identifies a thing: key pairs have only names."""
 
     @classmethod
     def is_broken(cls, state: str) -> bool:
@@ -49,7 +47,7 @@ class ListedProtectable(Protectable):
 
     def node(self, thing: Any) -> Resource:
         """The resource that a thing is."""
-        return Resource(self.type, str(getattr(thing, self.identity)), str(thing.name or ""))
+        return Resource(self.type, str(thing.id), str(thing.name or ""))
 
     def problem(self, thing: Any) -> RefloatError | None:
         """Why a thing cannot be protected, if so."""
@@ -120,7 +118,7 @@ class ListedProtectable(Protectable):
     @cached_property
     def by_id(self) -> dict[str, Any]:
         """All things of the project."""
-        return {str(getattr(thing, self.identity)): thing for thing in self.everything}
+        return {str(thing.id): thing for thing in self.everything}
 
     def checked(self, thing: Any) -> Resource:
         """The resource that a thing is. :raises RefloatError: it cannot be protected."""

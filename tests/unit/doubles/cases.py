@@ -6,47 +6,39 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from refloat.graph import Resource
+from refloat.graph import Graph, Resource
 from refloat.resources.pod.protectable import identity_of
+from tests.fullstack.hookrig import Rig, Run
+from tests.kind_contract import Case
 from tests.unit.doubles import openstack
 from tests.unit.doubles.world import DATABASE, POD, SHARE, World
 
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0hVxkz1Vy5zQnB2Vd0m0e0c8f5oV7w1c1g3Yp8n2aV somebody"
 
-class Case:
-    """One kind: how an original is made and lost, and what there is, in a form that can be compared."""
 
-    type = ""
-    created = ""
-    """The request that creates what a restore makes."""
-    kept_request = ""
-    """The request that creates what a protect keeps; empty when that is in the bank."""
+class DoubleCase(Case):
+    """A kind that doubles hold.
+
+    :cvar created: the request that creates what a restore makes.
+    :cvar kept_request: the request that creates what a protect keeps; empty when that is in the bank.
+    """
+
+    created = kept_request = ""
 
     def __init__(self, world: World) -> None:
+        super().__init__(world.cloud())
         self.world = world
 
-    def make(self) -> Resource:
-        """An original with all that it can have."""
-        raise NotImplementedError
-
-    def lose(self) -> None:
-        """What it holds is gone, and so is itself, unless the service keeps it for its snapshots."""
-        raise NotImplementedError
-
-    def living(self) -> list[Any]:
-        """What can be compared of all that there are, the original too while it is there."""
-        raise NotImplementedError
-
-    def kept(self) -> list[str]:
-        """The ids of what checkpoints have in the cloud."""
-        return []
+    def rig(self) -> Rig:
+        return self.world.rig()
 
     def new_id(self, line: Mapping[str, Any]) -> bool:
         """Whether what a restore says it made is there."""
         raise NotImplementedError
 
 
-class ShareCase(Case):
-    type = SHARE
+class ShareCase(DoubleCase):
+    plugin = "share-manila-snapshot"
     created, kept_request = "POST /v2/shares", "POST /v2/snapshots"
 
     def make(self) -> Resource:
@@ -79,8 +71,8 @@ class ShareCase(Case):
         return line["new_id"] in self.world.manila.shares and f"/shares/{line['new_id']}" in line["reason"]
 
 
-class DatabaseCase(Case):
-    type = DATABASE
+class DatabaseCase(DoubleCase):
+    plugin = "database-trove-backup"
     created, kept_request = "POST /v1.0/", "POST /v1.0/"
     network = "11111111-1111-4111-8111-111111111111"
 
@@ -121,8 +113,8 @@ class DatabaseCase(Case):
         return bool(made["addresses"][0]["network"] == f"new-{self.network}")
 
 
-class PodCase(Case):
-    type = POD
+class PodCase(DoubleCase):
+    plugin = "pod-manifest"
     created = "POST /api/v1/namespaces/shop/pods"
     volume, inline = "22222222-2222-4222-8222-222222222222", "33333333-3333-4333-8333-333333333333"
 
@@ -203,3 +195,81 @@ class PodCase(Case):
         claim = there["persistentvolumeclaims"]["data"]["spec"]["volumeName"]
         handle = there["persistentvolumes"][claim]["spec"]["csi"]["volumeHandle"]
         return (line["new_id"], handle) == (identity_of("shop", "web"), f"new-{self.volume}")
+
+
+class KeypairCase(DoubleCase):
+    plugin = "keypair"
+    created = "POST /v2.1/os-keypairs"
+
+    def make(self) -> Resource:
+        self.cloud.compute.create_keypair(name="mine", public_key=PUBLIC_KEY)
+        return Resource(self.type, "mine", "mine")
+
+    def lose(self) -> None:
+        self.world.nova.keypairs.clear()
+
+    def living(self) -> list[Any]:
+        return [dict(keypair) for keypair in self.world.nova.keypairs.values()]
+
+    def new_id(self, line: Mapping[str, Any]) -> bool:
+        return line["new_id"] in self.world.nova.keypairs
+
+
+class ServerGroupCase(DoubleCase):
+    plugin = "server-group"
+    created = "POST /v2.1/os-server-groups"
+
+    def make(self) -> Resource:
+        made = self.cloud.compute.create_server_group(
+            name="apart", policy="anti-affinity", rules={"max_server_per_host": 2}
+        )
+        return Resource(self.type, made.id, "apart")
+
+    def lose(self) -> None:
+        self.world.nova.groups.clear()
+
+    def living(self) -> list[Any]:
+        items = ("name", "policy", "rules")
+        return [{item: group[item] for item in items} for group in self.world.nova.groups.values()]
+
+    def new_id(self, line: Mapping[str, Any]) -> bool:
+        return line["new_id"] in self.world.nova.groups
+
+
+class ProjectCase(DoubleCase):
+    plugin = "project"
+    creates = False
+
+    def make(self) -> Resource:
+        return Resource(self.type, openstack.PROJECT, "shop")
+
+    def protect(self, rig: Rig, resource: Resource) -> None:
+        """Without what is in it."""
+        rig.graph = Graph()
+        rig.graph.add(resource)
+        run = Run(rig, "protect", rig.graph, {})
+        run.all()
+        rig.sections = run.results
+
+    def lose(self) -> None:
+        """Nobody loses the project he is logged in to."""
+
+    def living(self) -> list[Any]:
+        return [openstack.PROJECT]
+
+
+class NoopCase(DoubleCase):
+    plugin = "noop"
+    creates = listed = False
+
+    def make(self) -> Resource:
+        return Resource(self.type, "tree-3", "tree:3")
+
+    def lose(self) -> None:
+        """It is nowhere."""
+
+    def living(self) -> list[Any]:
+        return []
+
+
+CASES = (ShareCase, DatabaseCase, PodCase, KeypairCase, ServerGroupCase, ProjectCase, NoopCase)

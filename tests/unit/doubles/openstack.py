@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
+from refloat.resources.keypair import ssh_fingerprint
 from tests.unit.doubles.server import Answer, Double, Refusal, Request, Route
 
 PROJECT = "0123456789abcdef0123456789abcdef"
@@ -103,3 +105,82 @@ class Neutron(OpenStackDouble):
         if identity not in self.networks:
             raise self.refusal(404, f"Network {identity} could not be found.")
         return 200, {"network": self.networks[identity]}
+
+
+class Nova(OpenStackDouble):
+    """Compute API v2.1: key pairs and server groups."""
+
+    def __init__(self) -> None:
+        self.keypairs: dict[str, dict[str, Any]] = {}
+        self.groups: dict[str, dict[str, Any]] = {}
+        self.limit = 10
+        super().__init__()
+
+    def routes(self) -> list[Route]:
+        return [
+            ("GET", "/v2.1/?", self._version),
+            ("GET", "/v2.1/limits", self._limits),
+            ("GET", "/v2.1/os-keypairs", self._list_keypairs),
+            ("POST", "/v2.1/os-keypairs", self._import_keypair),
+            ("GET", "/v2.1/os-keypairs/([^/]+)", lambda _request, name: self._keypair(name)),
+            ("DELETE", "/v2.1/os-keypairs/([^/]+)", lambda _request, name: self._delete(self.keypairs, name)),
+            (
+                "GET",
+                "/v2.1/os-server-groups",
+                lambda _request: (200, {"server_groups": list(self.groups.values())}),
+            ),
+            ("POST", "/v2.1/os-server-groups", self._create_group),
+            ("GET", "/v2.1/os-server-groups/([^/]+)", lambda _request, identity: self._group(identity)),
+            (
+                "DELETE",
+                "/v2.1/os-server-groups/([^/]+)",
+                lambda _request, identity: self._delete(self.groups, identity),
+            ),
+        ]
+
+    def _version(self, _request: Request) -> Answer:
+        version = {
+            "id": "v2.1",
+            "status": "CURRENT",
+            "version": "2.100",
+            "min_version": "2.1",
+            "links": [{"rel": "self", "href": f"{self.url}/v2.1/"}],
+        }
+        return 200, {"version": version}
+
+    def _limits(self, _request: Request) -> Answer:
+        used = {"maxServerGroups": self.limit, "totalServerGroupsUsed": len(self.groups)}
+        return 200, {"limits": {"rate": [], "absolute": used}}
+
+    def _list_keypairs(self, _request: Request) -> Answer:
+        return 200, {"keypairs": [{"keypair": keypair} for keypair in self.keypairs.values()]}
+
+    def _import_keypair(self, request: Request) -> Answer:
+        wanted = request.body["keypair"]
+        if wanted["name"] in self.keypairs:
+            raise self.refusal(409, f"Key pair '{wanted['name']}' already exists.")
+        fingerprint = ssh_fingerprint(wanted["public_key"])
+        self.keypairs[wanted["name"]] = {"type": "ssh", **wanted, "fingerprint": fingerprint, "user_id": USER}
+        return 201, {"keypair": self.keypairs[wanted["name"]]}
+
+    def _keypair(self, name: str) -> Answer:
+        if name not in self.keypairs:
+            raise self.refusal(404, f"Keypair {name} not found.")
+        return 200, {"keypair": self.keypairs[name]}
+
+    def _create_group(self, request: Request) -> Answer:
+        wanted = request.body["server_group"]
+        identity = str(uuid.uuid4())
+        self.groups[identity] = {"rules": {}, **wanted, "id": identity, "members": [], "metadata": {}}
+        return 200, {"server_group": self.groups[identity]}
+
+    def _group(self, identity: str) -> Answer:
+        if identity not in self.groups:
+            raise self.refusal(404, f"Instance group {identity} could not be found.")
+        return 200, {"server_group": self.groups[identity]}
+
+    def _delete(self, things: dict[str, dict[str, Any]], identity: str) -> Answer:
+        if identity not in things:
+            raise self.refusal(404, f"{identity} could not be found.")
+        del things[identity]
+        return 204, None

@@ -2,66 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from refloat.cloud import Cloud, watcher
-from refloat.errors import BankDamaged
 from refloat.resources import registry
 from refloat.resources.base import Hooks, PlanContext, Planned, ProtectionPlugin, Restored
 from refloat.resources.context import HookContext
 from refloat.resources.pod import cluster
 from tests.fullstack.hookrig import Rig
+from tests.kind_contract import Memory
 from tests.unit.doubles import openstack
 from tests.unit.doubles.kubernetes import Kubernetes
 from tests.unit.doubles.manila import Manila
-from tests.unit.doubles.openstack import Cinder, Keystone, Neutron
+from tests.unit.doubles.openstack import Cinder, Keystone, Neutron, Nova
 from tests.unit.doubles.server import Double
 from tests.unit.doubles.trove import Trove
 
 SHARE, DATABASE, POD = "OS::Manila::Share", "OS::Trove::Instance", "OS::Kubernetes::Pod"
 VOLUME, NETWORK = "OS::Cinder::Volume", "OS::Neutron::Network"
-
-
-class Memory:
-    """A data store in memory."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-
-    def put(self, stream: Iterable[bytes], *_told: Any) -> dict[str, Any]:
-        data = b"".join(stream)
-        name = hashlib.sha256(data).hexdigest()
-        self.kept[name] = data
-        return {"object": name, "size": len(data), "digest": name, "stored": len(data)}
-
-    def open(self, ref: Mapping[str, Any]) -> Any:
-        reader = SimpleNamespace(size=ref["size"])
-        chunks = [self.kept[ref["object"]][:7], self.kept[ref["object"]][7:]]
-
-        class Reader:
-            size = reader.size
-
-            def __enter__(self) -> Reader:
-                return self
-
-            def __exit__(self, *_exc: object) -> None:
-                """Nothing to close."""
-
-            def __iter__(self) -> Iterator[bytes]:
-                return iter(chunks)
-
-        return Reader()
-
-    def verify(self, ref: Mapping[str, Any], *_told: Any) -> None:
-        if hashlib.sha256(self.kept[ref["object"]]).hexdigest() != ref["digest"]:
-            raise BankDamaged("not what was written")
 
 
 class NewId(Hooks):
@@ -96,12 +59,13 @@ class World:
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         registry.plugins()  # makes the kinds of the plugins known
         self.keystone, self.cinder, self.neutron = Keystone(), Cinder(), Neutron()
-        self.manila, self.trove, self.kubernetes = Manila(), Trove(), Kubernetes()
+        self.manila, self.trove, self.kubernetes, self.nova = Manila(), Trove(), Kubernetes(), Nova()
         self.keystone.catalog = {
             "shared-file-system": f"{self.manila.url}/v2",
             "database": f"{self.trove.url}/v1.0/{openstack.PROJECT}",
             "block-storage": f"{self.cinder.url}/v3",
             "network": self.neutron.url,
+            "compute": f"{self.nova.url}/v2.1",
         }
         monkeypatch.setattr(watcher, "SHORTEST", 0.01)
         monkeypatch.setattr(watcher, "LONGEST", 0.05)
@@ -122,7 +86,15 @@ class World:
 
     @property
     def doubles(self) -> list[Double]:
-        return [self.keystone, self.cinder, self.neutron, self.manila, self.trove, self.kubernetes]
+        return [
+            self.keystone,
+            self.cinder,
+            self.neutron,
+            self.nova,
+            self.manila,
+            self.trove,
+            self.kubernetes,
+        ]
 
     def cloud(self) -> Cloud:
         """A fresh connection."""

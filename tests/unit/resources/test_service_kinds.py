@@ -1,4 +1,4 @@
-"""Shares, database instances and pods: one contract, against servers that answer as theirs do."""
+"""Kinds whose services are doubles: cut off, answers lost, services that are not there or fail."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from refloat.resources.pod.protectable import PodProtectable
 from refloat.resources.share.protectable import ShareProtectable
 from tests.fullstack.hookrig import Run
 from tests.unit.doubles import openstack
-from tests.unit.doubles.cases import Case, DatabaseCase, PodCase, ShareCase
+from tests.unit.doubles.cases import CASES, DoubleCase
 from tests.unit.doubles.world import DATABASE, POD, SHARE, World
 
-CASES = (ShareCase, DatabaseCase, PodCase)
+CREATING = [case for case in CASES if case.creates]
 
 
-@pytest.fixture(params=CASES, ids=lambda case: case.type.rpartition("::")[2])
-def case(request: pytest.FixtureRequest, world: World) -> Case:
-    made: Case = request.param(world)
+@pytest.fixture(params=CREATING, ids=lambda case: case.plugin)
+def case(request: pytest.FixtureRequest, world: World) -> DoubleCase:
+    made: DoubleCase = request.param(world)
     return made
 
 
 # --- the contract
 
 
-def test_protect_lose_restore_compare(case: Case, world: World) -> None:
+def test_protect_lose_restore_compare(case: DoubleCase, world: World) -> None:
     resource, rig = case.make(), world.rig()
     before = case.living()
     rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
@@ -48,7 +48,7 @@ def test_protect_lose_restore_compare(case: Case, world: World) -> None:
     assert case.new_id(lines[case.type, resource.id])
 
 
-def test_a_restore_that_is_cut_off_anywhere_makes_nothing_twice(case: Case, world: World) -> None:
+def test_a_restore_that_is_cut_off_anywhere_makes_nothing_twice(case: DoubleCase, world: World) -> None:
     resource, rig = case.make(), world.rig()
     before = case.living()
     rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
@@ -57,7 +57,7 @@ def test_a_restore_that_is_cut_off_anywhere_makes_nothing_twice(case: Case, worl
     assert case.living() == before
 
 
-def test_a_protect_that_is_cut_off_keeps_one(case: Case, world: World) -> None:
+def test_a_protect_that_is_cut_off_keeps_one(case: DoubleCase, world: World) -> None:
     resource, rig = case.make(), world.rig()
     discovery = Discovery(rig.cloud)
     rig.graph = discovery.graph([discovery.of_type(case.type).show(resource.id)])
@@ -71,7 +71,7 @@ def test_a_protect_that_is_cut_off_keeps_one(case: Case, world: World) -> None:
     assert again.results[resource.key]
 
 
-def test_a_creation_whose_answer_was_lost_is_found_again(case: Case, world: World) -> None:
+def test_a_creation_whose_answer_was_lost_is_found_again(case: DoubleCase, world: World) -> None:
     resource, rig = case.make(), world.rig()
     before = case.living()
     rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
@@ -87,7 +87,7 @@ def test_a_creation_whose_answer_was_lost_is_found_again(case: Case, world: Worl
     assert case.living() == before
 
 
-def test_undo_leaves_nothing(case: Case, world: World) -> None:
+def test_undo_leaves_nothing(case: DoubleCase, world: World) -> None:
     resource, rig = case.make(), world.rig()
     rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
     case.lose()
@@ -99,7 +99,7 @@ def test_undo_leaves_nothing(case: Case, world: World) -> None:
     assert json.dumps(world.kubernetes.objects) == objects
 
 
-def test_beside_the_living_original(case: Case, world: World) -> None:
+def test_beside_the_living_original(case: DoubleCase, world: World) -> None:
     resource, rig = case.make(), world.rig()
     rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
     lines = rig.restore(parameters={case.type: {"restore_name": "{name}-2"}})
@@ -111,7 +111,7 @@ def test_beside_the_living_original(case: Case, world: World) -> None:
     assert outcome.restored.endswith("-3")
 
 
-def test_every_attribute_is_told_and_has_a_reason_unless_exact(case: Case, world: World) -> None:
+def test_every_attribute_is_told_and_has_a_reason_unless_exact(case: DoubleCase, world: World) -> None:
     resource, rig = case.make(), world.rig()
     rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
     case.lose()
@@ -121,10 +121,14 @@ def test_every_attribute_is_told_and_has_a_reason_unless_exact(case: Case, world
     assert "opensesame" not in json.dumps([item.to_json() for item in told])
 
 
-def test_verify_says_what_is_missing_and_a_restore_then_is_impossible(case: Case, world: World) -> None:
+def test_verify_says_what_is_missing_and_a_restore_then_is_impossible(case: DoubleCase, world: World) -> None:
     resource, rig = case.make(), world.rig()
     rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
     assert rig.verify()[resource.key]["ok"]
+    if not case.kept_request and not world.data.kept:
+        rig.sections[resource.key] = {}
+        assert "the checkpoint lacks" in rig.verify()[resource.key]["reason"]
+        return
     if not case.kept_request:
         world.data.kept = dict.fromkeys(world.data.kept, b"x")
         assert "not what was written" in rig.verify()[resource.key]["reason"]
@@ -135,7 +139,7 @@ def test_verify_says_what_is_missing_and_a_restore_then_is_impossible(case: Case
     assert [problem for problem in rig.plan().problems if "is gone" in problem]
 
 
-def test_delete_frees_what_the_checkpoint_has_in_the_cloud(case: Case, world: World) -> None:
+def test_delete_frees_what_the_checkpoint_has_in_the_cloud(case: DoubleCase, world: World) -> None:
     resource, rig = case.make(), world.rig()
     rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
     stays = rig.plugins[case.type].stays_in_cloud(rig.sections[resource.key])
@@ -164,9 +168,10 @@ def test_without_the_service_there_are_none_and_nobody_is_asked(
         found.show(str(uuid.uuid4()))
 
 
-def test_a_service_that_is_there_and_fails_fails_the_discovery(case: Case, world: World) -> None:
+def test_a_service_that_is_there_and_fails_fails_the_discovery(case: DoubleCase, world: World) -> None:
     case.make()
-    world.manila.broken = world.trove.broken = world.kubernetes.broken = True
+    for double in world.doubles:
+        double.broken = double is not world.keystone
     with pytest.raises(CloudError, match="out of order"):
         Discovery(world.cloud()).of_type(case.type).dependants(Resource(PROJECT, openstack.PROJECT))
 

@@ -90,7 +90,7 @@ def test_a_project_is_restored_into_the_current_one() -> None:
 def test_fingerprints() -> None:
     assert ssh_fingerprint(KEY).count(":") == 15
     assert ssh_fingerprint("nonsense") == ssh_fingerprint("ssh-rsa ***") == ""
-    section = {"type": "ssh", "public_key": KEY, "fingerprint": ssh_fingerprint(KEY)}
+    section = {"name": "k", "type": "ssh", "public_key": KEY, "fingerprint": ssh_fingerprint(KEY)}
     verify: Any = KEYPAIR.plugin.verify()
     assert verify.on_main(SimpleNamespace(section=section))["ok"]
     damaged = section | {"public_key": KEY.replace("1Vy", "1Vz")}
@@ -119,7 +119,7 @@ def test_key_pairs(fingerprint: str | None, action: str, name: str, conflicts: i
 
 
 def test_another_users_key_pair_is_not_taken_for_a_servers() -> None:
-    cloud: Any = SimpleNamespace(user_id="me", list=lambda _kind: [SimpleNamespace(name="k")])
+    cloud: Any = SimpleNamespace(user_id="me", list=lambda _kind: [SimpleNamespace(id="k", name="k")])
     keypairs = KEYPAIR.protectable(cloud)
     own = Resource("OS::Nova::Server", "s", extra={"key_name": "k", "user_id": "me"})
     others = Resource("OS::Nova::Server", "s", extra={"key_name": "k", "user_id": "somebody"})

@@ -1,0 +1,206 @@
+"""What every kind has to do: be found, protected, lost, restored, compared, verified, copied, deleted.
+
+``whole_life`` runs over every kind that there is: in ``tests/unit/resources/test_kind_contract.py`` those
+that in-process doubles can hold, in ``tests/fullstack/test_kind_contract.py`` the others, on a real cloud.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from refloat.cloud import Cloud
+from refloat.errors import BankDamaged
+from refloat.graph import Resource, ResourceKey
+from refloat.operations.discovery import Discovery
+from refloat.resources.base import PROJECT
+from refloat.resources.registry import plugins
+from tests.fullstack.hookrig import Cut, MemoryJournal, Rig, Run
+
+
+class Case:
+    """One kind on one cloud: how an original is made and lost, and what there is of it.
+
+    :cvar plugin: the name of the plugin that is tested.
+    :cvar creates: whether a restore makes something of what was lost.
+    :cvar listed: whether it is in the list of its type.
+    :cvar steps: undo is tried after so many writes of the journal at most, spread over the restore.
+    """
+
+    plugin = ""
+    creates = listed = True
+    steps = 12
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+
+    @property
+    def type(self) -> str:
+        return plugins()[self.plugin].resource_type
+
+    def make(self) -> Resource:
+        """An original with all that it can have."""
+        raise NotImplementedError
+
+    def lose(self) -> None:
+        """It is gone, or what it holds is, where the service keeps it for its snapshots."""
+        raise NotImplementedError
+
+    def living(self) -> list[Any]:
+        """What can be compared of all that there are, the original too while it is there."""
+        raise NotImplementedError
+
+    def kept(self) -> list[str]:
+        """The ids of what checkpoints have in the cloud."""
+        return []
+
+    def rig(self) -> Rig:
+        """What protects and restores it, with the plugin that is tested."""
+        rig = Rig(self.cloud)
+        rig.plugins[self.type] = plugins()[self.plugin]()
+        rig.data = Memory()
+        return rig
+
+    def protect(self, rig: Rig, resource: Resource) -> None:
+        """Protect it, as discovery finds it, with all that it needs."""
+        rig.protect(Discovery(self.cloud).of_type(self.type).show(resource.id))
+
+
+class Memory:
+    """A data store in memory, whose references are like a bank's."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def put(self, stream: Any, *_told: Any) -> dict[str, Any]:
+        read = getattr(stream, "read", None)
+        data = b"".join(iter(lambda: read(1 << 20), b"") if read else stream)
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"data/{digest[:16]}/{digest[:32]}/{digest[:16]}.index"
+        self.kept[name] = data
+        return {"object": name, "size": len(data), "digest": digest, "stored": len(data)}
+
+    def open(self, ref: Mapping[str, Any]) -> Reader:
+        return Reader(self.kept[ref["object"]])
+
+    def verify(self, ref: Mapping[str, Any], *_told: Any) -> None:
+        if hashlib.sha256(self.kept[ref["object"]]).hexdigest() != ref["digest"]:
+            raise BankDamaged("not what was written")
+
+
+class Reader:
+    """Reads pieces of data."""
+
+    def __init__(self, data: bytes) -> None:
+        self.size, self._data, self._place = len(data), data, 0
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """Nothing to close."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self.read(7), b"")
+
+    def read(self, size: int) -> bytes:
+        piece = self._data[self._place : self._place + size]
+        self._place += len(piece)
+        return piece
+
+
+def whole_life(case: Case) -> None:
+    """From the first look to the deletion of the checkpoint."""
+    resource = case.make()
+    it_is_found(case, resource)
+    rig = case.rig()
+    case.protect(rig, resource)
+    assert rig.verify()[resource.key]["ok"]
+    before = case.living()
+    planning_changes_nothing(case, rig, resource)
+    case.lose()
+    lost = case.living()
+    planning_changes_nothing(case, rig, resource)
+    if case.creates:
+        assert lost != before
+        nothing_is_left_when_undone_at(case, rig, steps_of(case, rig, lost))
+    lines = rig.restore()
+    assert case.living() == before
+    assert lines[case.type, resource.id]["new_id"]
+    rig.undo()
+    assert case.living() == lost
+    a_copy_restores_too(case, rig, before)
+    rig.undo()
+    Run(rig, "delete", rig.graph, {}).all()
+    assert case.kept() == []
+    Run(rig, "delete", rig.graph, {}).all()  # again, as after a crash
+
+
+def it_is_found(case: Case, resource: Resource) -> None:
+    """By id and name, in the list, and among what its project needs."""
+    protectable = Discovery(case.cloud).of_type(case.type)
+    assert protectable.show(resource.id) == resource
+    assert protectable.find(resource.name or resource.id) == resource
+    assert resource in protectable.list() or not case.listed
+    if PROJECT in protectable.parents:
+        assert resource in list(protectable.dependants(Resource(PROJECT, case.cloud.project_id)))
+    assert protectable.absence() == ""
+
+
+def planning_changes_nothing(case: Case, rig: Rig, resource: Resource) -> None:
+    """A plan that is made twice is the same twice, says what becomes of every attribute, and only looks."""
+    there = case.living()
+    first, second = (rig.plan() for _time in range(2))
+    assert first.to_json() == second.to_json()
+    assert first.problems == ()
+    told = first.planned[resource.key]
+    assert [item.name for item in told.attributes if item.fidelity != "exact" and not item.reason] == []
+    known = {attribute.name for attribute in rig.plugins[case.type].attributes}
+    assert {item.name for item in told.attributes} >= known or told.action == "reuse"
+    assert json.loads(json.dumps(told.to_json()))
+    assert case.living() == there
+
+
+def steps_of(case: Case, rig: Rig, lost: list[Any]) -> Iterable[int]:
+    """After how many writes of the journal a restore is cut off."""
+    rig.restore()
+    writes = rig.journal.writes
+    rig.undo()
+    assert case.living() == lost
+    return sorted({round(step * (writes - 1) / max(1, case.steps - 1)) for step in range(case.steps)})
+
+
+def nothing_is_left_when_undone_at(case: Case, rig: Rig, steps: Iterable[int]) -> None:
+    lost = case.living()
+    for step in steps:
+        plan = rig.plan()
+        rig.journal = MemoryJournal()
+        rig.journal.cut_after = step
+        run = Run(rig, "restore", plan.graph, plan.planned)
+        with suppress(Cut):
+            run.all()
+        rig.journal.cut_after = None
+        rig.undo(run.operation_id)
+        assert case.living() == lost, f"undone after write {step} of the journal"
+
+
+def a_copy_restores_too(case: Case, rig: Rig, before: list[Any]) -> None:
+    """What is copied to another bank restores like the original. Ends with it restored."""
+    there = Memory()
+    run = Run(rig, "copy", rig.graph, {})
+    context = run.context
+    run.context = lambda node: replace(context(node), target=there)  # type: ignore[method-assign]
+    run.all()
+    copies: dict[ResourceKey, dict[str, Any]] = {
+        key: dict(result["section"]) for key, result in run.results.items()
+    }
+    assert copies[next(iter(copies))].keys() == rig.sections[next(iter(copies))].keys()
+    original, own = rig.data, rig.sections
+    rig.data, rig.sections = there, {**own, **copies}
+    rig.restore()
+    assert case.living() == before
+    rig.data, rig.sections = original, own
