@@ -29,8 +29,8 @@ from itertools import product
 from pathlib import Path
 
 from refloat.bank import Bank, create_key
+from refloat.cli.embedded import Embedded
 from refloat.cloud import Cloud
-from refloat.control.app import Refloat
 from refloat.control.settings import Settings
 
 KARBOR = {"protect": 189.0, "restore": 233.0}
@@ -40,7 +40,7 @@ KARBOR = {"protect": 189.0, "restore": 233.0}
 class NoCloud(Cloud):
     """A user without a cloud: no-op resources need none."""
 
-    project_id = "benchmark"
+    project_id = user_id = "benchmark"
     auth_url = ""
 
 
@@ -94,9 +94,9 @@ def postgresql() -> Iterator[Callable[[], str]]:
 
 def work(kind: str, plan: str, url: str, folder: Path) -> None:
     """Run one operation in this process; print seconds and MiB."""
-    with Refloat(Settings(url, str(folder / "bank"), folder / "bank.key")) as app:
+    with Embedded(Settings(url, str(folder / "bank"), folder / "bank.key")) as app:
         app.cloud = NoCloud()
-        app.engine.prepare()
+        app.worker.prepare()
         checkpoint = ""
         if kind == "restore":
             checkpoint = next(c.id for c in app.checkpoints() if c.plan["name"] == plan)
@@ -117,7 +117,7 @@ def measure(count: int, workers: int, url: str, folder: Path, rate: float) -> No
     settings = Settings(url, str(folder / "bank"), folder / "bank.key")
     Bank.open(settings.bank_url, create_key(settings.key_file), create=True)
     plans = [f"tree {number}" for number in range(workers)]
-    with Refloat(settings) as app:
+    with Embedded(settings) as app:
         app.cloud = NoCloud()
         for plan in plans:
             app.create_plan(plan, [("Refloat::Noop", f"tree:{count}")], provider="noop")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from refloat.cli.embedded import Embedded
 from refloat.cloud.kinds import KINDS
-from refloat.control.app import Refloat
 from refloat.control.settings import Settings
 from refloat.resources import registry
 
@@ -22,7 +22,7 @@ ADDRESSES = ["192.0.2.0/28", "198.51.100.7/32"]
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Refloat]:
+def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Embedded]:
     """Refloat with the example's module installed beside its own."""
     (source,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     module = types.ModuleType("address_group_example")
@@ -35,20 +35,20 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Refloat]:
     for cache in caches:
         cache.cache_clear()
     settings = Settings(f"sqlite:///{tmp_path}/refloat.sqlite", str(tmp_path / "bank"), tmp_path / "bank.key")
-    with Refloat(settings) as refloat:
+    with Embedded(settings) as refloat:
         yield refloat
     for cache in caches:
         cache.cache_clear()
     KINDS.pop("address_group", None)
 
 
-def groups(app: Refloat) -> list[Any]:
+def groups(app: Embedded) -> list[Any]:
     found = app.cloud.network.address_groups(project_id=app.cloud.project_id)
     return [group for group in found if group.name.startswith("guide-")]
 
 
 @pytest.fixture
-def checkpoint(app: Refloat) -> Iterator[str]:
+def checkpoint(app: Embedded) -> Iterator[str]:
     """A checkpoint of a group that is gone by now."""
     group = app.cloud.network.create_address_group(
         name="guide-offices", description="Where people work", addresses=ADDRESSES
@@ -62,7 +62,7 @@ def checkpoint(app: Refloat) -> Iterator[str]:
         app.cloud.network.delete_address_group(left.id)
 
 
-def test_a_lost_group_comes_back(app: Refloat, checkpoint: str) -> None:
+def test_a_lost_group_comes_back(app: Embedded, checkpoint: str) -> None:
     ended = app.wait(app.restore(checkpoint).id, 120)
     assert (ended.state, ended.error) == ("succeeded", None)
     (group,) = groups(app)
@@ -72,7 +72,9 @@ def test_a_lost_group_comes_back(app: Refloat, checkpoint: str) -> None:
     assert ended.result["resources"][0]["new_id"] == group.id
 
 
-def test_a_living_group_is_reused_and_one_beside_it_is_made_on_request(app: Refloat, checkpoint: str) -> None:
+def test_a_living_group_is_reused_and_one_beside_it_is_made_on_request(
+    app: Embedded, checkpoint: str
+) -> None:
     first = app.wait(app.restore(checkpoint).id, 120)
     assert first.state == "succeeded"
     (group,) = groups(app)
@@ -87,7 +89,7 @@ def test_a_living_group_is_reused_and_one_beside_it_is_made_on_request(app: Refl
 
 
 def test_an_answer_that_was_lost_makes_no_second_group(
-    app: Refloat, checkpoint: str, monkeypatch: pytest.MonkeyPatch
+    app: Embedded, checkpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = app.cloud.network
     create = network.create_address_group
@@ -108,7 +110,7 @@ def test_an_answer_that_was_lost_makes_no_second_group(
 
 
 def test_a_failed_restore_leaves_nothing(
-    app: Refloat, checkpoint: str, monkeypatch: pytest.MonkeyPatch
+    app: Embedded, checkpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_arguments: Any, **_attributes: Any) -> Any:
         raise RuntimeError("no more")

@@ -18,7 +18,7 @@ from refloat.notify import messaging as notifier
 from refloat.notify.events import ALL
 from refloat.notify.webhooks import Webhook
 from refloat.records.quotas import DEFAULTS
-from refloat.schedule.desk import Terms
+from refloat.schedule.scheduled_operations import Terms
 from refloat.schedule.timetable import Limits
 
 LOGGING = [

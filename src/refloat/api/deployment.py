@@ -28,7 +28,7 @@ from refloat.records.quotas import DEFAULTS, Quotas
 from refloat.records.services import ServiceRecords
 from refloat.records.tables import OPERATIONS
 from refloat.records.terms import OperatorTerms
-from refloat.schedule.desk import ScheduleDesk
+from refloat.schedule.scheduled_operations import ScheduledOperations
 
 
 class Deployment:
@@ -58,7 +58,7 @@ class Deployment:
         terms = config.terms(conf)
         with self.database.session() as session:
             OperatorTerms(terms.minimum, self.told).write(session)
-        self.schedules = ScheduleDesk(
+        self.schedules = ScheduledOperations(
             self.database, self.providers, self.authority, self.quotas, terms, notices=self.notices
         )
         self.actions = Actions(self.database, self.authority, self.grants)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from refloat.control.app import CheckpointState, OperationView
+    from refloat.cli.views import CheckpointState, OperationView
     from refloat.graph import Graph, Resource
     from refloat.records.holds import Hold
     from refloat.records.journal import JournalItem
@@ -25,9 +25,6 @@ Json = dict[str, Any]
 
 class Backend(Protocol):
     """One user's Refloat. Everything that names a plan, a checkpoint or an operation may raise NotFound."""
-
-    elsewhere: bool
-    """Whether operations run without this process, as soon as they are written down."""
 
     def __enter__(self) -> Backend: ...
 
@@ -186,6 +183,13 @@ class Backend(Protocol):
 
     def stop(self, operation_id: str) -> None:
         """Park an operation that runs here."""
+        ...
+
+    def runs_elsewhere(self, operation: Operation | None = None) -> bool:
+        """Whether an operation runs without this process, as soon as it is written down.
+
+        :param operation: None: whatever a schedule begins.
+        """
         ...
 
     def look_at_all(self) -> list[OperationView]:

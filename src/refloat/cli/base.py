@@ -60,9 +60,9 @@ class Base(CliffCommand):
             from refloat.cli.remote import Remote
 
             return Remote(self.app.options.os_cloud, self.app.service)
-        from refloat.cli.local import Local
+        from refloat.cli.embedded import Embedded
 
-        return Local(cloud_name=self.app.options.os_cloud, listener=listener, notify=self.app.say)
+        return Embedded(cloud_name=self.app.options.os_cloud, listener=listener, notify=self.app.say)
 
     def refuse_service(self, what: str) -> None:
         """Say that a command works on what the service does not give away.

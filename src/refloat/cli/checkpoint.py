@@ -12,7 +12,7 @@ from refloat.cli.output import Bytes, Items, Resources, Time
 from refloat.errors import RefloatError
 
 if TYPE_CHECKING:
-    from refloat.control.app import CheckpointState
+    from refloat.cli.views import CheckpointState
 
 
 class ListCheckpoint(Lister):

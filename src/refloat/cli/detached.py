@@ -36,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(app: RefloatApp, operation_id: str, action: str) -> int:
-    from refloat.cli.local import Local
+    from refloat.cli.embedded import Embedded
 
     runner = Runner(app)
-    with Local(cloud_name=app.options.os_cloud, listener=runner.tracker.hear, notify=app.say) as refloat:
+    with Embedded(cloud_name=app.options.os_cloud, listener=runner.tracker.hear, notify=app.say) as refloat:
         operation = refloat.look(operation_id).operation
         begin = refloat.resume if action == "resume" else refloat.cancel
         timer = threading.Timer(LONGEST, lambda: refloat.stop(operation_id))

@@ -13,7 +13,7 @@ from refloat.cli.progress import standing_of
 from refloat.cli.running import Runner, error_of, how_to_go_on
 
 if TYPE_CHECKING:
-    from refloat.control.app import OperationView
+    from refloat.cli.views import OperationView
 
 
 class ListOperation(Lister):
@@ -125,7 +125,7 @@ class ResumeOperation(_OnOperation):
         with self.open(runner.tracker.hear) as refloat:
             operation = refloat.resumable(parsed_args.operation).operation
             if parsed_args.no_wait:
-                if refloat.elsewhere:
+                if refloat.runs_elsewhere(operation):
                     refloat.resume(operation.id)
                 return self.detach(refloat, runner, operation)
             runner.run(refloat, operation, lambda: refloat.resume(operation.id))
@@ -146,7 +146,7 @@ class CancelOperation(_OnOperation):
             operation = view.operation
             if not parsed_args.no_wait:
                 runner.run(refloat, operation, lambda: refloat.cancel(operation.id), "Undoing")
-            elif refloat.elsewhere or view.live or view.state in {"succeeded", "cancelled"}:
+            elif refloat.runs_elsewhere(operation) or view.live or view.state in {"succeeded", "cancelled"}:
                 refloat.cancel(operation.id)
             else:
                 runner.detach(operation.id, "cancel")

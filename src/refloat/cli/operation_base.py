@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from refloat.cli.base import Display, ShowOne
 from refloat.cli.output import Bytes, Resources, resource_line
-from refloat.cli.running import Runner, error_of, how_to_go_on, restored
+from refloat.cli.running import Runner, error_of, how_to_go_on
 
 if TYPE_CHECKING:
     from refloat.cli.backend import Backend
-    from refloat.control.app import OperationView
+    from refloat.cli.views import OperationView
     from refloat.records.operations import Operation
 
 _LIVE_WORDS = {
@@ -56,9 +56,9 @@ class Operating(Display):
 
     def detach(self, refloat: Backend, runner: Runner, operation: Operation) -> Mapping[str, Any]:
         """Leave it to a worker; what to print meanwhile."""
-        from refloat.control.app import OperationView
+        from refloat.cli.views import OperationView
 
-        if refloat.elsewhere:
+        if refloat.runs_elsewhere(operation):
             refloat.begin(operation)
             self.say(f"Follow it with: refloat operation watch {operation.id}")
         else:
@@ -100,7 +100,9 @@ def result_of(view: OperationView) -> dict[str, Any]:
     outcomes = view.snapshot.outcomes if view.snapshot else {}
     if operation.kind == "restore":
         found = {"id": operation.id, "status": status, "checkpoint_id": checkpoint_id}
-        found["resources"] = Resources(restored(operation, outcomes, view.state))
+        from refloat.control.progress import restored_so_far
+
+        found["resources"] = Resources(restored_so_far(operation, outcomes, view.state))
     else:
         found["plan"] = str(operation.payload["plan"].get("name", ""))
         found["provider"] = str(operation.payload.get("provider_name") or operation.payload["provider"])

@@ -34,8 +34,8 @@ def shown(refloat: Backend, plan: Plan) -> Mapping[str, Any]:
     }
 
 
-def _check_name(name: str) -> None:
-    from refloat.control.app import check_name
+def _check_name(name: str | None) -> None:
+    from refloat.control.plans import check_name
 
     check_name(name)
 
@@ -159,8 +159,7 @@ class SetPlan(ShowOne):
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The changed plan."""
-        if parsed_args.name is not None:
-            _check_name(parsed_args.name)
+        _check_name(parsed_args.name)
         with self.open() as refloat:
             types = refloat.types()
             resources, parameters = parsed_args.resource, parsed_args.parameter

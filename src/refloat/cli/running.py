@@ -9,18 +9,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from refloat.cli.progress import Standing, Tracker, display, standing_of
-from refloat.errors import Conflict, RefloatError, cause
+from refloat.errors import Conflict, RefloatError
 
 if TYPE_CHECKING:
     from refloat.cli.backend import Backend
     from refloat.cli.main import RefloatApp
-    from refloat.control.app import OperationView
+    from refloat.cli.views import OperationView
     from refloat.records.operations import Operation
 
 INTERRUPTED = 130
@@ -108,7 +108,7 @@ class Runner:
         :raises Stopped: on Ctrl-C.
         """
         identity = operation.id
-        if refloat.elsewhere:
+        if refloat.runs_elsewhere(operation):
             return self._follow(refloat, identity, begin, title)
         words = f"Left at once; operation {identity} is interrupted.\n{how_to_go_on(identity)}"
         with Interrupts(lambda: words) as interrupts:
@@ -212,28 +212,3 @@ def error_of(operation: Operation, state: str) -> RefloatError | None:
         return error
     words = {"parked": "was stopped", "cancelled": "was cancelled", "interrupted": "was interrupted"}
     return Conflict(f"the operation {words.get(state, state)}")
-
-
-def restored(operation: Operation, outcomes: Mapping[str, Any], state: str) -> list[dict[str, Any]]:
-    """Every resource that a restore made or re-used, also of one that did not succeed."""
-    if operation.result and "resources" in operation.result:
-        return [dict(item) for item in operation.result["resources"]]
-    lines: list[dict[str, Any]] = []
-    for step, outcome in outcomes.items():
-        for item in (outcome.result or {}).get("restored", ()) if outcome.status == "done" else ():
-            undone = state in {"failed", "cancelled"} and item["status"] == "created"
-            lines.append({**item, "status": "removed"} if undone else dict(item))
-        if outcome.status == "failed":
-            kind, _, identity = step.partition(" ")[2].partition("#")
-            reason = cause(outcome.error or {})
-            lines.append(
-                {
-                    "type": kind,
-                    "source_id": identity,
-                    "new_id": "",
-                    "name": "",
-                    "status": "failed",
-                    "reason": reason,
-                }
-            )
-    return lines

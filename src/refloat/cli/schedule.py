@@ -178,7 +178,7 @@ class RunSchedule(_One):
             try:
                 bad = refloat.schedules.run(schedule, teller(self))
             except KeyboardInterrupt:
-                if refloat.elsewhere:
+                if refloat.runs_elsewhere():
                     self.say(f"The run goes on. See: refloat schedule show {parsed_args.schedule}")
                     raise Stopped("told") from None
                 raise

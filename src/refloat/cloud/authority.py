@@ -170,11 +170,14 @@ class NamedCloud:
     """Everything is done as one entry of ``clouds.yaml``, which should hold an application credential.
 
     For places with one project: callers of other projects are refused.
+
+    :param cloud: the open cloud of that entry, if it is to serve the operations too.
     """
 
-    def __init__(self, name: str | None) -> None:
+    def __init__(self, name: str | None, cloud: Cloud | None = None) -> None:
         self._name = name
-        self._cloud = Cloud(name)
+        self._cloud = cloud or Cloud(name)
+        self._shared = cloud is not None
 
     def caller(self, caller: Caller) -> Cloud:
         """The one cloud."""
@@ -195,7 +198,9 @@ class NamedCloud:
         return None
 
     def cloud(self, granted: Granted) -> Cloud:
-        """A connection of the operation's own."""
+        """A connection of the operation's own, unless one is shared."""
+        if self._shared and granted["name"] == (self._name or ""):
+            return self._cloud
         return Cloud(str(granted["name"]) or None)
 
     def revoke(self, granted: Granted) -> None:

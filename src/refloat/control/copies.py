@@ -26,11 +26,13 @@ class CopyOrder:
     :param to: the provider to whose bank.
     :param bank_of: the open bank of a provider; may raise TimeoutError.
     :param allow_incomplete: copy although some of the data stays in the cloud.
+    :param find_existing: have an operation find the copy that is there already, rather than leave it out.
     """
 
     to: Provider
     bank_of: Callable[[Provider], Bank]
     allow_incomplete: bool = False
+    find_existing: bool = False
 
 
 def copy(
@@ -39,30 +41,42 @@ def copy(
     checkpoints: Sequence[CheckpointRecord],
     order: CopyOrder,
     *,
+    source: Bank | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> list[Operation]:
     """Copy checkpoints of one provider to another's bank: an operation for each.
 
     Those whose copy is there, or being made, are left out.
 
+    :param source: the bank that they are in, if not that of their provider.
     :raises InvalidInput: there is nothing to copy.
-    :raises Conflict: both providers have one bank.
+    :raises Conflict: both providers have one bank; or an existing one was to be found, and is being made.
     :raises OverQuota: the project has as many checkpoints as it may.
     :raises TimeoutError: a bank does not answer.
     """
     made: list[Operation] = []
-    wanted = [_copy_of(submitter, checkpoint, order) for checkpoint in checkpoints]
+    wanted = [
+        _copy_of(checkpoint, order, source or order.bank_of(submitter.provider_of(checkpoint)))
+        for checkpoint in checkpoints
+    ]
     locks = [f"checkpoint {identity}" for identity in sorted(checkpoint.id for checkpoint in checkpoints)]
     with submitter.transaction(None, f"checkpoints {by.project_id}", *locks) as session:
         statuses = submitter.checkpoints.statuses(session, [copy.id for copy in wanted])
         for checkpoint, copy in zip(checkpoints, wanted, strict=True):
-            if statuses.get(copy.id, DELETED) not in COPIED_AGAIN:
-                continue
+            status = statuses.get(copy.id)
+            if status not in (None, *COPIED_AGAIN):
+                if not order.find_existing:
+                    continue
+                for user in submitter.operations.users_of(session, checkpoint.id):
+                    if user.payload.get("copy_id") == copy.id:
+                        raise _being_copied(user)
             own(by, checkpoint.project_id)
-            submitter.quotas.check(session, "checkpoints", by.project_id)
             submitter.check_available(session, checkpoint)
-            if not submitter.checkpoints.move(session, copy.id, COPIED_AGAIN, status=WAIT_COPYING, reason=""):
+            if status is None:
+                submitter.quotas.check(session, "checkpoints", by.project_id)
                 submitter.checkpoints.add(session, copy)
+            elif submitter.checkpoints.move(session, copy.id, COPIED_AGAIN, status=WAIT_COPYING, reason=""):
+                submitter.quotas.check(session, "checkpoints", by.project_id)
             payload = _copy_payload(checkpoint, order) | {"copy_id": copy.id, **(more or {})}
             made.append(
                 submitter.add(
@@ -80,17 +94,28 @@ def copy(
 
 
 def plan_copy(
-    submitter: Submitter, by: Requester, checkpoint: CheckpointRecord, order: CopyOrder
+    submitter: Submitter,
+    by: Requester,
+    checkpoint: CheckpointRecord,
+    order: CopyOrder,
+    *,
+    more: Mapping[str, Any] | None = None,
 ) -> Operation:
     """Find out what a copy would do. :raises Conflict: the checkpoint is not available."""
-    return submitter.on_available(
-        by, "copy_plan", "copy", checkpoint, {}, _copy_payload(checkpoint, order), acts=False
+    payload = {**_copy_payload(checkpoint, order), **(more or {})}
+    return submitter.on_available(by, "copy_plan", "copy", checkpoint, {}, payload, acts=False)
+
+
+def _being_copied(user: Operation) -> Conflict:
+    return Conflict(
+        f"the checkpoint is being copied there by operation {user.id}",
+        advice=f"Follow it with: refloat operation watch {user.id}",
     )
 
 
-def _copy_of(submitter: Submitter, checkpoint: CheckpointRecord, order: CopyOrder) -> CheckpointRecord:
+def _copy_of(checkpoint: CheckpointRecord, order: CopyOrder, source: Bank) -> CheckpointRecord:
     """The copy of a checkpoint, as it will be at first."""
-    source, target = order.bank_of(submitter.provider_of(checkpoint)), order.bank_of(order.to)
+    target = order.bank_of(order.to)
     if source.id == target.id:
         raise Conflict(
             f"provider {order.to.name} has its checkpoints in the bank that this one is in",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from refloat.engine.program import Milestone
-from refloat.errors import NotFound, RefloatError
+from refloat.errors import RefloatError
 from refloat.notify.events import NOBODY, START, TAKE_OVER, Notices
 from refloat.records.checkpoints import (
     AVAILABLE,
@@ -18,10 +17,8 @@ from refloat.records.checkpoints import (
     DELETING,
     ERROR,
     ERROR_DELETING,
-    MANUAL,
     PROTECTING,
     WAIT_COPYING,
-    CheckpointRecord,
     CheckpointRecords,
 )
 from refloat.records.database import Database
@@ -61,34 +58,6 @@ class Outcomes:
                 self._checkpoints.move(session, subject(milestone), before, **values)
             self._notices.ended(session, operation, milestone.state, milestone.result, milestone.error)
 
-    def found(
-        self, provider_id: str, info: Any, graph: Mapping[str, Any], id_of: Callable[[str], str]
-    ) -> None:
-        """Remember a checkpoint that was found in a bank.
-
-        :param id_of: the id of a provider that a bank names.
-        """
-        made = datetime.fromisoformat(info.created_at)
-        record = CheckpointRecord(
-            id=info.id,
-            project_id=info.project_id,
-            provider_id=provider_id,
-            plan_id=str(info.plan.get("id", "")),
-            plan=info.plan,
-            status=AVAILABLE,
-            reason="",
-            extra_info=dict(info.extra.get("extra_info") or MANUAL),
-            graph=graph,
-            created_at=made.astimezone(UTC).replace(tzinfo=None) if made.tzinfo else made,
-            copied_from=_copied(info, id_of),
-            plugins=dict(info.extra.get("plugins") or {}) or None,
-        )
-        with self._database.one_at_a_time(f"checkpoint {info.id}") as session:
-            try:
-                self._checkpoints.get(info.id, None)
-            except NotFound:
-                self._checkpoints.add(session, record)
-
     def vanished(self, identity: str) -> None:
         """Write down that a checkpoint is not in any bank any more."""
         with self._database.session() as session:
@@ -111,22 +80,11 @@ def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:
     prepared = ended.prepared or {}
     # A copy may have found another one there.
     if succeeded and prepared.get("there", "") in ("", subject(ended)):
-        return before, {"status": AVAILABLE, "graph": prepared["graph"], "reason": ""}
+        values = {"status": AVAILABLE, "graph": prepared["graph"], "reason": ""}
+        return before, {**values, "plugins": prepared["plugins"]} if "plugins" in prepared else values
     return before, {"status": ERROR, "reason": reason}
 
 
 def subject(operation: Milestone) -> str:
     """The checkpoint that an operation makes, or works on."""
     return str(operation.payload["copy_id" if operation.kind == "copy" else "checkpoint_id"])
-
-
-def _copied(info: Any, id_of: Callable[[str], str]) -> dict[str, Any] | None:
-    """What a checkpoint in a bank is a copy of; None: it is no copy."""
-    found = info.extra.get("copied_from")
-    if not found:
-        return None
-    return {
-        "checkpoint_id": str(found.get("checkpoint_id", "")),
-        "provider_id": id_of(str(found.get("provider", ""))),
-        "origin": dict(found.get("origin") or {}),
-    }

@@ -21,8 +21,7 @@ def check_plan(provider: Provider, given: Mapping[str, Any]) -> None:
     :raises InvalidInput: it has no name or no resource; a type is not known, or the provider does not
         protect it; or a parameter is wrong.
     """
-    if not given.get("name", "a name").strip():
-        raise InvalidInput("a plan needs a name")
+    check_name(given.get("name"))
     if not given.get("resources", True):
         raise InvalidInput("a plan needs at least one resource", advice="Name it with --resource TYPE=ID")
     for resource in given.get("resources", ()):
@@ -32,6 +31,12 @@ def check_plan(provider: Provider, given: Mapping[str, Any]) -> None:
     for where in parameters:
         protectable(where.partition("#")[0])
     check_parameters(provider.plugins(), "protect", known_parameters(provider, parameters))
+
+
+def check_name(name: str | None) -> None:
+    """:raises InvalidInput: a plan cannot be called so; None: it is not given."""
+    if name is not None and not name.strip():
+        raise InvalidInput("a plan needs a name")
 
 
 def known_parameters(provider: Provider, parameters: Parameters) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ Computed from the operation's record, the engine's snapshot and what the engine 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from refloat.engine.history import History
@@ -13,9 +14,11 @@ from refloat.engine.program import Outcome
 from refloat.engine.snapshot import Snapshot
 from refloat.errors import cause
 from refloat.operations.compile import step_of
-from refloat.records.operations import KINDS, OPEN, Operation
+from refloat.records.operations import COMMAND, KINDS, OPEN, SERVICE, Operation
 
 _COUNTS = ("steps", "done", "failed", "skipped", "running", "bytes_done", "bytes_total")
+_STARTING = 60.0
+"""Seconds in which a command begins an operation that it has written down, or never does."""
 _ENOUGH_PART, _ENOUGH_SECONDS = 0.05, 5.0
 """Before so much is done, and so long has passed, nobody can tell how long it will take."""
 
@@ -25,12 +28,18 @@ def status_of(operation: Operation, snapshot: Snapshot | None) -> str:
     if operation.state not in OPEN:
         return operation.state
     requested = snapshot.requested if snapshot else operation.requested
+    if operation.runner == COMMAND and snapshot is not None and snapshot.interrupted:
+        return "interrupted"  # no worker heeds what its command was asked for
     asked = {"cancel": "cancelling", "park": "stopping", "resume": "starting"}.get(requested)
     if asked or operation.state == "parked":
         return asked or "parked"
     if snapshot is None or snapshot.state == "queued":
-        return "starting"
+        return "starting" if operation.runner == SERVICE or _age(operation) < _STARTING else "interrupted"
     return "interrupted" if snapshot.interrupted else "running"
+
+
+def _age(operation: Operation) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(operation.created_at)).total_seconds()
 
 
 def progress_of(operation: Operation, snapshot: Snapshot | None) -> dict[str, Any]:
@@ -89,23 +98,53 @@ def _so_far(
     for step, outcome in snapshot.outcomes.items():
         by_resource.setdefault(place_of(step)[0], []).append(outcome)
     active = {place_of(event.step)[0] for event in snapshot.active}
-    undone = operation.state in ("failed", "cancelled")
     for node in nodes:
         key = f"{node['type']}#{node['id']}"
         outcomes = by_resource.get(key, [])
-        restored = [item for outcome in outcomes for item in _restored(outcome)]
-        for item in restored:
-            yield _line({**item, "status": "removed"} if undone and item["status"] == "created" else item)
+        restored = [item for outcome in outcomes for item in _restored(outcome, operation.state)]
+        yield from map(_line, restored)
         if not restored:
             status, reason = _standing(operation, outcomes, key in active)
             yield _line({**node, "status": status, "reason": reason})
 
 
-def _restored(outcome: Outcome) -> Iterable[Mapping[str, Any]]:
+def restored_so_far(
+    operation: Operation, outcomes: Mapping[str, Outcome], state: str
+) -> list[dict[str, Any]]:
+    """Every resource that a restore made or re-used, also of one that did not succeed.
+
+    :param outcomes: of its steps.
+    :param state: as :func:`status_of` says.
+    """
+    if operation.result and "resources" in operation.result:
+        return [dict(item) for item in operation.result["resources"]]
+    lines: list[dict[str, Any]] = []
+    for step, outcome in outcomes.items():
+        lines += _restored(outcome, state)
+        if outcome.status == "failed":
+            kind, _, identity = step.partition(" ")[2].partition("#")
+            lines.append(
+                {
+                    "type": kind,
+                    "source_id": identity,
+                    "new_id": "",
+                    "name": "",
+                    "status": "failed",
+                    "reason": cause(outcome.error or {}),
+                }
+            )
+    return lines
+
+
+def _restored(outcome: Outcome, state: str) -> list[dict[str, Any]]:
+    """What a step has restored; of what was made and the operation is undone, that it was removed again."""
     if outcome.status != "done" or not isinstance(outcome.result, dict):
-        return ()
-    found: Iterable[Mapping[str, Any]] = outcome.result.get("restored", ())
-    return found
+        return []
+    undone = state in ("failed", "cancelled")
+    return [
+        {**item, "status": "removed"} if undone and item["status"] == "created" else dict(item)
+        for item in outcome.result.get("restored", ())
+    ]
 
 
 def _standing(operation: Operation, outcomes: list[Outcome], active: bool) -> tuple[str, str | None]:

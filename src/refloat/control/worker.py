@@ -13,13 +13,15 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from refloat.bank import Bank
 from refloat.cloud import Cloud
 from refloat.cloud.authority import Authority, NoCloud
+from refloat.control.adoption import adopt
 from refloat.control.fairness import Fairness, in_turn
 from refloat.control.grants import Grants
 from refloat.control.outcomes import Outcomes
@@ -66,8 +68,9 @@ class Worker:
     :param notices: whom to tell what becomes of operations.
     :param tick: seconds between two looks at the records.
     :param name: what the first worker of this host is called in the list of services; empty: as the host.
-    :param only: the id of an operation that a command has asked for: just this one is run, and nothing else
-        is looked after. Such a worker is in no list.
+    :param only: the ids of operations that a command has asked for, which may become more: just these are
+        run, and nothing else is looked after. Such a worker is in no list. None: all of the service.
+    :param banks: those that are open already.
     """
 
     def __init__(
@@ -87,7 +90,8 @@ class Worker:
         notices: Notices = NOBODY,
         tick: float = _TICK,
         name: str = "",
-        only: str = "",
+        only: Collection[str] | None = None,
+        banks: Banks | None = None,
     ) -> None:
         from refloat.engine.engine import Engine
         from refloat.operations.kinds import PROGRAMS
@@ -103,8 +107,8 @@ class Worker:
         self._tick = tick
         self._only = only
         self._milestones = milestones
-        self._worker_name = None if only else WorkerName(name or socket.gethostname(), database.url)
-        self._banks = Banks(settings.bank, _LOG.warning)
+        self._worker_name = WorkerName(name or socket.gethostname(), database.url) if only is None else None
+        self._banks = banks or Banks(settings.bank, _LOG.warning)
         self._operations = Operations(database)
         self._checkpoints = CheckpointRecords(database)
         self._outcomes = Outcomes(database, notices, self._worker_name.name if self._worker_name else "")
@@ -114,6 +118,8 @@ class Worker:
         self._closing = False
         self._alive_at = self._looked_at = float("-inf")
         self._disabled = False
+        self.refused: RefloatError | None = None
+        """Why an operation could not be taken up just now."""
         self._engine = Engine(
             database,
             OPERATIONS,
@@ -126,6 +132,10 @@ class Worker:
         for kind, program in PROGRAMS.items():
             self._engine.register(kind, self._factory(program), _project_of)
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+
+    def prepare(self) -> None:
+        """Open what it takes to run operations; else that is done when the first one begins."""
+        self._engine.prepare()
 
     def start(self) -> None:
         """Begin to work, in a thread of its own."""
@@ -189,7 +199,9 @@ class Worker:
                 except Conflict:
                     continue  # another worker was quicker
                 except RefloatError as exc:
-                    _LOG.warning("operation %s: %s", operation.id, exc)
+                    self.refused = exc
+                    level = logging.WARNING if self._only is None else logging.DEBUG
+                    _LOG.log(level, "operation %s: %s", operation.id, exc)
                 except Exception:
                     # The others must not wait for it.
                     _LOG.exception("operation %s", operation.id)
@@ -281,7 +293,8 @@ class Worker:
                     provider_id = self._id_of(info.provider)
                     # What lies in another bank than its provider's, only the command can work on.
                     if info.id not in known and not info.damaged and places.get(provider_id) == place:
-                        self._outcomes.found(provider_id, info, bank.checkpoint(info.id).graph, self._id_of)
+                        whole = partial(bank.checkpoint, info.id)
+                        adopt(self._database, provider_id, whole, info, self._id_of)
             except NotFound:
                 continue  # deleted just now
             except BankError as exc:

@@ -32,13 +32,14 @@ class DeleteProgram(ReadingProgram):
             copied = bool(self.checkpoint.info.extra.get("copied_from"))
         except NotFound:  # deleted before, but that was not written down
             return {"graph": Graph().to_json(), "foreign": []}
+        graph = self.whole_graph
         foreign = [
             str(node.key)
-            for node in self.whole_graph
+            for node in graph
             if copied and node.type in self.plugins
             if self.plugins[node.type].stays_in_cloud(self.section(node.key))
         ]
-        return {"graph": self.whole_graph.to_json(), "foreign": foreign}
+        return {"graph": graph.to_json(), "foreign": foreign}
 
     def implemented(self, prepared: Json, node: Resource) -> Iterable[str]:
         """The hooks of what is the checkpoint's own."""

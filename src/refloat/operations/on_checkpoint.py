@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 from refloat.bank import Checkpoint
 from refloat.errors import BankDamaged, NotFound
@@ -20,10 +21,14 @@ class ReadingProgram(OperationProgram):
     Payload: ``plugins`` may name those that made the checkpoint, by resource type; else it is asked itself.
     """
 
+    _graph_of_manifest: Mapping[str, Any] | None = None
+
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint, read from the bank and verified; but for its graph, which would stay in memory."""
-        return replace(self.bank.checkpoint(self.checkpoint_id), graph={})
+        found = self.bank.checkpoint(self.checkpoint_id)
+        self._graph_of_manifest = found.graph
+        return replace(found, graph={})
 
     @cached_property
     def provider(self) -> Provider:
@@ -52,8 +57,12 @@ class ReadingProgram(OperationProgram):
 
     @property
     def whole_graph(self) -> Graph:
-        """All that the checkpoint holds. Is read anew each time."""
-        return Graph.from_json(self.bank.checkpoint(self.checkpoint_id).graph)
+        """All that the checkpoint holds. Nobody keeps it: who asks again has it read again."""
+        _ = self.checkpoint
+        graph, self._graph_of_manifest = self._graph_of_manifest, None
+        if graph is None:
+            graph = self.bank.checkpoint(self.checkpoint_id).graph
+        return Graph.from_json(graph)
 
     def section(self, key: ResourceKey) -> Section:
         """A resource's section. :raises BankDamaged: the checkpoint has none."""

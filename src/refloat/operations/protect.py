@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import ClassVar
 
 from refloat.engine.program import Body, Json, Outcome, StepRun
+from refloat.errors import BankError, InvalidInput
 from refloat.operations.discovery import Discovery
 from refloat.operations.programs import OperationProgram, stored_section
 from refloat.providers.provider import check_parameters, cover
 from refloat.resources.base import OperationKind
+
+_LOG = logging.getLogger(__name__)
 
 
 class ProtectProgram(OperationProgram):
@@ -30,7 +34,11 @@ class ProtectProgram(OperationProgram):
         check_parameters(self.plugins, self.kind, self.payload["parameters"])
         # The writer's mark is in the bank before anything is stored, and before it is asked what is there.
         data.writer  # noqa: B018
-        return {"graph": graph.to_json(), "started_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        return {
+            "graph": graph.to_json(),
+            "plugins": {kind: self.plugins[kind].name for kind in sorted({node.type for node in graph})},
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
         """Write the manifest: from then on the checkpoint exists."""
@@ -60,9 +68,15 @@ class ProtectProgram(OperationProgram):
 
     def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
         """Remove what was made in the cloud, then what was stored in the bank."""
-        return self._undo_both()
+        return self._undo_both(prepared is not None)
 
-    def _undo_both(self) -> Body:
+    def _undo_both(self, stored: bool) -> Body:
+        """:param stored: there may be data in the bank: nothing is, before ``prepare`` has ended."""
         result = yield from self._undo()
-        self.data.abandon()
+        try:
+            self.data.abandon()
+        except (BankError, InvalidInput) as exc:
+            if stored:
+                raise
+            _LOG.info("nothing was stored in the bank, which cannot be opened: %s", exc)
         return result

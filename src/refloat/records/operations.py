@@ -198,15 +198,17 @@ class Operations:
         with self._database.session() as session:
             return [operation_of(row) for row in fetch(session, OperationRow, conditions, page, SORTABLE)]
 
-    def unfinished(self, only: str = "") -> Sequence[OpenOperation]:
+    def unfinished(self, only: Collection[str] | None = None) -> Sequence[OpenOperation]:
         """Those that workers have to do something about, oldest first.
 
-        :param only: just this one, which a command runs; else all those of the service.
+        :param only: just these, which a command runs; None: all those of the service.
         """
         table = OperationRow
         names = [name for name in OpenOperation.__slots__ if name not in ("owes", "read_at")]
         open_or_owing = or_(table.state.in_(OPEN), table.authority.is_not(None))
-        which = (table.id == only, table.runner == COMMAND) if only else (table.runner == SERVICE,)
+        which: tuple[ColumnElement[bool], ...] = (table.runner == SERVICE,)
+        if only is not None:
+            which = (table.runner == COMMAND, table.id.in_(list(only)))
         query = (
             select(
                 *(getattr(table, name) for name in names),

@@ -12,8 +12,8 @@ from refloat.errors import RefloatError
 from refloat.records.database import Database
 from refloat.records.schedule_tables import FiringRow
 from refloat.records.schedules import CLEANING, FAILED, SUCCEEDED, Firing, Schedule
-from refloat.schedule.desk import ScheduleDesk
 from refloat.schedule.firings import Firings
+from refloat.schedule.scheduled_operations import ScheduledOperations
 
 _REFUSED = "Conflict"
 """The error of a deletion that is refused, such as when other backups build on what it would delete."""
@@ -23,16 +23,20 @@ class Cleaning:
     """Deletes what retention says."""
 
     def __init__(
-        self, database: Database, desk: ScheduleDesk, firings: Firings, clock: Callable[[], datetime]
+        self,
+        database: Database,
+        scheduled: ScheduledOperations,
+        firings: Firings,
+        clock: Callable[[], datetime],
     ) -> None:
         self._database = database
-        self._desk = desk
+        self._scheduled = scheduled
         self._firings = firings
         self._clock = clock
 
     def begin(self, firing: Firing, schedule: Schedule) -> None:
         """Write down what is to be deleted."""
-        _rules, verdicts = self._desk.preview(schedule, self._clock())
+        _rules, verdicts = self._scheduled.preview(schedule, self._clock())
         deletions = [
             {
                 "checkpoint_id": verdict.id,

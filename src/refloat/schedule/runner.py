@@ -37,9 +37,9 @@ from refloat.records.schedules import (
 )
 from refloat.schedule.cleaning import Cleaning
 from refloat.schedule.definition import RETENTION_PROTECT
-from refloat.schedule.desk import ScheduleDesk, new_firing
 from refloat.schedule.firings import Firings
 from refloat.schedule.misfire import Decision, decide
+from refloat.schedule.scheduled_operations import ScheduledOperations, new_firing
 from refloat.schedule.timetable import Timetable
 
 _LOG = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Runner:
     def __init__(
         self,
         database: Database,
-        desk: ScheduleDesk,
+        scheduled: ScheduledOperations,
         firings: Firings,
         authority: Authority,
         *,
@@ -67,10 +67,10 @@ class Runner:
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
-        self._desk = desk
+        self._scheduled = scheduled
         self._firings = firings
         self._authority = authority
-        self._cleaning = Cleaning(database, desk, firings, clock)
+        self._cleaning = Cleaning(database, scheduled, firings, clock)
         self._schedules = Schedules(database, None)
         self._tick = tick
         self._clock = clock
@@ -114,8 +114,8 @@ class Runner:
         for firing, schedule in opened:
             self._each(schedule, self._attend, firing, schedule, busy, latest.get(schedule.id))
         for schedule in self._schedules.with_retired():
-            self._each(schedule, self._desk.give_back, schedule)
-        for schedule in self._schedules.unchecked(self._clock() - self._desk.terms.check_every):
+            self._each(schedule, self._scheduled.give_back, schedule)
+        for schedule in self._schedules.unchecked(self._clock() - self._scheduled.terms.check_every):
             self._each(schedule, self._check, schedule)
 
     def _each(self, schedule: Schedule, work: Callable[..., None], *given: Any) -> None:
@@ -269,7 +269,7 @@ class Runner:
         with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
             row = session.get(ScheduleRow, schedule.id)
             if row is not None and row.authority == schedule.authority:
-                row.checked_at = self._clock() - self._desk.terms.check_every + _SOON
+                row.checked_at = self._clock() - self._scheduled.terms.check_every + _SOON
 
     def _tell(self, schedule: Schedule, reason: str) -> None:
         if reason and not schedule.reason:

@@ -14,8 +14,8 @@ import pytest
 
 from refloat import __version__
 from refloat.bank import Bank, create_key
+from refloat.cli.embedded import Embedded
 from refloat.cli.main import RefloatApp
-from refloat.control.app import Refloat
 from tests.unit.support.cli_helpers import FAILED, PROJECT, REFUSED, Command, Ran
 
 
@@ -223,16 +223,17 @@ def test_types_and_providers_need_no_cloud(refloat: Command, monkeypatch: pytest
 
 
 @pytest.fixture
-def offsite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
-    """A bank with a key of its own, which is that of the provider snapshot."""
-    bank = Bank.open(str(tmp_path / "offsite"), create_key(tmp_path / "offsite.key"), create=True)
-    usual = Refloat.bank_for
-    monkeypatch.setattr(
-        Refloat,
-        "bank_for",
-        lambda self, name, create: bank if name == "snapshot" else usual(self, name, create),
+def offsite(refloat: Command, tmp_path: Path) -> Bank:
+    """A bank of its own, which is that of the provider snapshot."""
+    folder = Path(refloat.environ["XDG_CONFIG_HOME"]) / "refloat"
+    (folder / "providers.d").mkdir(parents=True)
+    (folder / "providers.d" / "snapshot.conf").write_text(
+        "[provider]\nname = snapshot\nid = 8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b02\n"
+        "plugin = volume-cinder-snapshot\nbank = karbor-fs-bank-plugin\nenabled = True\n\n"
+        f"[file_system_bank_plugin]\nfile_system_bank_path = {tmp_path}/offsite\n"
     )
-    return bank
+    key = create_key(folder / "bank.key")
+    return Bank.open(str(tmp_path / "offsite" / "refloat-karbor"), key, create=True)
 
 
 def test_checkpoint_is_copied_to_another_bank(refloat: Command, offsite: Bank) -> None:
@@ -262,8 +263,8 @@ def test_checkpoint_is_copied_to_another_bank(refloat: Command, offsite: Bank) -
 def test_checkpoint_of_a_provider_that_is_not_known_here(refloat: Command) -> None:
     make_plan(refloat)
     checkpoint = refloat("protect", "app", "-f", "json").json["id"]
-    with Refloat() as here:
-        bank = here.bank_for("noop", False)
+    with Embedded() as here:
+        bank = here.banks.at(here.bank_location(here.providers.find("noop")), create=False)
         kept = bank.checkpoint(checkpoint)
         with bank.writer("from-elsewhere", PROJECT) as writer:
             info = kept.info
@@ -479,12 +480,12 @@ def test_no_clouds_yaml(refloat: Command, monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_the_unexpected(refloat: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from refloat.control.app import Refloat
+    from refloat.cli.embedded import Embedded
 
     def fail(self: object) -> None:
         raise KeyError("never")
 
-    monkeypatch.setattr(Refloat, "types", fail)
+    monkeypatch.setattr(Embedded, "types", fail)
     ran = refloat("protectable", "list")
     assert (ran.status, ran.out) == (1, "")
     assert ran.err == "refloat: KeyError: 'never' (this should not happen; --debug tells more)\n"

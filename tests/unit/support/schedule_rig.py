@@ -25,9 +25,9 @@ from refloat.records.schedule_tables import FiringRow
 from refloat.records.schedules import Firing, Schedule, Schedules, firing_of
 from refloat.records.tables import OperationRow
 from refloat.schedule.definition import checked
-from refloat.schedule.desk import ScheduleDesk
 from refloat.schedule.firings import Firings
 from refloat.schedule.runner import Runner
+from refloat.schedule.scheduled_operations import ScheduledOperations
 
 PROJECT = "p1"
 CALLER = Caller("u1", PROJECT)
@@ -89,7 +89,7 @@ class Rig:
             self.database.engine.dispose()
         self.providers = Providers(None, None)
         self.quotas = Quotas(self.database, dict.fromkeys(DEFAULTS, UNLIMITED))
-        self.desk = ScheduleDesk(
+        self.desk = ScheduledOperations(
             self.database,
             self.providers,
             Granted(),  # type: ignore[arg-type]

@@ -11,8 +11,6 @@ from refloat.cli.remote.schedules import RemoteSchedules
 class Remote(RemoteRuns):
     """One user's Refloat at a service."""
 
-    elsewhere = True
-
     @cached_property
     def schedules(self) -> RemoteSchedules:
         return RemoteSchedules(self)

@@ -9,8 +9,8 @@ from refloat.cli.backend import Json
 from refloat.cli.remote.providers import RemoteProviders
 from refloat.cli.remote.session import is_id
 from refloat.cli.remote.views import checkpoint_state, hold_of
+from refloat.cli.views import CheckpointState
 from refloat.client.errors import Missing, told
-from refloat.control.app import CheckpointState
 from refloat.errors import InvalidInput, NotFound
 from refloat.graph import Resource
 from refloat.records.holds import Hold

@@ -9,8 +9,8 @@ from typing import Any
 from refloat.cli.remote.providers import RemoteProviders
 from refloat.cli.remote.session import is_id
 from refloat.cli.remote.views import journal_item, operation_view
+from refloat.cli.views import OperationView
 from refloat.client.errors import Missing, told
-from refloat.control.app import OperationView
 from refloat.errors import Conflict, InvalidInput, NotFound
 from refloat.records.journal import JournalItem
 from refloat.records.operations import Operation
@@ -21,6 +21,10 @@ RETRIES = 8
 
 class RemoteOperations(RemoteProviders):
     """The project's operations."""
+
+    def runs_elsewhere(self, operation: Operation | None = None) -> bool:
+        """By the service's workers."""
+        return True
 
     def begin(self, operation: Operation) -> None:
         """It has begun, or will by itself."""

@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
-from refloat.control.app import CheckpointState, OperationView
+from refloat.cli.views import CheckpointState, OperationView
 from refloat.engine.program import Event
 from refloat.engine.snapshot import Snapshot
 from refloat.graph import Resource

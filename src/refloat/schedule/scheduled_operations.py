@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Authority, Caller
 from refloat.control.grants import Grant, Grants
+from refloat.control.submit import own
 from refloat.errors import InvalidInput, NotFound, RefloatError
 from refloat.notify.events import AUTHORITY_BACK, NOBODY, Notices
 from refloat.providers.provider import Providers
@@ -54,7 +55,7 @@ class Terms:
     check_every: timedelta = timedelta(hours=1)
 
 
-class ScheduleDesk:
+class ScheduledOperations:
     """Makes, changes and takes away triggers and scheduled operations.
 
     :param authority: what scheduled operations act with.
@@ -144,7 +145,7 @@ class ScheduleDesk:
         :raises OverQuota: the project has as many as it may.
         """
         for project_id in (trigger.project_id, plan.project_id):
-            _own(caller, project_id)
+            own(caller, project_id)
         provider = self._providers.find(plan.provider)
         if provider.id != given["provider_id"]:
             raise InvalidInput(
@@ -170,8 +171,8 @@ class ScheduleDesk:
         )
         try:
             with self._grants.to(caller) as grant:
-                schedules, own = f"scheduled operations {caller.project_id}", f"trigger {trigger.id}"
-                with self._database.one_at_a_time(schedules, own) as session:
+                locks = f"scheduled operations {caller.project_id}", f"trigger {trigger.id}"
+                with self._database.one_at_a_time(*locks) as session:
                     self._quotas.check(session, "scheduled_operations", caller.project_id)
                     # It may have been changed, or deleted, just now.
                     row.next_due = _table(session, trigger.id).next_after(self._clock())
@@ -201,7 +202,7 @@ class ScheduleDesk:
         :raises InvalidInput: it is of another project, and is to be enabled; or it never fires again.
         """
         if enabled:
-            _own(caller, schedule.project_id)
+            own(caller, schedule.project_id)
         with self._grants.to(caller) if enabled else nullcontext() as grant:
             with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
                 row = Schedules(self._database, schedule.project_id).row(session, schedule.id)
@@ -322,15 +323,3 @@ def _table(session: Session, trigger_id: str) -> Timetable:
     if row is None:
         raise NotFound(f"Trigger {trigger_id} could not be found")
     return Timetable.from_json(row.properties)
-
-
-def _own(caller: Caller, project_id: str) -> None:
-    """What is scheduled acts in the caller's project."""
-    if caller.project_id != project_id:
-        raise InvalidInput(
-            f"this belongs to project {project_id}, and can only be worked on from there",
-            advice="Use a token for that project",
-        )
-
-
-__all__ = ["ScheduleDesk", "Terms", "new_firing"]

@@ -1,63 +1,52 @@
-"""Triggers and scheduled operations on one machine: in the user's own database, with his own login."""
+"""Triggers and scheduled operations in the user's own database, with his own login."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
-from refloat.cloud.authority import Caller, NamedCloud
-from refloat.control.app import Refloat
-from refloat.control.grants import Grants
-from refloat.control.submit import Submitter
+from refloat.cli.embedded.session import EmbeddedSession
 from refloat.control.worker import Worker
-from refloat.records.quotas import DEFAULTS, UNLIMITED, Quotas
 from refloat.records.schedules import Firing, Schedule, Schedules
 from refloat.records.triggers import Trigger, Triggers
 from refloat.schedule import definition
-from refloat.schedule.desk import TIME_TRIGGER, ScheduleDesk
 from refloat.schedule.firings import Firings
 from refloat.schedule.retention import Verdict
 from refloat.schedule.runner import Runner
+from refloat.schedule.scheduled_operations import TIME_TRIGGER, ScheduledOperations
 from refloat.schedule.view import LAST_RUNS, ScheduleView
 
 _PAUSE = 0.2
-_LIFETIME = timedelta(days=1)
-"""Of what is granted for an operation; an entry of clouds.yaml grants nothing."""
 
 
-class LocalSchedules:
+class EmbeddedSchedules:
     """One user's triggers and scheduled operations.
 
     They act as the entry of ``clouds.yaml`` that they were made with. ``refloat serve`` and ``worker`` run
     them, when these act so too; else :meth:`run_due`.
     """
 
-    def __init__(self, refloat: Refloat) -> None:
+    def __init__(self, refloat: EmbeddedSession) -> None:
         self._refloat = refloat
-        self._authority = NamedCloud(refloat.cloud.name)
-        self._quotas = Quotas(refloat.database, dict.fromkeys(DEFAULTS, UNLIMITED))
-        self._desk = ScheduleDesk(refloat.database, refloat.providers, self._authority, self._quotas)
+        self._scheduled = ScheduledOperations(
+            refloat.database, refloat.providers, refloat.authority, refloat.quotas, notices=refloat.notices
+        )
         self._triggers = Triggers(refloat.database, refloat.cloud.project_id)
         self._schedules = Schedules(refloat.database, refloat.cloud.project_id)
         self.list_triggers = self._triggers.list
         self.find_trigger = self._triggers.find
-        self.delete = self._desk.delete
-
-    @property
-    def _caller(self) -> Caller:
-        return Caller(self._refloat.cloud.user_id, self._refloat.cloud.project_id)
+        self.delete = self._scheduled.delete
 
     def create_trigger(self, name: str, properties: Mapping[str, Any]) -> Trigger:
         """Make a trigger."""
-        return self._desk.create_trigger(self._refloat.cloud.project_id, name, TIME_TRIGGER, properties)
+        return self._scheduled.create_trigger(self._refloat.cloud.project_id, name, TIME_TRIGGER, properties)
 
     def change_trigger(
         self, trigger: Trigger, name: str | None, properties: Mapping[str, Any] | None
     ) -> Trigger:
         """Rename a trigger, or replace its properties."""
-        return self._desk.change_trigger(trigger.project_id, trigger.id, name, properties)
+        return self._scheduled.change_trigger(trigger.project_id, trigger.id, name, properties)
 
     def delete_trigger(self, trigger: Trigger) -> None:
         """Forget a trigger that nothing uses."""
@@ -87,8 +76,8 @@ class LocalSchedules:
         provider = self._refloat.providers.find(chosen.provider)
         kind = definition.PROTECT if rules is None else definition.RETENTION_PROTECT
         given = {"provider_id": provider.id, "plan_id": chosen.id, **(rules or {})}
-        made = self._desk.create(
-            self._caller,
+        made = self._scheduled.create(
+            self._refloat.caller,
             name,
             description or None,
             kind,
@@ -100,15 +89,15 @@ class LocalSchedules:
 
     def change(self, schedule: Schedule, **changes: Any) -> ScheduleView:
         """Rename it, enable or disable it."""
-        return self._views([self._desk.change(self._caller, schedule, **changes)])[0]
+        return self._views([self._scheduled.change(self._refloat.caller, schedule, **changes)])[0]
 
     def preview(self, schedule: Schedule) -> Sequence[Verdict]:
         """What its retention would do now."""
-        return self._desk.preview(schedule)[1]
+        return self._scheduled.preview(schedule)[1]
 
     def run(self, schedule: Schedule, say: Callable[[Firing, Schedule], None]) -> int:
         """Run it now, and what is due besides: see :meth:`run_due`."""
-        self._desk.run(schedule)
+        self._scheduled.run(schedule)
         return self.run_due(say)
 
     def run_due(self, say: Callable[[Firing, Schedule], None]) -> int:
@@ -116,17 +105,17 @@ class LocalSchedules:
 
         :param say: told of each that has ended.
         """
-        database, settings = self._refloat.database, self._refloat.settings
-        grants = Grants(database, self._authority, _LIFETIME)
-        worker = Worker(settings, database, self._refloat.providers, self._authority, grants)
-        submitter = Submitter(
-            database,
-            self._refloat.providers,
-            self._quotas,
-            grants,
-            self._authority,
+        refloat = self._refloat
+        worker = Worker(
+            refloat.settings,
+            refloat.database,
+            refloat.providers,
+            refloat.authority,
+            refloat.grants,
+            notices=refloat.notices,
         )
-        runner = Runner(database, self._desk, Firings(database, submitter), self._authority)
+        firings = Firings(refloat.database, refloat.submitter(scheduled=True), notices=refloat.notices)
+        runner = Runner(refloat.database, self._scheduled, firings, refloat.authority)
         seen: dict[str, Schedule] = {}
         try:
             while True:

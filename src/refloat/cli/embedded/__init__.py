@@ -1,0 +1,33 @@
+"""The commands' Refloat in this process, on the user's own database: a module for each subject."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from refloat.cli.embedded.checkpoints import EmbeddedCheckpoints
+from refloat.cli.embedded.operations import EmbeddedOperations
+from refloat.cli.embedded.plans import EmbeddedPlans
+
+if TYPE_CHECKING:
+    from refloat.cli.embedded.schedules import EmbeddedSchedules
+
+
+class Embedded(EmbeddedOperations, EmbeddedCheckpoints, EmbeddedPlans):
+    """One user's Refloat: a cloud, banks and a database. Opens each when it is first used."""
+
+    @cached_property
+    def schedules(self) -> EmbeddedSchedules:
+        """Triggers and scheduled operations."""
+        from refloat.cli.embedded.schedules import EmbeddedSchedules
+
+        return EmbeddedSchedules(self)
+
+    def __enter__(self) -> Embedded:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+
+__all__ = ["Embedded"]

@@ -1,0 +1,189 @@
+"""Checkpoints: those in all banks that can be read here, and those that are being made."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from refloat.bank import Bank, Checkpoint, CheckpointInfo
+from refloat.cli.backend import Json
+from refloat.cli.embedded.session import EmbeddedSession
+from refloat.cli.views import LIVE, CheckpointState
+from refloat.control.adoption import adopt
+from refloat.control.progress import status_of
+from refloat.engine.reader import Reader
+from refloat.errors import BankError, InvalidInput, NotFound
+from refloat.providers.banks import BankLocation
+from refloat.records.checkpoints import CheckpointRecord
+from refloat.records.holds import Hold, Holds
+from refloat.records.operations import OPEN, Operation
+from refloat.records.tables import OPERATIONS
+
+
+@dataclass(frozen=True)
+class FoundCheckpoint:
+    """A checkpoint, and the bank it lies in."""
+
+    location: BankLocation
+    bank: Bank
+    info: CheckpointInfo
+
+    def read(self) -> Checkpoint:
+        """The checkpoint, read and verified."""
+        return self.bank.checkpoint(self.info.id)
+
+
+class EmbeddedCheckpoints(EmbeddedSession):
+    """The project's checkpoints."""
+
+    def checkpoints(self, plan: str = "") -> list[CheckpointState]:
+        """Those in all banks, newest first, and those that are being made.
+
+        Of a bank that cannot be read, other than the one of most providers, the user is told.
+        """
+        kept, unread = self._kept()
+        for error in unread:
+            self.notify(f"Its checkpoints are not listed: {error}")
+        found = {each.info.id: _state_of(each.info) for each in reversed(kept)}
+        for operation in self.operations.list():
+            known = found.get(operation.checkpoint_id)
+            if operation.kind == "protect" and known is None and operation.state in OPEN:
+                if (state := self._being_made(operation)) is not None:
+                    found[operation.checkpoint_id] = state
+            elif operation.kind == "delete" and known is not None and operation.state in (*OPEN, "failed"):
+                found[operation.checkpoint_id] = replace(
+                    known,
+                    status="deleting",
+                    operation_id=operation.id,
+                    reason=str((operation.error or {}).get("reason", "")),
+                )
+        states = sorted(found.values(), key=lambda state: state.created_at, reverse=True)
+        return [state for state in states if plan in ("", state.plan.get("name"), state.plan.get("id"))]
+
+    def _being_made(self, operation: Operation) -> CheckpointState | None:
+        state = status_of(operation, Reader(self.database, OPERATIONS).look(operation.id))
+        if state not in LIVE | {"parked", "interrupted"}:
+            return None
+        return CheckpointState(
+            operation.checkpoint_id,
+            "protecting" if state in LIVE else state,
+            operation.created_at,
+            operation.project_id,
+            str(operation.payload["provider"]),
+            operation.payload["plan"],
+            operation_id=operation.id,
+        )
+
+    def find_checkpoint(self, identity: str) -> CheckpointState:
+        """A checkpoint, also one that is being made, from the beginning of its id."""
+        fits = [state for state in self.checkpoints() if identity and state.id.startswith(identity)]
+        exact = [state for state in fits if state.id == identity]
+        if len(fits) == 1 or exact:
+            return (exact or fits)[0]
+        return _state_of(self.found(identity).info)  # says what is wrong
+
+    def checkpoint_id(self, identity: str) -> str:
+        """The whole id of a checkpoint that exists, from its beginning."""
+        return self.found(identity).info.id
+
+    def contents(self, checkpoint_id: str) -> Json:
+        """What the bank has of it."""
+        kept = self.found(checkpoint_id).read()
+        extra = kept.info.extra
+        found: dict[str, Any] = {"cloud": dict(extra.get("cloud", {}))}
+        found |= {name: dict(extra[name]) for name in ("copied_from", "incomplete") if extra.get(name)}
+        found["resources"] = [
+            {"type": node["type"], "id": node["id"], "name": node["name"]} for node in kept.graph["nodes"]
+        ]
+        return found
+
+    def place_hold(self, checkpoint: str, reason: str) -> Hold:
+        """Put a checkpoint on hold: for whoever uses this database."""
+        if not reason.strip():
+            raise InvalidInput("a hold needs a reason")
+        identity = self.record_of(self.found(checkpoint)).id
+        return Holds(self.database).place(identity, self.cloud.project_id, self.cloud.user_id, reason)
+
+    def hold(self, checkpoint: str) -> Hold:
+        """The hold on a checkpoint."""
+        return Holds(self.database).get(self.checkpoint_id(checkpoint))
+
+    def release_hold(self, checkpoint: str) -> str:
+        """End the hold on a checkpoint; the whole id of that."""
+        identity = self.checkpoint_id(checkpoint)
+        Holds(self.database).release(identity)
+        return identity
+
+    def found(self, identity: str) -> FoundCheckpoint:
+        """A checkpoint that exists, from whichever bank has it.
+
+        :raises NotFound: there is none.
+        :raises InvalidInput: several ids begin so.
+        """
+        kept, unread = self._kept()
+        fits = {each.info.id: each for each in reversed(kept) if each.info.id.startswith(identity)}
+        if identity in fits:
+            return fits[identity]
+        if not (fits and identity) and unread:  # it may be there
+            raise unread[0]
+        if not fits or not identity:
+            empty = f"the bank {self.settings.bank.url} has none of this project" if not kept else ""
+            raise NotFound(
+                f"there is no checkpoint '{identity}'", reason=empty, advice="See: refloat checkpoint list"
+            )
+        if len(fits) > 1:
+            raise InvalidInput(
+                f"{len(fits)} checkpoints begin with '{identity}'", advice="Give more of the id"
+            )
+        return next(iter(fits.values()))
+
+    def record_of(self, found: FoundCheckpoint) -> CheckpointRecord:
+        """What is known of a checkpoint; that it is there is written down, where that was not known."""
+        return adopt(self.database, self._id_of(found.info.provider), found.read, found.info, self._id_of)
+
+    def elsewhere(self, found: FoundCheckpoint) -> Mapping[str, str]:
+        """Names the bank of a checkpoint that does not lie in its provider's: ``{"bank": PROVIDER}``."""
+        with contextlib.suppress(NotFound):
+            if self.bank_location(self.providers.find(found.info.provider)) == found.location:
+                return {}
+        there = (item.reference for item in self.providers if self.bank_location(item) == found.location)
+        return {"bank": next(there)}
+
+    def _kept(self) -> tuple[list[FoundCheckpoint], list[BankError]]:
+        """The project's checkpoints in all banks that can be read, and why the others cannot."""
+        mine, project_id = self.settings.bank, self.cloud.project_id
+        kept: list[FoundCheckpoint] = []
+        unread: list[BankError] = []
+        with contextlib.suppress(NotFound):  # looking makes no bank: its URL may be mistyped
+            own = self.banks.at(mine, create=False)
+            kept = [FoundCheckpoint(mine, own, info) for info in own.checkpoints(project_id)]
+        others = (self.bank_location(provider) for provider in self.providers)
+        for place, bank, reason in self.banks.existing(place for place in others if place != mine):
+            try:
+                if bank is None:
+                    raise BankError(f"the bank {place.url} cannot be read", reason=reason)
+                kept += [FoundCheckpoint(place, bank, info) for info in bank.checkpoints(project_id)]
+            except BankError as exc:
+                unread.append(exc)
+        return kept, unread
+
+    def _id_of(self, reference: str) -> str:
+        try:
+            return self.providers.find(reference).id
+        except NotFound:
+            return reference
+
+
+def _state_of(info: CheckpointInfo) -> CheckpointState:
+    return CheckpointState(
+        info.id,
+        "damaged" if info.damaged else "available",
+        info.created_at,
+        info.project_id,
+        info.provider,
+        info.plan,
+        reason=info.reason,
+        operation_id=str((info.extra or {}).get("operation_id", "")),
+    )

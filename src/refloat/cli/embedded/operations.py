@@ -1,0 +1,319 @@
+"""Operations: begun as everywhere (:mod:`refloat.control.submit`), and run by a worker in this process.
+
+A worker of the command runs the one operation that it was asked for, and nothing else. Operations of a
+service on the same database are left to its workers: here they are looked at, and asked for things.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from refloat.cli.backend import Json, Parameters
+from refloat.cli.embedded.checkpoints import EmbeddedCheckpoints, FoundCheckpoint
+from refloat.cli.embedded.plans import EmbeddedPlans
+from refloat.cli.views import OperationView
+from refloat.control import copies, deletions
+from refloat.control.actions import Actions
+from refloat.control.progress import status_of
+from refloat.control.submit import HERE
+from refloat.engine.reader import Reader
+from refloat.errors import Conflict, RefloatError
+from refloat.graph import Graph
+from refloat.records.checkpoints import CheckpointRecord
+from refloat.records.journal import JournalItem, SqlJournal
+from refloat.records.operations import COMMAND, OPEN, SERVICE, Operation, Operations
+from refloat.records.tables import OPERATIONS
+
+if TYPE_CHECKING:
+    from refloat.control.worker import Worker
+    from refloat.engine.program import Milestone
+
+_POLL = 0.2
+
+
+class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
+    """The project's operations."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._mine: set[str] = set()
+        self._ended = threading.Event()
+
+    @cached_property
+    def reader(self) -> Reader:
+        """Looks at operations; writes nothing."""
+        return Reader(self.database, OPERATIONS)
+
+    @cached_property
+    def _actions(self) -> Actions:
+        return Actions(self.database, self.authority, self.grants, (COMMAND, SERVICE))
+
+    # --- begun
+
+    def protect(self, plan_name_or_id: str, *, begin: bool = True) -> Operation:
+        """Protect a plan; the checkpoint's id is in the operation.
+
+        :param begin: False only writes the operation down, for :meth:`begin` in this or another process.
+        """
+        plan = self.plans.find(plan_name_or_id)
+        _record, operation = self.submitter().protect(self.caller, plan)
+        return self._begun(operation, begin)
+
+    def restore(
+        self,
+        checkpoint: str,
+        *,
+        only: Iterable[str] = (),
+        parameters: Parameters | None = None,
+        keep_on_failure: bool = False,
+        begin: bool = True,
+    ) -> Operation:
+        """Restore a checkpoint; as :meth:`refloat.control.submit.Submitter.restore`.
+
+        :param only: ``TYPE#ID`` or ``TYPE#NAME`` of what to restore, with all that it needs; empty: all.
+        :param begin: as for :meth:`protect`.
+        """
+        found = self.found(checkpoint)
+        return self._begun(self._restore(found, only, parameters, keep_on_failure=keep_on_failure), begin)
+
+    def _restore(
+        self, found: FoundCheckpoint, only: Iterable[str], parameters: Parameters | None, **how: bool
+    ) -> Operation:
+        record = self.record_of(found)
+        return self.submitter().restore(
+            self.caller,
+            record,
+            self._by_id_in(record, parameters),
+            HERE,
+            only=list(only),
+            more=self.elsewhere(found),
+            **how,
+        )
+
+    def _by_id_in(self, record: CheckpointRecord, parameters: Parameters | None) -> Parameters:
+        if not parameters:
+            return {}
+        return self.by_id(parameters, Graph.from_json(record.graph) if record.graph is not None else None)
+
+    def dry_run(
+        self, checkpoint: str, *, only: Iterable[str] = (), parameters: Parameters | None = None
+    ) -> Json:
+        """What such a restore would do now."""
+        found = self.found(checkpoint)
+        return self._result_of(self._restore(found, only, parameters, dry_run=True))
+
+    def verify(
+        self, checkpoint: str, *, parameters: Parameters | None = None, begin: bool = True
+    ) -> Operation:
+        """Verify a checkpoint."""
+        found = self.found(checkpoint)
+        record = self.record_of(found)
+        given = self._by_id_in(record, parameters)
+        more = self.elsewhere(found)
+        return self._begun(self.submitter().verify(self.caller, record, given, more=more), begin)
+
+    def copy(
+        self, checkpoint: str, to: str, *, allow_incomplete: bool = False, begin: bool = True
+    ) -> Operation:
+        """Copy a checkpoint to the bank of another provider. One that is there already is found there.
+
+        :param allow_incomplete: copy it although some of its data stays in the cloud.
+        :raises NotFound: there is no such checkpoint or provider.
+        :raises Conflict: it is being copied there, or it is the same bank.
+        """
+        order, found = self._order(to, allow_incomplete), self.found(checkpoint)
+        record, more = self.record_of(found), self.elsewhere(found)
+        (operation,) = copies.copy(
+            self.submitter(), self.caller, [record], order, source=found.bank, more=more
+        )
+        return self._begun(operation, begin)
+
+    def copy_dry_run(self, checkpoint: str, to: str) -> Json:
+        """What copying a checkpoint to the bank of another provider would do."""
+        found = self.found(checkpoint)
+        record, more = self.record_of(found), self.elsewhere(found)
+        planned = copies.plan_copy(
+            self.submitter(), self.caller, record, self._order(to, allow_incomplete=True), more=more
+        )
+        return self._result_of(planned)
+
+    def _order(self, to: str, allow_incomplete: bool) -> copies.CopyOrder:
+        return copies.CopyOrder(self.providers.find(to), self.bank_of, allow_incomplete, find_existing=True)
+
+    def delete_checkpoint(self, checkpoint: str, *, begin: bool = True) -> Operation:
+        """Delete a checkpoint. :raises Conflict: it is on hold, too young, or in use."""
+        found = self.found(checkpoint)
+        operation = deletions.delete(
+            self.submitter(), self.caller, self.record_of(found), more=self.elsewhere(found)
+        )
+        assert operation is not None  # noqa: S101 - it is in the bank, so it was completed
+        return self._begun(operation, begin)
+
+    # --- run here
+
+    def _begun(self, operation: Operation, begin: bool) -> Operation:
+        if begin:
+            self.begin(operation)
+        return operation
+
+    def begin(self, operation: Operation) -> None:
+        """Have the worker of this process run an operation that is written down."""
+        self._ended.clear()
+        started = bool(self._mine)
+        self._mine.add(operation.id)
+        self.worker.refused = None
+        if started:
+            self.worker.wake()
+        else:
+            self.worker.start()
+
+    @cached_property
+    def worker(self) -> Worker:
+        """What runs the operations that were asked for here."""
+        from refloat.control.worker import Worker
+
+        return Worker(
+            self.settings,
+            self.database,
+            self.providers,
+            self.authority,
+            self.grants,
+            only=self._mine,
+            listener=self.listener,
+            milestones=self._hear,
+            notices=self.notices,
+            banks=self.banks,
+            tick=_POLL,
+        )
+
+    def _hear(self, milestone: Milestone) -> None:
+        if milestone.what in ("ended", "released"):
+            self._ended.set()
+
+    def wait(self, operation_id: str, timeout: float | None = None) -> Operation:
+        """Wait for an operation to end or be parked.
+
+        :param timeout: seconds.
+        :raises TimeoutError: it has not ended.
+        :raises Conflict: it was interrupted.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            view = self._view(Operations(self.database).get(operation_id))
+            if view.state == "interrupted" and operation_id not in self._mine:
+                raise Conflict(f"operation {operation_id} was interrupted", advice="Resume it or cancel it")
+            if not view.live and view.state != "interrupted":
+                return view.operation
+            self._raise_refusal(operation_id)
+            left = _POLL if deadline is None else min(_POLL, deadline - time.monotonic())
+            if left <= 0:
+                raise TimeoutError(f"operation {operation_id} still runs after {timeout:g} seconds")
+            self._ended.wait(left)
+
+    def _raise_refusal(self, operation_id: str) -> None:
+        """:raises RefloatError: the operation could not be taken up here; it can be resumed."""
+        if operation_id in self._mine and self.worker.refused is not None:
+            raise self.worker.refused
+
+    def stop(self, operation_id: str) -> None:
+        """Park an operation that runs here."""
+        operation = self.operations.get(operation_id)
+        if operation.state in OPEN and operation.state != "parked":
+            self._actions.park(self.caller, operation)
+            self._wake(operation_id)
+
+    def _wake(self, operation_id: str) -> None:
+        if operation_id in self._mine:
+            self.worker.wake()
+
+    def _result_of(self, operation: Operation) -> Json:
+        """Run a dry run to its end; what it found."""
+        self.begin(operation)
+        ended = self.wait(operation.id)
+        if ended.error:
+            raise RefloatError.from_json(dict(ended.error))
+        return dict(ended.result or {})
+
+    def close(self) -> None:
+        """Close what was opened. Operations that run here are released: they can be resumed."""
+        if "worker" in self.__dict__:
+            self.worker.close()
+        super().close()
+
+    # --- looked at, and asked for things
+
+    def runs_elsewhere(self, operation: Operation | None = None) -> bool:
+        """Whether it is run by the workers of a service."""
+        return operation is not None and operation.runner == SERVICE
+
+    def look(self, identity: str, *, outcomes: bool = False) -> OperationView:
+        """How an operation is now, whoever runs it.
+
+        :param outcomes: also how each of its steps ended.
+        :raises NotFound: there is no such operation.
+        """
+        return self._view(self.operations.get(identity), outcomes=outcomes)
+
+    def _view(self, operation: Operation, *, outcomes: bool = False) -> OperationView:
+        if outcomes:
+            read = self.reader.read(operation.id)
+            snapshot = read[0] if read else None
+        else:
+            snapshot = self.reader.look(operation.id)
+        return OperationView(operation, status_of(operation, snapshot), snapshot)
+
+    def look_at_all(self) -> list[OperationView]:
+        """How all the project's operations are now, newest first."""
+        return [
+            self._view(operation)
+            if operation.state in OPEN
+            else OperationView(operation, operation.state, None)
+            for operation in self.operations.list()
+        ]
+
+    def created(self, operation_id: str) -> list[JournalItem]:
+        """What an operation has created in the cloud, oldest first."""
+        return SqlJournal(self.database, operation_id).entries()
+
+    def resumable(self, identity: str) -> OperationView:
+        """An operation that can be resumed. :raises Conflict: it runs, or has ended."""
+        view = self.look(identity)
+        if view.state in {"parked", "interrupted"} or (view.state == "starting" and not view.snapshot):
+            return view
+        if view.live:
+            where = view.snapshot.owner if view.snapshot else ""
+            raise Conflict(
+                f"operation {view.operation.id} is run by {where or 'another process'}",
+                advice=f"Follow it with: refloat operation watch {view.operation.id}",
+            )
+        raise Conflict(f"the operation has ended ({view.state}); there is nothing to resume")
+
+    def resume(self, identity: str) -> Operation:
+        """Go on with an operation that was parked or whose process is gone.
+
+        :raises Conflict: it runs in another process, or has ended.
+        """
+        view = self.resumable(identity)
+        operation = view.operation
+        if view.state == "parked" or operation.runner == SERVICE:
+            operation = self._actions.resume(self.caller, operation)
+        if operation.runner == COMMAND:
+            self.begin(operation)
+        return operation
+
+    def cancel(self, identity: str) -> Operation:
+        """Stop an operation and remove what it created; one that failed to clean up tries again."""
+        view = self.look(identity)
+        operation = view.operation
+        if view.state in {"succeeded", "cancelled"} and not (operation.error or {}).get("left_behind"):
+            raise Conflict(f"the operation has ended ({view.state}); there is nothing to cancel")
+        if operation.requested != "cancel":
+            operation = self._actions.cancel(self.caller, operation, HERE)
+        if operation.runner == COMMAND and not (view.snapshot and view.snapshot.owner):
+            self.begin(operation)
+        self._wake(operation.id)
+        return operation

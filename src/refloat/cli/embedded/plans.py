@@ -1,0 +1,153 @@
+"""Plans, what they can be made of, and providers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from refloat.cli.backend import Json, Parameters
+from refloat.cli.embedded.session import EmbeddedSession
+from refloat.control.plans import check_plan
+from refloat.graph import Graph, Resource, ResourceKey
+from refloat.operations.discovery import Discovery
+from refloat.operations.restoreplan import named_in
+from refloat.providers.describe import describe_plugins
+from refloat.providers.provider import Provider
+from refloat.records.plans import Plan
+from refloat.resources.registry import protectables
+
+
+class EmbeddedPlans(EmbeddedSession):
+    """The project's resources and plans."""
+
+    def types(self) -> list[str]:
+        """The types of resources that can be protected."""
+        return list(protectables())
+
+    def resources(self, type_name: str) -> list[Resource]:
+        """The project's resources of a type. When there can be none, that is said."""
+        kind = Discovery(self.cloud).of_type(type_name)
+        found = kind.list()
+        if not found and (why := kind.absence()):
+            self.notify(why)
+        return found
+
+    def tree(self, type_name: str, name_or_id: str) -> tuple[Resource, Graph]:
+        """A resource and the graph of all that it needs."""
+        discovery = Discovery(self.cloud)
+        root = discovery.of_type(type_name).find(name_or_id)
+        return root, discovery.graph([root])
+
+    def list_providers(self) -> list[Json]:
+        """All that there are."""
+        return [self._provider_line(item) for item in self.providers]
+
+    def show_provider(self, name_or_id: str) -> Json:
+        """One provider, with its plugins."""
+        provider = self.providers.find(name_or_id)
+        return {
+            **self._provider_line(provider),
+            "bank_key": str(self.bank_location(provider).key_file),
+            "file": str(provider.file or ""),
+            "notes": list(provider.notes),
+            "plugins": describe_plugins(provider),
+        }
+
+    def _provider_line(self, provider: Provider) -> Json:
+        line = {name: getattr(provider, name) for name in ("id", "name", "description")}
+        return {**line, "bank": self.bank_location(provider).url}
+
+    def provider_name(self, reference: str) -> str:
+        """What a provider is called."""
+        return self.providers.name(reference)
+
+    def list_plans(self) -> list[Plan]:
+        """The project's plans."""
+        return self.plans.list()
+
+    def find_plan(self, name_or_id: str) -> Plan:
+        """One plan."""
+        return self.plans.find(name_or_id)
+
+    def create_plan(
+        self,
+        name: str,
+        resources: Sequence[tuple[str, str]],
+        *,
+        provider: str = "default",
+        parameters: Parameters | None = None,
+        description: str = "",
+        objective: int | None = None,
+    ) -> Plan:
+        """Make a plan.
+
+        :param resources: pairs of a type and an id, a name, ``tag:NAME`` or ``metadata:KEY=VALUE``.
+        :raises InvalidInput: as :func:`refloat.control.plans.check_plan` says.
+        :raises NotFound: a resource or the provider does not exist.
+        """
+        chosen = self.providers.find(provider)
+        given = self._checked(
+            chosen, {"name": name, "resources": resources, "parameters": dict(parameters or {})}
+        )
+        return self.plans.create(
+            provider=chosen.reference, description=description, objective=objective, **given
+        )
+
+    def update_plan(
+        self,
+        name_or_id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        resources: Sequence[tuple[str, str]] | None = None,
+        parameters: Parameters | None = None,
+        objective: int | None = None,
+    ) -> Plan:
+        """Change what is given, leave the rest; an objective of 0 is none."""
+        plan = self.plans.find(name_or_id)
+        wanted = {
+            "name": name,
+            "description": description,
+            "resources": resources,
+            "parameters": None if parameters is None else dict(parameters),
+        }
+        given = {key: value for key, value in wanted.items() if value is not None}
+        changes = self._checked(self.providers.find(plan.provider), given)
+        if objective is not None:
+            changes["objective"] = objective or None
+        return self.plans.update(plan.id, **changes) if changes else plan
+
+    def _checked(self, provider: Provider, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What is given of a plan, with what users name by name by its id."""
+        types = [{"type": type_name} for type_name, _wanted in given.get("resources", ())]
+        check_plan(provider, {**given, **({"resources": types} if "resources" in given else {})})
+        found, discovery = dict(given), Discovery(self.cloud)
+        if "resources" in given:
+            named = [discovery.name(type_name, wanted) for type_name, wanted in given["resources"]]
+            keys = [(item["type"], item.get("select") or item["id"]) for item in named]
+            found["resources"] = list(dict(zip(keys, named, strict=True)).values())
+        if "parameters" in given:
+            found["parameters"] = self.by_id(given["parameters"])
+        return found
+
+    def by_id(self, parameters: Parameters, graph: Graph | None = None) -> dict[str, dict[str, Any]]:
+        """Parameters by id, where users may have named resources of a checkpoint's graph, or of the project.
+
+        :raises NotFound: there is no such resource.
+        """
+        discovery = Discovery(self.cloud)
+        found: dict[str, dict[str, Any]] = {}
+        for where, settings in parameters.items():
+            keys = [where]
+            if "#" in where and graph is not None:
+                keys = [str(key) for key in named_in(graph, where)]
+            elif "#" in where:
+                wanted = ResourceKey.parse(where)
+                keys = [str(discovery.of_type(wanted.type).find(wanted.id).key)]
+            for key in keys:
+                found.setdefault(key, {}).update(settings)
+        return found
+
+    def delete_plan(self, plan_id: str) -> None:
+        """Forget a plan."""
+        self.plans.delete(plan_id)

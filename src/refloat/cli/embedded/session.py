@@ -1,0 +1,132 @@
+"""What the commands work with in this process; each is opened when it is first used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from refloat.bank import Bank
+from refloat.cloud import Cloud
+from refloat.cloud.authority import Caller, NamedCloud
+from refloat.control.grants import Grants
+from refloat.control.settings import Settings
+from refloat.control.submit import Submitter
+from refloat.notify.events import Notices
+from refloat.providers.banks import BankLocation, Banks
+from refloat.providers.provider import Provider, Providers
+from refloat.records.database import Database
+from refloat.records.operations import COMMAND, SERVICE, Operations
+from refloat.records.plans import Plans
+from refloat.records.quotas import DEFAULTS, UNLIMITED, Quotas
+from refloat.records.terms import OperatorTerms
+
+if TYPE_CHECKING:
+    from refloat.engine.program import Event
+
+_LIFETIME = timedelta(days=1)
+"""Of what is granted for an operation; an entry of clouds.yaml grants nothing."""
+
+
+class EmbeddedSession:
+    """One user on this machine.
+
+    :param cloud_name: an entry of ``clouds.yaml``; None: ``OS_CLOUD`` or the ``OS_*`` variables.
+    :param listener: told what operations that run in this process do.
+    :param notify: told, in a sentence, what the user should know (a new key was made...).
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        cloud_name: str | None = None,
+        *,
+        listener: Callable[[Event], None] | None = None,
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
+        self.settings = settings or Settings.load()
+        self.cloud = Cloud(cloud_name)
+        self.listener = listener
+        self.notify = notify or (lambda _sentence: None)
+
+    @cached_property
+    def database(self) -> Database:
+        """The records."""
+        return Database(self.settings.database_url)
+
+    @cached_property
+    def providers(self) -> Providers:
+        """The providers that are built in, and those of files. :raises InvalidInput: a file is wrong."""
+        return Providers(self.settings.providers, self.settings.key_file)
+
+    @cached_property
+    def banks(self) -> Banks:
+        """The open banks."""
+        return Banks(self.settings.bank, self.notify, self.cloud)
+
+    def bank_location(self, provider: Provider) -> BankLocation:
+        """Where a provider's bank is."""
+        return provider.bank or self.settings.bank
+
+    def bank_of(self, provider: Provider) -> Bank:
+        """The open bank of a provider, to be copied to: it is made when there is none."""
+        return self.banks.at(self.bank_location(provider))
+
+    @cached_property
+    def plans(self) -> Plans:
+        """The project's plans."""
+        return Plans(self.database, self.cloud.project_id)
+
+    @cached_property
+    def operations(self) -> Operations:
+        """The project's operations."""
+        return Operations(self.database, self.cloud.project_id)
+
+    @cached_property
+    def authority(self) -> NamedCloud:
+        """As whom operations act: as this user."""
+        return NamedCloud(self.cloud.name, self.cloud)
+
+    @cached_property
+    def caller(self) -> Caller:
+        """Who asks for operations."""
+        return Caller(self.cloud.user_id, self.cloud.project_id)
+
+    @cached_property
+    def grants(self) -> Grants:
+        """What operations act with."""
+        return Grants(self.database, self.authority, _LIFETIME)
+
+    @cached_property
+    def quotas(self) -> Quotas:
+        """Without limits, but for those that an administrator of a service on this database has set."""
+        return Quotas(self.database, dict.fromkeys(DEFAULTS, UNLIMITED))
+
+    @cached_property
+    def notices(self) -> Notices:
+        """Told as the operator of a service on this database wants it."""
+        with self.database.session() as session:
+            return Notices(OperatorTerms.read(session).destinations)
+
+    def submitter(self, *, scheduled: bool = False) -> Submitter:
+        """What begins operations.
+
+        :param scheduled: for any worker on this database to run; else for this process.
+        """
+        cloud = {"name": self.cloud.name or "", "auth_url": self.cloud.auth_url}
+        return Submitter(
+            self.database,
+            self.providers,
+            self.quotas,
+            self.grants,
+            self.authority,
+            runner=SERVICE if scheduled else COMMAND,
+            common={} if scheduled else {"cloud": cloud},
+        )
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for name in ("database", "cloud"):
+            if name in self.__dict__:
+                getattr(self, name).close()

@@ -1,0 +1,49 @@
+"""What the commands show of checkpoints and operations, wherever these are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from refloat.engine.snapshot import Snapshot
+    from refloat.records.operations import Operation
+
+LIVE = frozenset({"starting", "running", "stopping", "cancelling"})
+"""The states of operations that somebody runs, or is about to."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointState:
+    """A checkpoint: from the bank when it exists, from the records while it is being made.
+
+    :param status: ``available``, ``protecting``, ``parked``, ``interrupted``, ``deleting`` or ``damaged``.
+    """
+
+    id: str
+    status: str
+    created_at: str
+    project_id: str
+    provider: str
+    plan: Mapping[str, Any]
+    reason: str = ""
+    operation_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationView:
+    """An operation, whoever runs it.
+
+    :param state: as :func:`refloat.control.progress.status_of` says.
+    :param snapshot: how far it is; None when it has not begun, or is forgotten by the engine.
+    """
+
+    operation: Operation
+    state: str
+    snapshot: Snapshot | None
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody runs it, or is about to."""
+        return self.state in LIVE

@@ -1,0 +1,92 @@
+"""Writes down checkpoints that are in a bank, and of which the records know nothing, or something else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from refloat.bank import Checkpoint, CheckpointInfo
+from refloat.errors import NotFound
+from refloat.records.checkpoints import (
+    AVAILABLE,
+    DELETED,
+    ERROR,
+    ERROR_DELETING,
+    MANUAL,
+    CheckpointRecord,
+    CheckpointRecords,
+)
+from refloat.records.database import Database
+from refloat.records.operations import Operations
+
+HEALED = (ERROR, ERROR_DELETING, DELETED)
+"""Of a checkpoint that is whole in a bank, and that no operation works on, these cannot be true."""
+
+
+def adopt(
+    database: Database,
+    provider_id: str,
+    read: Callable[[], Checkpoint],
+    info: CheckpointInfo,
+    id_of: Callable[[str], str],
+) -> CheckpointRecord:
+    """What is known of a checkpoint in a bank; it is written down where that was not known.
+
+    :param provider_id: that of the provider in whose bank it is.
+    :param read: reads it whole, which is done when it has to be written down.
+    :param id_of: the id of a provider that a bank names.
+    :raises BankDamaged: it is damaged.
+    """
+    records = CheckpointRecords(database)
+    try:
+        known = records.get(info.id, None)
+    except NotFound:
+        known = None
+    if known is not None and known.status not in HEALED:
+        return known if known.plugins else replace(known, plugins=_plugins(info))
+    checkpoint = read()
+    with database.one_at_a_time(f"checkpoint {info.id}") as session:
+        status = records.statuses(session, [info.id]).get(info.id)
+        values = {"graph": checkpoint.graph, "plugins": _plugins(checkpoint.info)}
+        if status is None:
+            records.add(session, _record(provider_id, checkpoint, id_of))
+        elif not Operations(database).users_of(session, info.id):
+            records.move(session, info.id, HEALED, status=AVAILABLE, reason="", **values)
+    return records.get(info.id, None)
+
+
+def _record(provider_id: str, checkpoint: Checkpoint, id_of: Callable[[str], str]) -> CheckpointRecord:
+    info = checkpoint.info
+    made = datetime.fromisoformat(info.created_at)
+    return CheckpointRecord(
+        id=info.id,
+        project_id=info.project_id,
+        provider_id=provider_id,
+        plan_id=str(info.plan.get("id", "")),
+        plan=info.plan,
+        status=AVAILABLE,
+        reason="",
+        extra_info=dict(info.extra.get("extra_info") or MANUAL),
+        graph=checkpoint.graph,
+        created_at=made.astimezone(UTC).replace(tzinfo=None) if made.tzinfo else made,
+        copied_from=_copied(info, id_of),
+        plugins=_plugins(info),
+    )
+
+
+def _plugins(info: CheckpointInfo) -> dict[str, str] | None:
+    return dict(info.extra.get("plugins") or {}) or None
+
+
+def _copied(info: CheckpointInfo, id_of: Callable[[str], str]) -> dict[str, Any] | None:
+    """What a checkpoint in a bank is a copy of; None: it is no copy."""
+    found: Mapping[str, Any] | None = info.extra.get("copied_from")
+    if not found:
+        return None
+    return {
+        "checkpoint_id": str(found.get("checkpoint_id", "")),
+        "provider_id": id_of(str(found.get("provider", ""))),
+        "origin": dict(found.get("origin") or {}),
+    }
