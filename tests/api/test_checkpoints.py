@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from api_helpers import DEFAULT, NOOP, OTHER, Running, User, run_service
 
+from refloat.bank import Bank, load_key
 from refloat.resources.noop.plugin import NoopHooks, NoopProtect, NoopVerify
 
 PATH = f"providers/{NOOP}/checkpoints"
@@ -318,3 +319,31 @@ def test_a_provider_file_of_karbor(tmp_path: Path) -> None:
     assert member("DELETE", path).status == 200
     member.until(path, lambda found: found["status"] == "deleted")
     running.close()
+
+
+def test_a_deletion_while_the_bank_is_away_deletes_nothing_and_says_so(
+    service: Running, member: User
+) -> None:
+    service.work()
+    checkpoint = member.protected()
+    path = f"providers/{NOOP}/checkpoints/{checkpoint['id']}"
+    bank = Path(service.deployment.settings.bank_url)
+    away = bank.rename(bank.with_name("away"))
+    assert member("DELETE", path).status == 200
+    member.until("operations?type=delete", lambda found: found[0]["status"] == "failed")
+    assert member("GET", path).body["checkpoint"]["status"] == "error-deleting"
+    away.rename(bank)
+    assert member("DELETE", path).status == 200
+    member.until("operations?type=delete", lambda found: {"succeeded"} & {each["status"] for each in found})
+    assert member("GET", path).body["checkpoint"]["status"] == "deleted"
+
+
+def test_deleting_what_the_bank_has_no_more_ends_well(service: Running, member: User) -> None:
+    service.work()
+    checkpoint = member.protected()
+    settings = service.deployment.settings
+    Bank.open(settings.bank_url, load_key(settings.key_file)).delete(checkpoint["id"])
+    path = f"providers/{NOOP}/checkpoints/{checkpoint['id']}"
+    assert member("DELETE", path).status == 200
+    member.until("operations?type=delete", lambda found: found[0]["status"] == "succeeded")
+    assert member("GET", path).body["checkpoint"]["status"] == "deleted"

@@ -82,6 +82,11 @@ def is_alive(claim: Claim) -> bool:
     return owner is not None and claim.expires > claim.read_at and not owner.is_dead_for_sure()
 
 
+def attempt_id(operation_id: str, attempt: int) -> str:
+    """As what the workflow library knows an attempt."""
+    return f"{operation_id}#{attempt}"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """An operation as it was when it was read; its payload, which may be large, is read by itself."""
@@ -106,6 +111,11 @@ class Row:
     began_at: datetime | None
     updated_at: float
     read_at: float
+
+    @property
+    def attempts(self) -> list[str]:
+        """As what the workflow library knows them."""
+        return [attempt_id(self.id, number) for number in range(1, self.attempt + 1)]
 
     @property
     def since(self) -> float:
@@ -198,7 +208,7 @@ class Leases:
     def __init__(self, database: SqlDatabase, table: sa.Table, owner: Owner) -> None:
         self.database = database
         self._table = table
-        self._owner = owner
+        self.owner = owner
         names = [name for name in Row.__slots__ if name != "read_at"]
         self._columns = [table.c[name] for name in names]
 
@@ -216,10 +226,10 @@ class Leases:
             "result": None,
             "error": None,
             "ended_at": None,
-            "executor": self._owner.executor,
-            "host": self._owner.host,
-            "pid": self._owner.pid,
-            "born": self._owner.born,
+            "executor": self.owner.executor,
+            "host": self.owner.host,
+            "pid": self.owner.pid,
+            "born": self.owner.born,
         }
         if row.began_at is None and not cancel:
             values["began_at"] = _now()
@@ -269,7 +279,7 @@ class Leases:
         return sa.update(self._table).where(
             table.id == lease.operation_id,
             table.attempt == lease.attempt,
-            table.executor == self._owner.executor,
+            table.executor == self.owner.executor,
         )
 
     def request(self, operation_id: str, what: Request) -> bool:
@@ -322,7 +332,7 @@ class Leases:
         query = sa.select(table.attempt, table.executor, table.state, left)
         with self.database.engine.connect() as connection:
             row = connection.execute(query.where(table.id == lease.operation_id)).one_or_none()
-        if row is None or (row.attempt, row.executor) != (lease.attempt, self._owner.executor):
+        if row is None or (row.attempt, row.executor) != (lease.attempt, self.owner.executor):
             raise Lost(ended=row is None or row.state not in OPEN)
         return float(row.left)
 

@@ -57,10 +57,10 @@ class Reader:
         """All that was recorded of an operation, in all its attempts."""
         history, records = History(), []
         forgiven_until = row.attempt if row.state == "parked" else row.forgiven_until
-        for attempt in range(1, row.attempt + 1):
+        for attempt, identity in enumerate(row.attempts, 1):
             kept = [
                 (name, value, step["completed_at_epoch_ms"])
-                for step in self._client.list_workflow_steps(f"{row.id}#{attempt}")
+                for step in self._client.list_workflow_steps(identity)
                 if step["error"] is None
                 for name, value in step["output"] or ()
             ]
