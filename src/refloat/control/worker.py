@@ -38,6 +38,7 @@ from refloat.providers.banks import BankLocation, Banks
 from refloat.providers.provider import Providers
 from refloat.records.checkpoints import AVAILABLE, CheckpointRecords
 from refloat.records.database import Database
+from refloat.records.journal import SqlJournal
 from refloat.records.operations import OPEN, OpenOperation, Operations
 from refloat.records.services import ServiceRecords
 from refloat.records.tables import OPERATIONS
@@ -261,7 +262,13 @@ class Worker:
     def _factory(self, program: type[OperationProgram] | type[SingleStepProgram]) -> Any:
         def make(operation_id: str, payload: Any) -> Logged:
             cloud = self._cloud_of(operation_id, payload)
-            services = Services(cloud, self._database, self._providers, self._bank_for)
+            services = Services(
+                cloud,
+                self._providers,
+                self._bank_for,
+                partial(SqlJournal, self._database),
+                self._checkpoints.copies_of,
+            )
             made = program(operation_id, payload, services)
             return Logged(made, **subject_of(operation_id, payload))
 

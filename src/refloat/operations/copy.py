@@ -164,7 +164,7 @@ class CopyProgram(ReadingProgram):
         return self._undo_both(prepared)
 
     def _undo_both(self, prepared: Json) -> Body:
-        result = yield from self._undo()
+        result = yield from self.rolled_back()
         if prepared is None:
             try:
                 self.target_bank  # noqa: B018

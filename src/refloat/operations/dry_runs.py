@@ -13,7 +13,6 @@ from refloat.operations.copy import CopyProgram
 from refloat.operations.delete import GATE, DeleteProgram
 from refloat.operations.restore import RestoreProgram
 from refloat.operations.single_step import SingleStepProgram
-from refloat.records.checkpoints import CheckpointRecords
 
 
 class RestorePlanProgram(SingleStepProgram):
@@ -64,8 +63,7 @@ class DeletePlanProgram(SingleStepProgram):
                 }
             )
         problems = self._problems(program, prepared, run)
-        known = CheckpointRecords(self.services.database)
-        copies = known.copies_of(str(self.payload["checkpoint_id"]), str(self.payload["project_id"]))
+        copies = self.services.copies_of(str(self.payload["checkpoint_id"]), str(self.payload["project_id"]))
         return {
             "possible": not problems,
             "problems": problems,

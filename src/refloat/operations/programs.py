@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from refloat.bank import Bank, unfenced
-from refloat.cloud import Cloud, Marker
-from refloat.cloud.create_once import find_created
-from refloat.cloud.removal import LITTLE_PATIENCE, removal
+from refloat.cloud import Cloud
 from refloat.engine.dag import Dag
 from refloat.engine.program import Body, CheckLease, Json, Outcome, StepRun
 from refloat.errors import RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.compile import compile_hooks, step_name, step_of
 from refloat.operations.data import BankData
+from refloat.operations.rollback import RollbackJournal, rollback
 from refloat.providers.provider import Provider, Providers, settings_for
-from refloat.records.database import Database
-from refloat.records.journal import SqlJournal
 from refloat.resources.base import OperationKind, Planned, ProtectionPlugin, Section
 from refloat.resources.context import HookContext
+
+
+class KnownCopy(Protocol):
+    """A copy of a checkpoint."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def provider_id(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -32,10 +38,13 @@ class Services:
     """What operations work with."""
 
     cloud: Cloud
-    database: Database
     providers: Providers
     bank_for: Callable[[str, bool], Bank]
     """The open bank of a provider. When there is none it is made, or (false) that is NotFound."""
+    journal_of: Callable[[str], RollbackJournal]
+    """What an operation creates, durably."""
+    copies_of: Callable[[str, str], Sequence[KnownCopy]]
+    """The known copies of a checkpoint of a project."""
 
 
 class OperationProgram(ABC):
@@ -51,7 +60,7 @@ class OperationProgram(ABC):
         self.operation_id = operation_id
         self.payload = payload
         self.services = services
-        self.journal = SqlJournal(services.database, operation_id)
+        self.journal = services.journal_of(operation_id)
         self._check_lease: CheckLease = unfenced
         self._lock = threading.Lock()
         self._graph: Graph | None = None
@@ -144,35 +153,11 @@ class OperationProgram(ABC):
 
     def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
         """Remove all that the operation created, newest first."""
-        return self._undo()
+        return self.rolled_back()
 
-    def _undo(self) -> Body:
-        failures: list[RefloatError] = []
-        removed = 0
-        for entry in reversed(self.journal.entries()):
-            try:
-                marker = Marker(self.operation_id, ResourceKey.parse(entry.source).id, entry.role)
-                identity = entry.id or find_created(self.services.cloud, entry.kind, marker, entry.clue)
-                if identity:
-                    patience = LITTLE_PATIENCE if failures else None
-                    removed += yield from removal(self.services.cloud, entry.kind, identity, patience)
-            except RefloatError as exc:
-                # Go on: one thing that cannot be removed must not keep the others there.
-                exc.left_behind = f"{entry.kind.replace('_', ' ')} {entry.id or entry.role}"
-                failures.append(exc)
-                continue
-            self.journal.forget(entry.source, entry.role)
-        if failures:
-            left = ", ".join(error.left_behind for error in failures)
-            first = failures[0]
-            raise RefloatError(
-                "could not remove everything that was created",
-                reason=str(first.reason or first),
-                request_id=first.request_id,
-                left_behind=left,
-                advice=f"Try again with: refloat operation cancel {self.operation_id}",
-            )
-        return {"removed": removed}
+    def rolled_back(self) -> Body:
+        """Remove what was created in the cloud."""
+        return rollback(self.services.cloud, self.operation_id, self.journal)
 
     # Shared by the kinds
 

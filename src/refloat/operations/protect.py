@@ -72,7 +72,7 @@ class ProtectProgram(OperationProgram):
 
     def _undo_both(self, stored: bool) -> Body:
         """:param stored: there may be data in the bank: nothing is, before ``prepare`` has ended."""
-        result = yield from self._undo()
+        result = yield from self.rolled_back()
         try:
             self.data.abandon()
         except (BankError, InvalidInput) as exc:

@@ -8,6 +8,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,6 +26,7 @@ from refloat.operations.delete import DeleteProgram
 from refloat.operations.programs import Services
 from refloat.providers.provider import Providers, plugins_for, stand_in
 from refloat.records.database import Database
+from refloat.records.journal import SqlJournal
 from refloat.resources.base import CopyData, Hooks, PlanContext, Planned, ProtectionPlugin, Section
 from refloat.resources.context import HookContext
 from refloat.testing.stores import Locked
@@ -98,7 +100,7 @@ class Site:
         services = SimpleNamespace(
             cloud=None,
             bank=self.here,
-            database=self.database,
+            journal_of=partial(SqlJournal, self.database),
             bank_for=self.bank_for,
             providers=Providers(),
         )

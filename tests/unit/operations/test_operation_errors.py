@@ -18,6 +18,7 @@ from refloat.errors import CloudError, NotFound, RefloatError, WaitFailed
 from refloat.graph import Graph, Resource
 from refloat.operations.compile import step_name
 from refloat.operations.programs import OperationProgram, Services
+from refloat.operations.rollback import rollback
 from refloat.resources.base import Hooks, PlanContext, Planned, ProtectionPlugin
 from refloat.resources.context import HookContext
 
@@ -66,7 +67,7 @@ class Program(OperationProgram):
 
 
 def step(hook: str) -> Any:
-    services = cast("Services", SimpleNamespace(database=None, cloud=None))
+    services = cast("Services", SimpleNamespace(journal_of=lambda _id: None, cloud=None))
     program = Program("operation", {"checkpoint_id": "c", "parameters": {}}, services)
     program.__dict__ |= {"plugins": {DISK.type: Disk()}, "data": None}
     quiet: Any = SimpleNamespace(step=step_name(DISK.key, hook), progress=None, cancelled=None)
@@ -137,14 +138,12 @@ def test_undoing_does_not_wait_long_for_what_is_held(monkeypatch: pytest.MonkeyP
         yield from ()
         raise CloudError(f"could not delete {kind} {identity}", reason="it is in use")
 
-    monkeypatch.setattr("refloat.operations.programs.removal", removal)
-    services = cast("Services", SimpleNamespace(database=None, cloud=None))
-    program = Program("operation", {"checkpoint_id": "c", "parameters": {}}, services)
+    monkeypatch.setattr("refloat.operations.rollback.removal", removal)
     entry = {"source": str(DISK.key), "clue": {}}
     made = [SimpleNamespace(kind=kind, id=f"{kind}-1", role=kind, **entry) for kind in ("port", "server")]
-    program.journal = cast("Any", SimpleNamespace(entries=lambda: made))
+    journal = cast("Any", SimpleNamespace(entries=lambda: made))
     with pytest.raises(RefloatError, match="Left behind: server server-1, port port-1"):
-        list(program._undo())
+        list(rollback(cast("Any", None), "operation", journal))
     assert asked == [None, LITTLE_PATIENCE]
 
 
