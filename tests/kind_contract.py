@@ -9,14 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from refloat.cloud import Cloud
+from refloat.cloud.kinds import KINDS
+from refloat.cloud.quota import QUOTAS
+from refloat.cloud.services import SERVICES
 from refloat.errors import BankDamaged
 from refloat.graph import Resource, ResourceKey
 from refloat.operations.discovery import Discovery
+from refloat.resources import registry
 from refloat.resources.base import PROJECT
 from refloat.resources.registry import plugins
 from tests.fullstack.hookrig import Cut, MemoryJournal, Rig, Run
@@ -111,6 +116,31 @@ class Reader:
         piece = self._data[self._place : self._place + size]
         self._place += len(piece)
         return piece
+
+
+@contextmanager
+def known_apart(*loaded: object) -> Iterator[None]:
+    """Kinds that become known meanwhile are forgotten again.
+
+    :param loaded: what entry points of other distributions would name.
+    """
+    caches = (registry.installed, registry.protectables, registry.plugins)
+    tables: tuple[dict[str, Any], ...] = (KINDS, SERVICES)
+    before, quotas, find = [dict(table) for table in tables], list(QUOTAS), registry.entry_points
+    entries = [SimpleNamespace(load=lambda each=each: each) for each in loaded]
+    registry.entry_points = lambda group: [*find(group=group), *entries]  # type: ignore[assignment]
+    for cache in caches:
+        cache.cache_clear()
+    try:
+        yield
+    finally:
+        registry.entry_points = find
+        for cache in caches:
+            cache.cache_clear()
+        for table, content in zip(tables, before, strict=True):
+            table.clear()
+            table.update(content)
+        QUOTAS[:] = quotas
 
 
 def whole_life(case: Case) -> None:

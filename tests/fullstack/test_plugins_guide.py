@@ -1,45 +1,28 @@
-"""The worked example of docs/plugins.md does on a real cloud what the guide says."""
+"""The examples of docs/plugins.md do on a real cloud what the guide says."""
 
-import importlib.metadata
-import re
-import sys
-import types
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from refloat.cli.embedded import Embedded
-from refloat.cloud.kinds import KINDS
+from refloat.cloud import Cloud
 from refloat.control.settings import Settings
-from refloat.resources import registry
+from refloat.graph import Resource
+from tests.kind_contract import Case, known_apart, whole_life
+from tests.plugins_guide import examples
 
-GUIDE = Path(__file__).parents[2] / "docs" / "plugins.md"
 TYPE = "OS::Neutron::AddressGroup"
 ADDRESSES = ["192.0.2.0/28", "198.51.100.7/32"]
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Embedded]:
-    """Refloat with the example's module installed beside its own."""
-    (source,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    module = types.ModuleType("address_group_example")
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    exec(compile(source, str(GUIDE), "exec"), module.__dict__)
-    own = importlib.metadata.entry_points(group=registry.GROUP)
-    entry = SimpleNamespace(load=lambda: module)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [*own, entry])
-    caches = (registry._modules, registry.protectables, registry.plugins)
-    for cache in caches:
-        cache.cache_clear()
+def app(tmp_path: Path) -> Iterator[Embedded]:
+    """Refloat with the examples installed beside its own."""
     settings = Settings(f"sqlite:///{tmp_path}/refloat.sqlite", str(tmp_path / "bank"), tmp_path / "bank.key")
-    with Embedded(settings) as refloat:
+    with known_apart(*examples()), Embedded(settings) as refloat:
         yield refloat
-    for cache in caches:
-        cache.cache_clear()
-    KINDS.pop("address_group", None)
 
 
 def groups(app: Embedded) -> list[Any]:
@@ -120,3 +103,36 @@ def test_a_failed_restore_leaves_nothing(
     assert ended.state == "failed"
     assert "no more" in str(ended.error)
     assert groups(app) == []
+
+
+class ContainerCase(Case):
+    plugin = "container-bank"
+    name = "guide-photos"
+
+    def make(self) -> Resource:
+        store = self.cloud.object_store
+        store.create_container(self.name)
+        for key, data in (("a/1.jpg", bytes(range(256)) * 9), ("empty", b"")):
+            assert store.put(f"/{self.name}/{key}", data=data).status_code == 201
+        return Resource(self.type, self.name, self.name)
+
+    def _there(self) -> bool:
+        return any(found.name == self.name for found in self.cloud.object_store.containers())
+
+    def living(self) -> list[Any]:
+        store = self.cloud.object_store
+        found = store.objects(self.name) if self._there() else ()
+        return [(each.name, store.get(f"/{self.name}/{each.name}").content) for each in found]
+
+    def lose(self) -> None:
+        if self._there():
+            self.cloud.remove("container", self.name)
+
+
+def test_a_container_goes_through_the_contract(cloud: Cloud) -> None:
+    with known_apart(*examples()):
+        case = ContainerCase(cloud)
+        try:
+            whole_life(case)
+        finally:
+            case.lose()

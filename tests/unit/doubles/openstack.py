@@ -84,10 +84,11 @@ class Cinder(OpenStackDouble):
 
 
 class Neutron(OpenStackDouble):
-    """Networking API v2: networks by id."""
+    """Networking API v2: networks by id, address groups."""
 
     def __init__(self) -> None:
         self.networks: dict[str, dict[str, Any]] = {}
+        self.groups: dict[str, dict[str, Any]] = {}
         super().__init__()
 
     def routes(self) -> list[Route]:
@@ -95,11 +96,36 @@ class Neutron(OpenStackDouble):
             ("GET", "/", self._version),
             ("GET", r"/v2\.0/networks/([^/]+)", self._network),
             ("GET", r"/v2\.0/ports", lambda _request: (200, {"ports": []})),
+            (
+                "GET",
+                r"/v2\.0/address-groups",
+                lambda _request: (200, {"address_groups": list(self.groups.values())}),
+            ),
+            ("POST", r"/v2\.0/address-groups", self._create_group),
+            ("GET", r"/v2\.0/address-groups/([^/]+)", self._group),
+            ("PUT", r"/v2\.0/address-groups/([^/]+)", self._group),
+            ("DELETE", r"/v2\.0/address-groups/([^/]+)", self._delete_group),
         ]
 
     def _version(self, _request: Request) -> Answer:
         links = [{"rel": "self", "href": f"{self.url}/v2.0/"}]
         return 200, {"versions": [{"id": "v2.0", "status": "CURRENT", "links": links}]}
+
+    def _create_group(self, request: Request) -> Answer:
+        identity = str(uuid.uuid4())
+        self.groups[identity] = {"id": identity, "project_id": PROJECT, **request.body["address_group"]}
+        return 201, {"address_group": self.groups[identity]}
+
+    def _group(self, request: Request, identity: str) -> Answer:
+        if identity not in self.groups:
+            raise self.refusal(404, f"Address group {identity} could not be found.")
+        self.groups[identity].update((request.body or {}).get("address_group", {}))
+        return 200, {"address_group": self.groups[identity]}
+
+    def _delete_group(self, request: Request, identity: str) -> Answer:
+        self._group(request, identity)
+        del self.groups[identity]
+        return 204, None
 
     def _network(self, _request: Request, identity: str) -> Answer:
         if identity not in self.networks:

@@ -60,7 +60,7 @@ class Double:
             def answer(self) -> None:
                 double.serve(self)
 
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815
+            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -89,7 +89,8 @@ class Double:
         parts = urlsplit(handler.path)
         size = int(handler.headers.get("Content-Length") or 0)
         text = handler.rfile.read(size)
-        body = json.loads(text) if text else None
+        is_json = "json" in handler.headers.get("Content-Type", "")
+        body = json.loads(text) if text and is_json else text or None
         request = Request(handler.command, parts.path, dict(parse_qsl(parts.query)), handler.headers, body)
         with self.lock:
             self.asked.append(request)
@@ -101,7 +102,10 @@ class Double:
                 self.lose = ""
                 handler.close_connection = True
                 return
-        data = json.dumps(answer).encode() if answer is not None else b""
+        if isinstance(answer, bytes):
+            data = answer
+        else:
+            data = json.dumps(answer).encode() if answer is not None else b""
         handler.send_response(status)
         handler.send_header("Content-Type", "application/json")
         handler.send_header("Content-Length", str(len(data)))

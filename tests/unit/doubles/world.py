@@ -21,6 +21,7 @@ from tests.unit.doubles.kubernetes import Kubernetes
 from tests.unit.doubles.manila import Manila
 from tests.unit.doubles.openstack import Cinder, Keystone, Neutron, Nova
 from tests.unit.doubles.server import Double
+from tests.unit.doubles.swift import Swift
 from tests.unit.doubles.trove import Trove
 
 SHARE, DATABASE, POD = "OS::Manila::Share", "OS::Trove::Instance", "OS::Kubernetes::Pod"
@@ -60,7 +61,9 @@ class World:
         registry.plugins()  # makes the kinds of the plugins known
         self.keystone, self.cinder, self.neutron = Keystone(), Cinder(), Neutron()
         self.manila, self.trove, self.kubernetes, self.nova = Manila(), Trove(), Kubernetes(), Nova()
+        self.swift = Swift()
         self.keystone.catalog = {
+            "object-store": f"{self.swift.url}/v1/account",
             "shared-file-system": f"{self.manila.url}/v2",
             "database": f"{self.trove.url}/v1.0/{openstack.PROJECT}",
             "block-storage": f"{self.cinder.url}/v3",
@@ -91,6 +94,7 @@ class World:
             self.cinder,
             self.neutron,
             self.nova,
+            self.swift,
             self.manila,
             self.trove,
             self.kubernetes,

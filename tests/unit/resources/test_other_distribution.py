@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from refloat.cloud.kinds import KINDS
-from refloat.cloud.quota import QUOTAS
-from refloat.cloud.services import SERVICES
-from refloat.resources import registry
+from tests.kind_contract import known_apart
 from tests.unit.doubles.gadgets import Gadgets
 from tests.unit.support.cli_helpers import Command, Ran, new_user, serve_identity
 
@@ -91,22 +86,6 @@ def here(user: User, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Us
     monkeypatch.syspath_prepend(home / "installed")
     with known_apart():
         yield user
-
-
-@contextmanager
-def known_apart() -> Iterator[None]:
-    """What becomes known meanwhile is forgotten again."""
-    caches = (registry.installed, registry.protectables, registry.plugins)
-    before = dict(KINDS), dict(SERVICES), list(QUOTAS)
-    for cache in caches:
-        cache.cache_clear()
-    yield
-    for cache in caches:
-        cache.cache_clear()
-    KINDS.clear(), SERVICES.clear()
-    KINDS.update(before[0]), SERVICES.update(before[1])
-    QUOTAS[:] = before[2]
-    sys.modules.pop("gadget_protection", None)
 
 
 def test_the_distribution_is_one_short_file() -> None:
