@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +19,7 @@ from openstack.resource import Resource
 from served import Served
 from test_osc import checkpoint, ok, served, served_user
 
+import refloat
 from refloat.api import schemas as s
 from refloat.api import v1
 from refloat.api.v1 import (
@@ -309,3 +312,20 @@ def test_both_commands_show_every_attribute(served: Served) -> None:
         assert ran.status == 0, ran
         wanted = {key for key in NOUNS[name].schema["properties"] if (name, key) not in NOT_SHOWN}
         assert {CALLED[name].get(key, key) for key in wanted} <= set(ran.json), name
+
+
+def test_an_attribute_costs_five_files() -> None:
+    """``objective`` of plans is stored, changed, shown, and has an option in both commands."""
+    source = Path(refloat.__file__).parent
+    named = {
+        str(path.relative_to(source))
+        for path in source.rglob("*.py")
+        if re.search(r"\bobjective\b", path.read_text())
+    }
+    assert named - {"control/metrics.py"} == {  # which is what it is for
+        "records/migrations/versions/0005_notices.py",
+        "records/plans.py",
+        "api/v1/plans.py",
+        "client/resources.py",
+        "cli/plan.py",
+    }

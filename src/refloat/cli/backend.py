@@ -5,7 +5,7 @@ the REST service (:mod:`remote`). One suite of tests, of what users see, runs on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 if TYPE_CHECKING:
     from refloat.cli.views import CheckpointState, OperationView
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from refloat.records.holds import Hold
     from refloat.records.journal import JournalItem
     from refloat.records.operations import Operation
-    from refloat.records.plans import Plan
+    from refloat.records.plans import Plan, PlanAttributes, PlanChanges
     from refloat.records.schedules import Firing, Schedule
     from refloat.records.triggers import Trigger
     from refloat.schedule.retention import Verdict
@@ -73,23 +73,13 @@ class Backend(Protocol):
         *,
         provider: str = "default",
         parameters: Parameters | None = None,
-        description: str = "",
-        objective: int | None = None,
+        **attributes: Unpack[PlanAttributes],
     ) -> Plan:
         """Make a plan of pairs of a type and an id, a name, ``tag:NAME`` or ``metadata:KEY=VALUE``."""
         ...
 
-    def update_plan(
-        self,
-        name_or_id: str,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        resources: Sequence[tuple[str, str]] | None = None,
-        parameters: Parameters | None = None,
-        objective: int | None = None,
-    ) -> Plan:
-        """Change what is given; an objective of 0 is none."""
+    def update_plan(self, name_or_id: str, **changes: Unpack[PlanChanges]) -> Plan:
+        """Change what is given."""
         ...
 
     def delete_plan(self, plan_id: str) -> None:

@@ -12,7 +12,7 @@ from refloat.cli.output import Items, Resources, Time
 
 if TYPE_CHECKING:
     from refloat.cli.backend import Backend
-    from refloat.records.plans import Plan
+    from refloat.records.plans import Plan, PlanAttributes, PlanChanges
 
 LONGEST_OBJECTIVE = 87_600
 """Ten years, in hours."""
@@ -62,6 +62,13 @@ def _add_choices(parser: argparse.ArgumentParser, *, required: bool) -> None:
     )
 
 
+def _read_attributes(parsed_args: argparse.Namespace, found: PlanAttributes) -> None:
+    if parsed_args.description is not None:
+        found["description"] = parsed_args.description
+    if parsed_args.objective is not None:
+        found["objective"] = parsed_args.objective or None
+
+
 def _hours(told: str) -> int:
     hours = int(told)
     if not 0 <= hours <= LONGEST_OBJECTIVE:
@@ -101,13 +108,14 @@ class CreatePlan(ShowOne):
         _check_name(parsed_args.name)
         with self.open() as refloat:
             types = refloat.types()
+            attributes: PlanAttributes = {}
+            _read_attributes(parsed_args, attributes)
             plan = refloat.create_plan(
                 parsed_args.name,
                 parse_resources(parsed_args.resource, types),
                 provider=parsed_args.provider,
                 parameters=parse_parameters(parsed_args.parameter or (), types),
-                description=parsed_args.description,
-                objective=parsed_args.objective or None,
+                **attributes,
             )
             return shown(refloat, plan)
 
@@ -163,11 +171,10 @@ class SetPlan(ShowOne):
         with self.open() as refloat:
             types = refloat.types()
             resources, parameters = parsed_args.resource, parsed_args.parameter
-            changes: dict[str, Any] = {
-                "name": parsed_args.name,
-                "description": parsed_args.description,
-                "objective": parsed_args.objective,
-            }
+            changes: PlanChanges = {}
+            _read_attributes(parsed_args, changes)
+            if parsed_args.name is not None:
+                changes["name"] = parsed_args.name
             if resources is not None:
                 changes["resources"] = parse_resources(resources, types)
             if parameters is not None or parsed_args.no_parameters:

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, TypedDict, Unpack, cast
 
 from sqlalchemy import JSON, ColumnElement, CursorResult, DateTime, Index, String, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -70,6 +70,21 @@ def _plan(row: PlanRow) -> Plan:
     return Plan(**fields)
 
 
+class PlanAttributes(TypedDict, total=False):
+    """What a user says of a plan and is only remembered."""
+
+    description: str
+    objective: int | None
+
+
+class PlanChanges(PlanAttributes, total=False):
+    """What commands change of a plan; ``resources`` are pairs of a type and what a user calls one."""
+
+    name: str
+    resources: Sequence[tuple[str, str]]
+    parameters: Mapping[str, Mapping[str, Any]]
+
+
 SORTABLE = ("id", "name", "status", "created_at")
 
 
@@ -89,10 +104,9 @@ class Plans:
         provider: str,
         resources: Sequence[Mapping[str, Any]],
         parameters: Mapping[str, Mapping[str, Any]],
-        description: str = "",
         *,
-        objective: int | None = None,
         check: Callable[[Session], None] | None = None,
+        **attributes: Unpack[PlanAttributes],
     ) -> Plan:
         """Remember a new plan.
 
@@ -102,13 +116,12 @@ class Plans:
             id=str(uuid.uuid4()),
             project_id=self._project_id,
             name=name,
-            description=description,
             provider=provider,
             resources=[dict(resource) for resource in resources],
             parameters={key: dict(value) for key, value in parameters.items()},
             status="suspended",
-            objective=objective,
             created_at=_now(),
+            **{"description": "", **attributes},
         )
         if check is None:
             with self._database.session() as session:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from refloat.cli.backend import Json, Parameters
 from refloat.cli.embedded.session import EmbeddedSession
@@ -13,7 +13,7 @@ from refloat.operations.discovery import Discovery
 from refloat.operations.restoreplan import named_in
 from refloat.providers.describe import describe_plugins
 from refloat.providers.provider import Provider
-from refloat.records.plans import Plan
+from refloat.records.plans import Plan, PlanAttributes, PlanChanges
 from refloat.resources.registry import protectables
 
 
@@ -76,8 +76,7 @@ class EmbeddedPlans(EmbeddedSession):
         *,
         provider: str = "default",
         parameters: Parameters | None = None,
-        description: str = "",
-        objective: int | None = None,
+        **attributes: Unpack[PlanAttributes],
     ) -> Plan:
         """Make a plan.
 
@@ -87,35 +86,14 @@ class EmbeddedPlans(EmbeddedSession):
         """
         chosen = self.providers.find(provider)
         given = self._checked(
-            chosen, {"name": name, "resources": resources, "parameters": dict(parameters or {})}
+            chosen, {"name": name, "resources": resources, "parameters": dict(parameters or {}), **attributes}
         )
-        return self.plans.create(
-            provider=chosen.reference, description=description, objective=objective, **given
-        )
+        return self.plans.create(provider=chosen.reference, **given)
 
-    def update_plan(
-        self,
-        name_or_id: str,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        resources: Sequence[tuple[str, str]] | None = None,
-        parameters: Parameters | None = None,
-        objective: int | None = None,
-    ) -> Plan:
-        """Change what is given, leave the rest; an objective of 0 is none."""
+    def update_plan(self, name_or_id: str, **changes: Unpack[PlanChanges]) -> Plan:
         plan = self.plans.find(name_or_id)
-        wanted = {
-            "name": name,
-            "description": description,
-            "resources": resources,
-            "parameters": None if parameters is None else dict(parameters),
-        }
-        given = {key: value for key, value in wanted.items() if value is not None}
-        changes = self._checked(self.providers.find(plan.provider), given)
-        if objective is not None:
-            changes["objective"] = objective or None
-        return self.plans.update(plan.id, **changes) if changes else plan
+        found = self._checked(self.providers.find(plan.provider), changes)
+        return self.plans.update(plan.id, **found) if found else plan
 
     def _checked(self, provider: Provider, given: Mapping[str, Any]) -> dict[str, Any]:
         """What is given of a plan, with what users name by name by its id."""

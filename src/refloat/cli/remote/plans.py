@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from refloat.cli.backend import Json, Parameters
 from refloat.cli.remote.providers import RemoteProviders
@@ -12,7 +12,7 @@ from refloat.cli.remote.session import OLDEST_FIRST, find
 from refloat.cli.remote.views import plan_of
 from refloat.client.errors import told
 from refloat.errors import InvalidInput
-from refloat.records.plans import Plan
+from refloat.records.plans import Plan, PlanAttributes, PlanChanges
 
 SELECTORS = ("tag:", "metadata:")
 
@@ -35,45 +35,31 @@ class RemotePlans(RemoteResources, RemoteProviders):
         *,
         provider: str = "default",
         parameters: Parameters | None = None,
-        description: str = "",
-        objective: int | None = None,
+        **attributes: Unpack[PlanAttributes],
     ) -> Plan:
         chosen = self._provider(provider)
         _check_covered(chosen, resources)
         with told("create the plan", name):
             made = self.api.create_plan(
                 name=name,
-                description=description,
                 provider_id=chosen.id,
                 resources=self._entries(resources),
                 parameters=self._by_id(parameters),
-                # Other services of this API know no objective.
-                **({"objective": objective} if objective else {}),
+                **attributes,
             )
         return plan_of(made)
 
-    def update_plan(
-        self,
-        name_or_id: str,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        resources: Sequence[tuple[str, str]] | None = None,
-        parameters: Parameters | None = None,
-        objective: int | None = None,
-    ) -> Plan:
-        """Change what is given; an objective of 0 is none."""
+    def update_plan(self, name_or_id: str, **changes: Unpack[PlanChanges]) -> Plan:
         plan = self.find_plan(name_or_id)
-        changes: dict[str, Any] = {"name": name, "description": description}
-        changes["resources"] = None if resources is None else self._entries(resources)
-        changes["parameters"] = None if parameters is None else self._by_id(parameters)
-        changes = {key: value for key, value in changes.items() if value is not None}
-        if objective is not None:
-            changes["objective"] = objective or None
-        if not changes:
+        wanted: dict[str, Any] = dict(changes)
+        if "resources" in changes:
+            wanted["resources"] = self._entries(changes["resources"])
+        if "parameters" in changes:
+            wanted["parameters"] = self._by_id(changes["parameters"])
+        if not wanted:
             return plan
         with told("change the plan", name_or_id):
-            return plan_of(self.api.update_plan(plan.id, **changes))
+            return plan_of(self.api.update_plan(plan.id, **wanted))
 
     def delete_plan(self, plan_id: str) -> None:
         with told("delete the plan", plan_id):
