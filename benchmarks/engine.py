@@ -1,12 +1,16 @@
 """What the engine itself costs: protect and restore of resources that are nowhere.
 
     python benchmarks/engine.py [--count N ...] [--database sqlite postgresql] [--workers 1 3] [--repeat N]
+                                [--compare CHECKOUT]
 
 Every resource has all four hooks in every operation, so N resources are 4 x N durable steps, each recorded
 before its successors start. Every measurement is a process of its own; of several workers, each runs one
 operation of N resources, at the same time, on one database. The yardstick, measured in the same run, is the
 number of smallest durable transactions per second on the same disk: what recording each step by itself would
 cost at the very least. PostgreSQL is Debian's package, started here with its defaults (fsync on).
+
+With ``--compare`` every measurement is also made with the code, the benchmark and the ``.venv`` of another
+checkout, by turns, so that both meet the same noise.
 
 Karbor's own figures for a thousand no-op resources were 189 s (protect) and 233 s (restore).
 """
@@ -150,6 +154,18 @@ def measure(count: int, workers: int, url: str, folder: Path, rate: float) -> No
         )
 
 
+def measure_other(checkout: Path, database: str, workers: int, count: int) -> None:
+    """The same with the code of another checkout."""
+    program, python = checkout / "benchmarks" / "engine.py", checkout / ".venv" / "bin" / "python"
+    chosen = ("--database", database, "--workers", str(workers), "--count", str(count))
+    done = subprocess.run(
+        [python, program, *chosen], cwd=checkout, check=True, capture_output=True, text=True, timeout=3600
+    )
+    for line in done.stdout.splitlines():
+        if "resources" in line:
+            print(f"{line}  in {checkout}", flush=True)
+
+
 def main() -> None:
     """Read the arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -157,6 +173,7 @@ def main() -> None:
     parser.add_argument("--database", nargs="+", default=["sqlite", "postgresql"], metavar="NAME")
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 3], metavar="N")
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="so often, on new databases")
+    parser.add_argument("--compare", type=Path, metavar="CHECKOUT", help="measure that, too, by turns")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.child:
@@ -173,6 +190,8 @@ def main() -> None:
                     folder.mkdir()
                     url = create() if database == "postgresql" else f"sqlite:///{folder}/refloat.sqlite"
                     measure(count, workers, url, folder, rate)
+                    if chosen.compare is not None:
+                        measure_other(chosen.compare.absolute(), database, workers, count)
 
 
 if __name__ == "__main__":
