@@ -299,4 +299,5 @@ print(Bank.open(sys.argv[1], BankKey(bytes(range(32))), create=True).id)
     ]
     ids = {child.communicate("go\n", timeout=60)[0] for child in children}
     assert len(ids) == 1
-    assert len([p for p in (tmp_path / "new" / "keys").iterdir() if ".project." not in p.name]) == 1
+    slot = f"{ids.pop().strip()}.{BankKey(bytes(range(32))).id.hex()}"
+    assert {p.name for p in (tmp_path / "new" / "keys").iterdir()} == {slot, f"{slot}.copy", "bank.copy"}

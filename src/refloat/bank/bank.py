@@ -15,7 +15,7 @@ from refloat.bank import collect as collecting
 from refloat.bank.bankkeys import BankKeys
 from refloat.bank.collect import Collected
 from refloat.bank.dataindex import check_ref
-from refloat.bank.descriptor import Descriptor, read_descriptor
+from refloat.bank.descriptor import Descriptor, read_descriptors
 from refloat.bank.fence import Check, fenced
 from refloat.bank.info import Info, survey
 from refloat.bank.keys import KeySource, ProjectKey
@@ -34,10 +34,11 @@ from refloat.bank.opening import open_store
 from refloat.bank.reader import DataReader
 from refloat.bank.repair import Repair, repair
 from refloat.bank.sealing import tag_in
+from refloat.bank.second_copies import add_missing, hurt_copies
 from refloat.bank.slots import Slot, slots
 from refloat.bank.store import ObjectMissing, Store
 from refloat.bank.unlock import find_bank, unlock, unlock_project
-from refloat.bank.verification_report import Depth, VerificationReport
+from refloat.bank.verification_report import Damage, Depth, VerificationReport
 from refloat.bank.verify import Verifier
 from refloat.bank.writer import Writer
 from refloat.errors import NotFound
@@ -73,6 +74,7 @@ class Bank:
         self._objects = objects
         self._only = only
         self._descriptor = descriptor
+        self._has_copies = False
         self.id = descriptor.id
         self.keys = BankKeys(objects, key_id)
 
@@ -90,10 +92,11 @@ class Bank:
         :raises BankError: the key is of another bank, or the format is unknown.
         """
         if isinstance(key, ProjectKey):
-            store, descriptor = find_bank(url, create=None, expect=expect)
-            return cls(unlock_project(store, descriptor, key), descriptor, only=key)
-        store, descriptor = find_bank(url, create=key if create else None, expect=expect)
-        objects, key_id = unlock(store, descriptor, key)
+            store, found = find_bank(url, create=None, expect=expect)
+            objects, descriptor = unlock_project(store, found, key)
+            return cls(objects, descriptor, only=key)
+        store, found = find_bank(url, create=key if create else None, expect=expect)
+        objects, descriptor, key_id = unlock(store, found, key)
         return cls(objects, descriptor, key_id=key_id)
 
     @staticmethod
@@ -106,8 +109,8 @@ class Bank:
             store = open_store(url) if isinstance(url, str) else url
         except NotFound:
             return None
-        descriptor = read_descriptor(store)
-        return None if descriptor is None else slots(store, bytes.fromhex(descriptor.id))
+        found = [slots(store, bytes.fromhex(each.id)) for each in read_descriptors(store)]
+        return max(found, key=len) if found else None
 
     def fenced(self, check: Check) -> Bank:
         """The same bank, for an operation that may be taken over: changed only while the check allows it.
@@ -151,6 +154,9 @@ class Bank:
         check_checkpoint_id(checkpoint_id)
         self._objects.check()
         self._objects.confirm()
+        if not self._has_copies:
+            add_missing(self._objects)
+            self._has_copies = True
         self._objects.keys.ensure(project_id)
         return Writer(self._objects, checkpoint_id, project_id)
 
@@ -253,8 +259,16 @@ class Bank:
         )
         chosen = sorted(n for n in names if tag is None or n.endswith(f".{tag}"))
         report = check.checkpoints(chosen, self._tags(tag) if checkpoint_ids is None else ())
+        if checkpoint_ids is None and tag is None:
+            report.damages += self._hurt_keys()
         self._objects.confirm()  # another place has neither checkpoints nor damages of this bank
         return report
+
+    def _hurt_keys(self) -> list[Damage]:
+        """What opens the bank and is not what it should be; all can be read nevertheless."""
+        hurt = {each.name: each.reason for each in hurt_copies(self._objects) if not each.expected}
+        hurt |= self._objects.keys.projects.hurt()
+        return [Damage("", "", name, reason, readable=True) for name, reason in sorted(hurt.items())]
 
     def _tags(self, tag: str | None) -> set[str]:
         if tag is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from refloat.bank.identity import DESCRIPTOR, Identity
+from refloat.bank.identity import COPY, DESCRIPTOR, DESCRIPTOR_COPY, Identity
 from refloat.bank.keyring import Keyring
 from refloat.bank.keys import KeySource
 from refloat.bank.objects import canonical
@@ -46,12 +46,29 @@ class Descriptor:
             raise damaged(DESCRIPTOR, "it is not what was written")
 
 
-def read_descriptor(store: Store) -> Descriptor | None:
-    """What the descriptor says, not yet authenticated: that needs the key. None: there is no bank."""
-    try:
-        raw = store.get(DESCRIPTOR)
-    except ObjectMissing:
-        return None
+def read_descriptors(store: Store) -> list[Descriptor]:
+    """What the descriptor and its copy say: one if they agree, none if there is no bank.
+
+    Not yet authenticated: that needs the key.
+
+    :raises BankError: neither can be read.
+    """
+    found: dict[bytes, Descriptor] = {}
+    problem: BankError | None = None
+    for name in (DESCRIPTOR, DESCRIPTOR_COPY):
+        try:
+            raw = store.get(name)
+            found.setdefault(raw, _parse(store, raw))
+        except ObjectMissing:
+            continue
+        except BankError as error:
+            problem = problem or error
+    if problem is not None and not found:
+        raise problem
+    return list(found.values())
+
+
+def _parse(store: Store, raw: bytes) -> Descriptor:
     try:
         found = dict(json.loads(raw))
         is_bank = found["format"] == FORMAT
@@ -88,11 +105,14 @@ def create_bank(store: Store, source: KeySource) -> None:
     }
     descriptor["check"] = Keyring(store, bank_id, root).check(_text(descriptor))
     slot, _ = put_slot(store, bank_id, root, source)
+    text = json.dumps(descriptor, indent=1).encode()
     try:
-        store.put(DESCRIPTOR, json.dumps(descriptor, indent=1).encode())
+        store.put(DESCRIPTOR, text)
+        store.put(DESCRIPTOR_COPY, text)
     except AlreadyExists:
         # Another process made the bank meanwhile; ours never was one.
-        store.delete(f"keys/{bank_id.hex()}.{slot.id}")
+        for end in (COPY, ""):
+            store.delete(f"keys/{bank_id.hex()}.{slot.id}{end}")
 
 
 def _text(descriptor: dict[str, Any]) -> bytes:

@@ -23,7 +23,6 @@ from stat import S_ISREG
 
 from refloat.bank.fence import Check, unfenced
 from refloat.bank.folder import Folder
-from refloat.bank.identity import DESCRIPTOR
 from refloat.bank.store import (
     AlreadyExists,
     Denied,
@@ -66,7 +65,7 @@ class FileSystemStore:
                 raise NotFound(f"there is no folder {self._root}")
             if not self._root.is_dir():
                 raise InvalidInput(f"{self._root} is not a folder")
-            self._folder = Folder(self._root, DESCRIPTOR)
+            self._folder = Folder(self._root)
             self._check_folder()
             self._remove_leftovers()
 
@@ -118,7 +117,7 @@ class FileSystemStore:
         path = self._root / check_name(name)
         size = sum(map(len, parts))
         with self._explained(name, lambda: self._room(size)):
-            self._check_changes(name)
+            self._check_folder()
             for _attempt in range(_ATTEMPTS):
                 if self._put(path, parts, check):
                     return
@@ -168,7 +167,7 @@ class FileSystemStore:
         """Remove an object, and the folders it leaves empty."""
         path = self._root / check_name(name)
         with self._explained(name):
-            self._check_changes(name)
+            self._check_folder()
             try:
                 path.unlink()
                 _flush_folder(path.parent)
@@ -178,12 +177,6 @@ class FileSystemStore:
 
     def close(self) -> None:
         """Nothing is held between calls."""
-
-    def _check_changes(self, name: str) -> None:
-        """Before a change: it is the folder that was opened."""
-        self._check_folder()
-        if name == DESCRIPTOR and self._folder is not None:
-            self._folder.forget_file()
 
     def _put(self, path: Path, parts: Sequence[bytes | memoryview], check: Check) -> bool:
         """One attempt; False when the temporary file was removed under our hands, as a leftover."""

@@ -1,7 +1,7 @@
 """The folder of a file system store, and whether it is still the one that was opened.
 
 When a file system goes away, the folder it was mounted on is there, and empty. Device and inode tell the two
-apart.
+apart. Of the descriptor in it too; one that was written anew, as a repair does, is the same bank's.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from refloat.bank.identity import DESCRIPTOR, bank_id_in
 from refloat.errors import BankError, WrongBank
 
 
@@ -16,15 +17,14 @@ class Folder:
     """A folder that must not become another one.
 
     :param root: it is there.
-    :param file: the name of a file in it whose content must not change either.
     """
 
-    def __init__(self, root: Path, file: str) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
         self._at = _place(root)
-        self._file = root / file
+        self._file = root / DESCRIPTOR
         self._file_at: tuple[int, int] | None = None
-        self._content = b""
+        self._bank = ""
 
     def confirm(self) -> None:
         """:raises WrongBank: it is another folder, or has another file."""
@@ -42,20 +42,16 @@ class Folder:
             file_at = _place(self._file)
             if file_at == self._file_at:
                 return
-            content = self._file.read_bytes()
+            bank = bank_id_in(self._file.read_bytes())
         except FileNotFoundError:
             return  # a store without a bank, or one that has lost its descriptor: not to be told here
-        if self._content and content != self._content:
+        if self._bank and bank and bank != self._bank:
             raise WrongBank(
-                f"the folder {self.root} has another {self._file.name} than when it was opened",
-                reason=f"expected: {_words(self._file_at)}; found: {_words(file_at)}, with another content",
+                f"the folder {self.root} has another bank than when it was opened",
+                reason=f"expected: the bank {self._bank}; found: the bank {bank}",
                 advice="Bring the bank back, then open it again",
             )
-        self._file_at, self._content = file_at, content
-
-    def forget_file(self) -> None:
-        """The file is about to be written or removed by whoever may."""
-        self._file_at, self._content = None, b""
+        self._file_at, self._bank = file_at, bank or self._bank
 
 
 def _place(path: Path) -> tuple[int, int]:
@@ -63,5 +59,5 @@ def _place(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _words(at: tuple[int, int] | None) -> str:
-    return "none" if at is None else f"device {os.major(at[0])}:{os.minor(at[0])} inode {at[1]}"
+def _words(at: tuple[int, int]) -> str:
+    return f"device {os.major(at[0])}:{os.minor(at[0])} inode {at[1]}"

@@ -14,6 +14,11 @@ from refloat.bank.store import ObjectMissing, Store
 from refloat.errors import WrongBank
 
 DESCRIPTOR = "bank"
+COPY = ".copy"
+"""Behind the name of what is kept a second time."""
+
+DESCRIPTOR_COPY = f"keys/{DESCRIPTOR}{COPY}"
+"""In the folder keys, so that this alone, kept elsewhere, is all that opens the bank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +37,12 @@ class Identity:
 
         :raises WrongBank: it does not hold this bank now.
         """
-        try:
-            found = store.get(DESCRIPTOR)
-        except ObjectMissing:
-            found = b""
-        if found != self.descriptor:
-            raise wrong(store.url, self.id, _described(found) if found else _what_is_there(store))
+        found = _get(store, DESCRIPTOR)
+        if found == self.descriptor:
+            return
+        other = found is not None and bank_id_in(found) not in ("", self.id)
+        if other or _get(store, DESCRIPTOR_COPY) != self.descriptor:  # else it is lost, and its copy is not
+            raise wrong(store.url, self.id, what_is_in(store))
 
 
 def wrong(url: str, expected: str, found: str) -> WrongBank:
@@ -51,19 +56,27 @@ def wrong(url: str, expected: str, found: str) -> WrongBank:
 
 def what_is_in(store: Store) -> str:
     """In words: which bank is in a store, or what else."""
-    try:
-        return _described(store.get(DESCRIPTOR))
-    except ObjectMissing:
-        return _what_is_there(store)
-
-
-def _what_is_there(store: Store) -> str:
+    found = _get(store, DESCRIPTOR)
+    if found is not None:
+        return (
+            f"the bank {bank_id_in(found)}"
+            if bank_id_in(found)
+            else "something that is no descriptor of a bank"
+        )
     names = [entry.name for entry in islice(store.list(""), 1)]
     return f"no bank, but other things ({names[0]})" if names else "nothing"
 
 
-def _described(descriptor: bytes) -> str:
+def _get(store: Store, name: str) -> bytes | None:
     try:
-        return f"the bank {json.loads(descriptor)['id']}"
+        return store.get(name)
+    except ObjectMissing:
+        return None
+
+
+def bank_id_in(descriptor: bytes) -> str:
+    """The id that a descriptor tells; empty: it is none, or damaged."""
+    try:
+        return str(json.loads(descriptor)["id"])
     except (ValueError, KeyError, TypeError):
-        return "something that is no descriptor of a bank"
+        return ""

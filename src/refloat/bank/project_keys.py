@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from refloat.bank.identity import COPY
 from refloat.bank.sealing import KIND_KEY, ROOT_ID, OneSecret, Sealer, Secret, damaged, derive
 from refloat.bank.store import AlreadyExists, ObjectMissing, Store
 from refloat.errors import BankDamaged, BankError
 
 _log = logging.getLogger(__name__)
 
-COPY = ".copy"
 _PROJECT = re.compile(r"keys/([0-9a-f]{32})\.project\.([0-9a-f]{16})\.([1-9][0-9]*)(\.copy)?")
 
 
@@ -127,21 +127,38 @@ class ProjectKeys:
                 self._store.delete(self._name(tag, number) + COPY)
                 self._store.delete(self._name(tag, number))
 
+    def hurt(self) -> dict[str, str]:
+        """The key objects that are not what they should be, and why."""
+        back = "its project was erased, and it is there again; it is not used"
+        found = {
+            each: back for name, blobs in self._copies().items() if self._is_erased(name) for each in blobs
+        }
+        return found | {name: reason for name, (reason, _) in self._hurt().items()}
+
     def mend(self, *, apply: bool) -> list[str]:
         """Keys of which one of the two copies is lost or damaged; ``apply`` writes it anew."""
-        mended = []
+        found = self._hurt()
+        for name, (_, whole) in found.items() if apply else ():
+            self._store.delete(name)
+            self._store.put(name, self._seal(name, whole))
+        return sorted(found)
+
+    def _hurt(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Those of which the other copy is whole: why, and what is to be in them."""
+        found = {}
         for name, blobs in self._copies().items():
-            good = [self._open(each, blob) for each, blob in blobs.items()]
-            whole = next((each for each in good if each is not None), None)
-            if whole is None:
+            if self._is_erased(name):
                 continue
+            good = {each: self._open(each, blob) for each, blob in blobs.items()}
+            whole = next((each for each in good.values() if each is not None), None)
             for each in (name, name + COPY):
-                if each not in blobs or self._open(each, blobs[each]) is None:
-                    mended.append(each)
-                    if apply:
-                        self._store.delete(each)
-                        self._store.put(each, self._seal(each, whole))
-        return sorted(mended)
+                if whole is not None and good.get(each) is None:
+                    reason = "it is missing" if each not in blobs else "it is not what was written"
+                    found[each] = reason, whole
+        return found
+
+    def _is_erased(self, name: str) -> bool:
+        return self._is_there(name.replace(".project.", ".erased."))
 
     def _copies(self) -> dict[str, dict[str, bytes]]:
         found: dict[str, dict[str, bytes]] = {}

@@ -24,6 +24,7 @@ from refloat.bank.manifest import (
 )
 from refloat.bank.objects import Objects
 from refloat.bank.sealing import KIND_DAMAGED, tag_in
+from refloat.bank.second_copies import mend
 from refloat.bank.store import ObjectMissing
 from refloat.bank.tombstones import quarantine
 from refloat.bank.verification_report import VerificationReport
@@ -38,7 +39,7 @@ class Repair:
     :param hurt: of the others, the sections that cannot be restored, and why.
     :param manifests: lost or damaged ones that are written anew, from what their bodies repeat.
     :param packs: packs that nobody shall rely on any more.
-    :param keys: copies of projects' keys that are written anew.
+    :param keys: copies of projects' keys, of slots and of the descriptor that are written anew.
     :param deleted: the hopeless checkpoints that were removed.
     :param freed: bytes.
     :param applied: False: it was only looked.
@@ -73,7 +74,7 @@ def repair(objects: Objects, report: VerificationReport, *, apply: bool, delete_
     _sort_out(objects, report, found, {kept.info.id: set(kept.sections) for _, kept in whole.values()})
     found.packs = sorted(report.lost_packs)
     objects.confirm()
-    found.keys = objects.keys.projects.mend(apply=apply)
+    found.keys = sorted(mend(objects, apply=apply) + objects.keys.projects.mend(apply=apply))
     if not apply:
         return found
     for name, (manifest, _) in whole.items():

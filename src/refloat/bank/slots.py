@@ -3,7 +3,7 @@
 A *slot* (``keys/<bank id>.<key id>``) holds the root secret, encrypted with one bank key. It is a JSON object
 whose clear part says what kind of key opens it (and, for a passphrase, how that becomes a key); the encrypted
 part repeats the clear part, so that it cannot be altered. Changing a bank's keys writes and removes slots;
-nothing else is rewritten.
+nothing else is rewritten. Each slot is kept twice, see :mod:`refloat.bank.second_copies`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from blake3 import blake3
+
+from refloat.bank.identity import COPY
 from refloat.bank.keys import BankKey, KeySource
-from refloat.bank.sealing import KIND_KEY, OneSecret, Sealer, Secret, damaged
+from refloat.bank.sealing import KIND_KEY, OneSecret, Sealer, Secret, damaged, derive
 from refloat.bank.store import AlreadyExists, ObjectMissing, Store
 from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NotFound
 
-_SLOT = re.compile(r"keys/([0-9a-f]{32})\.([0-9a-f]{32})")
+_SLOT = re.compile(r"keys/([0-9a-f]{32})\.([0-9a-f]{32})(\.copy)?")
 _ABOUT = ("kind", "label", "created_at", "kdf")
 _LOOKS = 3
 
@@ -44,55 +47,44 @@ class Slot:
 
 def slots(store: Store, bank_id: bytes) -> list[Slot]:
     """The keys that open a bank, as far as it can be told without them, the oldest first."""
-    found = []
-    for entry in list(store.list(f"keys/{bank_id.hex()}.")):
-        match = _SLOT.fullmatch(entry.name)
-        if match is None:
-            continue
-        try:
-            found.append(_parse_slot(entry.name, store.get(entry.name))[0])
-        except ObjectMissing:
-            continue
-        except BankDamaged:
-            found.append(Slot(match[2], damaged=True))
-    return sorted(found, key=lambda slot: (slot.created_at, slot.id))
+    found: dict[str, Slot] = {}
+    for slot, _ in _read(store, bank_id):
+        if slot.id not in found or found[slot.id].damaged:
+            found[slot.id] = slot
+    return sorted(found.values(), key=lambda slot: (slot.created_at, slot.id))
 
 
 def open_root(store: Store, bank_id: bytes, source: KeySource) -> tuple[bytes, BankKey]:
     """The root secret, and the key that opened it.
 
     :raises BankError: no key of this source opens the bank.
-    :raises BankDamaged: the slot is not what was written.
+    :raises BankDamaged: the slot is not what was written, and its copy neither.
     """
-    for attempt in range(_LOOKS):  # the only key may have been replaced while we looked
-        found = slots(store, bank_id)
-        ids = {slot.id for slot in found}
-        try:
-            for key in source.candidates([slot.about for slot in found if not slot.damaged]):
-                if key.id.hex() in ids:
-                    return _root_in(store, bank_id, key), key
-        except BankDamaged as error:
-            if attempt == _LOOKS - 1 or not isinstance(error.__cause__, ObjectMissing):
-                raise
-        else:
-            if found:
-                break
+    for _ in range(_LOOKS):  # the only key may have been replaced while we looked
+        found = _read(store, bank_id)
+        abouts = [slot.about for slot, _ in found if not slot.damaged]
+        for key in source.candidates([each for n, each in enumerate(abouts) if each not in abouts[:n]]):
+            if any(slot.id == key.id.hex() for slot, _ in found):
+                return _root_in(bank_id, key, found), key
+        if found:
+            break
     if not found:
         raise BankDamaged(
             f"the bank {store.url} has lost the objects that its keys open",
             reason=f"there is nothing at keys/{bank_id.hex()}",
             advice="Bring the folder keys back from a copy of the bank: nothing can be read without it",
         )
-    there = ", ".join(sorted({slot.kind or "damaged" for slot in found}))
+    ids = {slot.id for slot, _ in found}
+    there = ", ".join(sorted({slot.kind or "damaged" for slot, _ in found}))
     if source.kind == "passphrase":
         raise BankError(
             f"the passphrase does not open the bank {store.url}",
-            reason="" if any(slot.kdf for slot in found) else f"it has no passphrase, only: {there}",
+            reason="" if any(slot.kdf for slot, _ in found) else f"it has no passphrase, only: {there}",
             advice="Check for a wrong keyboard layout, or use another key of the bank",
         )
     raise BankError(
         f"the key does not open the bank {store.url}",
-        reason=f"it is opened by {len(found)} other key{'s' if len(found) > 1 else ''} ({there})",
+        reason=f"it is opened by {len(ids)} other key{'s' if len(ids) > 1 else ''} ({there})",
         advice="Give the key this bank was made with",
     )
 
@@ -123,11 +115,13 @@ def put_slot(
     name = f"keys/{bank_id.hex()}.{slot.id}"
     inner = json.dumps({"root": root.hex(), "about": slot.about}).encode()
     sealed = Sealer(_secret_of(key), bank_id).seal(KIND_KEY, name, inner)
+    text = _slot_text(slot, sealed)
     try:
-        store.put(name, _slot_text(slot, sealed))
+        store.put(name, text)
+        store.put(name + COPY, with_authenticator(root, bank_id, name, text))
     except AlreadyExists:
         raise Conflict("this key opens the bank already") from None
-    if _root_in(store, bank_id, key) != root:
+    if _root_in(bank_id, key, _read(store, bank_id)) != root:
         raise BankError("the new key was written but does not open the bank", resource=name)
     return slot, key
 
@@ -152,13 +146,13 @@ def remove_slot(store: Store, bank_id: bytes, slot_id: str) -> Slot:
         )
     name = f"keys/{bank_id.hex()}.{fits[0].id}"
     try:
-        blob = store.get(name)
-        store.delete(name)
+        texts = {each: text for each in (name + COPY, name) if (text := _get(store, each)) is not None}
+        for each in texts:  # the copy first: an earlier Refloat does not know it
+            store.delete(each)
         if not [slot for slot in slots(store, bank_id) if not slot.damaged]:
-            store.put(name, blob)  # somebody else has removed the others meanwhile
+            for each, text in texts.items():
+                store.put(each, text)  # somebody else has removed the others meanwhile
             raise Conflict("it is the last key that opens the bank now", advice="Add another first")
-    except ObjectMissing:
-        pass
     except BankError as error:
         raise BankError(
             f"the key {fits[0].id[:8]} still opens the bank",
@@ -169,17 +163,62 @@ def remove_slot(store: Store, bank_id: bytes, slot_id: str) -> Slot:
     return fits[0]
 
 
-def _root_in(store: Store, bank_id: bytes, key: BankKey) -> bytes:
+def _read(store: Store, bank_id: bytes) -> list[tuple[Slot, bytes]]:
+    """All slots and their copies, each slot before its copy, and what is sealed in them."""
+    found = []
+    for entry in sorted(store.list(f"keys/{bank_id.hex()}."), key=lambda each: each.name):
+        match = _SLOT.fullmatch(entry.name)
+        text = _get(store, entry.name) if match else None
+        if match is None or text is None:
+            continue
+        try:
+            found.append(parse_slot(entry.name, without_authenticator(text) if match[3] else text))
+        except BankDamaged:
+            found.append((Slot(match[2], damaged=True), b""))
+    return found
+
+
+def slot_names(store: Store, bank_id: bytes) -> list[str]:
+    """The names that slots have, whether one of the two is there or both."""
+    names = {entry.name.removesuffix(COPY) for entry in store.list(f"keys/{bank_id.hex()}.")}
+    return sorted(name for name in names if _SLOT.fullmatch(name))
+
+
+def with_authenticator(root: bytes, bank_id: bytes, name: str, text: bytes) -> bytes:
+    """What the copy of a slot holds: the slot, and a line by which whoever has the root knows it."""
+    key = derive("slot copy", root, bank_id)
+    return text + b"\n" + blake3(name.encode() + text, key=key).hexdigest(length=16).encode()
+
+
+def without_authenticator(copy: bytes) -> bytes:
+    """The slot in its copy."""
+    return copy.rpartition(b"\n")[0]
+
+
+def _root_in(bank_id: bytes, key: BankKey, found: list[tuple[Slot, bytes]]) -> bytes:
+    """What a key's slot holds, or else its copy."""
     name = f"keys/{bank_id.hex()}.{key.id.hex()}"
+    problem = damaged(name, "it is missing")
+    for slot, sealed in found:
+        if slot.id != key.id.hex():
+            continue
+        try:
+            inner = json.loads(Sealer(_secret_of(key), bank_id).open(KIND_KEY, name, sealed))
+        except BankDamaged as error:
+            problem = error
+            continue
+        if inner["about"] != slot.about:
+            problem = damaged(name, "what it says of itself was altered")
+            continue
+        return bytes.fromhex(inner["root"])
+    raise problem
+
+
+def _get(store: Store, name: str) -> bytes | None:
     try:
-        blob = store.get(name)
-    except ObjectMissing as error:
-        raise damaged(name, "it is missing") from error
-    slot, sealed = _parse_slot(name, blob)
-    inner = json.loads(Sealer(_secret_of(key), bank_id).open(KIND_KEY, name, sealed))
-    if inner["about"] != slot.about:
-        raise damaged(name, "what it says of itself was altered")
-    return bytes.fromhex(inner["root"])
+        return store.get(name)
+    except ObjectMissing:
+        return None
 
 
 def _secret_of(key: BankKey) -> OneSecret:
@@ -190,7 +229,11 @@ def _slot_text(slot: Slot, sealed: bytes) -> bytes:
     return json.dumps({**slot.about, "sealed": sealed.hex()}, indent=1).encode("ascii")
 
 
-def _parse_slot(name: str, blob: bytes) -> tuple[Slot, bytes]:
+def parse_slot(name: str, blob: bytes) -> tuple[Slot, bytes]:
+    """A slot, and what is sealed in it.
+
+    :raises BankDamaged: it does not look like one.
+    """
     match = _SLOT.fullmatch(name)
     try:
         data = json.loads(blob)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blake3 import blake3
 
-from refloat.bank.descriptor import Descriptor, create_bank, read_descriptor
+from refloat.bank.descriptor import Descriptor, create_bank, read_descriptors
 from refloat.bank.identity import DESCRIPTOR, what_is_in, wrong
 from refloat.bank.keyring import Keyring
 from refloat.bank.keys import KeySource, ProjectKey
@@ -17,8 +17,10 @@ from refloat.bank.wrapper import ReadOnly
 from refloat.errors import BankError, NotFound
 
 
-def find_bank(url: str | Store, *, create: KeySource | None, expect: str) -> tuple[Store, Descriptor]:
-    """The store, and what the descriptor of its bank says. See :meth:`refloat.bank.Bank.open`.
+def find_bank(url: str | Store, *, create: KeySource | None, expect: str) -> tuple[Store, list[Descriptor]]:
+    """The store, and what the descriptor of its bank says, and its copy if that differs.
+
+    See :meth:`refloat.bank.Bank.open`.
 
     :param create: make a bank with this key if there is none.
     """
@@ -30,40 +32,51 @@ def find_bank(url: str | Store, *, create: KeySource | None, expect: str) -> tup
         if expect:
             raise wrong(str(url), expect, "nothing") from error
         raise
-    descriptor = read_descriptor(store)
-    if expect and (descriptor is None or descriptor.id != expect):
-        raise wrong(store.url, expect, what_is_in(store))
-    if descriptor is None and create is not None:
+    found = read_descriptors(store)
+    if expect:
+        found = [each for each in found if each.id == expect]
+        if not found:
+            raise wrong(store.url, expect, what_is_in(store))
+    if not found and create is not None:
         create_bank(store, create)
-        descriptor = read_descriptor(store)
-        if descriptor is None:
+        found = read_descriptors(store)
+        if not found:
             raise BankError(f"the bank in {store.url} vanished as soon as it was made")
-    if descriptor is None:
+    if not found:
         raise NotFound(f"there is no bank in {store.url}")
-    return store, descriptor
+    return store, found
 
 
-def unlock(store: Store, descriptor: Descriptor, source: KeySource) -> tuple[Objects, str]:
-    """The objects of a bank, and the id of the key that opened it.
+def unlock(store: Store, found: list[Descriptor], source: KeySource) -> tuple[Objects, Descriptor, str]:
+    """The objects of a bank, its descriptor, and the id of the key that opened it.
 
     :raises BankError: no key of this source opens the bank.
     """
-    bank_id = bytes.fromhex(descriptor.id)
-    root, used = open_root(store, bank_id, source)
-    keys = Keyring(store, bank_id, root)
-    descriptor.authenticate(keys)
-    return Objects(store, keys, Sealer(keys, bank_id), descriptor.identity), used.id.hex()
+    problem: BankError | None = None
+    for descriptor in found:
+        bank_id = bytes.fromhex(descriptor.id)
+        try:
+            root, used = open_root(store, bank_id, source)
+            keys = Keyring(store, bank_id, root)
+            descriptor.authenticate(keys)
+        except BankError as error:
+            problem = problem or error
+            continue
+        objects = Objects(store, keys, Sealer(keys, bank_id), descriptor.identity)
+        return objects, descriptor, used.id.hex()
+    raise problem or BankError(f"there is no bank in {store.url}")
 
 
-def unlock_project(store: Store, descriptor: Descriptor, key: ProjectKey) -> Objects:
+def unlock_project(store: Store, found: list[Descriptor], key: ProjectKey) -> tuple[Objects, Descriptor]:
     """The objects of a bank, for reading those of one project."""
-    if key.bank_id != descriptor.id:
+    if key.bank_id not in {each.id for each in found}:
         raise BankError(
             f"the key does not open the bank {store.url}", reason="it is a project's key of another bank"
         )
-    if key.descriptor != blake3(descriptor.raw).hexdigest():
-        raise damaged(DESCRIPTOR, "it is not what was written")
-    bank_id = bytes.fromhex(descriptor.id)
-    looked_at = ReadOnly(store)
-    keys = Keyring(looked_at, bank_id, None, key)
-    return Objects(looked_at, keys, Sealer(keys, bank_id), descriptor.identity)
+    for descriptor in found:
+        if key.descriptor == blake3(descriptor.raw).hexdigest():
+            bank_id = bytes.fromhex(descriptor.id)
+            looked_at = ReadOnly(store)
+            keys = Keyring(looked_at, bank_id, None, key)
+            return Objects(looked_at, keys, Sealer(keys, bank_id), descriptor.identity), descriptor
+    raise damaged(DESCRIPTOR, "it is not what was written")

@@ -15,6 +15,7 @@ DEPTHS: tuple[Depth, ...] = ("manifests", "existence", "full")
 class Damage:
     """Something that a checkpoint needs and that is not what was written.
 
+    :param checkpoint_id: empty: it is something of the bank itself.
     :param section: ``TYPE#id`` of the resource that is hurt; empty: the checkpoint cannot be read at all.
     :param readable: the object is damaged, but all that this section needs of it could be read.
     """

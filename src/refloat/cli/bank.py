@@ -351,6 +351,8 @@ def _damage_lines(damages: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for each in damages:
         where = f"{each['checkpoint_id']} {each['section'] or '(all of it)'}"
         readable = "; what it needs can be read" if each["readable"] else ""
+        if not each["checkpoint_id"]:
+            where, readable = "the bank itself", ""
         yield f"  {where}: {each['object']}: {each['reason']}{readable}"
 
 

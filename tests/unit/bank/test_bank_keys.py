@@ -92,10 +92,14 @@ def test_a_creation_that_was_interrupted_is_repeated(tmp_path: Path) -> None:
     assert restore(open_bank(tmp_path / "bank"), "c1") == {"a": b"hello"}
 
 
+DESCRIPTORS = ("bank", "keys/bank.copy")
+
+
 def test_a_bank_of_a_newer_format(tmp_path: Path) -> None:
     open_bank(tmp_path / "bank")
-    path = tmp_path / "bank" / "bank"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 2}))
+    found = json.loads((tmp_path / "bank" / "bank").read_text())
+    for name in DESCRIPTORS:
+        (tmp_path / "bank" / name).write_text(json.dumps({**found, "version": 2}))
     with pytest.raises(BankError, match=r"format version 2.*knows version 1.*newer Refloat"):
         Bank.open(str(tmp_path / "bank"), KEY)
 
@@ -103,17 +107,18 @@ def test_a_bank_of_a_newer_format(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{}", "[]", "hello", "\0\0", '{"format": "other"}'])
 def test_a_file_that_is_no_descriptor(tmp_path: Path, text: str) -> None:
     open_bank(tmp_path / "bank")
-    (tmp_path / "bank" / "bank").write_text(text)
+    for name in DESCRIPTORS:
+        (tmp_path / "bank" / name).write_text(text)
     with pytest.raises(BankError, match="not a bank"):
         Bank.open(str(tmp_path / "bank"), KEY)
 
 
 def test_a_changed_descriptor_is_refused(tmp_path: Path) -> None:
     open_bank(tmp_path / "bank")
-    path = tmp_path / "bank" / "bank"
-    found = json.loads(path.read_text())
+    found = json.loads((tmp_path / "bank" / "bank").read_text())
     for change in ({"created_at": "1999"}, {"chunk_size": 5}, {"more": 1}, {"check": "0" * 32}, {"id": "z"}):
-        path.write_text(json.dumps({**found, **change}))
+        for name in DESCRIPTORS:
+            (tmp_path / "bank" / name).write_text(json.dumps({**found, **change}))
         with pytest.raises(BankDamaged):
             Bank.open(str(tmp_path / "bank"), KEY)
 
