@@ -106,7 +106,6 @@ class SqlDatabase:
             os.close(file)
 
     def close(self) -> None:
-        """Close every connection."""
         self.engine.dispose()
 
 

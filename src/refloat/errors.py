@@ -56,7 +56,6 @@ class RefloatError(Exception):
         return text
 
     def to_json(self) -> dict[str, str]:
-        """The error as a flat JSON object; the inverse of :meth:`from_json`."""
         return {"error": type(self).__name__, **{k: str(v) for k, v in vars(self).items()}}
 
     @staticmethod

@@ -46,7 +46,6 @@ class Resource:
 
     @property
     def key(self) -> ResourceKey:
-        """Type and id."""
         return ResourceKey(self.type, self.id)
 
     def __str__(self) -> str:
@@ -109,15 +108,12 @@ class Graph:
         return [self._nodes[k] for k in self._children[key] if type is None or k.type == type]
 
     def parents(self, key: ResourceKey) -> list[Resource]:
-        """What needs ``key`` directly."""
         return [self._nodes[k] for k in self._parents[key]]
 
     def references(self, key: ResourceKey) -> list[Resource]:
-        """What ``key`` refers to."""
         return [self._nodes[k] for k in self._references[key]]
 
     def roots(self) -> list[Resource]:
-        """The resources that nothing else needs."""
         return [node for node in self if not self._parents[node.key]]
 
     def bottom_up(self) -> list[Resource]:
@@ -170,7 +166,6 @@ class Graph:
         return part
 
     def to_json(self) -> dict[str, Any]:
-        """The graph as JSON: ``{"nodes": [{type, id, name, extra, children, references}]}``."""
         return {
             "nodes": [
                 {
@@ -187,7 +182,6 @@ class Graph:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Graph:
-        """The inverse of :meth:`to_json`."""
         graph = cls()
         nodes = data["nodes"]
         for node in nodes:

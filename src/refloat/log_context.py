@@ -32,7 +32,6 @@ def note(**fields: str) -> None:
 
 
 def known() -> dict[str, str]:
-    """What is known in this thread."""
     return _known.get({})
 
 
@@ -40,6 +39,5 @@ class Context(logging.Filter):
     """Gives every record of a handler what its line is about, where oslo.log's formatters look for it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Nothing is left out."""
         record.context = dict.fromkeys(FIELDS) | known()
         return True

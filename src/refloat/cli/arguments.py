@@ -60,12 +60,10 @@ def parse_resource(text: str, known: Sequence[str]) -> tuple[str, str]:
 
 
 def parse_resources(texts: Iterable[str], known: Sequence[str]) -> list[tuple[str, str]]:
-    """Several of them."""
     return [parse_resource(text, known) for text in texts]
 
 
 def parse_only(texts: Iterable[str], known: Sequence[str]) -> list[str]:
-    """``TYPE=ID`` as the ``TYPE#ID`` that restores take."""
     return [f"{kind}#{wanted}" for kind, wanted in parse_resources(texts, known)]
 
 

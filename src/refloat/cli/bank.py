@@ -26,7 +26,6 @@ class BankCommand(Base):
     """A command that works on a bank, without any cloud."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Which bank."""
         parser = super().get_parser(prog_name)
         parser.add_argument("--bank", metavar="URL", help="the bank (default: REFLOAT_BANK, or your own)")
         parser.add_argument(
@@ -109,7 +108,6 @@ class InfoBank(BankCommand, ShowOne):
     """
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """What is in it."""
         with self.bank(parsed_args) as bank:
             info = self.watched("Looking", lambda _tell, cancelled: bank.info(cancelled))
             last = self.notes(bank).last()
@@ -158,7 +156,6 @@ class VerifyBank(BankCommand, ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """What, and how deep."""
         parser = super().get_parser(prog_name)
         parser.add_argument("checkpoint", metavar="CHECKPOINT", nargs="*", help="id; default: all")
         parser.add_argument("--project", metavar="ID", help="only the checkpoints of this project")
@@ -169,7 +166,6 @@ class VerifyBank(BankCommand, ShowOne):
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """How it is."""
         sample = _share(parsed_args.sample)
         with self.bank(parsed_args) as bank:
             report = _verify(self, bank, parsed_args, sample, resume=parsed_args.resume)
@@ -178,7 +174,6 @@ class VerifyBank(BankCommand, ShowOne):
         return _shown(report)
 
     def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
-        """A sentence, and the damages."""
         return [_sentence(data), *_damage_lines(data["damages"].machine_readable())]
 
 
@@ -190,7 +185,6 @@ class CollectBank(BankCommand, ShowOne):
     """
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """What was freed."""
         with self.bank(parsed_args) as bank:
             done = self.watched("Collecting", lambda _tell, _cancelled: bank.collect())
         return {"freed_bytes": Bytes(done.freed), "objects": done.objects, "postponed": done.postponed}
@@ -212,7 +206,6 @@ class RepairBank(BankCommand, ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Whether to do it."""
         parser = super().get_parser(prog_name)
         parser.add_argument("--apply", action="store_true", help="do it; without this, only look")
         parser.add_argument(
@@ -224,7 +217,6 @@ class RepairBank(BankCommand, ShowOne):
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """What is hurt, and what was done."""
         if parsed_args.delete_damaged and not parsed_args.apply:
             self.say("Nothing is deleted without --apply.")
         parsed_args.checkpoint, parsed_args.project = [], None
@@ -237,7 +229,6 @@ class RepairBank(BankCommand, ShowOne):
         return _repaired(found)
 
     def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
-        """What is hurt, in words."""
         return list(_repair_lines(data))
 
 

@@ -30,7 +30,6 @@ class CheckStore(Lister):
     columns = ("property", "verdict", "text")
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The store."""
         parser = super().get_parser(prog_name)
         parser.add_argument(
             "url",
@@ -51,7 +50,6 @@ class CheckStore(Lister):
         return parser
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        """The properties."""
         from refloat.bank.opening import open_store
         from refloat.bank.qualify import qualify
         from refloat.cloud import Cloud

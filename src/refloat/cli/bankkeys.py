@@ -25,7 +25,6 @@ class ListKeys(BankCommand, Lister):
     columns = ("id", "kind", "label", "created_at", "in_use")
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        """The keys."""
         with self.bank(parsed_args) as bank:
             return [_shown(bank, slot) for slot in bank.keys.slots()]
 
@@ -34,7 +33,6 @@ class NewKey(BankCommand, ShowOne):
     """A command that takes a new key."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Which new key."""
         parser = super().get_parser(prog_name)
         new = parser.add_mutually_exclusive_group()
         new.add_argument("--new-key", metavar="FILE", help="a key file; made if it is not there")
@@ -51,7 +49,6 @@ class NewKey(BankCommand, ShowOne):
         return parser
 
     def new_key(self, parsed_args: argparse.Namespace) -> KeySource:
-        """The new key."""
         from refloat.bank import create_key, load_key, load_passphrase
         from refloat.providers.bank_keys import ask_passphrase
 
@@ -93,7 +90,6 @@ class AddKey(NewKey):
     """
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The key."""
         with self.bank(parsed_args) as bank:
             source = self.new_key(parsed_args)
             slot = bank.keys.add(source, parsed_args.label)
@@ -108,13 +104,11 @@ class RemoveKey(BankCommand, ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Which."""
         parser = super().get_parser(prog_name)
         parser.add_argument("id", metavar="ID", help="of the key, or its beginning")
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The key that was removed."""
         with self.bank(parsed_args) as bank:
             return _shown(bank, bank.keys.remove(parsed_args.id))
 
@@ -133,13 +127,11 @@ class RotateKeys(NewKey):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Of whom."""
         parser = super().get_parser(prog_name)
         parser.add_argument("--project", metavar="ID", help="the key of this project")
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The new key."""
         with self.bank(parsed_args) as bank:
             if parsed_args.project:
                 number = bank.keys.rotate_project(parsed_args.project)
@@ -166,14 +158,12 @@ class ExportKey(BankCommand, ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Of whom, and where to."""
         parser = super().get_parser(prog_name)
         parser.add_argument("project", metavar="PROJECT", help="the project's id")
         parser.add_argument("file", metavar="FILE", help="a new file")
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """What was written."""
         with self.bank(parsed_args) as bank:
             key = bank.keys.export_project(parsed_args.project)
         key.save(parsed_args.file)
@@ -187,14 +177,12 @@ class EraseKeys(BankCommand, ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Of whom."""
         parser = super().get_parser(prog_name)
         parser.add_argument("project", metavar="PROJECT", help="the project's id")
         parser.add_argument("--yes", action="store_true", help="really")
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """What was removed."""
         with self.bank(parsed_args) as bank:
             count = len(bank.checkpoints(parsed_args.project))
             if not parsed_args.yes:

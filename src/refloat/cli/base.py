@@ -39,16 +39,13 @@ class Base(CliffCommand):
         self._hooks = []  # looking for extensions of each command costs a scan of all that is installed
 
     def get_description(self) -> str:
-        """The docstring."""
         return " ".join((type(self).__doc__ or "").split())
 
     def get_epilog(self) -> str:
-        """The examples."""
         lines = [f"  {line.strip()}" for line in self.examples.strip().splitlines()]
         return "\n".join(["examples:", *lines]) if lines else ""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """A parser without abbreviations; global options may stand behind the command too."""
         parser = super().get_parser(prog_name)
         parser.formatter_class = _Help
         parser.allow_abbrev = False
@@ -76,7 +73,6 @@ class Base(CliffCommand):
             )
 
     def say(self, sentence: str) -> None:
-        """Tell the user something on stderr."""
         self.app.say(sentence)
 
 
@@ -86,7 +82,6 @@ class Display(Base):
     exit_status = 0
 
     def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
-        """What people see instead of a table; None: a table."""
         return None
 
     def run(self, parsed_args: argparse.Namespace) -> int:
@@ -95,7 +90,6 @@ class Display(Base):
         return self.exit_status
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
-        """Print it."""
         for name in parsed_args.columns:
             if name.lower() not in [column.lower() for column in column_names]:
                 raise InvalidInput(
@@ -113,12 +107,10 @@ class ShowOne(Display, CliffShowOne):
     """A command that prints one object."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
-        """Names and values of the object."""
         found = self.show(parsed_args)
         return list(found), list(found.values())
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The object."""
         raise NotImplementedError
 
 
@@ -128,10 +120,8 @@ class Lister(Display, CliffLister):
     columns: tuple[str, ...] = ()
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
-        """Names and rows."""
         rows = list(self.rows(parsed_args))
         return self.columns, [[row[name] for name in self.columns] for row in rows]
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        """The objects."""
         raise NotImplementedError

@@ -29,13 +29,11 @@ class ListCheckpoint(Lister):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Of which plan."""
         parser = super().get_parser(prog_name)
         parser.add_argument("--plan", metavar="PLAN", help="only those of this plan (name or id)")
         return parser
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        """The checkpoints."""
         with self.open() as refloat:
             states = refloat.checkpoints(parsed_args.plan or "")
             return [_shown(state, refloat.provider_name) for state in states]
@@ -45,13 +43,11 @@ class ShowCheckpoint(ShowOne):
     """Show a checkpoint and the resources in it."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The checkpoint."""
         parser = super().get_parser(prog_name)
         parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The checkpoint."""
         with self.open() as refloat:
             state = refloat.find_checkpoint(parsed_args.checkpoint)
             found = dict(_shown(state, refloat.provider_name))
@@ -83,7 +79,6 @@ class CopyCheckpoint(OperationCommand):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The checkpoint, and where to."""
         parser = super().get_parser(prog_name)
         parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
         parser.add_argument(
@@ -96,7 +91,6 @@ class CopyCheckpoint(OperationCommand):
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The copy, or what would be in it."""
         if parsed_args.dry_run:
             return self._plan(parsed_args)
         found = self.perform(
@@ -130,7 +124,6 @@ class DeleteCheckpoint(Operating, Lister):
     columns = ("id", "status", "operation_id")
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The checkpoints."""
         parser = super().get_parser(prog_name)
         parser.add_argument("checkpoint", metavar="CHECKPOINT", nargs="+", help="id, or its beginning")
         return parser

@@ -42,7 +42,6 @@ class Complete(Base):
     """
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Print it."""
         self.app.stdout.write(script(self._choices(), _options(self.app.parser)))
 
     def _choices(self) -> dict[str, list[str]]:
@@ -64,7 +63,6 @@ class Complete(Base):
 
 
 def script(choices: Mapping[str, list[str]], options: list[str]) -> str:
-    """The shell's part."""
     return _SCRIPT % {
         "commands": " | ".join(f'"{name}"' for name in choices if name),
         "cases": "\n".join(

@@ -18,7 +18,6 @@ LONGEST = 48 * 3600.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run it; the exit status."""
     parser = argparse.ArgumentParser(prog="refloat.cli.detached", description=__doc__)
     parser.add_argument("operation_id")
     parser.add_argument("action", choices=("resume", "cancel"))

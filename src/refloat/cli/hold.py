@@ -17,7 +17,6 @@ class _OfCheckpoint(Base):
     """A command that takes a checkpoint."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The checkpoint."""
         parser = super().get_parser(prog_name)
         parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
         return parser
@@ -34,13 +33,11 @@ class SetHold(_OfCheckpoint, ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Why, too."""
         parser = super().get_parser(prog_name)
         parser.add_argument("reason", metavar="REASON", help="why; it is told to whoever wants to delete it")
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The hold."""
         with self.open() as refloat:
             return _shown(refloat.place_hold(parsed_args.checkpoint, parsed_args.reason))
 
@@ -49,7 +46,6 @@ class ShowHold(_OfCheckpoint, ShowOne):
     """Show who put a checkpoint on hold, when and why."""
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The hold."""
         with self.open() as refloat:
             return _shown(refloat.hold(parsed_args.checkpoint))
 
@@ -58,7 +54,6 @@ class UnsetHold(_OfCheckpoint):
     """Release a checkpoint, so that it can be deleted again. Behind the service this is for managers."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Release it."""
         with self.open() as refloat:
             identity = refloat.release_hold(parsed_args.checkpoint)
         self.say(f"Checkpoint {identity} can be deleted again.")

@@ -62,7 +62,6 @@ class HelpCommand(CliffHelpCommand):
     """Print help for a command, or all commands."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print it."""
         if parsed_args.cmd:
             return super().take_action(parsed_args)
         assert isinstance(self.app, RefloatApp)  # noqa: S101
@@ -220,7 +219,6 @@ class RefloatApp(App):
         return command.run(parser.parse_args(rest))
 
     def tell(self, exc: BaseException) -> int:
-        """Say what went wrong; the exit status."""
         if self.options.debug:
             logging.getLogger("refloat").error("the command failed", exc_info=exc)
         if isinstance(exc, RefloatError):
@@ -232,7 +230,6 @@ class RefloatApp(App):
         return FAILED
 
     def say(self, sentence: str) -> None:
-        """Tell the user something, beside the output."""
         if self.options.verbose_level:
             self.stderr.write(f"{sentence}\n")
             self.stderr.flush()
@@ -270,7 +267,6 @@ def _with_catalog(argv: Sequence[str]) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status."""
     status = RefloatApp().run(sys.argv[1:] if argv is None else argv)
     try:
         sys.stdout.flush()

@@ -31,13 +31,11 @@ class ListOperation(Lister):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """In which state."""
         parser = super().get_parser(prog_name)
         parser.add_argument("--state", metavar="STATE", help="only those in this state")
         return parser
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        """The operations."""
         with self.open() as refloat:
             views = refloat.look_at_all()
         return [_head(view) for view in views if parsed_args.state in (None, view.state)]
@@ -47,13 +45,11 @@ class ShowOperation(ShowOne):
     """Show an operation: state, progress, what it has created, what went wrong."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The operation."""
         parser = super().get_parser(prog_name)
         parser.add_argument("operation", metavar="OPERATION", help="id, or its beginning")
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The operation."""
         with self.open() as refloat:
             view = refloat.look(parsed_args.operation, outcomes=True)
             created = [
@@ -86,7 +82,6 @@ class _OnOperation(OperationCommand):
     """A command on one operation."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The operation."""
         parser = super().get_parser(prog_name)
         parser.add_argument("operation", metavar="OPERATION", help="id, or its beginning")
         return parser
@@ -101,7 +96,6 @@ class WatchOperation(_OnOperation):
     detachable = False
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """Its result."""
         with self.open() as refloat:
             identity = refloat.look(parsed_args.operation).operation.id
             Runner(self.app).watch(refloat, identity)
@@ -120,7 +114,6 @@ class ResumeOperation(_OnOperation):
     """
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """Its result."""
         runner = Runner(self.app)
         with self.open(runner.tracker.hear) as refloat:
             operation = refloat.resumable(parsed_args.operation).operation
@@ -139,7 +132,6 @@ class CancelOperation(_OnOperation):
     """
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """What it has come to."""
         runner = Runner(self.app)
         with self.open(runner.tracker.hear) as refloat:
             view = refloat.look(parsed_args.operation)
@@ -161,7 +153,6 @@ class CancelOperation(_OnOperation):
             return {**result_of(view), "status": view.state}
 
     def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
-        """A table, also of what was cancelled."""
         return None
 
 

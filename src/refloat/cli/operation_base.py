@@ -31,7 +31,6 @@ class Operating(Display):
     detachable: ClassVar[bool] = True
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Whether to wait."""
         parser = super().get_parser(prog_name)
         if self.detachable:
             parser.add_argument(

@@ -18,7 +18,6 @@ class Items(FormattableColumn[Any]):
     """A list or mapping: one item in a line."""
 
     def human_readable(self) -> str:
-        """One item in a line."""
         if isinstance(self._value, Mapping):
             return "\n".join(f"{key}: {_text(value)}" for key, value in self._value.items() if value != "")
         return "\n".join(_text(value) for value in self._value or ())
@@ -38,7 +37,6 @@ class Created(FormattableColumn[Sequence[Line]]):
     """What an operation has created in the cloud: a thing in a line."""
 
     def human_readable(self) -> str:
-        """A thing in a line."""
         return "\n".join(
             f"{item['kind'].replace('_', ' ')} {item['id'] or '(intended)'} for {item['for']}"
             for item in self._value
@@ -49,7 +47,6 @@ class Time(FormattableColumn[str]):
     """A time: in UTC for programs, in the user's time zone for people."""
 
     def human_readable(self) -> str:
-        """In the user's time zone."""
         moment = parse_time(self._value)
         return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if moment else self._value
 
@@ -58,7 +55,6 @@ class Bytes(FormattableColumn[int]):
     """A number of bytes."""
 
     def human_readable(self) -> str:
-        """With a unit."""
         return size_text(self._value)
 
 
@@ -72,7 +68,6 @@ def parse_time(text: str) -> datetime | None:
 
 
 def resource_line(item: Line) -> str:
-    """``server web (1f..) -> 2a.. created: reason``."""
     from refloat.cli.arguments import short_name
 
     text = short_name(str(item.get("type", "")))
@@ -91,7 +86,6 @@ def resource_line(item: Line) -> str:
 
 
 def size_text(size: float) -> str:
-    """``3.2 GiB``."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
@@ -100,7 +94,6 @@ def size_text(size: float) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """``1:05`` or ``2:03:09``."""
     hours, rest = divmod(max(0, round(seconds)), 3600)
     minutes, rest = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

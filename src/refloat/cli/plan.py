@@ -19,7 +19,6 @@ LONGEST_OBJECTIVE = 87_600
 
 
 def shown(refloat: Backend, plan: Plan) -> Mapping[str, Any]:
-    """A plan for display."""
     return {
         "id": plan.id,
         "name": plan.name,
@@ -90,7 +89,6 @@ class CreatePlan(ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Name, resources, provider, parameters."""
         parser = super().get_parser(prog_name)
         parser.add_argument("name", metavar="NAME", help="what to call it")
         _add_choices(parser, required=True)
@@ -126,7 +124,6 @@ class ListPlan(Lister):
     columns = ("id", "name", "provider", "resources", "description")
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        """The plans."""
         with self.open() as refloat:
             return [shown(refloat, plan) for plan in refloat.list_plans()]
 
@@ -135,13 +132,11 @@ class ShowPlan(ShowOne):
     """Show a plan."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The plan."""
         parser = super().get_parser(prog_name)
         parser.add_argument("plan", metavar="PLAN", help="name or id")
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The plan."""
         with self.open() as refloat:
             return shown(refloat, refloat.find_plan(parsed_args.plan))
 
@@ -155,7 +150,6 @@ class SetPlan(ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The plan and its new values."""
         parser = super().get_parser(prog_name)
         parser.add_argument("plan", metavar="PLAN", help="name or id")
         parser.add_argument("--name", metavar="NAME", help="a new name")
@@ -166,7 +160,6 @@ class SetPlan(ShowOne):
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The changed plan."""
         _check_name(parsed_args.name)
         with self.open() as refloat:
             types = refloat.types()
@@ -186,13 +179,11 @@ class DeletePlan(Base):
     """Delete plans. Their checkpoints stay."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The plans."""
         parser = super().get_parser(prog_name)
         parser.add_argument("plan", metavar="PLAN", nargs="+", help="name or id")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Find all of them, then delete all of them."""
         with self.open() as refloat:
             for plan in [refloat.find_plan(wanted) for wanted in parsed_args.plan]:
                 refloat.delete_plan(plan.id)

@@ -64,7 +64,6 @@ class Standing:
 
 
 def step_text(step: str, state: str, text: str, done: int, total: int) -> str:
-    """What a running step does, in words."""
     hook, _, key = step.partition(" ")
     if not key:
         words = _PHASES.get(step, step)
@@ -106,7 +105,6 @@ class Tracker:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def hear(self, event: Event) -> None:
-        """Something happened."""
         with self._lock:
             if event.total:
                 self._bytes[event.step] = (event.done, event.total)
@@ -120,7 +118,6 @@ class Tracker:
                 self._active[event.step] = event
 
     def standing(self) -> Standing:
-        """How far it is now."""
         with self._lock:
             ends = [self._ended.get(step) for step in self._planned]
             active = _by_interest(self._active.values())
@@ -210,7 +207,6 @@ class Live:
         self._live.start()
 
     def update(self, standing: Standing) -> None:
-        """Draw it."""
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
@@ -249,7 +245,6 @@ class Live:
         return took / made * (1 - standing.part)
 
     def close(self) -> None:
-        """Remove it from the screen."""
         self._live.stop()
 
 

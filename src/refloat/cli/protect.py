@@ -23,11 +23,9 @@ class Protect(OperationCommand):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The plan."""
         parser = super().get_parser(prog_name)
         parser.add_argument("plan", metavar="PLAN", help="name or id")
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The checkpoint."""
         return self.perform(parsed_args, lambda refloat: refloat.protect(parsed_args.plan, begin=False))

@@ -25,13 +25,11 @@ class ListProtectable(Lister):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The type."""
         parser = super().get_parser(prog_name)
         parser.add_argument("type", metavar="TYPE", nargs="?", help="server, volume, OS::Nova::Server...")
         return parser
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        """Types, or resources."""
         with self.open() as refloat:
             if parsed_args.type is None:
                 self.columns = ("type", "short_name")
@@ -54,20 +52,17 @@ class ShowProtectable(ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Type and id."""
         parser = super().get_parser(prog_name)
         parser.add_argument("type", metavar="TYPE", help="server, volume, OS::Nova::Server...")
         parser.add_argument("id", metavar="ID", help="id or name")
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The tree."""
         with self.open() as refloat:
             root, graph = refloat.tree(find_type(parsed_args.type, refloat.types()), parsed_args.id)
         return tree_of(graph, root)
 
     def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
-        """The tree, drawn."""
         return drawn(data)
 
 
@@ -94,7 +89,6 @@ def _named(node: Resource) -> Tree:
 
 
 def drawn(tree: Mapping[str, Any], head: str = "", tail: str = "") -> Iterator[str]:
-    """A tree as lines."""
     name = f" {tree['name']}" if tree["name"] else ""
     identity = f" ({tree['id']})" if tree["id"] != tree["name"] else ""
     yield f"{head}{short_name(tree['type'])}{name}{identity}{', see above' if tree.get('repeated') else ''}"

@@ -18,7 +18,6 @@ class ListProvider(Lister):
     columns = ("id", "name", "description", "bank")
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        """The providers."""
         with self.open() as refloat:
             return refloat.list_providers()
 
@@ -37,19 +36,16 @@ class ShowProvider(ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The provider."""
         parser = super().get_parser(prog_name)
         parser.add_argument("provider", metavar="PROVIDER", nargs="?", default="default", help="name or id")
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The provider."""
         with self.open() as refloat:
             found = refloat.show_provider(parsed_args.provider)
         return {**found, "notes": Items(found["notes"]), "plugins": Items(found["plugins"])}
 
     def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
-        """One paragraph for each plugin."""
         return _paragraphs(data)
 
 

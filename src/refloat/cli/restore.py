@@ -31,7 +31,6 @@ class Restore(OperationCommand):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The checkpoint, what of it, and how."""
         parser = super().get_parser(prog_name)
         parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
         parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
@@ -52,7 +51,6 @@ class Restore(OperationCommand):
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """What was restored, or would be."""
         if parsed_args.dry_run:
             return self._plan(parsed_args)
         return self.perform(
@@ -82,7 +80,6 @@ class Restore(OperationCommand):
         }
 
     def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
-        """The restore plan, for people."""
         if not parsed_args.dry_run:
             return super().text(parsed_args, data)
         return _plan_text(

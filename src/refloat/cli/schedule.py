@@ -39,7 +39,6 @@ def teller(command: Base) -> Callable[[Firing, Schedule], None]:
 
 
 def shown(view: ScheduleView) -> Mapping[str, Any]:
-    """A schedule for display."""
     schedule, runs = view.schedule, view.runs
     definition = dict(schedule.definition)
     return {
@@ -63,7 +62,6 @@ class _One(Base):
     """A command on one schedule."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The schedule."""
         parser = super().get_parser(prog_name)
         parser.add_argument("schedule", metavar="SCHEDULE", help="name or id")
         return parser
@@ -82,7 +80,6 @@ class CreateSchedule(ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Name, trigger, plan, rules."""
         parser = super().get_parser(prog_name)
         parser.add_argument("name", metavar="NAME", help="what to call it")
         parser.add_argument("--trigger", metavar="TRIGGER", required=True, help="name or id")
@@ -93,7 +90,6 @@ class CreateSchedule(ShowOne):
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The new schedule."""
         rules = {name: getattr(parsed_args, name) for name in RULES if getattr(parsed_args, name) is not None}
         with self.open() as refloat:
             made = refloat.schedules.create(
@@ -112,7 +108,6 @@ class ListSchedule(Lister):
     columns = ("id", "name", "operation", "trigger", "enabled", "next_run_at", "last_run", "problem")
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        """The schedules."""
         with self.open() as refloat:
             return [shown(view) for view in refloat.schedules.list()]
 
@@ -121,7 +116,6 @@ class ShowSchedule(_One, ShowOne):
     """Show a schedule, its next run and its last ones."""
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The schedule."""
         with self.open() as refloat:
             return shown(refloat.schedules.find(parsed_args.schedule))
 
@@ -130,7 +124,6 @@ class SetSchedule(_One, ShowOne):
     """Rename, enable or disable a schedule. What was missed meanwhile is not made up for."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The schedule and its new values."""
         parser = super().get_parser(prog_name)
         parser.add_argument("--name", metavar="NAME", help="a new name")
         parser.add_argument("--description", metavar="TEXT", help="a new description")
@@ -142,7 +135,6 @@ class SetSchedule(_One, ShowOne):
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The changed schedule."""
         wanted = {name: getattr(parsed_args, name) for name in ("name", "description", "enabled")}
         with self.open() as refloat:
             found = refloat.schedules.find(parsed_args.schedule).schedule
@@ -154,13 +146,11 @@ class DeleteSchedule(Base):
     """Delete schedules. Their checkpoints stay."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The schedules."""
         parser = super().get_parser(prog_name)
         parser.add_argument("schedule", metavar="SCHEDULE", nargs="+", help="name or id")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Find all of them, then delete all of them."""
         with self.open() as refloat:
             wanted = [refloat.schedules.find(name).schedule for name in parsed_args.schedule]
             for found in wanted:
@@ -172,7 +162,6 @@ class RunSchedule(_One):
     """Run a schedule now, and wait for it."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Run it; the exit status."""
         with self.open() as refloat:
             schedule = refloat.schedules.find(parsed_args.schedule).schedule
             try:
@@ -193,7 +182,6 @@ class RunDue(Base):
     """
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Run it; the exit status."""
         with self.open() as refloat:
             return 1 if refloat.schedules.run_due(teller(self)) else 0
 
@@ -204,7 +192,6 @@ class PreviewSchedule(_One, Lister):
     columns = ("checkpoint", "created_at", "keep", "rule")
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        """The checkpoints, the newest first."""
         with self.open() as refloat:
             verdicts = refloat.schedules.preview(refloat.schedules.find(parsed_args.schedule).schedule)
             return [

@@ -16,7 +16,6 @@ class _Service(Base):
     worker: ClassVar[bool] = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The configuration, and what people change for a try."""
         parser = super().get_parser(prog_name)
         parser.add_argument(
             "--config-file",
@@ -35,7 +34,6 @@ class _Service(Base):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Run until told to stop."""
         try:
             from refloat.api import config, server
         except ImportError as exc:

@@ -21,7 +21,6 @@ def when(moment: datetime | None) -> Time:
 
 
 def shown(trigger: Trigger) -> Mapping[str, Any]:
-    """A trigger for display."""
     from refloat.records.checkpoints import now
     from refloat.schedule.timetable import Timetable
 
@@ -75,14 +74,12 @@ class CreateTrigger(ShowOne):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Name and properties."""
         parser = super().get_parser(prog_name)
         parser.add_argument("name", metavar="NAME", help="what to call it")
         _add_properties(parser, required=True)
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The new trigger."""
         with self.open() as refloat:
             return shown(refloat.schedules.create_trigger(parsed_args.name, _properties(parsed_args)))
 
@@ -93,7 +90,6 @@ class ListTrigger(Lister):
     columns = ("id", "name", "format", "pattern", "timezone", "next_run_at")
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        """The triggers."""
         with self.open() as refloat:
             return [shown(trigger) for trigger in refloat.schedules.list_triggers()]
 
@@ -102,13 +98,11 @@ class ShowTrigger(ShowOne):
     """Show a trigger."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The trigger."""
         parser = super().get_parser(prog_name)
         parser.add_argument("trigger", metavar="TRIGGER", help="name or id")
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The trigger."""
         with self.open() as refloat:
             return shown(refloat.schedules.find_trigger(parsed_args.trigger))
 
@@ -117,7 +111,6 @@ class SetTrigger(ShowOne):
     """Change a trigger. What is not given stays as it is; what uses it goes on from now."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The trigger and its new values."""
         parser = super().get_parser(prog_name)
         parser.add_argument("trigger", metavar="TRIGGER", help="name or id")
         parser.add_argument("--name", metavar="NAME", help="a new name")
@@ -125,7 +118,6 @@ class SetTrigger(ShowOne):
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """The changed trigger."""
         with self.open() as refloat:
             trigger = refloat.schedules.find_trigger(parsed_args.trigger)
             changes = _properties(parsed_args)
@@ -137,13 +129,11 @@ class DeleteTrigger(Base):
     """Delete triggers that no schedule uses."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The triggers."""
         parser = super().get_parser(prog_name)
         parser.add_argument("trigger", metavar="TRIGGER", nargs="+", help="name or id")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Find all of them, then delete all of them."""
         with self.open() as refloat:
             for trigger in [refloat.schedules.find_trigger(wanted) for wanted in parsed_args.trigger]:
                 refloat.schedules.delete_trigger(trigger)

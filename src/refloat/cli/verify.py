@@ -24,7 +24,6 @@ class Verify(OperationCommand):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The checkpoint."""
         parser = super().get_parser(prog_name)
         parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
         parser.add_argument(
@@ -33,7 +32,6 @@ class Verify(OperationCommand):
         return parser
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        """How it is."""
         return self.perform(
             parsed_args,
             lambda refloat: refloat.verify(

@@ -70,7 +70,6 @@ def not_deletable(checkpoint_id: str, status: str) -> Conflict:
 
 
 def in_use(checkpoint_id: str, user: Operation) -> Conflict:
-    """The refusal to delete a checkpoint."""
     return Conflict(
         f"the checkpoint {checkpoint_id} is in use by a {user.kind} operation",
         reason=f"operation {user.id}",

@@ -29,16 +29,13 @@ class Fairness:
     project_limits: Mapping[str, int] = field(default_factory=dict)
 
     def priority(self, operation: OpenOperation) -> int:
-        """That of an operation."""
         scheduled = self.priorities.get(SCHEDULED, 0) if operation.scheduled_operation_id else 0
         return self.priorities.get(operation.kind, 0) + scheduled
 
     def weight(self, project_id: str) -> int:
-        """That of a project."""
         return self.weights.get(project_id, 1)
 
     def limit(self, project_id: str) -> int:
-        """That of a project; 0: none."""
         return self.project_limits.get(project_id, self.per_project)
 
 

@@ -47,7 +47,6 @@ class Grant:
             intents.settle(session, self.intent_id)
 
     def keep(self) -> None:
-        """The operation is written down."""
         self.kept = True
 
 

@@ -103,7 +103,6 @@ class Metrics:
         return close
 
     def text(self) -> str:
-        """All of it, as Prometheus reads it."""
         return self._prometheus.generate_latest(self.registry).decode()
 
 
@@ -124,11 +123,9 @@ class _Records:
         self._database = database
 
     def describe(self) -> list[Any]:
-        """Nothing is read when this is registered."""
         return []
 
     def collect(self) -> Iterator[Any]:
-        """Read it."""
         from prometheus_client.core import GaugeMetricFamily
 
         queue = GaugeMetricFamily(
@@ -212,7 +209,6 @@ class _Sizes:
         self._until = float("-inf")
 
     def describe(self) -> list[Any]:
-        """Nothing is read when this is registered."""
         return []
 
     def collect(self) -> Iterator[Any]:

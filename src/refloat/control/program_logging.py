@@ -22,28 +22,23 @@ class Logged:
         self._program.bind(check_lease)
 
     def prepare(self, run: StepRun) -> Json | Body:
-        """Find out what is to be done."""
         with about(**self._fields):
             return self._whole(self._program.prepare(run))
 
     def dag(self, prepared: Json) -> Dag:
-        """The steps."""
         with about(**self._fields):
             return self._program.dag(prepared)
 
     def step(self, prepared: Json, run: StepRun) -> Json | Body:
-        """Run one step."""
         resource = run.step.partition(" ")[2]
         with about(**self._fields, resource=resource):
             return self._whole(self._program.step(prepared, run), resource)
 
     def finish(self, prepared: Json, run: StepRun) -> Json | Body:
-        """Conclude."""
         with about(**self._fields):
             return self._whole(self._program.finish(prepared, run))
 
     def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
-        """Remove what was made."""
         with about(**self._fields):
             return self._whole(self._program.undo(prepared, outcomes, run))
 

@@ -24,7 +24,6 @@ _ENOUGH_PART, _ENOUGH_SECONDS = 0.05, 5.0
 
 
 def status_of(operation: Operation, snapshot: Snapshot | None) -> str:
-    """How an operation is, in a word."""
     if operation.state not in OPEN:
         return operation.state
     requested = snapshot.requested if snapshot else operation.requested
@@ -63,7 +62,6 @@ def _part(found: Mapping[str, int]) -> float | None:
 
 
 def active_steps(snapshot: Snapshot | None) -> list[dict[str, Any]]:
-    """What runs or waits now."""
     return [
         {
             "step": event.step,

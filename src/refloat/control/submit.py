@@ -197,7 +197,6 @@ class Submitter:
         *,
         more: Mapping[str, Any] | None = None,
     ) -> Operation:
-        """Verify a checkpoint; raises as :meth:`restore`."""
         return self.on_available(by, "verify", "verify", checkpoint, parameters, more or {})
 
     def plan_deletion(self, by: Requester, checkpoint: CheckpointRecord) -> Operation:
@@ -341,10 +340,8 @@ def own(by: Requester, project_id: str) -> None:
 
 
 def short(plan: Mapping[str, Any]) -> dict[str, str]:
-    """A plan, as operations remember it."""
     return {"id": str(plan.get("id", "")), "name": str(plan.get("name", ""))}
 
 
 def not_available(checkpoint_id: str) -> Conflict:
-    """The refusal to read a checkpoint."""
     return Conflict(f"the checkpoint {checkpoint_id} is not available")

@@ -139,11 +139,9 @@ class Worker:
         self._engine.prepare()
 
     def start(self) -> None:
-        """Begin to work, in a thread of its own."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Look at the records now."""
         self._asked.set()
         self._engine.wake()
 
@@ -170,7 +168,6 @@ class Worker:
             self._asked.clear()
 
     def work(self) -> None:
-        """One round."""
         if self._worker_name is not None:
             self._look_after(self._worker_name.name)
         queued: list[OpenOperation] = []
@@ -180,7 +177,6 @@ class Worker:
         self._each(queued, self._begin)
 
     def _look_after(self, name: str) -> None:
-        """What workers do besides, now and then."""
         if time.monotonic() - self._alive_at > _HEARTBEAT:
             self._disabled = self._records.alive(BINARY, name).disabled
             self._alive_at = time.monotonic()

@@ -38,5 +38,4 @@ class WorkerName:
             return
 
     def close(self) -> None:
-        """Leave it to others."""
         self._socket.close()

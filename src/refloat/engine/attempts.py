@@ -60,7 +60,6 @@ class Attempts:
     def register(
         self, kind: str, factory: Callable[[str, Json], Program], party: Callable[[Json], str]
     ) -> None:
-        """See :meth:`refloat.engine.engine.Engine.register`."""
         self._factories[kind] = factory, party
 
     def release(self, timeout: float) -> None:
@@ -85,7 +84,6 @@ class Attempts:
                 driver.ended.wait(5.0)
 
     def close(self) -> None:
-        """End the workflow library's threads."""
         if self._opened_journal is not None:
             self._opened_journal.close()
 
@@ -106,7 +104,6 @@ class Attempts:
             return self._opened_journal
 
     def drivers(self) -> list[Driver]:
-        """Of those that have not ended."""
         with self._lock:
             for operation_id in [o for o, driver in self._drivers.items() if driver.ended.is_set()]:
                 del self._drivers[operation_id]

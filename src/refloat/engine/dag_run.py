@@ -39,7 +39,6 @@ class DagRun:
 
     @property
     def names(self) -> list[str]:
-        """Of all steps."""
         return list(self._missing)
 
     def result_of(self, name: str) -> Json:

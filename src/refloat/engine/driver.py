@@ -82,7 +82,6 @@ class Driver:
 
     @property
     def operation_id(self) -> str:
-        """The operation this is an attempt at."""
         return self.lease.operation_id
 
     def ask(self, what: Asked) -> None:
@@ -98,7 +97,6 @@ class Driver:
         return self._flight.names()
 
     def check_lease(self) -> None:
-        """See :data:`refloat.engine.program.CheckLease`."""
         self._flight.check_lease()
 
     def run(self, recorder: Recorder) -> None:

@@ -49,6 +49,5 @@ class FairQueue(Generic[T]):
         return True
 
     def clear(self) -> None:
-        """Forget all that is queued."""
         self._queues.clear()
         self._size = 0

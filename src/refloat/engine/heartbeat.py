@@ -29,11 +29,9 @@ class Heartbeat:
         self._thread.start()
 
     def wake(self) -> None:
-        """Look now: somebody has asked for something."""
         self._now.set()
 
     def close(self) -> None:
-        """Stop; leases that are not given back run out."""
         self._stopping = True
         self._now.set()
         self._thread.join(10.0)

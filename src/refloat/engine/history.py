@@ -48,7 +48,6 @@ class History:
     """The first failure that has not been forgiven."""
 
     def add(self, records: Iterable[tuple[str, Json]], *, forgiven: bool) -> None:
-        """Add the records of the next attempt."""
         for name, value in records:
             if name == UNDOING:
                 self.undoing = self.undoing or value
@@ -75,7 +74,6 @@ class History:
 
 
 def done(outcome: Outcome | None) -> TypeGuard[Outcome]:
-    """Whether a thing has ended well."""
     return outcome is not None and outcome.status == "done"
 
 

@@ -98,11 +98,9 @@ class InFlight:
     # In any thread
 
     def put(self, what: Callable[[], None]) -> None:
-        """Have something done in the attempt's thread."""
         self._inbox.put(what)
 
     def leave(self) -> None:
-        """Leave behind what still runs."""
         self.left = True
         self._inbox.put(self.halt)
 
@@ -111,7 +109,6 @@ class InFlight:
         return sorted(running.name for running in list(self._running.values()))
 
     def check_lease(self) -> None:
-        """See :data:`refloat.engine.program.CheckLease`."""
         ours = ended = False
         try:
             if not self.left:  # or it would be renewed, by a step that was left behind
@@ -130,7 +127,6 @@ class InFlight:
     # In the attempt's thread
 
     def lose(self) -> None:
-        """The operation is another's."""
         self.lost = True
         self.halt()
 
@@ -244,7 +240,6 @@ class InFlight:
 
     @staticmethod
     def _pass(running: Running) -> None:
-        """Others of its lane may begin."""
         if running.on_pass is not None:
             on_pass, running.on_pass = running.on_pass, None
             on_pass()

@@ -95,7 +95,6 @@ class Journal:
             raise
 
     def close(self) -> None:
-        """Stop DBOS and its threads."""
         DBOS.destroy()
         for thread in threading.enumerate():
             if thread.name.startswith("dbos-executor-"):
@@ -117,7 +116,6 @@ class Journal:
         DBOS.cancel_workflows(list(attempts))
 
     def forget(self, attempts: Iterable[str]) -> None:
-        """Delete everything those attempts have recorded."""
         DBOS.delete_workflows(list(attempts))
 
 

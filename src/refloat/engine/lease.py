@@ -114,7 +114,6 @@ class Row:
 
     @property
     def attempts(self) -> list[str]:
-        """As what the workflow library knows them."""
         return [attempt_id(self.id, number) for number in range(1, self.attempt + 1)]
 
     @property
@@ -303,21 +302,17 @@ class Leases:
             return {row.id: (row.attempt, row.requested) for row in connection.execute(query)}
 
     def read(self, operation_id: str) -> Row | None:
-        """An operation; None when there is none."""
         return next(iter(self._rows(self._table.c.id == operation_id)), None)
 
     def payload(self, operation_id: str) -> Json:
-        """What an operation is to do."""
         query = sa.select(self._table.c.payload).where(self._table.c.id == operation_id)
         with self.database.engine.connect() as connection:
             return connection.scalar(query)
 
     def running(self) -> list[Row]:
-        """The operations that run or were interrupted."""
         return self._rows(self._table.c.state == "running")
 
     def delete(self, row: Row) -> bool:
-        """Forget an operation, unless it has changed since it was read."""
         table = self._table.c
         statement = sa.delete(self._table).where(
             table.id == row.id, table.attempt == row.attempt, table.state == row.state

@@ -31,7 +31,6 @@ class Owner:
 
     @property
     def place(self) -> str:
-        """Where it runs, for people."""
         return f"process {self.pid} on {self.host.split('/')[0]}"
 
     def is_dead_for_sure(self) -> bool:

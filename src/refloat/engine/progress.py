@@ -42,7 +42,6 @@ class Progress:
         self._shown = -1
 
     def plan(self, steps: Iterable[str]) -> None:
-        """These are the steps there are."""
         names = list(steps)
         with self._lock:
             self._counts["total"] = len(names)
@@ -64,7 +63,6 @@ class Progress:
             self._tell(Event(self._operation_id, name, "started"))
 
     def waiting(self, name: str, text: str) -> None:
-        """A step waits for something."""
         with self._lock:
             active = self._active.setdefault(name, _Active())
             active.state, active.text = "waiting", text
@@ -111,7 +109,6 @@ class Progress:
         self._tell(Event(self._operation_id, name, status, text, *moved))
 
     def abandoned(self, name: str) -> None:
-        """A step was stopped before its end."""
         with self._lock:
             self._active.pop(name, None)
             self._changes += 1
@@ -122,7 +119,6 @@ class Progress:
         return self._changes != self._shown
 
     def to_json(self) -> dict[str, Any]:
-        """What other processes are told."""
         with self._lock:
             self._shown = self._changes
             moved = [*self._moved.values(), *((a.done, a.total) for a in self._active.values())]

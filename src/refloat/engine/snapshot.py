@@ -77,7 +77,6 @@ def snapshot(row: Row, history: History | None, *, alive: bool) -> Snapshot:
 
 
 def ended(row: Row, history: History | None) -> Ended:
-    """How the operation of *row* ended."""
     return Ended(row.state, result=row.result, error=row.error, outcomes=_outcomes(row, history))
 
 

@@ -72,11 +72,9 @@ class Delivery:
         self._thread = threading.Thread(target=self._run, name=f"delivery-{carrier.name}", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Begin nothing more."""
         self._closing.set()
 
     def join(self) -> None:
@@ -131,12 +129,10 @@ class Deliveries:
         self._couriers = [Delivery(outbox, carrier, tries) for carrier in destinations]
 
     def start(self) -> None:
-        """Begin."""
         for delivery in self._couriers:
             delivery.start()
 
     def close(self) -> None:
-        """End."""
         for delivery in self._couriers:
             delivery.stop()
         for delivery in self._couriers:

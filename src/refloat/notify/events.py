@@ -102,7 +102,6 @@ NOBODY = Notices({})
 
 
 def operation_data(operation: Operation) -> Json:
-    """What is told of every operation."""
     payload = operation.payload
     return {
         "operation_id": operation.id,

@@ -101,5 +101,4 @@ class Notifier:
             raise Undelivered(f"{type(exc).__name__}: {' '.join(str(exc).split())}") from exc
 
     def close(self) -> None:
-        """Close the connection."""
         self._transport.cleanup()

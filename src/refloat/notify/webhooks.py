@@ -103,7 +103,6 @@ class Webhook:
 
 
 def message(notice: Notice) -> dict[str, Any]:
-    """The body of a notice."""
     return {
         "id": notice.id,
         "type": notice.event_type,

@@ -15,7 +15,6 @@ class BankProgram(SingleStepProgram):
 
     @property
     def bank(self) -> Any:
-        """The bank."""
         return self.services.bank_for(str(self.payload["provider"]), False).fenced(self._check_lease)
 
 
@@ -25,7 +24,6 @@ class BankInfoProgram(BankProgram):
     kind = "bank_info"
 
     def look(self, run: StepRun) -> dict[str, Any]:
-        """Counts and sizes."""
         info = self.bank.info(run.cancelled)
         return {
             "id": info.id,
@@ -58,7 +56,6 @@ class BankVerifyProgram(BankProgram):
     kind = "bank_verify"
 
     def look(self, run: StepRun) -> dict[str, Any]:
-        """What is damaged."""
         report = self.bank.verify_all(
             self.payload["depth"],
             None,
@@ -85,7 +82,6 @@ class BankCollectProgram(BankProgram):
     kind = "bank_collect"
 
     def look(self, run: StepRun) -> dict[str, Any]:
-        """What was freed."""
         done = self.bank.collect()
         return {"freed_bytes": done.freed, "objects": done.objects, "postponed": done.postponed}
 

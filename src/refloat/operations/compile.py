@@ -32,7 +32,6 @@ def step_name(key: ResourceKey, hook: str) -> str:
 
 
 def step_of(name: str) -> Place:
-    """The inverse of :func:`step_name`."""
     hook, _, key = name.partition(" ")
     return ResourceKey.parse(key), hook
 

@@ -9,5 +9,4 @@ COPY = "bank"
 
 
 def limits() -> dict[str, int]:
-    """Every limit by its name."""
     return {**concurrency_limits(), COPY: 2}

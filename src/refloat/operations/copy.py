@@ -33,7 +33,6 @@ class CopyProgram(ReadingProgram):
 
     @cached_property
     def target_bank(self) -> Bank:
-        """The bank that is copied to."""
         return self.fenced(str(self.payload["to"]), True)
 
     @property
@@ -43,12 +42,10 @@ class CopyProgram(ReadingProgram):
 
     @cached_property
     def origin(self) -> Mapping[str, str]:
-        """Where the checkpoint was first made."""
         return origin_of(self.bank, self.checkpoint.info)
 
     @cached_property
     def copy_id(self) -> str:
-        """The id of the copy."""
         return copy_id(self.origin, self.target_bank)
 
     @cached_property
@@ -113,7 +110,6 @@ class CopyProgram(ReadingProgram):
         return Dag(replace(step, lane=COPY if step.lane else "") for step in super().dag(prepared))
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
-        """Write the manifest: from then on the copy exists."""
         result = {
             "id": prepared["there"] or self.copy_id,
             "status": "available",

@@ -67,7 +67,6 @@ class CopyPlan:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """For people and programs."""
         return {
             "id": self.there or self.copy_id,
             "copied_from": self.checkpoint_id,

@@ -47,11 +47,9 @@ class BankData:
         progress: Callable[[int, int], None],
         cancelled: Callable[[], bool],
     ) -> dict[str, Any]:
-        """Store a stream; durable when it returns."""
         return self.writer.put_data(stream, size=size, progress=progress, cancelled=cancelled)
 
     def open(self, ref: Mapping[str, Any]) -> Any:
-        """A verified reader of what ``put`` stored."""
         return self._bank.open_data(ref)
 
     def verify(

@@ -54,11 +54,9 @@ class DeleteProgram(ReadingProgram):
         return Dag([gate, *others])
 
     def step(self, prepared: Json, run: StepRun) -> Json | Body:
-        """Run one hook."""
         return None if run.step == GATE else super().step(prepared, run)
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
-        """Remove the manifest, and all data that no other checkpoint needs."""
         try:
             freed = self.bank.delete(self.checkpoint_id).freed
         except NotFound:  # repeated after a crash

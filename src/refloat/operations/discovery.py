@@ -33,7 +33,6 @@ class Discovery:
         return [child for kind in kinds for child in self.of_type(kind).dependants(resource)]
 
     def references(self, resource: Resource) -> list[Resource]:
-        """What a resource names in its settings."""
         return list(self.of_type(resource.type).references(resource))
 
     def graph(self, roots: Iterable[Resource]) -> Graph:

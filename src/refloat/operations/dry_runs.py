@@ -21,7 +21,6 @@ class RestorePlanProgram(SingleStepProgram):
     kind = "restore_plan"
 
     def look(self, run: StepRun) -> dict[str, Any]:
-        """The restore plan."""
         return RestoreProgram(self.operation_id, self.payload, self.services).plan().to_json()
 
 
@@ -31,7 +30,6 @@ class CopyPlanProgram(SingleStepProgram):
     kind = "copy_plan"
 
     def look(self, run: StepRun) -> dict[str, Any]:
-        """The copy, and what it would lack."""
         return CopyProgram(self.operation_id, self.payload, self.services).plan().to_json()
 
 

@@ -69,12 +69,10 @@ class OperationProgram(ABC):
 
     @property
     def checkpoint_id(self) -> str:
-        """The checkpoint that is written or read."""
         return str(self.payload["checkpoint_id"])
 
     @cached_property
     def provider(self) -> Provider:
-        """The provider whose plugins do the work."""
         return self.services.providers.find(self.payload["provider"])
 
     @cached_property
@@ -90,12 +88,10 @@ class OperationProgram(ABC):
 
     @cached_property
     def plugins(self) -> Mapping[str, ProtectionPlugin]:
-        """The provider's plugins by resource type."""
         return self.provider.plugins()
 
     @cached_property
     def data(self) -> BankData:
-        """The bank's data, as hooks see it."""
         project_id = str(self.payload.get("project_id", ""))
         return BankData(self.bank, self.checkpoint_id, project_id, writing=self.kind == "protect")
 
@@ -115,7 +111,6 @@ class OperationProgram(ABC):
         """What the operation results in."""
 
     def section(self, key: ResourceKey) -> Section:
-        """A resource's section; empty when protecting."""
         return {}
 
     def planned(self, prepared: Json, key: ResourceKey) -> Planned:
@@ -129,7 +124,6 @@ class OperationProgram(ABC):
         self._check_lease = check_lease
 
     def dag(self, prepared: Json) -> Dag:
-        """The hooks of all resources in their order."""
         return compile_hooks(self.graph(prepared), lambda node: self.implemented(prepared, node))
 
     def implemented(self, prepared: Json, node: Resource) -> Iterable[str]:
@@ -137,7 +131,6 @@ class OperationProgram(ABC):
         return self._hooks_of(node.type)
 
     def step(self, prepared: Json, run: StepRun) -> Json | Body:
-        """Run one hook."""
         key, hook = step_of(run.step)
         plugin = self.plugins[key.type]
         body = getattr(plugin.hooks(self.kind), hook, None)
@@ -152,17 +145,14 @@ class OperationProgram(ABC):
         return self._json(outcome) or None  # of thousands that say nothing, nothing is kept
 
     def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
-        """Remove all that the operation created, newest first."""
         return self.rolled_back()
 
     def rolled_back(self) -> Body:
-        """Remove what was created in the cloud."""
         return rollback(self.services.cloud, self.operation_id, self.journal)
 
     # Shared by the kinds
 
     def graph(self, prepared: Json) -> Graph:
-        """The operation's graph."""
         with self._lock:
             if self._graph is None:
                 self._graph = Graph.from_json(prepared["graph"])

@@ -41,7 +41,6 @@ class ProtectProgram(OperationProgram):
         }
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
-        """Write the manifest: from then on the checkpoint exists."""
         graph = self.graph(prepared)
         sections = {str(node.key): stored_section(self.results(run, node.key)) for node in graph}
         self.data.writer.commit(

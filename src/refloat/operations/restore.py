@@ -25,7 +25,6 @@ class RestoreProgram(ReadingProgram):
         return {"graph": plan.graph.to_json(), "planned": plan.planned_texts()}
 
     def plan(self) -> RestorePlan:
-        """What this restore will do. Changes nothing."""
         check_parameters(self.plugins, self.kind, self.payload["parameters"])
         graph = chosen_part(self.whole_graph, self.payload.get("only") or ())
         return make_restore_plan(

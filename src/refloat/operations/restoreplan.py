@@ -40,7 +40,6 @@ class RestorePlan:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """For people and programs: one item per resource, needs, problems."""
         return {
             "possible": not self.problems,
             "problems": list(self.problems),

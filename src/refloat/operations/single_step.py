@@ -28,25 +28,19 @@ class SingleStepProgram:
         self._check_lease = check_lease
 
     def look(self, run: StepRun) -> dict[str, Any]:
-        """What there is to be seen."""
         raise NotImplementedError
 
     def prepare(self, run: StepRun) -> Json:
-        """Look."""
         return json.loads(json.dumps(self.look(run), default=str))
 
     def dag(self, prepared: Json) -> Dag:
-        """There are no steps."""
         return Dag([])
 
     def step(self, prepared: Json, run: StepRun) -> Json:
-        """There are none."""
         return None
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
-        """What was found."""
         return prepared
 
     def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json:
-        """There is nothing to undo."""
         return None

@@ -16,12 +16,10 @@ class VerifyProgram(ReadingProgram):
     kind: ClassVar[OperationKind] = "verify"
 
     def prepare(self, run: StepRun) -> Json:
-        """Read the checkpoint's metadata, which verifies it."""
         check_parameters(self.plugins, self.kind, self.payload["parameters"])
         return {"graph": self.whole_graph.to_json()}
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
-        """One line per resource: whether it could be restored, and why not."""
         lines = []
         for node in self.graph(prepared):
             found = self.results(run, node.key)

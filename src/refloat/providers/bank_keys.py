@@ -48,7 +48,6 @@ class BarbicanKey:
         self._manager = manager
 
     def candidates(self, slots: Sequence[Mapping[str, Any]]) -> Iterable[BankKey]:
-        """The key that is in Barbican."""
         return [self._fetch()] if self.secret_id else []
 
     def new(self) -> tuple[BankKey, Mapping[str, Any] | None]:

@@ -25,7 +25,6 @@ class BankOpener:
         self._openers = ThreadPoolExecutor(4, "bank")
 
     def close(self) -> None:
-        """Wait for nothing."""
         self._openers.shutdown(wait=False, cancel_futures=True)
 
     def bank_of(self, provider: Provider) -> Bank:

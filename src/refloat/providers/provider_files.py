@@ -68,11 +68,9 @@ class Ini:
         return values[-1] if values else None
 
     def all(self, section: str, key: str) -> list[Value]:
-        """Every value."""
         return list(self.sections.get(section, {}).get(key, []))
 
     def text(self, section: str, key: str, default: str = "") -> str:
-        """The value that counts, or the default."""
         value = self.last(section, key)
         return value.text if value and value.text else default
 

@@ -59,7 +59,6 @@ class CheckpointRecords:
         self._database = database
 
     def add(self, session: Session, record: CheckpointRecord) -> None:
-        """Remember a checkpoint, in a session of the caller's."""
         session.add(CheckpointRow(**{name: getattr(record, name) for name in CheckpointRecord.__slots__}))
         session.flush()
 

@@ -41,7 +41,6 @@ class Intents:
         self._database = database
 
     def add(self, user_id: str, project_id: str, target: str, lifetime: timedelta) -> Intent:
-        """Write down that something is about to be granted."""
         now = datetime.now(UTC).replace(tzinfo=None)
         # In whole seconds: Keystone leaves out what is less.
         odd = timedelta(seconds=secrets.randbelow(_SPREAD))
@@ -56,7 +55,6 @@ class Intents:
         session.execute(delete(GrantRow).where(GrantRow.id == identity))
 
     def forget(self, identity: str) -> None:
-        """Forget it: nothing is granted."""
         with self._database.session() as session:
             self.settle(session, identity)
 

@@ -70,7 +70,6 @@ class Holds:
             session.execute(delete(HoldRow).where(HoldRow.checkpoint_id == checkpoint_id))
 
     def among(self, checkpoint_ids: Iterable[str]) -> Mapping[str, Hold]:
-        """The holds on some checkpoints."""
         wanted = set(checkpoint_ids)
         with self._database.session() as session:
             rows = session.scalars(select(HoldRow))
@@ -98,7 +97,6 @@ def refuse_young(checkpoint_id: str, created_at: datetime, minimum: timedelta, m
 
 
 def span_text(span: timedelta) -> str:
-    """``36 hours`` or ``3 days``."""
     hours = span.total_seconds() / 3600
     return f"{hours / 24:g} days" if hours >= 48 else f"{hours:g} hours"
 

@@ -31,7 +31,6 @@ class SqlJournal:
         self._operation_id = operation_id
 
     def find(self, source: str, role: str) -> JournalItem | None:
-        """What was written down for a role."""
         query = select(JournalRow).where(*self._is(source, role))
         with self._database.session() as session:
             row = session.scalars(query).one_or_none()
@@ -46,17 +45,14 @@ class SqlJournal:
             session.add(row)
 
     def made(self, source: str, role: str, identity: str) -> None:
-        """Write down that it was created."""
         with self._database.session() as session:
             session.execute(update(JournalRow).where(*self._is(source, role)).values(thing_id=identity))
 
     def forget(self, source: str, role: str) -> None:
-        """Write down that it is gone again, or never was."""
         with self._database.session() as session:
             session.execute(delete(JournalRow).where(*self._is(source, role)))
 
     def entries(self) -> list[JournalItem]:
-        """All that is written down, oldest first."""
         query = (
             select(JournalRow)
             .where(JournalRow.operation_id == self._operation_id)

@@ -154,7 +154,6 @@ class Operations:
         return (exact or found)[0]
 
     def list(self) -> Sequence[Operation]:
-        """All operations on checkpoints, newest first."""
         return self._list()
 
     def _list(self, *conditions: ColumnElement[bool]) -> Sequence[Operation]:

@@ -122,12 +122,10 @@ class Outbox:
         return None
 
     def told(self, notice: Notice) -> None:
-        """Forget one that was told."""
         with self._database.session() as session:
             session.execute(delete(NoticeRow).where(NoticeRow.number == notice.number))
 
     def later(self, notice: Notice, pause: timedelta, reason: str) -> None:
-        """Have one tried again."""
         self._change(notice, due_at=now() + pause, reason=reason)
 
     def give_up(self, notice: Notice, reason: str) -> None:
@@ -157,7 +155,6 @@ class Outbox:
             return [_notice(row) for row in session.scalars(select(NoticeRow).order_by(NoticeRow.number))]
 
     def backlogs(self) -> Mapping[str, Backlog]:
-        """What each destination has not been told."""
         waits = NoticeRow.given_up_at.is_(None)
         query = select(
             NoticeRow.destination,
@@ -197,7 +194,6 @@ class Outbox:
             return session.scalars(select(NoticeRow.number).where(or_(*conditions))).all()
 
     def forget(self, numbers: Iterable[int]) -> None:
-        """Delete some."""
         with self._database.session() as session:
             for number in numbers:
                 session.execute(delete(NoticeRow).where(NoticeRow.number == number))

@@ -59,7 +59,6 @@ class Plan:
     objective: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
@@ -186,7 +185,6 @@ class Plans:
         return [] if self._project_id is None else [PlanRow.project_id == self._project_id]
 
     def list(self) -> list[Plan]:
-        """All plans of the project, oldest first."""
         query = select(PlanRow).where(*self._scope()).order_by(PlanRow.created_at, PlanRow.id)
         with self._database.session() as session:
             return [_plan(row) for row in session.scalars(query)]
@@ -211,7 +209,6 @@ class Plans:
         return found[0]
 
     def update(self, plan_id: str, **changes: Any) -> Plan:
-        """Change fields of a plan."""
         with self._database.session() as session:
             row = session.get_one(PlanRow, plan_id)
             for name, value in changes.items():
@@ -221,7 +218,6 @@ class Plans:
             return _plan(row)
 
     def delete(self, plan_id: str) -> None:
-        """Forget a plan; its checkpoints stay."""
         with self._database.session() as session:
             row = session.get(PlanRow, plan_id)
             if row is not None:

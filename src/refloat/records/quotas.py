@@ -61,12 +61,10 @@ class Quotas:
         self._defaults = dict(defaults)
 
     def of_class(self, class_name: str = DEFAULT_CLASS) -> dict[str, int]:
-        """The limits of a class."""
         with self._database.session() as session:
             return self._of_class(session, class_name)
 
     def of_project(self, project_id: str) -> dict[str, int]:
-        """The limits of a project."""
         with self._database.session() as session:
             return self._of_project(session, project_id)
 

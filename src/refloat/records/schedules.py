@@ -122,7 +122,6 @@ class Schedules:
         return conditions
 
     def list(self) -> Sequence[Schedule]:
-        """All of them, oldest first."""
         query = select(ScheduleRow).where(*self._scope()).order_by(ScheduleRow.created_at, ScheduleRow.id)
         with self._database.session() as session:
             return [schedule_of(row) for row in session.scalars(query)]
@@ -228,7 +227,6 @@ def works(session: Session, identity: str) -> bool:
 
 
 def schedule_of(row: ScheduleRow) -> Schedule:
-    """As a record."""
     return Schedule(
         **{name: getattr(row, name) for name in Schedule.__slots__ if name != "trigger_id"},
         trigger_id=row.trigger_id or "",
@@ -236,5 +234,4 @@ def schedule_of(row: ScheduleRow) -> Schedule:
 
 
 def firing_of(row: FiringRow) -> Firing:
-    """As a record."""
     return Firing(**{name: getattr(row, name) for name in Firing.__slots__})

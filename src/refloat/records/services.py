@@ -53,7 +53,6 @@ class ServiceRecords:
         raise RuntimeError(f"cannot register {binary} on {host}")
 
     def list(self, host: str = "", binary: str = "") -> Sequence[ServiceRecord]:
-        """All workers, or those of a host or a binary."""
         query = select(ServiceRow).order_by(ServiceRow.id)
         if host:
             query = query.where(ServiceRow.host == host)

@@ -33,7 +33,6 @@ class OperatorTerms:
         )
 
     def write(self, session: Session) -> None:
-        """Write them down, where they are not what is known already."""
         if OperatorTerms.read(session) == self:
             return
         destinations = {name: list(patterns) for name, patterns in self.destinations.items()}

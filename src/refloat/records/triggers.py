@@ -52,7 +52,6 @@ class Triggers:
         self._project_id = project_id
 
     def create(self, session: Session, name: str, kind: str, properties: Mapping[str, Any]) -> Trigger:
-        """Remember a new trigger, in a session of the caller's."""
         row = TriggerRow(
             id=str(uuid.uuid4()),
             project_id=self._project_id,
@@ -87,7 +86,6 @@ class Triggers:
         return [] if self._project_id is None else [TriggerRow.project_id == self._project_id]
 
     def list(self) -> Sequence[Trigger]:
-        """All triggers, oldest first."""
         query = select(TriggerRow).where(*self._scope()).order_by(TriggerRow.created_at, TriggerRow.id)
         with self._database.session() as session:
             return [_trigger(row) for row in session.scalars(query)]

@@ -35,7 +35,6 @@ class Cleaning:
         self._clock = clock
 
     def begin(self, firing: Firing, schedule: Schedule) -> None:
-        """Write down what is to be deleted."""
         _rules, verdicts = self._scheduled.preview(schedule, self._clock())
         deletions = [
             {

@@ -81,7 +81,6 @@ class Cron:
             raise InvalidInput(f"'{pattern}' is not a crontab pattern", reason=str(exc)) from exc
 
     def from_on(self, moment: datetime) -> Iterator[datetime]:
-        """The times from a moment on."""
         times = croniter(self._pattern, max(moment, self._start) - timedelta(seconds=1))
         while True:
             try:
@@ -150,7 +149,6 @@ class _Rule:
         return rrulestr(self._text, dtstart=start)
 
     def from_on(self, moment: datetime) -> Iterator[datetime]:
-        """The times from a moment on."""
         try:
             for found in self._made(self._forwarded(moment)):
                 if found >= moment:

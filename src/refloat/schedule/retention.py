@@ -42,11 +42,9 @@ class Rules:
 
     @property
     def given(self) -> bool:
-        """Whether there are rules at all."""
         return bool(self.periods) or self.max_backups is not None or self.retention_duration is not None
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON; ``minimum`` in hours."""
         two = {"max_backups": self.max_backups, "retention_duration": self.retention_duration}
         return {
             **{name: number for name, number in two.items() if number is not None},

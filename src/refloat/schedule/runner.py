@@ -80,15 +80,12 @@ class Runner:
         self._thread = threading.Thread(target=self._run, name="schedules", daemon=True)
 
     def start(self) -> None:
-        """Begin to look, in a thread of its own."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Look now."""
         self._asked.set()
 
     def close(self) -> None:
-        """Look no more."""
         self._closing.set()
         self._asked.set()
         if self._thread.is_alive():
@@ -105,7 +102,6 @@ class Runner:
             self._asked.clear()
 
     def look(self) -> None:
-        """One round."""
         for schedule in self._schedules.due(self._clock()):
             self._each(schedule, self._claim, schedule)
         opened = self._schedules.open_firings()

@@ -257,7 +257,6 @@ class ScheduledOperations:
             return row.id
 
     def rules(self, schedule: Schedule) -> Rules:
-        """What a schedule keeps, and the operator."""
         if schedule.operation_type != definition.RETENTION_PROTECT:
             return Rules(minimum=self.terms.minimum)
         return Rules.from_definition(schedule.definition, self.terms.minimum)
@@ -270,7 +269,6 @@ class ScheduledOperations:
         )
 
     def zone(self, schedule: Schedule) -> ZoneInfo:
-        """Whose days and weeks count: its trigger's."""
         with self._database.session() as session:
             return ZoneInfo(_table(session, schedule.trigger_id).timezone)
 
@@ -291,7 +289,6 @@ class ScheduledOperations:
                 session.delete(row)
 
     def _give_back(self, granted: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """What could not be given back."""
         left: list[Mapping[str, Any]] = []
         for item in granted:
             try:

@@ -88,7 +88,6 @@ class Timetable:
             yield heappop(waiting)
 
     def to_json(self) -> dict[str, Any]:
-        """As a trigger's properties."""
         ends = {"end_time": f"{self.end:{TIME}}"} if self.end is not None else {}
         return {
             "format": self.kind,
@@ -102,7 +101,6 @@ class Timetable:
 
     @classmethod
     def from_json(cls, properties: Mapping[str, Any]) -> Timetable:
-        """The inverse of :meth:`to_json`."""
         end = properties.get("end_time")
         return cls(
             properties["format"],
@@ -152,7 +150,6 @@ def _pattern(timetable: Timetable) -> Pattern:
 
 
 def _clock(moment: datetime, zone: ZoneInfo) -> datetime:
-    """What a clock shows."""
     try:
         return moment.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None)
     except OverflowError:
@@ -160,7 +157,6 @@ def _clock(moment: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _moments(shown: datetime, zone: ZoneInfo, *, twice: bool) -> list[datetime]:
-    """When a clock shows a time."""
     try:
         found = {
             shown.replace(tzinfo=zone, fold=fold).astimezone(UTC).replace(tzinfo=None)
@@ -172,7 +168,6 @@ def _moments(shown: datetime, zone: ZoneInfo, *, twice: bool) -> list[datetime]:
 
 
 def _comes(shown: datetime, zone: ZoneInfo) -> bool:
-    """Whether a clock ever shows a time."""
     return _clock(shown.replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None), zone) == shown
 
 

@@ -18,7 +18,6 @@ class Embedded(EmbeddedOperations, EmbeddedCheckpoints, EmbeddedPlans):
 
     @cached_property
     def schedules(self) -> EmbeddedSchedules:
-        """Triggers and scheduled operations."""
         from refloat.cli.embedded.schedules import EmbeddedSchedules
 
         return EmbeddedSchedules(self)

@@ -31,7 +31,6 @@ class FoundCheckpoint:
     info: CheckpointInfo
 
     def read(self) -> Checkpoint:
-        """The checkpoint, read and verified."""
         return self.bank.checkpoint(self.info.id)
 
 
@@ -77,7 +76,6 @@ class EmbeddedCheckpoints(EmbeddedSession):
         )
 
     def find_checkpoint(self, identity: str) -> CheckpointState:
-        """A checkpoint, also one that is being made, from the beginning of its id."""
         fits = [state for state in self.checkpoints() if identity and state.id.startswith(identity)]
         exact = [state for state in fits if state.id == identity]
         if len(fits) == 1 or exact:
@@ -85,11 +83,9 @@ class EmbeddedCheckpoints(EmbeddedSession):
         return _state_of(self.found(identity).info)  # says what is wrong
 
     def checkpoint_id(self, identity: str) -> str:
-        """The whole id of a checkpoint that exists, from its beginning."""
         return self.found(identity).info.id
 
     def contents(self, checkpoint_id: str) -> Json:
-        """What the bank has of it."""
         kept = self.found(checkpoint_id).read()
         extra = kept.info.extra
         found: dict[str, Any] = {"cloud": dict(extra.get("cloud", {}))}
@@ -100,18 +96,15 @@ class EmbeddedCheckpoints(EmbeddedSession):
         return found
 
     def place_hold(self, checkpoint: str, reason: str) -> Hold:
-        """Put a checkpoint on hold: for whoever uses this database."""
         if not reason.strip():
             raise InvalidInput("a hold needs a reason")
         identity = self.record_of(self.found(checkpoint)).id
         return Holds(self.database).place(identity, self.cloud.project_id, self.cloud.user_id, reason)
 
     def hold(self, checkpoint: str) -> Hold:
-        """The hold on a checkpoint."""
         return Holds(self.database).get(self.checkpoint_id(checkpoint))
 
     def release_hold(self, checkpoint: str) -> str:
-        """End the hold on a checkpoint; the whole id of that."""
         identity = self.checkpoint_id(checkpoint)
         Holds(self.database).release(identity)
         return identity
@@ -140,11 +133,9 @@ class EmbeddedCheckpoints(EmbeddedSession):
         return next(iter(fits.values()))
 
     def record_of(self, found: FoundCheckpoint) -> CheckpointRecord:
-        """What is known of a checkpoint; that it is there is written down, where that was not known."""
         return adopt(self.database, self._id_of(found.info.provider), found.read, found.info, self._id_of)
 
     def elsewhere(self, found: FoundCheckpoint) -> Mapping[str, str]:
-        """Names the bank of a checkpoint that does not lie in its provider's: ``{"bank": PROVIDER}``."""
         with contextlib.suppress(NotFound):
             if self.bank_location(self.providers.find(found.info.provider)) == found.location:
                 return {}
@@ -152,7 +143,6 @@ class EmbeddedCheckpoints(EmbeddedSession):
         return {"bank": next(there)}
 
     def _kept(self) -> tuple[list[FoundCheckpoint], list[BankError]]:
-        """The project's checkpoints in all banks that can be read, and why the others cannot."""
         mine, project_id = self.settings.bank, self.cloud.project_id
         kept: list[FoundCheckpoint] = []
         unread: list[BankError] = []

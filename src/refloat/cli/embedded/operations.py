@@ -45,7 +45,6 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
 
     @cached_property
     def reader(self) -> Reader:
-        """Looks at operations; writes nothing."""
         return Reader(self.database, OPERATIONS)
 
     @cached_property
@@ -102,14 +101,12 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
     def dry_run(
         self, checkpoint: str, *, only: Iterable[str] = (), parameters: Parameters | None = None
     ) -> Json:
-        """What such a restore would do now."""
         found = self.found(checkpoint)
         return self._result_of(self._restore(found, only, parameters, dry_run=True))
 
     def verify(
         self, checkpoint: str, *, parameters: Parameters | None = None, begin: bool = True
     ) -> Operation:
-        """Verify a checkpoint."""
         found = self.found(checkpoint)
         record = self.record_of(found)
         given = self._by_id_in(record, parameters)
@@ -133,7 +130,6 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
         return self._begun(operation, begin)
 
     def copy_dry_run(self, checkpoint: str, to: str) -> Json:
-        """What copying a checkpoint to the bank of another provider would do."""
         found = self.found(checkpoint)
         record, more = self.record_of(found), self.elsewhere(found)
         planned = copies.plan_copy(
@@ -161,7 +157,6 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
         return operation
 
     def begin(self, operation: Operation) -> None:
-        """Have the worker of this process run an operation that is written down."""
         self._ended.clear()
         started = bool(self._mine)
         self._mine.add(operation.id)
@@ -173,7 +168,6 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
 
     @cached_property
     def worker(self) -> Worker:
-        """What runs the operations that were asked for here."""
         from refloat.control.worker import Worker
 
         return Worker(
@@ -220,7 +214,6 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
             raise self.worker.refused
 
     def stop(self, operation_id: str) -> None:
-        """Park an operation that runs here."""
         operation = self.operations.get(operation_id)
         if operation.state in OPEN and operation.state != "parked":
             self._actions.park(self.caller, operation)
@@ -231,7 +224,6 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
             self.worker.wake()
 
     def _result_of(self, operation: Operation) -> Json:
-        """Run a dry run to its end; what it found."""
         self.begin(operation)
         ended = self.wait(operation.id)
         if ended.error:
@@ -239,7 +231,6 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
         return dict(ended.result or {})
 
     def close(self) -> None:
-        """Close what was opened. Operations that run here are released: they can be resumed."""
         if "worker" in self.__dict__:
             self.worker.close()
         super().close()
@@ -247,7 +238,6 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
     # --- looked at, and asked for things
 
     def runs_elsewhere(self, operation: Operation | None = None) -> bool:
-        """Whether it is run by the workers of a service."""
         return operation is not None and operation.runner == SERVICE
 
     def look(self, identity: str, *, outcomes: bool = False) -> OperationView:
@@ -267,7 +257,6 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
         return OperationView(operation, status_of(operation, snapshot), snapshot)
 
     def look_at_all(self) -> list[OperationView]:
-        """How all the project's operations are now, newest first."""
         return [
             self._view(operation)
             if operation.state in OPEN
@@ -276,7 +265,6 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
         ]
 
     def created(self, operation_id: str) -> list[JournalItem]:
-        """What an operation has created in the cloud, oldest first."""
         return SqlJournal(self.database, operation_id).entries()
 
     def resumable(self, identity: str) -> OperationView:
@@ -306,7 +294,6 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
         return operation
 
     def cancel(self, identity: str) -> Operation:
-        """Stop an operation and remove what it created; one that failed to clean up tries again."""
         view = self.look(identity)
         operation = view.operation
         if view.state in {"succeeded", "cancelled"} and not (operation.error or {}).get("left_behind"):

@@ -21,11 +21,9 @@ class EmbeddedPlans(EmbeddedSession):
     """The project's resources and plans."""
 
     def types(self) -> list[str]:
-        """The types of resources that can be protected."""
         return list(protectables())
 
     def resources(self, type_name: str) -> list[Resource]:
-        """The project's resources of a type. When there can be none, that is said."""
         kind = Discovery(self.cloud).of_type(type_name)
         found = kind.list()
         if not found and (why := kind.absence()):
@@ -33,17 +31,14 @@ class EmbeddedPlans(EmbeddedSession):
         return found
 
     def tree(self, type_name: str, name_or_id: str) -> tuple[Resource, Graph]:
-        """A resource and the graph of all that it needs."""
         discovery = Discovery(self.cloud)
         root = discovery.of_type(type_name).find(name_or_id)
         return root, discovery.graph([root])
 
     def list_providers(self) -> list[Json]:
-        """All that there are."""
         return [self._provider_line(item) for item in self.providers]
 
     def show_provider(self, name_or_id: str) -> Json:
-        """One provider, with its plugins."""
         provider = self.providers.find(name_or_id)
         return {
             **self._provider_line(provider),
@@ -58,15 +53,12 @@ class EmbeddedPlans(EmbeddedSession):
         return {**line, "bank": self.bank_location(provider).url}
 
     def provider_name(self, reference: str) -> str:
-        """What a provider is called."""
         return self.providers.name(reference)
 
     def list_plans(self) -> list[Plan]:
-        """The project's plans."""
         return self.plans.list()
 
     def find_plan(self, name_or_id: str) -> Plan:
-        """One plan."""
         return self.plans.find(name_or_id)
 
     def create_plan(
@@ -96,7 +88,6 @@ class EmbeddedPlans(EmbeddedSession):
         return self.plans.update(plan.id, **found) if found else plan
 
     def _checked(self, provider: Provider, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What is given of a plan, with what users name by name by its id."""
         types = [{"type": type_name} for type_name, _wanted in given.get("resources", ())]
         check_plan(provider, {**given, **({"resources": types} if "resources" in given else {})})
         found, discovery = dict(given), Discovery(self.cloud)
@@ -127,5 +118,4 @@ class EmbeddedPlans(EmbeddedSession):
         return found
 
     def delete_plan(self, plan_id: str) -> None:
-        """Forget a plan."""
         self.plans.delete(plan_id)

@@ -39,25 +39,20 @@ class EmbeddedSchedules:
         self.delete = self._scheduled.delete
 
     def create_trigger(self, name: str, properties: Mapping[str, Any]) -> Trigger:
-        """Make a trigger."""
         return self._scheduled.create_trigger(self._refloat.cloud.project_id, name, TIME_TRIGGER, properties)
 
     def change_trigger(
         self, trigger: Trigger, name: str | None, properties: Mapping[str, Any] | None
     ) -> Trigger:
-        """Rename a trigger, or replace its properties."""
         return self._scheduled.change_trigger(trigger.project_id, trigger.id, name, properties)
 
     def delete_trigger(self, trigger: Trigger) -> None:
-        """Forget a trigger that nothing uses."""
         self._triggers.delete(trigger.id)
 
     def list(self) -> Sequence[ScheduleView]:
-        """All scheduled operations, oldest first."""
         return self._views(self._schedules.list())
 
     def find(self, name_or_id: str) -> ScheduleView:
-        """One of them."""
         return self._views([self._schedules.find(name_or_id)])[0]
 
     def _views(self, schedules: Sequence[Schedule]) -> Sequence[ScheduleView]:
@@ -88,15 +83,12 @@ class EmbeddedSchedules:
         return self._views([made])[0]
 
     def change(self, schedule: Schedule, **changes: Any) -> ScheduleView:
-        """Rename it, enable or disable it."""
         return self._views([self._scheduled.change(self._refloat.caller, schedule, **changes)])[0]
 
     def preview(self, schedule: Schedule) -> Sequence[Verdict]:
-        """What its retention would do now."""
         return self._scheduled.preview(schedule)[1]
 
     def run(self, schedule: Schedule, say: Callable[[Firing, Schedule], None]) -> int:
-        """Run it now, and what is due besides: see :meth:`run_due`."""
         self._scheduled.run(schedule)
         return self.run_due(say)
 

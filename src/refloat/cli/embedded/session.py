@@ -52,7 +52,6 @@ class EmbeddedSession:
 
     @cached_property
     def database(self) -> Database:
-        """The records."""
         return Database(self.settings.database_url)
 
     @cached_property
@@ -62,50 +61,40 @@ class EmbeddedSession:
 
     @cached_property
     def banks(self) -> Banks:
-        """The open banks."""
         return Banks(self.settings.bank, self.notify, self.cloud)
 
     def bank_location(self, provider: Provider) -> BankLocation:
-        """Where a provider's bank is."""
         return provider.bank or self.settings.bank
 
     def bank_of(self, provider: Provider) -> Bank:
-        """The open bank of a provider, to be copied to: it is made when there is none."""
         return self.banks.at(self.bank_location(provider))
 
     @cached_property
     def plans(self) -> Plans:
-        """The project's plans."""
         return Plans(self.database, self.cloud.project_id)
 
     @cached_property
     def operations(self) -> Operations:
-        """The project's operations."""
         return Operations(self.database, self.cloud.project_id)
 
     @cached_property
     def authority(self) -> NamedCloud:
-        """As whom operations act: as this user."""
         return NamedCloud(self.cloud.name, self.cloud)
 
     @cached_property
     def caller(self) -> Caller:
-        """Who asks for operations."""
         return Caller(self.cloud.user_id, self.cloud.project_id)
 
     @cached_property
     def grants(self) -> Grants:
-        """What operations act with."""
         return Grants(self.database, self.authority, _LIFETIME)
 
     @cached_property
     def quotas(self) -> Quotas:
-        """Without limits, but for those that an administrator of a service on this database has set."""
         return Quotas(self.database, dict.fromkeys(DEFAULTS, UNLIMITED))
 
     @cached_property
     def notices(self) -> Notices:
-        """Told as the operator of a service on this database wants it."""
         with self.database.session() as session:
             return Notices(OperatorTerms.read(session).destinations)
 
@@ -126,7 +115,6 @@ class EmbeddedSession:
         )
 
     def close(self) -> None:
-        """Close what was opened."""
         for name in ("database", "cloud"):
             if name in self.__dict__:
                 getattr(self, name).close()

@@ -23,7 +23,6 @@ class RemoteCheckpoints(RemoteProviders):
     """The project's checkpoints, of all providers."""
 
     def checkpoints(self, plan: str = "") -> list[CheckpointState]:
-        """Page after page. The service knows plans by id; a name is looked for in what it lists."""
         filters: dict[str, Any] = {"plan_id": plan} if is_id(plan) else {}
         with told("list the checkpoints"):
             found = [
@@ -38,7 +37,6 @@ class RemoteCheckpoints(RemoteProviders):
         return self.find_checkpoint(identity).id
 
     def find_checkpoint(self, identity: str) -> CheckpointState:
-        """A whole id is asked for with each provider; the beginning of one is looked for in the list."""
         if is_id(identity):
             found = self._with_id(identity)
             return _the_one([found] if found else [], identity)
@@ -68,7 +66,6 @@ class RemoteCheckpoints(RemoteProviders):
         return state.id
 
     def contents(self, checkpoint_id: str) -> Json:
-        """The resources; in which cloud they were is known: this one."""
         connection = self.api._get_connection()
         auth_url = str(connection.config.auth.get("auth_url", ""))
         return {

@@ -23,7 +23,6 @@ class RemoteOperations(RemoteProviders):
     """The project's operations."""
 
     def runs_elsewhere(self, operation: Operation | None = None) -> bool:
-        """By the service's workers."""
         return True
 
     def begin(self, operation: Operation) -> None:
@@ -63,13 +62,11 @@ class RemoteOperations(RemoteProviders):
         return fits[0]
 
     def created(self, operation_id: str) -> list[JournalItem]:
-        """What it has created, as far as the service tells."""
         with told("show the operation", operation_id):
             found = self.api.get_operation(operation_id).to_dict()
         return [journal_item(item) for item in found.get("created") or ()]
 
     def resumable(self, identity: str) -> OperationView:
-        """Whether it can be resumed is the service's to say, when it is told to."""
         view = self.look(identity)
         if view.state in {"succeeded", "failed", "cancelled"}:
             raise Conflict(f"the operation has ended ({view.state}); there is nothing to resume")

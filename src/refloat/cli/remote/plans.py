@@ -78,7 +78,6 @@ class RemotePlans(RemoteResources, RemoteProviders):
         return list(entries.values())
 
     def _by_id(self, parameters: Parameters | None) -> Json:
-        """Parameters by id, where users may have named resources of the project."""
         found: dict[str, Any] = {}
         for where, settings in (parameters or {}).items():
             kind, mark, wanted = where.partition("#")
@@ -88,7 +87,6 @@ class RemotePlans(RemoteResources, RemoteProviders):
 
 
 def _check_covered(provider: Any, resources: Sequence[tuple[str, str]]) -> None:
-    """The service refuses it too, but only after the cloud has been asked what the resources' ids are."""
     covered = (provider.extended_info_schema or {}).get("options_schema", {})
     for type_name, _wanted in resources:
         if type_name not in covered:

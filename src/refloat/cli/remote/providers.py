@@ -40,5 +40,4 @@ class RemoteProviders(Session):
         return known[name_or_id]
 
     def provider_name(self, reference: str) -> str:
-        """What it is called; of one that is gone: its id."""
         return next((str(item.name) for item in self._providers if item.id == reference), reference)

@@ -23,7 +23,6 @@ class RemoteResources(Session):
             return [resource_of(item) for item in self.api.instances(type_name)]
 
     def tree(self, type_name: str, name_or_id: str) -> tuple[Resource, Graph]:
-        """A resource and all that it needs, asked for one after the other."""
         asked: dict[Any, Mapping[str, Any]] = {}
 
         def ask(node: Resource) -> Mapping[str, Any]:

@@ -87,7 +87,6 @@ class RemoteRuns(RemotePlans, RemoteCheckpoints, RemoteOperations):
         )
 
     def _looked(self, kind: str, provider_id: str, checkpoint_id: str, **settings: Any) -> Json:
-        """What a dry run found, which a worker does meanwhile."""
         with told(f"find out what a {kind} would do"):
             identity = self.api.dry_run(kind, provider_id, checkpoint_id, **settings).id
             deadline = time.monotonic() + _PATIENCE
@@ -115,7 +114,6 @@ class RemoteRuns(RemotePlans, RemoteCheckpoints, RemoteOperations):
 
 
 def _by_node(parameters: Parameters, nodes: list[Resource]) -> Json:
-    """Parameters by id, where users may have named resources of a checkpoint."""
     from refloat.operations.restoreplan import named_in
 
     found: dict[str, Any] = {}

@@ -31,7 +31,6 @@ class Session:
         return connect_as(self._cloud_name, None if self._service == "catalog" else self._service)
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
         if "api" in self.__dict__:
             self.api._get_connection().close()
 
@@ -67,7 +66,6 @@ def one(found: Sequence[Any], what: str, name: str, command: str) -> Any:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text has the form of the service's ids."""
     try:
         return str(uuid.UUID(text)) == text.lower()
     except ValueError:

@@ -22,18 +22,15 @@ T = TypeVar("T")
 
 
 def _row(kind: type[T], item: Any, **values: Any) -> T:
-    """What the service tells as a row: what it is called the same there, but for *values*."""
     names = (field.name for field in fields(cast("Any", kind)))
     return kind(**{name: values[name] if name in values else item[name] for name in names})
 
 
 def resource_of(item: Mapping[str, Any]) -> Resource:
-    """A resource of the project."""
     return Resource(str(item["type"]), str(item["id"]), str(item["name"] or ""))
 
 
 def plan_of(item: Any) -> Plan:
-    """A plan; the provider is its id."""
     empty = {name: item[name] or "" for name in ("project_id", "description", "created_at", "updated_at")}
     return _row(
         Plan,
@@ -46,7 +43,6 @@ def plan_of(item: Any) -> Plan:
 
 
 def checkpoint_state(item: Any) -> CheckpointState:
-    """A checkpoint."""
     return CheckpointState(
         id=item.id,
         status=item.status,
@@ -60,7 +56,6 @@ def checkpoint_state(item: Any) -> CheckpointState:
 
 
 def hold_of(item: Any, checkpoint: CheckpointState) -> Hold:
-    """A hold."""
     made = datetime.fromisoformat(item.created_at)
     return Hold(checkpoint.id, checkpoint.project_id, item.user_id, item.reason, made)
 
@@ -69,7 +64,6 @@ _RESTORED = frozenset({"created", "reused", "removed", "failed"})
 
 
 def operation_view(data: Mapping[str, Any], provider_name: Callable[[str], str]) -> OperationView:
-    """An operation, and how far it is."""
     state = str(data["status"])
     payload = {
         "plan": {"id": data.get("plan_id") or "", "name": data.get("plan_name") or ""},
@@ -142,23 +136,19 @@ def _snapshot(data: Mapping[str, Any]) -> Snapshot:
 
 
 def journal_item(item: Mapping[str, Any]) -> JournalItem:
-    """Something that was created in the cloud."""
     return JournalItem(item["for"], item["role"], item["kind"], item["id"], {})
 
 
 def moment_of(text: str | None) -> datetime | None:
-    """A time as triggers have it: UTC, without saying so."""
     return datetime.fromisoformat(text) if text else None
 
 
 def trigger_of(item: Any) -> Trigger:
-    """A trigger."""
     created_at = moment_of(item.created_at) or datetime.min
     return _row(Trigger, item, project_id="", properties=dict(item.properties), created_at=created_at)
 
 
 def schedule_of(item: Any) -> Schedule:
-    """A scheduled operation, with what the service tells of it."""
     definition = dict(item.operation_definition)
     return _row(
         Schedule,
@@ -177,7 +167,6 @@ def schedule_of(item: Any) -> Schedule:
 
 
 def firing_of(schedule_id: str, run: Mapping[str, Any]) -> Firing:
-    """A run of it."""
     return _row(
         Firing,
         run,

@@ -10,7 +10,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the tables."""
     op.create_table(
         "plans",
         sa.Column("id", sa.String(36), primary_key=True),
@@ -54,6 +53,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the tables."""
     for table in ("journal", "operations", "plans"):
         op.drop_table(table)

@@ -10,7 +10,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add columns and tables."""
     with op.batch_alter_table("plans") as table:
         table.add_column(sa.Column("status", sa.String(255), nullable=False, server_default="suspended"))
     with op.batch_alter_table("operations") as table:
@@ -60,7 +59,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
     for name in ("services", "quota_classes", "quotas", "checkpoints"):
         op.drop_table(name)
     op.drop_index("plans_by_time", "plans")

@@ -10,7 +10,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add tables and a column."""
     with op.batch_alter_table("operations") as table:
         table.add_column(
             sa.Column("scheduled_operation_id", sa.String(36), nullable=False, server_default="")
@@ -81,7 +80,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take them away again."""
     for name in ("holds", "firings", "scheduled_operations", "triggers"):
         op.drop_table(name)
     op.drop_index("ix_operations_scheduled_operation_id", "operations")

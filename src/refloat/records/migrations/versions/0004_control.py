@@ -10,7 +10,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add columns and a table."""
     with op.batch_alter_table("operations") as table:
         table.add_column(sa.Column("wish", sa.String(16), nullable=False, server_default=""))
     with op.batch_alter_table("checkpoints") as table:
@@ -27,7 +26,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
     op.drop_table("grants")
     with op.batch_alter_table("checkpoints") as table:
         table.drop_column("copied_from")

@@ -10,7 +10,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add columns and a table."""
     with op.batch_alter_table("plans") as table:
         table.add_column(sa.Column("objective", sa.Integer))
     with op.batch_alter_table("operations") as table:
@@ -35,7 +34,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
     op.drop_table("notices")
     with op.batch_alter_table("operations") as table:
         table.drop_column("began_at")

@@ -10,7 +10,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add a column and a table."""
     with op.batch_alter_table("checkpoints") as table:
         table.add_column(sa.Column("plugins", sa.JSON(none_as_null=True)))
     op.create_table(
