@@ -17,6 +17,7 @@ from refloat.api.deployment import Deployment
 from refloat.bank import Bank, keys
 from refloat.cloud import Cloud
 from refloat.cloud.authority import SessionCloud
+from refloat.control import progress
 from refloat.records.tables import CheckpointRow, OperationRow
 from tests.unit.support.released_database import Released, load
 
@@ -104,9 +105,19 @@ def test_what_was_in_flight_goes_on(service: Running, released: Released) -> Non
             assert checkpoints[made].status == STATUSES[about["kind"]][operation.state], about
         if checkpoints[made].status == "available":
             assert checkpoints[made].graph, about
+    _commands_are_as_they_were(service, released)
     _nothing_was_done_twice(service, released)
     bank = Bank.open(str(released.folder / "bank"), keys.load_key(released.folder / "bank.key"))
     assert not bank.verify_all().damages
+
+
+def _commands_are_as_they_were(service: Running, released: Released) -> None:
+    """What a command ran is left to its user."""
+    for key, about in released.contents["operations"].items():
+        if about["runner"] == "command":
+            snapshot = service.deployment.reader.look(key)
+            shown = progress.status_of(service.deployment.operations.get(key), snapshot)
+            assert shown == about["comes"], about
 
 
 def _nothing_was_done_twice(service: Running, released: Released) -> None:
