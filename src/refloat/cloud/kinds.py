@@ -69,18 +69,28 @@ class Kind:
 
 
 def sdk_kind(
-    name: str, service: str, *, word: str = "", query: Mapping[str, Any] | None = None, **fields: Any
+    name: str,
+    service: str,
+    *,
+    word: str = "",
+    query: Mapping[str, Any] | None = None,
+    microversion: str = "",
+    **fields: Any,
 ) -> Kind:
     """A kind of openstacksdk's: its proxy has ``get_NAME``, ``NAMEs``, ``create_NAME``...
 
     :param word: what the methods are called after, when not after the name.
     :param query: what the listing method is given.
+    :param microversion: of all requests to the service.
     :param fields: of :class:`Kind`: ``busy``, ``waits_gone``... and what is otherwise done.
     """
     word = word or name
 
     def method(connection: Connection, called: str) -> Any:
-        return getattr(getattr(connection, service), called)
+        proxy = getattr(connection, service)
+        if microversion:
+            proxy.default_microversion = microversion
+        return getattr(proxy, called)
 
     def list_all(connection: Connection) -> Iterable[Any]:
         scope = {"project_id": connection.current_project_id} if service == "network" else {}

@@ -66,6 +66,15 @@ def exact(*names: str) -> tuple[Attribute, ...]:
     return tuple(Attribute(name, "exact") for name in names)
 
 
+def plain(value: Any) -> Any:
+    """JSON of what openstacksdk gives."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(item) for item in value]
+    return value
+
+
 def asked_for(option: str, restored: Any) -> Change:
     """That the user chose another value."""
     return Change(restored, "mapped", f"as asked for with {option}")

@@ -31,6 +31,7 @@ __all__ = [
     "PROJECT",
     "RESTORE_NAME",
     "CopyData",
+    "Hook",
     "HookBody",
     "HookContext",
     "Hooks",
@@ -198,14 +199,8 @@ class ProtectionPlugin(ABC):
 
     def hooks(self, operation: OperationKind) -> Hooks:
         """A fresh object with the hooks of an operation."""
-        chosen: dict[str, type[Hooks]] = {
-            "protect": self.protect,
-            "restore": self.restore,
-            "verify": self.verify,
-            "copy": self.copy,
-            "delete": self.delete,
-        }
-        return chosen[operation]()
+        chosen: type[Hooks] = getattr(self, operation)
+        return chosen()
 
     def stays_in_cloud(self, section: Section) -> tuple[str, ...]:
         """What of a resource's data is in the cloud and not in the bank: ``the Cinder backup ID``...

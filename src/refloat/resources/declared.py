@@ -17,10 +17,11 @@ from refloat.cloud.kinds import Kind
 from refloat.cloud.quota import Quota
 from refloat.cloud.services import Service
 from refloat.graph import Resource
-from refloat.resources.attributes import STILL_THERE, Attribute, Change, outcomes
+from refloat.resources.attributes import STILL_THERE, Attribute, Change, outcomes, plain
 from refloat.resources.base import (
     PROJECT,
     RESTORE_NAME,
+    Hook,
     HookBody,
     HookContext,
     Hooks,
@@ -50,7 +51,8 @@ class Declared:
         :func:`refloat.cloud.rest.rest_kind`.
     :param attributes: all of them; by default an attribute is read from, and created as, what the service
         calls so.
-    :param parents: the types, besides the project, that may need one, and whether a resource needs a thing.
+    :param parents: the types, besides the project, that may need one, and whether a resource of theirs needs
+        a thing; None: the ``finder`` tells.
     :param noun: what people call one; empty: the kind's name.
     :param read: the section of a thing.
     :param create: create it again, marked; returns it or its id.
@@ -63,7 +65,9 @@ class Declared:
     :param options: of a restore.
     :param plan: decide otherwise than to use what is still there, or create it.
     :param verify: hooks that verify otherwise than by looking whether the section is whole.
+    :param restore: hook that restores otherwise than by creating it with what was read.
     :param selectors: of :class:`ListedProtectable`.
+    :param finder: finds it, where a listing alone does not do.
     :param services: what Refloat does not know yet of its service.
     :param quotas: what that keeps.
     """
@@ -73,7 +77,7 @@ class Declared:
     description: str
     kind: Kind
     attributes: tuple[Attribute, ...]
-    parents: Mapping[str, Callable[[Cloud, Resource, Any], bool]] = field(default_factory=dict)
+    parents: Mapping[str, Callable[[Cloud, Resource, Any], bool] | None] = field(default_factory=dict)
     noun: str = ""
     read: Callable[[Cloud, Any], Section] | None = None
     create: Callable[[HookContext, Marker], Any] | None = None
@@ -85,7 +89,9 @@ class Declared:
     options: tuple[Option, ...] = (RESTORE_NAME,)
     plan: Callable[[PlanContext], Planned] | None = None
     verify: HooksClass | None = None
+    restore: Hook | None = None
     selectors: Collection[str] = ()
+    finder: ProtectableClass = ListedProtectable
     services: tuple[Service, ...] = ()
     quotas: tuple[Quota, ...] = ()
 
@@ -94,7 +100,7 @@ class Declared:
         """What finds it."""
         declared = self
 
-        class DeclaredProtectable(ListedProtectable):
+        class DeclaredProtectable(self.finder):  # type: ignore[name-defined, misc]
             """Finds what is declared."""
 
             type = declared.type
@@ -105,9 +111,10 @@ class Declared:
 
             def needed_by(self, parent: Resource) -> Iterable[str]:
                 needs = declared.parents[parent.type]
-                return [
-                    identity for identity, thing in self.by_id.items() if needs(self.cloud, parent, thing)
-                ]
+                if needs is None:
+                    found: Iterable[str] = super().needed_by(parent)
+                    return found
+                return [each for each, thing in self.by_id.items() if needs(self.cloud, parent, thing)]
 
         return DeclaredProtectable
 
@@ -126,7 +133,7 @@ class Declared:
             options = {"restore": declared.options}  # noqa: RUF012 - a ClassVar of the base
 
             protect = hooks(on_main=declared._protect)
-            restore = hooks(on_main=declared._restore)
+            restore = hooks(on_main=declared.restore or declared._restore)
             verify = declared.verify or section_has(*declared._plain)
 
             def plan_restore(self, context: PlanContext) -> Planned:
@@ -206,12 +213,3 @@ class Declared:
             new_id=context.resource.id,
             attributes=outcomes(self.attributes, section, changed),
         )
-
-
-def plain(value: Any) -> Any:
-    """JSON of what openstacksdk gives."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [plain(item) for item in value]
-    return value

@@ -5,13 +5,11 @@ from typing import Any
 
 from refloat.graph import Graph, Resource
 from refloat.resources.base import Planned
-from refloat.resources.floatingip.plugin import FloatingIPPlugin
-from refloat.resources.floatingip.protectable import FLOATING_IP
-from refloat.resources.floatingip.section import floating_ip_section
+from refloat.resources.floatingip import FLOATING_IP, FLOATING_IPS, floating_ip_section
 from refloat.resources.networking import SERVER
 from tests.unit.support.neutron_fakes import FakeCloud, fidelity, plan, thing
 
-PLUGIN = FloatingIPPlugin()
+PLUGIN = FLOATING_IPS.plugin()
 PUBLIC = thing("network", id="ext", name="public", project_id="admin", **{"router:external": True})
 OUTSIDE = [("network", PUBLIC)]
 

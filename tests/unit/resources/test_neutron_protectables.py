@@ -8,7 +8,7 @@ from refloat.cloud import Cloud
 from refloat.errors import Conflict, InvalidInput, NotFound
 from refloat.graph import Resource
 from refloat.resources.base import PROJECT
-from refloat.resources.floatingip import PROTECTABLE as FLOATING_IPS
+from refloat.resources.floatingip import FLOATING_IPS
 from refloat.resources.network import PROTECTABLE as NETWORKS
 from refloat.resources.networking import SERVER, NeutronProtectable
 from refloat.resources.router import PROTECTABLE as ROUTERS
@@ -55,14 +55,14 @@ def test_a_project_needs_all_that_it_owns() -> None:
     assert ids(NETWORKS, ALL) == ["n1", "n2"]
     assert ids(ROUTERS, ALL) == ["r1", "r2"]
     assert ids(GROUPS, ALL) == ["g1", "g2", "g3"]
-    assert ids(FLOATING_IPS, ALL) == ["f1", "f2"]
+    assert ids(FLOATING_IPS.protectable, ALL) == ["f1", "f2"]
 
 
 def test_a_server_needs_what_its_ports_lead_to() -> None:
     assert ids(NETWORKS, WEB) == ["n1"]
     assert ids(ROUTERS, WEB) == ["r1"]
     assert ids(GROUPS, WEB) == ["g1"]
-    assert ids(FLOATING_IPS, WEB) == ["f1"]
+    assert ids(FLOATING_IPS.protectable, WEB) == ["f1"]
 
 
 def test_networks_of_others_are_not_protected_but_the_routers_there_are() -> None:
@@ -91,7 +91,7 @@ def test_what_belongs_to_another_project_is_refused_and_what_is_not_there_is_not
 def test_names_need_not_be_unique_but_what_is_meant_must_be() -> None:
     with pytest.raises(InvalidInput, match="Use an id"):
         NETWORKS(cast(Cloud, CLOUD)).find("net")
-    assert FLOATING_IPS(cast(Cloud, CLOUD)).find("172.24.4.10").id == "f2"
+    assert FLOATING_IPS.protectable(cast(Cloud, CLOUD)).find("172.24.4.10").id == "f2"
 
 
 def test_chosen_by_tag() -> None:

@@ -7,42 +7,35 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar
 
-from refloat.resources.attributes import Attribute, outcomes
+from refloat.resources.attributes import exact, outcomes
 from refloat.resources.base import (
     RESTORE_NAME,
+    HookContext,
     Hooks,
-    OperationKind,
     PlanContext,
     Planned,
     ProtectionPlugin,
     Restored,
+    restored,
 )
-from refloat.resources.context import HookContext
 from refloat.resources.noop.protectable import TYPE
-from refloat.resources.options import Option
 
-ATTRIBUTES = (Attribute("name", "exact"),)
-
-OPTIONS: Mapping[OperationKind, tuple[Option, ...]] = {"restore": (RESTORE_NAME,)}
+ATTRIBUTES = exact("name")
 
 
 class NoopHooks(Hooks):
     """Four hooks that change nothing and tell nothing."""
 
     def on_prepare_begin(self, context: HookContext) -> Mapping[str, Any]:
-        """Nothing."""
         return {}
 
     def on_prepare_finish(self, context: HookContext) -> Mapping[str, Any]:
-        """Nothing."""
         return {}
 
     def on_main(self, context: HookContext) -> Mapping[str, Any]:
-        """Nothing."""
         return {}
 
     def on_complete(self, context: HookContext) -> Mapping[str, Any]:
-        """Nothing."""
         return {}
 
 
@@ -50,7 +43,6 @@ class NoopProtect(NoopHooks):
     """Remembers the name."""
 
     def on_main(self, context: HookContext) -> Mapping[str, Any]:
-        """The section: a name."""
         return {"name": context.resource.name}
 
 
@@ -61,14 +53,13 @@ class NoopRestore(NoopHooks):
         """The new id: always the same for one operation."""
         key = context.resource.key
         new_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{context.operation_id}:{key}"))
-        return {"restored": [Restored(key.type, key.id, new_id, context.planned.name).to_json()]}
+        return restored(Restored(key.type, key.id, new_id, context.planned.name))
 
 
 class NoopVerify(NoopHooks):
     """Is always content."""
 
     def on_main(self, context: HookContext) -> Mapping[str, Any]:
-        """Nothing can be wrong with nothing."""
         return {"ok": True, "reason": ""}
 
 
@@ -79,7 +70,7 @@ class NoopPlugin(ProtectionPlugin):
     resource_type = TYPE
     description = "Does nothing, for trying out and measuring"
     attributes = ATTRIBUTES
-    options = OPTIONS
+    options: ClassVar = {"restore": (RESTORE_NAME,)}
 
     protect = NoopProtect
     restore: ClassVar[type[Hooks]] = NoopRestore
@@ -87,7 +78,6 @@ class NoopPlugin(ProtectionPlugin):
     delete = NoopHooks
 
     def plan_restore(self, context: PlanContext) -> Planned:
-        """Always possible."""
         name = context.restored_name(str(context.section.get("name", context.resource.name)))
         return Planned("create", name=name, attributes=outcomes(ATTRIBUTES, context.section))
 

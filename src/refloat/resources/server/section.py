@@ -5,10 +5,10 @@ Only settings are read here. What is on the disks is protected by the plugins of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from refloat.cloud import Cloud, explained
+from refloat.resources.attributes import plain
 from refloat.resources.server.disks import in_device_order, root_of
 from refloat.resources.server.nics import by_mac, nic_order
 from refloat.resources.server.protectable import unfit
@@ -133,7 +133,7 @@ def _volumes(attachments: list[Any], has_image: bool, root_device: str | None) -
 
 
 def _port(cloud: Cloud, port: Any, tag: str | None) -> dict[str, Any]:
-    section = {name: _plain(getattr(port, name, None)) for name in _PORT_FIELDS}
+    section = {name: plain(getattr(port, name, None)) for name in _PORT_FIELDS}
     with explained(f"read the floating addresses of the port {port.id}"):
         floating = list(cloud.network.ips(port_id=port.id))
     section |= {
@@ -147,12 +147,3 @@ def _port(cloud: Cloud, port: Any, tag: str | None) -> dict[str, Any]:
         ],
     }
     return section
-
-
-def _plain(value: Any) -> Any:
-    """JSON of what openstacksdk gives."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [_plain(item) for item in value]
-    return value

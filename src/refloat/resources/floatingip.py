@@ -1,0 +1,252 @@
+"""Floating IP addresses. To which port one leads is the business of the server that needs it.
+
+Holding on to the address matters more than the object: an ordinary user cannot ask for a given one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+from refloat.cloud import Cloud, Marker, explained
+from refloat.cloud.errors import status_of
+from refloat.cloud.kinds import KINDS
+from refloat.errors import CloudError, NotFound
+from refloat.graph import Resource
+from refloat.resources.attributes import Attribute, Change, exact, outcomes
+from refloat.resources.base import HookContext, PlanContext, Planned, Section
+from refloat.resources.declared import Declared
+from refloat.resources.networking import (
+    DUPLICATE,
+    SERVER,
+    NeutronProtectable,
+    dress,
+    external_network,
+    left_alone,
+    may,
+    picked,
+    unset,
+    wire,
+)
+from refloat.resources.verifying import section_has
+
+FLOATING_IP = "OS::Neutron::FloatingIP"
+
+FLOATING_IP_FIELDS = (
+    "floating_ip_address",
+    "floating_network_id",
+    "description",
+    "tags",
+    "dns_name",
+    "dns_domain",
+    "qos_policy_id",
+    "port_id",
+    "fixed_ip_address",
+)
+"""What a section keeps of a floating IP, under Neutron's own names."""
+
+ATTRIBUTES = (
+    Attribute("id", "mapped", "Neutron chooses ids; the same one while the project still holds it"),
+    *exact("floating_ip_address", "floating_network_id", "description", "tags", "dns_name", "dns_domain"),
+    Attribute("port_id", "mapped", "leads to the restored server, which sees to that"),
+    Attribute("fixed_ip_address", "mapped", "leads to the restored server, which sees to that"),
+    Attribute("qos_policy_id", "lost", "set it again"),
+    Attribute("port_forwardings", "lost", "make them again"),
+)
+
+_REFUSED = frozenset({400, 403, 409})
+"""What Neutron answers when a given address is not to be had: outside its pools, not allowed, taken."""
+
+
+class FloatingIPProtectable(NeutronProtectable):
+    """The floating IPs of the project; their addresses are their names."""
+
+    def needed_by(self, parent: Resource) -> Iterable[str]:
+        """Those that lead to a server."""
+        return self._of_server[parent.id]
+
+    def node(self, thing: Any) -> Resource:
+        return Resource(self.type, str(thing.id), str(thing.floating_ip_address))
+
+    @cached_property
+    def _of_server(self) -> dict[str, list[str]]:
+        servers = {port.id: str(port.device_id) for port in self.ports}
+        found: dict[str, list[str]] = defaultdict(list)
+        for identity, address in self.by_id.items():
+            if address.port_id in servers:
+                found[servers[address.port_id]].append(identity)
+        return found
+
+
+def floating_ip_section(address: Any, network_name: str) -> dict[str, Any]:
+    raw = wire(address)
+    section = picked(raw, FLOATING_IP_FIELDS)
+    section["id"] = str(address.id)
+    section["floating_network_name"] = network_name
+    section["dns_name"] = section["dns_name"] or ""
+    section["dns_domain"] = section["dns_domain"] or ""
+    section["port_forwardings"] = list(raw.get("port_forwardings") or ())
+    return section
+
+
+def _read(cloud: Cloud, address: Any) -> Section:
+    network = cloud.find("network", address.floating_network_id)
+    return floating_ip_section(address, str(network.name) if network else "")
+
+
+def _plan(context: PlanContext) -> Planned:
+    """Use the address if the project still has it and nothing else needs it, or ask for one."""
+    wanted = str(context.section["floating_ip_address"])
+    living = context.listed("floating_ip", context.resource.id)
+    if living is not None:
+        if context.parameters.get("duplicate"):
+            return _ask_for(context, f"{wanted} is left as it is, as asked for", taken=True)
+        use = _in_use(context, living)
+        if not use:
+            return _reuse(context, living, "")
+        return _ask_for(context, f"{wanted} is in use by {use}", taken=True)
+    again = _held_again(context, wanted)
+    if again is None:
+        return _ask_for(context, "", taken=False)
+    use = _in_use(context, again)
+    if not use:
+        return _reuse(context, again, "the project holds the same address again, under another id")
+    return _ask_for(context, f"{wanted} is in use by {use}", taken=True)
+
+
+def _held_again(context: PlanContext, address: str) -> Any | None:
+    """A floating IP that the project got after the original was released, with the same address."""
+    network = context.section["floating_network_id"]
+    return next(
+        (
+            thing
+            for thing in context.listing("floating_ip")
+            if thing.floating_ip_address == address and thing.floating_network_id == network
+        ),
+        None,
+    )
+
+
+def _in_use(context: PlanContext, living: Any) -> str:
+    """What lives and needs the address, in words; empty when the restore may have it."""
+    if not living.port_id:
+        return ""
+    wanted_by_server = any(node.type == SERVER for node in context.graph.parents(context.resource.key))
+    if not wanted_by_server and living.id == context.resource.id:
+        return ""  # nobody in this restore wants it moved
+    port = next((port for port in context.listing("port") if port.id == living.port_id), None)
+    port = port or context.cloud.find("port", living.port_id)
+    if port is None:
+        return ""
+    if not port.device_id:
+        # A port that outlived its server; any other port without one may be a virtual address.
+        same = living.port_id == context.section["port_id"]
+        return "" if same else f"port {port.name or port.id}"
+    if str(port.device_owner).startswith("compute:"):
+        server = next((thing for thing in context.listing("server") if thing.id == port.device_id), None)
+        return f"server {server.name} ({server.id}), which is still there" if server else ""
+    return f"{port.device_owner} {port.device_id}"
+
+
+def _reuse(context: PlanContext, living: Any, why: str) -> Planned:
+    section = context.section
+    now = floating_ip_section(living, section["floating_network_name"])
+    # Where it leads to now is no difference: the server sees to that.
+    now |= {"port_id": section["port_id"], "fixed_ip_address": section["fixed_ip_address"]}
+    attributes, reason = left_alone(ATTRIBUTES, section, now)
+    return Planned(
+        "reuse",
+        name=str(living.floating_ip_address),
+        reason=why or reason,
+        new_id=str(living.id),
+        attributes=attributes,
+    )
+
+
+def _ask_for(context: PlanContext, conflict: str, *, taken: bool) -> Planned:
+    section, changes = context.section, unset(ATTRIBUTES, context.section)
+    conflicts = []
+    wanted = str(section["floating_ip_address"])
+    try:
+        network, why = external_network(
+            context, section["floating_network_id"], section["floating_network_name"]
+        )
+    except NotFound as exc:
+        return Planned("impossible", wanted, exc.message)
+    if why:
+        changes["floating_network_id"] = Change(network, "mapped", why)
+        conflicts.append(f"{why}: it is used")
+    address = "" if taken else wanted
+    if taken:
+        reason = f"{conflict}: a new address"
+    elif may(context.cloud, "manager", "admin"):
+        reason = ""
+    else:
+        address = ""
+        reason = (
+            f"{wanted} is no longer held: a new address, for only a project manager may ask for a given one"
+        )
+    if reason:
+        changes["floating_ip_address"] = Change("", "degraded", reason)
+        conflicts.append(reason)
+    body = {name: section[name] for name in ("dns_name", "dns_domain") if section[name]}
+    return Planned(
+        "create",
+        name=address,
+        reason=reason,
+        attributes=outcomes(ATTRIBUTES, section, changes),
+        needs={"floating_ips": 1},
+        decisions={"body": body | {"floating_network_id": network}, "address": address},
+        conflicts=tuple(conflicts),
+    )
+
+
+def _restore(context: HookContext) -> Mapping[str, Any]:
+    """Make it so that there is a floating IP. The server that needs it makes it lead there."""
+    planned = context.planned
+    if planned.action == "reuse":
+        found = context.cloud.get("floating_ip", planned.new_id)
+        return context.restored(str(found.id), name=str(found.floating_ip_address))
+    identity = context.ensure("floating_ip", "floating-ip", lambda marker: _create(context, marker))
+    dress(context, "ip", identity)
+    got = str(context.cloud.get("floating_ip", identity).floating_ip_address)
+    wanted, reason = planned.decisions["address"], planned.reason
+    if wanted and got != wanted:
+        reason = f"Neutron refused {wanted}: it is taken, or not for this user to ask for"
+    return context.restored(identity, name=got, reason=reason)
+
+
+def _create(context: HookContext, marker: Marker) -> Any:
+    decisions = context.planned.decisions
+    body = {**decisions["body"], "description": marker.text}
+    what, proxy = "get a floating IP", context.cloud.network
+    if decisions["address"]:
+        try:
+            with explained(what, context.resource):
+                return proxy.create_ip(floating_ip_address=decisions["address"], **body)
+        except CloudError as exc:
+            if status_of(exc) not in _REFUSED:
+                raise
+            # Another address is better than none; what became of it is told.
+    with explained(what, context.resource):
+        return proxy.create_ip(**body)
+
+
+FLOATING_IPS = Declared(
+    type=FLOATING_IP,
+    name="floating-ip",
+    noun="floating IP",
+    description="Holds on to a floating IP that is still there; otherwise gets one",
+    kind=KINDS["floating_ip"],
+    finder=FloatingIPProtectable,
+    parents={SERVER: None},
+    selectors=("tag",),
+    attributes=ATTRIBUTES,
+    options=(DUPLICATE,),
+    read=_read,
+    plan=_plan,
+    restore=_restore,
+    verify=section_has("id", *FLOATING_IP_FIELDS, "floating_network_name"),
+)
