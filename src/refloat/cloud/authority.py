@@ -51,22 +51,18 @@ class Granting(Protocol):
     @property
     def user_id(self) -> str:
         """Who grants it."""
-        ...
 
     @property
     def project_id(self) -> str:
         """For which project."""
-        ...
 
     @property
     def target(self) -> str:
         """In which cloud."""
-        ...
 
     @property
     def until(self) -> datetime:
         """When it ends by itself (UTC): no two have the same."""
-        ...
 
 
 class AuthorityGone(AuthFailed):
@@ -78,7 +74,6 @@ class Authority(Protocol):
 
     def caller(self, caller: Caller) -> Cloud:
         """The cloud as the caller, for the time of a request."""
-        ...
 
     def login(self, target: str, auth: Mapping[str, Any]) -> Caller:
         """The user of a restore's ``restore_auth``, logged in where it is to go.
@@ -86,7 +81,6 @@ class Authority(Protocol):
         :param target: the URL of an identity service; empty: the service's own.
         :raises InvalidInput: the operator does not allow this target, or it refuses the login.
         """
-        ...
 
     def grant(self, caller: Caller, until: datetime | None = None) -> dict[str, Any]:
         """What an operation will act with: JSON, no secrets.
@@ -94,19 +88,15 @@ class Authority(Protocol):
         :param until: when it ends by itself (UTC); None: never.
         :raises CloudError: the identity service refuses.
         """
-        ...
 
     def stray(self, granting: Granting) -> dict[str, Any] | None:
         """What was granted when nobody was left to write it down; None: nothing was."""
-        ...
 
     def cloud(self, granted: Granted) -> Cloud:
         """The cloud for an operation. Sends nothing before it is used."""
-        ...
 
     def revoke(self, granted: Granted) -> None:
         """Give it back; fine when it is gone already."""
-        ...
 
     def check(self, granted: Granted) -> None:
         """See whether one can act with it now.
@@ -114,7 +104,6 @@ class Authority(Protocol):
         :raises AuthorityGone: nobody can any more.
         :raises CloudError: that cannot be told now.
         """
-        ...
 
 
 class SessionCloud(Cloud):

@@ -50,7 +50,6 @@ class StatusWait:
         return self.cloud.watcher(self.kind).add(waiter)
 
     def describe(self) -> str:
-        """What is waited for."""
         return self.text
 
     def result(self) -> Any:
@@ -80,7 +79,6 @@ class Cloud:
 
     @cached_property
     def connection(self) -> Connection:
-        """The openstacksdk connection, made on first use."""
         with self._lock:
             try:
                 connection = openstack.connect(
@@ -111,7 +109,6 @@ class Cloud:
 
     @cached_property
     def user_id(self) -> str:
-        """The id of this user."""
         return self._identity[1]
 
     @cached_property
@@ -239,7 +236,6 @@ class Cloud:
         return True
 
     def watcher(self, kind: str) -> Watcher:
-        """The one watcher of a kind."""
         with self._lock:
             if kind not in self._watchers:
                 watched = KINDS[kind]
@@ -276,7 +272,6 @@ class Cloud:
         return StatusWait(self, kind, identity, _never, fails, True, timeout, text)
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
         if "connection" in self.__dict__:
             self.connection.close()
 

@@ -35,7 +35,6 @@ class KeyedLock:
         return self._future
 
     def describe(self) -> str:
-        """What is waited for."""
         return f"its turn with {self._key}"
 
     def release(self) -> None:

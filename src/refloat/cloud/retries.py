@@ -89,7 +89,6 @@ class RetryingAdapter(TCPKeepAliveAdapter):
         self._once = TCPKeepAliveAdapter(max_retries=_policy(retries, silent=False, statuses=_NOT_DONE))
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a request."""
         if not may_be_repeated(request):
             return self._once.send(request, *args, **kwargs)
         for again in range(self._silent):
@@ -106,7 +105,6 @@ class RetryingAdapter(TCPKeepAliveAdapter):
         return response
 
     def close(self) -> None:
-        """Close all connections."""
         super().close()
         self._once.close()
 

@@ -55,7 +55,7 @@ class Trusts:
         )
 
     def login(self, target: str, auth: Mapping[str, Any]) -> Caller:
-        """Log in. Nothing is sent to a target that the operator does not allow."""
+        """Nothing is sent to a target that the operator does not allow."""
         found = find_target(self._targets, target, self._auth_url(TRUSTEE))
         plugin = login_plugin(found.url or self._auth_url(TRUSTEE), auth)
         try:
@@ -70,7 +70,6 @@ class Trusts:
         return Caller(access.user_id, access.project_id, frozenset(access.role_names), plugin, own)
 
     def grant(self, caller: Caller, until: datetime | None = None) -> dict[str, Any]:
-        """Make a trust."""
         trustor = self._session(caller.plugin)
         wanted = {role for role in caller.roles if role.lower() in self._roles} or caller.roles
         body = {
@@ -127,7 +126,6 @@ class Trusts:
         )
 
     def revoke(self, granted: Granted) -> None:
-        """Delete the trust."""
         target = str(granted.get("target", ""))
         try:
             auth = loading.load_auth_from_conf_options(
@@ -142,7 +140,6 @@ class Trusts:
             return
 
     def check(self, granted: Granted) -> None:
-        """Log in with the trust."""
         if granted.get("kind") != "trust":
             raise AuthorityGone("there is no trust", reason="made under other settings")
         group = self._group(str(granted.get("target", "")))

@@ -48,7 +48,6 @@ class AttributeOutcome:
     reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
         return asdict(self)
 
 

@@ -67,27 +67,22 @@ class Creation(Protocol):
     @property
     def source(self) -> str:
         """``TYPE#ID`` of the resource it is for."""
-        ...
 
     @property
     def role(self) -> str:
         """What it is for that resource."""
-        ...
 
     @property
     def kind(self) -> str:
         """A name of ``refloat.cloud.kinds``."""
-        ...
 
     @property
     def id(self) -> str:
         """Empty while it is only intended."""
-        ...
 
     @property
     def clue(self) -> Mapping[str, Any]:
         """How to find it when it cannot carry a mark."""
-        ...
 
 
 class CreationJournal(Protocol):
@@ -95,23 +90,18 @@ class CreationJournal(Protocol):
 
     def find(self, source: str, role: str) -> Creation | None:
         """What was written down for a role."""
-        ...
 
     def intend(self, source: str, role: str, kind: str, clue: Mapping[str, Any]) -> None:
         """Write down, durably, that something is about to be created."""
-        ...
 
     def made(self, source: str, role: str, identity: str) -> None:
         """Write down that it was created."""
-        ...
 
     def forget(self, source: str, role: str) -> None:
         """Write down that it is gone again, or never was."""
-        ...
 
     def entries(self) -> Sequence[Creation]:
         """All that is written down, oldest first."""
-        ...
 
 
 class Stream(Protocol):
@@ -119,7 +109,6 @@ class Stream(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """At most ``size`` bytes; empty at the end."""
-        ...
 
 
 class DataStore(Protocol):
@@ -133,17 +122,14 @@ class DataStore(Protocol):
         cancelled: Callable[[], bool],
     ) -> dict[str, Any]:
         """Store a stream; returns its data reference (JSON with at least ``size`` and ``digest``)."""
-        ...
 
     def open(self, ref: Mapping[str, Any]) -> Any:
         """A verified reader: ``read(n)``, iteration, ``size``."""
-        ...
 
     def verify(
         self, ref: Mapping[str, Any], progress: Callable[[int, int], None], cancelled: Callable[[], bool]
     ) -> None:
         """Read everything back. :raises BankDamaged: something is not what was written."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -136,8 +136,7 @@ def _in_use(context: PlanContext, living: Any) -> str:
     wanted_by_server = any(node.type == SERVER for node in context.graph.parents(context.resource.key))
     if not wanted_by_server and living.id == context.resource.id:
         return ""  # nobody in this restore wants it moved
-    port = next((port for port in context.listing("port") if port.id == living.port_id), None)
-    port = port or context.cloud.find("port", living.port_id)
+    port = context.listed("port", living.port_id) or context.cloud.find("port", living.port_id)
     if port is None:
         return ""
     if not port.device_id:
@@ -145,7 +144,7 @@ def _in_use(context: PlanContext, living: Any) -> str:
         same = living.port_id == context.section["port_id"]
         return "" if same else f"port {port.name or port.id}"
     if str(port.device_owner).startswith("compute:"):
-        server = next((thing for thing in context.listing("server") if thing.id == port.device_id), None)
+        server = context.listed("server", port.device_id)
         return f"server {server.name} ({server.id}), which is still there" if server else ""
     return f"{port.device_owner} {port.device_id}"
 

@@ -33,7 +33,6 @@ _TEMPORARY = re.compile(rf"refloat-temporary(-{_UUID}){{2}}")
 
 
 def is_temporary_name(name: str) -> bool:
-    """Whether an image of this name is such a one."""
     return bool(_TEMPORARY.fullmatch(name))
 
 

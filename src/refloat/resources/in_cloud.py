@@ -36,7 +36,6 @@ class KeptInCloud:
     counted: Mapping[str, str] = field(default_factory=dict)
 
     def id(self, section: Section) -> str:
-        """Its id."""
         return str(section[self.item]["id"])
 
     def text(self, section: Section) -> str:

@@ -46,7 +46,6 @@ class ListedProtectable(Protectable):
         return ()
 
     def node(self, thing: Any) -> Resource:
-        """The resource that a thing is."""
         return Resource(self.type, str(thing.id), str(thing.name or ""))
 
     def problem(self, thing: Any) -> RefloatError | None:
@@ -67,11 +66,9 @@ class ListedProtectable(Protectable):
         )
 
     def list(self) -> list[Resource]:
-        """All that can be protected."""
         return [self.node(thing) for thing in self.things if self.problem(thing) is None]
 
     def show(self, identity: str) -> Resource:
-        """One of them by id."""
         return self.checked(self.cloud.get(self.kind, identity))
 
     def dependants(self, parent: Resource) -> Iterable[Resource]:
@@ -87,7 +84,6 @@ class ListedProtectable(Protectable):
         return "" if self._has_service else f"This cloud has no {service.replace('_', ' ')} service."
 
     def select(self, selector: str) -> Sequence[Resource]:
-        """All that carry a tag or a metadata item."""
         fits = self._test(selector)
         return [self.checked(thing) for thing in self.things if fits(thing)]
 
@@ -117,7 +113,6 @@ class ListedProtectable(Protectable):
 
     @cached_property
     def by_id(self) -> dict[str, Any]:
-        """All things of the project."""
         return {str(thing.id): thing for thing in self.everything}
 
     def checked(self, thing: Any) -> Resource:

@@ -64,7 +64,6 @@ class NeutronProtectable(ListedProtectable):
 
     @cached_property
     def ports(self) -> Sequence[Any]:
-        """The ports of the project."""
         return self.cloud.list("port")
 
 
@@ -87,6 +86,16 @@ def picked(raw: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
 def given(values: Mapping[str, Any], *fields: str) -> dict[str, Any]:
     """Those of the fields that have a value other than None."""
     return {field: values[field] for field in fields if values.get(field) is not None}
+
+
+def exists(context: PlanContext, noun: str, identity: str) -> bool:
+    """Whether Neutron has a thing of which Refloat makes none: a QoS policy, a subnet pool..."""
+    try:
+        with explained(f"read the {noun} {identity}", context.resource):
+            getattr(context.cloud.network, f"get_{noun.lower().replace(' ', '_')}")(identity)
+    except NotFound:
+        return False
+    return True
 
 
 def may(cloud: Cloud, *roles: str) -> bool:

@@ -54,7 +54,6 @@ class Option:
         raise InvalidInput(f"'{value}' is neither true nor false, which {self.name} must be")
 
     def schema(self) -> dict[str, Any]:
-        """The option as JSON Schema."""
         schema: dict[str, Any] = {"type": _JSON_TYPES[self.type], "description": self.help}
         if self.choices:
             schema["enum"] = list(self.choices)

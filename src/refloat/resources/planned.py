@@ -51,7 +51,6 @@ class Planned:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Planned:
-        """The inverse of :meth:`to_json`."""
         fields = dict(data)
         fields["attributes"] = tuple(AttributeOutcome(**outcome) for outcome in data["attributes"])
         fields["conflicts"] = tuple(data["conflicts"])

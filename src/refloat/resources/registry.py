@@ -62,7 +62,6 @@ def protectables() -> Mapping[str, type[Protectable]]:
 
 @cache
 def plugins() -> Mapping[str, type[ProtectionPlugin]]:
-    """Every protection plugin by name."""
     return {plugin.name: plugin for each in installed() for plugin in each.plugins}
 
 

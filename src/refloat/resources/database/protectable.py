@@ -37,7 +37,6 @@ class DatabaseProtectable(ListedProtectable):
         return [self.node(thing) for thing in ready]
 
     def references(self, resource: Resource) -> Iterable[Resource]:
-        """The networks of the project that an instance is on."""
         found: list[Any] = []
         for identity in networks_of(self.cloud, self.cloud.get(INSTANCE, resource.id)):
             network = self.cloud.find("network", identity)

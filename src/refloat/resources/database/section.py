@@ -10,7 +10,6 @@ from refloat.errors import ServiceMissing
 
 
 def describe(cloud: Cloud, instance: Thing) -> dict[str, Any]:
-    """An instance's settings."""
     datastore = instance.get("datastore") or {}
     configuration = instance.get("configuration") or {}
     addresses = instance.get("addresses") or [{"address": ip} for ip in instance.get("ip") or ()]

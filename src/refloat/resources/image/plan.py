@@ -44,7 +44,6 @@ def bytes_to_send(section: Mapping[str, Any], decisions: Mapping[str, Any]) -> i
 
 
 def plan(context: PlanContext) -> Planned:
-    """Decide; changes nothing."""
     section = context.section
     disks = disks_wanted(context)
     image = section["image"] or {}

@@ -6,13 +6,12 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from refloat.cloud import explained
-from refloat.errors import NotFound
 from refloat.resources.attributes import Change, outcomes
 from refloat.resources.base import PlanContext, Planned
 from refloat.resources.network.attributes import ATTRIBUTES
 from refloat.resources.network.section import network_section
 from refloat.resources.networking import (
+    exists,
     given,
     left_alone,
     may,
@@ -34,7 +33,6 @@ _SUBNET_BODY = (
 
 
 def plan(context: PlanContext) -> Planned:
-    """Re-use the network if it is still there, or create it."""
     living = context.listed("network", context.resource.id)
     if living is not None and not context.wants_new:
         return _reuse(context, living)
@@ -147,10 +145,7 @@ def _qos(context: PlanContext, body: dict[str, Any]) -> dict[str, Change]:
     policy = context.section["qos_policy_id"]
     if not policy:
         return {}
-    try:
-        with explained(f"read the QoS policy {policy}", context.resource):
-            context.cloud.network.get_qos_policy(policy)
-    except NotFound:
+    if not exists(context, "QoS policy", policy):
         return {"qos_policy_id": Change(None, "lost", f"there is no QoS policy {policy} any more")}
     body["qos_policy_id"] = policy
     return {}
@@ -182,10 +177,7 @@ def _pools(
 
 
 def _pool_problem(context: PlanContext, pool: str, ranges: Sequence[str]) -> str:
-    try:
-        with explained(f"read the subnet pool {pool}", context.resource):
-            context.cloud.network.get_subnet_pool(pool)
-    except NotFound:
+    if not exists(context, "subnet pool", pool):
         return f"the subnet pool {pool} is gone: the same addresses are used without it"
     for other in context.listing("subnet"):
         if other.subnet_pool_id == pool and any(_overlap(cidr, other.cidr) for cidr in ranges):

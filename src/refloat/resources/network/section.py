@@ -58,7 +58,6 @@ def service_addresses(subnets: Iterable[Any], ports: Iterable[Any]) -> dict[str,
 
 
 def read(context: HookContext) -> dict[str, Any]:
-    """The section of a living network."""
     cloud, identity = context.cloud, context.resource.id
     network = cloud.get("network", identity)
     with explained(f"list the subnets and ports of network {identity}", context.resource):

@@ -32,7 +32,6 @@ class NoopProtectable(Protectable):
         return []
 
     def show(self, identity: str) -> Resource:
-        """The root or a part of a made-up application."""
         match = _SPELLING.fullmatch(identity)
         size, place = (int(part or 0) for part in match.groups()) if match else (0, 0)
         if match is None or place >= size:

@@ -202,7 +202,6 @@ _MANY = {POD: "pods", CLAIM: "persistentvolumeclaims"}
 
 
 def make(connection: Connection, kind: str, body: Mapping[str, Any]) -> KubernetesObject:
-    """Create an object."""
     namespace = "" if kind == VOLUME else f"{body['metadata']['namespace']}/"
     return thing(cluster(connection).request("POST", path_of(kind, namespace), body))
 

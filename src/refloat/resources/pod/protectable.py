@@ -36,11 +36,9 @@ class PodProtectable(Protectable):
     parents = frozenset({PROJECT})
 
     def list(self) -> list[Resource]:
-        """All pods that run, or have run to their end."""
         return [self._resource(pod) for pod in self._pods if pod.status.lower() not in UNREADY]
 
     def show(self, identity: str) -> Resource:
-        """One pod by id."""
         for pod in self._pods:
             if identity_of(*pod.id.split("/")) == identity:
                 resource = self._resource(pod)
@@ -64,7 +62,6 @@ class PodProtectable(Protectable):
         return self.list()
 
     def absence(self) -> str:
-        """That the project has no cluster."""
         _, why = find_cluster(self.cloud.connection)
         return f"No Kubernetes cluster is known for this project: {why}." if why else ""
 

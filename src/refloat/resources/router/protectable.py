@@ -21,7 +21,6 @@ class RouterProtectable(NeutronProtectable):
     kind = noun = "router"
 
     def needed_by(self, parent: Resource) -> Iterable[str]:
-        """The routers that serve one of a server's networks."""
         networks = dict.fromkeys(p.network_id for p in self.ports if p.device_id == parent.id)
         return dict.fromkeys(router for network in networks for router in self._routers_of_network[network])
 

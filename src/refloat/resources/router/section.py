@@ -73,7 +73,6 @@ def _gateway(info: Mapping[str, Any] | None, names: Mapping[str, str]) -> dict[s
 
 
 def read(context: HookContext) -> dict[str, Any]:
-    """The section of a living router."""
     cloud, router_id, resource = context.cloud, context.resource.id, context.resource
     router = cloud.get("router", router_id)
     with explained(f"list the interfaces of router {router_id}", resource):

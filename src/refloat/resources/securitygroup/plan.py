@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from refloat.cloud import explained
-from refloat.errors import NotFound
 from refloat.graph import ResourceKey
 from refloat.resources.attributes import Change, outcomes
 from refloat.resources.base import PlanContext, Planned
-from refloat.resources.networking import given, left_alone, unset
+from refloat.resources.networking import exists, given, left_alone, unset
 from refloat.resources.securitygroup.attributes import ATTRIBUTES
 from refloat.resources.securitygroup.protectable import SECURITY_GROUP
 from refloat.resources.securitygroup.rules import effect_key, label
@@ -130,7 +128,7 @@ def _possible(
         group, addresses = rule["remote_group_id"], rule["remote_address_group_id"]
         if group and not _group_will_be_there(context, group):
             lost.append(f"no rule '{label(rule)}': that security group is gone and not restored")
-        elif addresses and not _addresses_there(context, addresses):
+        elif addresses and not exists(context, "address group", addresses):
             lost.append(f"no rule '{label(rule)}': that address group is gone")
         else:
             possible.append(dict(rule))
@@ -140,25 +138,15 @@ def _possible(
 def _group_will_be_there(context: PlanContext, group_id: str) -> bool:
     if group_id == context.resource.id or ResourceKey(SECURITY_GROUP, group_id) in context.graph:
         return True
-    if any(group.id == group_id for group in context.listing("security_group")):
-        return True
-    return context.cloud.find("security_group", group_id) is not None  # shared by another project
-
-
-def _addresses_there(context: PlanContext, identity: str) -> bool:
-    try:
-        with explained(f"read the address group {identity}", context.resource):
-            context.cloud.network.get_address_group(identity)
-    except NotFound:
-        return False
-    return True
+    # Else it may be shared by another project.
+    return bool(context.listed("security_group", group_id) or context.cloud.find("security_group", group_id))
 
 
 def _names_lost_group(context: PlanContext, rule: Mapping[str, Any]) -> bool:
     group = rule["remote_group_id"]
     if not group or ResourceKey(SECURITY_GROUP, group) not in context.graph:
         return False
-    return all(living.id != group for living in context.listing("security_group"))
+    return context.listed("security_group", group) is None
 
 
 def _as_now(context: PlanContext, rule: Mapping[str, Any], own_id: str) -> dict[str, Any]:

@@ -19,7 +19,6 @@ class SecurityGroupProtectable(NeutronProtectable):
     kind, noun = "security_group", "security group"
 
     def needed_by(self, parent: Resource) -> Iterable[str]:
-        """The groups of a server's ports."""
         ports = (port for port in self.ports if port.device_id == parent.id)
         return dict.fromkeys(group for port in ports for group in port.security_group_ids or ())
 

@@ -11,7 +11,6 @@ from refloat.resources.securitygroup.rules import saved_rules
 
 
 def group_section(group: Any) -> dict[str, Any]:
-    """The section of a group."""
     section = picked(wire(group), GROUP_FIELDS)
     section["id"] = str(group.id)
     section["rules"] = saved_rules(group.security_group_rules or ())
@@ -19,7 +18,6 @@ def group_section(group: Any) -> dict[str, Any]:
 
 
 def read(context: HookContext) -> dict[str, Any]:
-    """The section of a living group."""
     section = group_section(context.cloud.get("security_group", context.resource.id))
     section["rbac_policies"] = grants(context, "security_group", context.resource.id)
     return section

@@ -19,7 +19,6 @@ class Holders:
 
     @cached_property
     def ports(self) -> dict[str, Any]:
-        """The project's ports by id."""
         return {port.id: port for port in self._context.listing("port")}
 
     def of(self, network: Any, addresses: Iterable[str]) -> dict[str, str]:

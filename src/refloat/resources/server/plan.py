@@ -118,9 +118,7 @@ def _plan_group(context: PlanContext, plan: PlanBuilder) -> None:
     if not groups:
         return
     group = groups[0]
-    if ResourceKey(SERVER_GROUP, group) in context.graph or any(
-        live.id == group for live in context.listing("server_group")
-    ):
+    if ResourceKey(SERVER_GROUP, group) in context.graph or context.listed("server_group", group):
         plan.decisions["server_group"] = group
         return
     plan.conflict(

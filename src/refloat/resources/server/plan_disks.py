@@ -43,7 +43,7 @@ def _plan_volume(volume: Mapping[str, Any], context: PlanContext, plan: PlanBuil
     key = ResourceKey(VOLUME, volume["id"])
     if key in context.graph:
         return dict(volume)
-    live = next((item for item in context.listing("volume") if item.id == volume["id"]), None)
+    live = context.listed("volume", volume["id"])
     usable = live is not None and (
         live.status == "available" or (live.status == "in-use" and live.is_multiattach)
     )

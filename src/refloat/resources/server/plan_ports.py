@@ -12,11 +12,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from refloat.cloud import explained
-from refloat.errors import NotFound
 from refloat.graph import ResourceKey
 from refloat.resources.base import PlanContext
-from refloat.resources.networking import place_of
+from refloat.resources.networking import exists, place_of
 from refloat.resources.server.holders import Holders
 from refloat.resources.server.plan_builder import PlanBuilder
 
@@ -240,23 +238,20 @@ class PortsPlanner:
         return kept
 
     def _live_group(self, group: str) -> bool:
-        if any(live.id == group for live in self._context.listing("security_group")):
-            return True
-        return self._cloud.find("security_group", group) is not None  # shared by another project
+        # Else it may be shared by another project.
+        return bool(
+            self._context.listed("security_group", group) or self._cloud.find("security_group", group)
+        )
 
     def _qos(self, port: Mapping[str, Any]) -> str | None:
         policy = port.get("qos_policy_id")
         if not policy:
             return None
-        try:
-            with explained(f"read the QoS policy {policy}"):
-                self._cloud.network.get_qos_policy(policy)
-        except NotFound:
-            self._plan.conflict(
-                "qos_policies", None, "lost", f"the QoS policy {policy} is gone: the card does without"
-            )
-            return None
-        return str(policy)
+        if exists(self._context, "QoS policy", policy):
+            return str(policy)
+        said = f"the QoS policy {policy} is gone: the card does without"
+        self._plan.conflict("qos_policies", None, "lost", said)
+        return None
 
     def _floating(self, port: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The floating IPs that will lead to the card: those that are restored or are free."""
@@ -268,7 +263,7 @@ class PortsPlanner:
                 decided.append(dict(floating))
                 continue
             live_id = planned.new_id if planned is not None and planned.new_id else floating["id"]
-            live = next((ip for ip in self._context.listing("floating_ip") if ip.id == live_id), None)
+            live = self._context.listed("floating_ip", live_id)
             if live is not None and (not live.port_id or live.port_id == port["id"] == self._reusable(port)):
                 decided.append(dict(floating))
                 continue
@@ -289,8 +284,7 @@ class PortsPlanner:
         return str(live.id) if live is not None and not live.device_id else ""
 
     def _network(self, identity: str) -> Any | None:
-        listed = (network for network in self._context.listing("network") if network.id == identity)
-        return next(listed, None) or self._cloud.find("network", identity)
+        return self._context.listed("network", identity) or self._cloud.find("network", identity)
 
 
 def _from_mac(address: str, port: Mapping[str, Any]) -> bool:

@@ -9,7 +9,6 @@ from refloat.resources.share.protect import KEPT
 
 
 def plan(context: PlanContext) -> Planned:
-    """A new share; impossible when the snapshot is not there or not usable."""
     section = context.section
     problem = "this cloud has no shared file system service"
     if context.cloud.has("shared_file_system"):

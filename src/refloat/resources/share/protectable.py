@@ -21,11 +21,9 @@ class ShareProtectable(ListedProtectable):
 
     @classmethod
     def is_broken(cls, state: str) -> bool:
-        """``error``, ``extending_error``..."""
         return state.startswith("error") or state.endswith("error")
 
     def node(self, thing: Any) -> Resource:
-        """With its zone."""
         return Resource(
             TYPE, str(thing.id), thing.name or "", {"availability_zone": thing.availability_zone or ""}
         )

@@ -11,7 +11,6 @@ from refloat.resources.share.manila import manila
 
 
 def describe(context: HookContext, share: Any) -> dict[str, Any]:
-    """A share's settings."""
     service = manila(context.cloud)
     with explained("read the access rules of the share", context.resource):
         rules = [rule_of(rule) for rule in service.access_rules(share.id)]

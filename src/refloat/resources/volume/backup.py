@@ -60,7 +60,6 @@ class BackupProtect(Hooks):
     """Cuts a snapshot of a volume in use, then backs that up; a volume at rest is backed up directly."""
 
     def on_prepare_begin(self, context: HookContext) -> HookBody:
-        """Wait until Cinder is done with whatever it does to the volume."""
         yield from steady(context)
         return None
 

@@ -12,7 +12,6 @@ from refloat.resources.volume.protectable import attached_to
 
 
 def describe(cloud: Cloud, volume: Any) -> dict[str, Any]:
-    """A volume's settings, as they are stored in its section."""
     own = own_metadata(cloud, str(volume.id))
     shown = volume.metadata or {}
     return {

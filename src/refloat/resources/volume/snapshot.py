@@ -44,7 +44,6 @@ class SnapshotProtect(Hooks):
     """Cuts a snapshot and keeps it."""
 
     def on_prepare_begin(self, context: HookContext) -> HookBody:
-        """Wait until Cinder is done with whatever it does to the volume."""
         yield from steady(context)
         return None
 
