@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -281,6 +282,24 @@ def test_checkpoint_of_a_provider_that_is_not_known_here(refloat: Command) -> No
     restored = refloat("restore", "from-elsewhere", "-f", "json")
     assert (restored.status, restored.json["status"]) == (0, "succeeded")
     assert refloat("checkpoint", "delete", "from-elsewhere").status == 0
+
+
+def test_a_restore_lists_banks_once_and_reads_the_manifest_once(
+    refloat: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_plan(refloat)
+    checkpoint = protect(refloat)
+    done: list[str] = []
+    for name in ("checkpoints", "checkpoint"):
+        usual = getattr(Bank, name)
+
+        def counted(self: Bank, *given: Any, _usual: Any = usual, _name: str = name, **more: Any) -> Any:
+            done.append(_name)
+            return _usual(self, *given, **more)
+
+        monkeypatch.setattr(Bank, name, counted)
+    assert refloat("restore", checkpoint, "--only", "noop=tree:12").status == 0
+    assert sorted(done) == ["checkpoint", "checkpoints"]
 
 
 def test_copy_into_the_same_bank_is_refused(refloat: Command) -> None:
