@@ -209,12 +209,12 @@ class Backend(Protocol):
     # Triggers and schedules
 
     @property
-    def schedules(self) -> Schedules:
+    def schedules(self) -> ScheduleBackend:
         """Triggers and scheduled operations."""
         ...
 
 
-class Schedules(Protocol):
+class ScheduleBackend(Protocol):
     """One user's triggers and scheduled operations. What is named by name or id may raise NotFound."""
 
     def list_triggers(self) -> Sequence[Trigger]:

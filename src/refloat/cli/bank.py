@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import Base, ShowOne
+from refloat.cli.base import BaseCommand, ShowOne
 from refloat.cli.output import Bytes, Items, Time
 from refloat.cli.progress import Standing, display
 from refloat.cli.running import Interrupts
@@ -22,7 +22,7 @@ _DEPTHS = ("manifests", "existence", "full")
 _TICK = 0.2
 
 
-class BankCommand(Base):
+class BankCommand(BaseCommand):
     """A command that works on a bank, without any cloud."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

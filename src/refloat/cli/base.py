@@ -29,7 +29,7 @@ class _Help(SmartHelpFormatter):
         return super()._fill_text(text, width, indent)
 
 
-class Base(CliffCommand):
+class BaseCommand(CliffCommand):
     """A command. Its docstring is its help, ``examples`` are shown under it."""
 
     app: RefloatApp
@@ -76,7 +76,7 @@ class Base(CliffCommand):
         self.app.say(sentence)
 
 
-class Display(Base):
+class Display(BaseCommand):
     """A command that prints data: as text for people when the format is ``table``, else for programs."""
 
     exit_status = 0

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 
 from refloat.cli.arguments import short_name
-from refloat.cli.base import Base
+from refloat.cli.base import BaseCommand
 
 # Not more of the shell than bash and zsh's bashcompinit have in common, and no helpers of bash-completion.
 _SCRIPT = """\
@@ -33,7 +33,7 @@ complete -o default -F _refloat refloat
 _TAKE_A_TYPE = ("protectable list", "protectable show")
 
 
-class Complete(Base):
+class Complete(BaseCommand):
     """Print the completion of commands and options, for bash and zsh."""
 
     examples = """

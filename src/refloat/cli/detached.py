@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 
 from refloat.cli.main import RefloatApp
-from refloat.cli.running import Runner, Stopped
+from refloat.cli.running import OperationRunner, Stopped
 
 LONGEST = 48 * 3600.0
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(app: RefloatApp, operation_id: str, action: str) -> int:
     from refloat.cli.embedded import Embedded
 
-    runner = Runner(app)
+    runner = OperationRunner(app)
     with Embedded(cloud_name=app.options.os_cloud, listener=runner.tracker.hear, notify=app.say) as refloat:
         operation = refloat.look(operation_id).operation
         begin = refloat.resume if action == "resume" else refloat.cancel

@@ -6,14 +6,14 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import Base, ShowOne
+from refloat.cli.base import BaseCommand, ShowOne
 from refloat.cli.output import Time
 
 if TYPE_CHECKING:
     from refloat.records.holds import Hold
 
 
-class _OfCheckpoint(Base):
+class _OfCheckpoint(BaseCommand):
     """A command that takes a checkpoint."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ from refloat.cli.base import Lister, ShowOne
 from refloat.cli.operation_base import OperationCommand, result_of
 from refloat.cli.output import Bytes, Created, Items, Time
 from refloat.cli.progress import standing_of
-from refloat.cli.running import Runner, error_of, how_to_go_on
+from refloat.cli.running import OperationRunner, error_of, how_to_go_on
 
 if TYPE_CHECKING:
     from refloat.cli.views import OperationView
@@ -98,7 +98,7 @@ class WatchOperation(_OnOperation):
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         with self.open() as refloat:
             identity = refloat.look(parsed_args.operation).operation.id
-            Runner(self.app).watch(refloat, identity)
+            OperationRunner(self.app).watch(refloat, identity)
             return self.conclude(refloat, identity)
 
 
@@ -114,7 +114,7 @@ class ResumeOperation(_OnOperation):
     """
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        runner = Runner(self.app)
+        runner = OperationRunner(self.app)
         with self.open(runner.tracker.hear) as refloat:
             operation = refloat.resumable(parsed_args.operation).operation
             if parsed_args.no_wait:
@@ -132,7 +132,7 @@ class CancelOperation(_OnOperation):
     """
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        runner = Runner(self.app)
+        runner = OperationRunner(self.app)
         with self.open(runner.tracker.hear) as refloat:
             view = refloat.look(parsed_args.operation)
             operation = view.operation

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from refloat.cli.base import Display, ShowOne
 from refloat.cli.output import Bytes, Resources, resource_line
-from refloat.cli.running import Runner, error_of, how_to_go_on
+from refloat.cli.running import OperationRunner, error_of, how_to_go_on
 
 if TYPE_CHECKING:
     from refloat.cli.backend import Backend
@@ -45,7 +45,7 @@ class Operating(Display):
         self, parsed_args: argparse.Namespace, write_down: Callable[[Backend], Operation]
     ) -> Mapping[str, Any]:
         """Run an operation to its end, or leave it to a worker; what to print."""
-        runner = Runner(self.app)
+        runner = OperationRunner(self.app)
         with self.open(runner.tracker.hear) as refloat:
             operation = write_down(refloat)
             if parsed_args.no_wait:
@@ -53,7 +53,7 @@ class Operating(Display):
             runner.run(refloat, operation, lambda: refloat.begin(operation))
             return self.conclude(refloat, operation.id)
 
-    def detach(self, refloat: Backend, runner: Runner, operation: Operation) -> Mapping[str, Any]:
+    def detach(self, refloat: Backend, runner: OperationRunner, operation: Operation) -> Mapping[str, Any]:
         """Leave it to a worker; what to print meanwhile."""
         from refloat.cli.views import OperationView
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.arguments import PARAMETER_HELP, RESOURCE_HELP, parse_parameters, parse_resources
-from refloat.cli.base import Base, Lister, ShowOne
+from refloat.cli.base import BaseCommand, Lister, ShowOne
 from refloat.cli.output import Items, Resources, Time
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class SetPlan(ShowOne):
             return shown(refloat, refloat.update_plan(parsed_args.plan, **changes))
 
 
-class DeletePlan(Base):
+class DeletePlan(BaseCommand):
     """Delete plans. Their checkpoints stay."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -131,7 +131,7 @@ class Tracker:
             )
 
 
-class Display(Protocol):
+class ProgressDisplay(Protocol):
     """Shows standings. ``update`` is called a few times a second."""
 
     def update(self, standing: Standing) -> None:
@@ -248,7 +248,7 @@ class Live:
         self._live.stop()
 
 
-def display(out: TextIO, title: str, *, quiet: bool) -> Display:
+def display(out: TextIO, title: str, *, quiet: bool) -> ProgressDisplay:
     """The display that fits where it is shown."""
     if quiet:
         return Silent()

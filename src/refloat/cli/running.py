@@ -89,7 +89,7 @@ def how_to_go_on(operation_id: str) -> str:
     )
 
 
-class Runner:
+class OperationRunner:
     """Runs one operation.
 
     :param app: for messages.

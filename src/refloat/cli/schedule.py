@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import Base, Lister, ShowOne
+from refloat.cli.base import BaseCommand, Lister, ShowOne
 from refloat.cli.output import Items
 from refloat.cli.running import Stopped
 from refloat.cli.trigger import when
@@ -33,7 +33,7 @@ def _line(firing: Firing) -> str:
     return f"{text}: {firing.reason}" if firing.reason else text
 
 
-def teller(command: Base) -> Callable[[Firing, Schedule], None]:
+def teller(command: BaseCommand) -> Callable[[Firing, Schedule], None]:
     """Tells the user what a run came to."""
     return lambda firing, schedule: command.say(f"{schedule.name}: {_line(firing)}")
 
@@ -58,7 +58,7 @@ def shown(view: ScheduleView) -> Mapping[str, Any]:
     }
 
 
-class _One(Base):
+class _One(BaseCommand):
     """A command on one schedule."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -142,7 +142,7 @@ class SetSchedule(_One, ShowOne):
             return shown(refloat.schedules.change(found, **given))
 
 
-class DeleteSchedule(Base):
+class DeleteSchedule(BaseCommand):
     """Delete schedules. Their checkpoints stay."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -174,7 +174,7 @@ class RunSchedule(_One):
         return 1 if bad else 0
 
 
-class RunDue(Base):
+class RunDue(BaseCommand):
     """Run all that is due, and end: for cron, where neither 'refloat serve' nor 'refloat worker' runs."""
 
     examples = """

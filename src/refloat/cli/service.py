@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any, ClassVar
 
-from refloat.cli.base import Base
+from refloat.cli.base import BaseCommand
 from refloat.errors import InvalidInput
 
 
-class _Service(Base):
+class _Service(BaseCommand):
     """What they share."""
 
     api: ClassVar[bool] = False

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import Base, Lister, ShowOne
+from refloat.cli.base import BaseCommand, Lister, ShowOne
 from refloat.cli.output import Time
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class SetTrigger(ShowOne):
             return shown(refloat.schedules.change_trigger(trigger, parsed_args.name, properties))
 
 
-class DeleteTrigger(Base):
+class DeleteTrigger(BaseCommand):
     """Delete triggers that no schedule uses."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
