@@ -33,6 +33,7 @@ from refloat.bank.objects import Objects, check_checkpoint_id
 from refloat.bank.opening import open_store
 from refloat.bank.reader import DataReader
 from refloat.bank.repair import Repair, repair
+from refloat.bank.reserve import restock
 from refloat.bank.sealing import tag_in
 from refloat.bank.second_copies import add_missing, hurt_copies
 from refloat.bank.slots import Slot, slots
@@ -156,6 +157,7 @@ class Bank:
         self._objects.confirm()
         if not self._has_copies:
             add_missing(self._objects)
+            restock(self._objects.store, self._objects.keys.root)
             self._has_copies = True
         self._objects.keys.ensure(project_id)
         return Writer(self._objects, checkpoint_id, project_id)

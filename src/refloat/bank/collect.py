@@ -14,9 +14,17 @@ from dataclasses import dataclass
 from refloat.bank.lost import lost
 from refloat.bank.manifest import Checkpoint, Manifest, find, get_checkpoint, get_manifest, manifests
 from refloat.bank.objects import ABANDONED, Objects, WriteSession
+from refloat.bank.reserve import put_before_removal, restock
 from refloat.bank.sealing import KIND_CONDEMNED, tag_in
 from refloat.bank.store import AlreadyExists, ObjectMissing
-from refloat.bank.tombstones import WATCH, drop_tombstone, forget_lost_packs, put_tombstone, tombstones
+from refloat.bank.tombstones import (
+    WATCH,
+    drop_tombstone,
+    forget_lost_packs,
+    put_condemned,
+    put_tombstone,
+    tombstones,
+)
 from refloat.errors import BankDamaged, Conflict, NotFound
 
 WRITER_LIVES = 7 * 86400.0
@@ -53,6 +61,7 @@ def abandon(objects: Objects, checkpoint_id: str) -> Collected:
             total += _abandon_session(objects, session)
         except Conflict as error:
             finished = error
+    restock(objects.store, objects.keys.root)
     if finished is not None:
         raise finished
     return total
@@ -131,6 +140,7 @@ def collect(objects: Objects, tag: str) -> Collected:
     elif writing and not total.postponed:
         total += _POSTPONED_WRITERS
     forget_lost_packs(objects, tag, seen.stored)
+    restock(objects.store, objects.keys.root)
     return total
 
 
@@ -200,7 +210,7 @@ def _execute(objects: Objects, tag: str, tombstone: str) -> tuple[Collected, set
     if alive:
         if watched is None:
             with contextlib.suppress(AlreadyExists):
-                objects.put_json(KIND_CONDEMNED, tombstone + WATCH, sorted(alive))
+                put_condemned(objects, tombstone + WATCH, alive)
         return _POSTPONED_WRITERS, candidates
     there = {e.name: e.modified for e in store.list(tombstone)}
     if tombstone not in there:
@@ -287,7 +297,7 @@ def _abandon_session(objects: Objects, session: WriteSession) -> Collected:
     store = objects.store
     sign = session.marker + ABANDONED
     with contextlib.suppress(AlreadyExists):
-        store.put(sign, _SIGN)
+        put_before_removal(store, sign, _SIGN)
     try:
         if _is_committed(objects, session):
             raise Conflict(

@@ -14,6 +14,7 @@ from refloat.bank.keyring import Keyring
 from refloat.bank.keys import KeySource
 from refloat.bank.objects import canonical
 from refloat.bank.packs import CHUNK_SIZE
+from refloat.bank.reserve import restock
 from refloat.bank.sealing import damaged
 from refloat.bank.slots import put_slot
 from refloat.bank.store import AlreadyExists, ObjectMissing, Store
@@ -109,6 +110,7 @@ def create_bank(store: Store, source: KeySource) -> None:
     try:
         store.put(DESCRIPTOR, text)
         store.put(DESCRIPTOR_COPY, text)
+        restock(store, root)
     except AlreadyExists:
         # Another process made the bank meanwhile; ours never was one.
         for end in (COPY, ""):

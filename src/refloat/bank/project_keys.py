@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from refloat.bank.identity import COPY
+from refloat.bank.reserve import put_before_removal
 from refloat.bank.sealing import KIND_KEY, ROOT_ID, OneSecret, Sealer, Secret, damaged, derive
 from refloat.bank.store import AlreadyExists, ObjectMissing, Store
 from refloat.errors import BankDamaged, BankError
@@ -123,7 +124,7 @@ class ProjectKeys:
                 done.add(number)
                 name, about = self._erased_name(tag, number), {"number": number, "erased_at": _now()}
                 with contextlib.suppress(AlreadyExists):
-                    self._store.put(name, self._seal(name, about))
+                    put_before_removal(self._store, name, self._seal(name, about))
                 self._store.delete(self._name(tag, number) + COPY)
                 self._store.delete(self._name(tag, number))
 

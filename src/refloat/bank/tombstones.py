@@ -6,7 +6,8 @@ import contextlib
 import secrets
 from collections.abc import Iterable
 
-from refloat.bank.objects import Objects
+from refloat.bank.objects import Objects, canonical
+from refloat.bank.reserve import put_before_removal
 from refloat.bank.sealing import KIND_CONDEMNED, KIND_DAMAGED
 from refloat.bank.store import Denied, ObjectMissing
 from refloat.errors import BankDamaged
@@ -17,8 +18,14 @@ WATCH = ".watch"
 def put_tombstone(objects: Objects, tag: str, names: Iterable[str]) -> str:
     """Put up a tombstone that these objects are about to be removed; its name."""
     tombstone = f"condemned/{tag}.{secrets.token_hex(8)}"
-    objects.put_json(KIND_CONDEMNED, tombstone, sorted(names))
+    put_condemned(objects, tombstone, names)
     return tombstone
+
+
+def put_condemned(objects: Objects, name: str, names: Iterable[str]) -> None:
+    """Write a tombstone or a watch, also into a full store."""
+    text = objects.sealer.seal(KIND_CONDEMNED, name, canonical(sorted(names)))
+    put_before_removal(objects.store, name, text)
 
 
 def drop_tombstone(objects: Objects, tombstone: str) -> None:

@@ -42,9 +42,6 @@ from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE = 30.0
-_PAUSE = 0.1
-
 
 class Writer:
     """Writes one checkpoint; made by :meth:`refloat.bank.Bank.writer`. Safe to use from many threads.

@@ -82,7 +82,7 @@ def test_deleting_is_refused_until_the_time_is_over(unlocked: Store, hasty: None
         bank.collect()
         for entry in list(store.list("condemned/")):  # old enough by the store's clock, not yet by ours
             store.delete(entry.name)
-    assert {entry.name.split("/")[0] for entry in unlocked.list("")} == {"bank", "keys"}
+    assert {entry.name.split("/")[0] for entry in unlocked.list("")} == {"bank", "keys", "reserve"}
 
 
 def test_a_bank_where_a_store_was_checked(unlocked: Store, hasty: None) -> None:  # noqa: F811

@@ -75,7 +75,7 @@ def test_an_old_bank_is_written_and_cleaned(home: Path) -> None:
     for checkpoint_id in ("second", "other"):
         bank.delete(checkpoint_id)
     left = {p.relative_to(home / "bank").parts[0] for p in (home / "bank").rglob("*") if p.is_file()}
-    assert left == {"bank", "keys"}
+    assert left == {"bank", "keys", "reserve"}
 
 
 def test_an_old_bank_is_read_without_refloat(home: Path) -> None:

@@ -211,7 +211,7 @@ class TestS3:
                 bank.delete("two")
                 bank.collect()
             assert flaky.failures > 5
-            assert {e.name.split("/")[0] for e in store.list("")} == {"bank", "keys"}
+            assert {e.name.split("/")[0] for e in store.list("")} == {"bank", "keys", "reserve"}
 
     def test_it_can_be_used_from_within_an_event_loop(self, s3: S3) -> None:
         store = open_store(s3.new_url())

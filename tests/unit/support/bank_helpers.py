@@ -55,15 +55,19 @@ def restore(bank: Bank, checkpoint_id: str) -> dict[str, bytes]:
 
 
 def files(root: Path) -> dict[str, str]:
-    """Every file and folder, with a fingerprint of its content; but for the keys of projects, which stay."""
+    """Every file and folder, with a fingerprint of its content; but for the keys of projects, which stay, and
+    the reserve, which comes and goes."""
     return {
         str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "folder"
         for p in root.rglob("*")
-        if ".project." not in p.name
+        if ".project." not in p.name and p.name != "reserve"
     }
 
 
 def objects(root: Path, suffix: str = "") -> list[Path]:
+    """All but the reserve, which means nothing."""
     return sorted(
-        p for p in root.rglob(f"*{suffix}") if p.is_file() and ".tmp" not in p.relative_to(root).parts
+        p
+        for p in root.rglob(f"*{suffix}")
+        if p.is_file() and ".tmp" not in p.relative_to(root).parts and p.name != "reserve"
     )
