@@ -115,8 +115,6 @@ class _Responders:
         self._enforcer = make_enforcer(deployment.conf)
 
     def of(self, route: Route) -> Callable[..., None]:
-        """What answers the requests of a route."""
-
         def respond(request: falcon.Request, response: falcon.Response, **path: str) -> None:
             answer = route.handler(self._admitted(route, request, path))
             if route.method != "GET":

@@ -269,7 +269,6 @@ def load(files: Iterable[str | Path] | None = None, overrides: Sequence[tuple[st
 
 
 def settings(conf: Any) -> Settings:
-    """Where things are kept."""
     fallback = Settings.load()
     return Settings(
         conf.database.connection or fallback.database_url,
@@ -320,7 +319,6 @@ def told(conf: Any) -> dict[str, list[str]]:
 
 
 def list_opts() -> list[tuple[Any, list[Any]]]:
-    """All options, for ``oslo-config-generator --namespace refloat``."""
     webhook = cfg.OptGroup("webhook_NAME", help="A webhook: NAME is one of webhooks in [notifications].")
     return [
         ("DEFAULT", LOGGING),

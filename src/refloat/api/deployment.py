@@ -72,7 +72,6 @@ class Deployment:
         return Plans(self.database, project_id)
 
     def bank_location(self, provider: Provider) -> BankLocation:
-        """Where a provider's bank is."""
         return provider.bank or self.settings.bank
 
     def bank_of(self, provider: Provider) -> Bank:
@@ -81,7 +80,6 @@ class Deployment:
 
     @cached_property
     def reader(self) -> Reader:
-        """Looks at how far operations are."""
         return Reader(self.database, OPERATIONS)
 
     def close(self) -> None:

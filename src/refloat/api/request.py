@@ -33,7 +33,6 @@ class Request:
 
     @property
     def project_id(self) -> str:
-        """The caller's project."""
         return self.caller.project_id
 
     @property

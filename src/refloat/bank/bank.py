@@ -312,7 +312,6 @@ class Bank:
         return collecting.delete(self._objects, checkpoint_id)
 
     def collect(self) -> Collected:
-        """Remove what no checkpoint needs."""
         self._objects.confirm()
         prefixes = ("data/", "writers/", "condemned/", "damaged/")
         names = [entry.name for prefix in prefixes for entry in self._objects.store.list(prefix)]
@@ -334,7 +333,6 @@ class Bank:
         return collecting.erase(self._objects, tag)
 
     def close(self) -> None:
-        """Give the store's connections back."""
         self._objects.store.close()
 
     def __enter__(self) -> Bank:

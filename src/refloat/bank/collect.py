@@ -350,7 +350,6 @@ def unfinished(objects: Objects) -> list[tuple[WriteSession, float]]:
 
 
 def _writers(objects: Objects, tag: str) -> list[tuple[WriteSession, float]]:
-    """Those of one project."""
     return [(session, since) for session, since in unfinished(objects) if session.tag == tag]
 
 

@@ -92,7 +92,6 @@ class DataIndex:
         return {self.key_id, *(pack.key_id for pack in self.packs)}
 
     def encode(self) -> bytes:
-        """What is sealed into the object."""
         head = {
             "size": self.size,
             "chunk_size": CHUNK_SIZE,

@@ -118,5 +118,4 @@ def create_bank(store: Store, source: KeySource) -> None:
 
 
 def _text(descriptor: dict[str, Any]) -> bytes:
-    """What its check is made of."""
     return canonical({k: v for k, v in descriptor.items() if k != "check"})

@@ -29,7 +29,6 @@ class Watch:
             raise Cancelled("storing the data was cancelled")
 
     def tell(self, done: int, size: int | None) -> None:
-        """So many bytes are done."""
         if self.progress is not None:
             self.progress(done, size or 0)
 
@@ -42,7 +41,6 @@ class Watch:
 
 
 def feed_stream(feed: Feed, source: Source, watch: Watch) -> int:
-    """Store a stream. How long it was."""
     length = 0
     for number, chunk in enumerate(chunks_of(source, CHUNK_SIZE)):
         watch.check()

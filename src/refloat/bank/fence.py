@@ -52,7 +52,6 @@ class _Fenced(Wrapper):
         self._check = check
 
     def put(self, name: str, content: Parts) -> None:
-        """Check, then write."""
         if isinstance(self.inner, Staged):
             self.inner.put_checked(name, content, self._check)
         else:
@@ -66,5 +65,4 @@ class _FencedInto(_Fenced):
         self._into = into
 
     def get_range_into(self, name: str, offset: int, target: memoryview) -> int:
-        """See :class:`refloat.bank.packs.RangeInto`."""
         return self._into.get_range_into(name, offset, target)

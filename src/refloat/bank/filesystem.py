@@ -108,11 +108,9 @@ class FileSystemStore:
         return f"file://{self._root}"
 
     def put(self, name: str, content: Parts) -> None:
-        """Write a new object; see :class:`refloat.bank.store.Store`."""
         self.put_checked(name, content, unfenced)
 
     def put_checked(self, name: str, content: Parts, check: Check) -> None:
-        """See :class:`refloat.bank.fence.Staged`."""
         parts = parts_of(content)
         path = self._root / check_name(name)
         size = sum(map(len, parts))
@@ -164,7 +162,6 @@ class FileSystemStore:
         return ObjectInfo(name, found.st_size, found.st_mtime)
 
     def delete(self, name: str) -> None:
-        """Remove an object, and the folders it leaves empty."""
         path = self._root / check_name(name)
         with self._explained(name):
             self._check_folder()

@@ -76,7 +76,6 @@ class Keyring:
         return blake3(text, key=key).hexdigest(length=16)
 
     def fingerprint(self, text: bytes) -> str:
-        """A keyed fingerprint, for comparing contents."""
         key = derive("content", self.root, self._bank_id)
         return blake3(text, key=key).hexdigest()
 
@@ -154,7 +153,6 @@ class Keyring:
         self.projects.erase(tag)
 
     def forget(self, tag: str) -> None:
-        """Ask the store when a key of this project is wanted next."""
         with self._lock:
             self._known.pop(tag, None)
 

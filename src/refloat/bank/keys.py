@@ -179,7 +179,6 @@ class ProjectKey:
 
     @staticmethod
     def parse(body: bytes) -> ProjectKey:
-        """The inverse of what :meth:`save` writes."""
         data = json.loads(body)
         return ProjectKey(
             data["bank_id"],

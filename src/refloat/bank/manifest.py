@@ -119,7 +119,6 @@ def of_body(objects: Objects, name: str) -> Manifest:
 
 
 def get_checkpoint(objects: Objects, manifest: Manifest) -> Checkpoint:
-    """Read the body too."""
     data = objects.need_json(KIND_BODY, manifest.body)
     return Checkpoint(
         manifest.info, data["graph"], data["sections"], tuple(data["indexes"]), tuple(data["packs"])

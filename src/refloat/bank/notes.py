@@ -55,7 +55,6 @@ class Notes:
         self._append({"seed": seed})
 
     def add(self, pack: str, mark: str, bad: Mapping[int, str], whole: str) -> None:
-        """A pack was looked at. ``mark`` says what of it."""
         self._append({"pack": pack, "mark": mark, "bad": list(bad.items()), "whole": whole})
 
     def end(self) -> None:
@@ -63,7 +62,6 @@ class Notes:
             self._path.unlink(missing_ok=True)
 
     def keep(self, result: Mapping[str, Any]) -> None:
-        """How the verification ended, for :meth:`last`."""
         if self._folder is not None:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._last.write_text(json.dumps(result), encoding="utf-8")

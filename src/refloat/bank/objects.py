@@ -92,7 +92,6 @@ class WriteSession:
 
     @staticmethod
     def new(checkpoint_id: str, tag: str) -> WriteSession:
-        """A session that never was before."""
         return WriteSession(check_checkpoint_id(checkpoint_id), tag, secrets.token_hex(16))
 
     @staticmethod
@@ -107,7 +106,6 @@ class WriteSession:
 
     @property
     def folder(self) -> str:
-        """Where everything is that it stored."""
         return f"data/{self.tag}/{self.id}/"
 
     @property
@@ -127,7 +125,6 @@ def check_checkpoint_id(checkpoint_id: str) -> str:
 
 
 def canonical(value: Json) -> bytes:
-    """JSON, the same for equal values."""
     try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
     except (TypeError, ValueError) as error:

@@ -104,7 +104,6 @@ class ObjectStore:
             raise NotFound(error.message, reason=error.reason, advice=advice) from error
 
     def put(self, name: str, content: Parts) -> None:
-        """Write a new object; see :class:`refloat.bank.store.Store`."""
         check_name(name)
         parts = parts_of(content)
         size = sum(map(len, parts))

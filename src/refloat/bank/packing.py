@@ -62,7 +62,6 @@ class Learnt(NamedTuple):
         return self.packs[number]
 
     def stored(self) -> Stored:
-        """The same, unpacked."""
         number, place, offset, length = LOCATION.unpack(self.location)
         return Stored(self.packs[number], ChunkLocation.of(place, offset, length))
 
@@ -90,17 +89,14 @@ class Packer:
         self._uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="bank-write")
 
     def close(self) -> None:
-        """Wait for the packs that are being written."""
         self._uploads.shutdown(wait=True)
 
     def learn(self, chunks: Iterable[tuple[bytes, Pack, ChunkLocation]]) -> None:
-        """Chunks that are in the bank already."""
         with self._changed:
             for chunk_id, pack, place in chunks:
                 self._known.setdefault(chunk_id, Stored(pack, place))
 
     def learn_index(self, index: DataIndex) -> None:
-        """All chunks of an index."""
         with self._changed:
             known, packs = self._known, index.packs
             known.update(
@@ -255,7 +251,6 @@ class Feed:
 
     @property
     def busy(self) -> bool:
-        """Whether something is under way."""
         return bool(self._pending)
 
     def finish(self) -> tuple[list[Found], int]:

@@ -74,12 +74,10 @@ class ChunkLocation(NamedTuple):
     encoding: int
 
     def stored_field(self) -> int:
-        """Length and encoding in 32 bits."""
         return self.length | (_IS_ZSTD if self.encoding == ZSTD else 0)
 
     @staticmethod
     def of(place: int, offset: int, stored: int) -> ChunkLocation:
-        """The inverse of :meth:`stored_field`."""
         return ChunkLocation(place, offset, stored & ~_IS_ZSTD, ZSTD if stored & _IS_ZSTD else RAW)
 
 
@@ -109,7 +107,6 @@ class OpenPack:
         self._limit = len(buffer) - CHUNK_SIZE - TAG_SIZE
 
     def reserve(self, chunk_id: bytes, size: int, encoding: int) -> ChunkLocation:
-        """A place for ``size`` bytes (before encryption)."""
         place = ChunkLocation(len(self._places), self._end, size + TAG_SIZE, encoding)
         self.ids.append(chunk_id)
         self._places.append(place)
@@ -119,7 +116,6 @@ class OpenPack:
         return place
 
     def room(self, place: ChunkLocation) -> memoryview:
-        """Where the encrypted chunk goes."""
         return self.buffer[place.offset : place.offset + place.length]
 
     def fill(self) -> bool:
@@ -131,11 +127,9 @@ class OpenPack:
 
     @property
     def complete(self) -> bool:
-        """Nothing will be added any more."""
         return self.closed and not self._unfilled
 
     def write(self, store: Store) -> None:
-        """Write the complete pack; ``result`` is set afterwards, or it has failed."""
         try:
             parts = self._seal()
             store.put(self.name, parts)

@@ -42,7 +42,6 @@ class ProjectVersion:
     secret: bytes = field(repr=False)
 
     def about(self) -> dict[str, Any]:
-        """What is in its object."""
         return {
             "project_id": self.project_id,
             "number": self.number,

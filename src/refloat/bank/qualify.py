@@ -55,7 +55,6 @@ class StoreReport:
 
     @property
     def fit(self) -> bool:
-        """Whether a bank can be kept here."""
         return all(finding.verdict != FAIL for finding in self.findings)
 
 
@@ -136,7 +135,6 @@ class _Trial:
         return OK, "a listing shows an object as soon as it is written"
 
     def repeated_write(self) -> tuple[str, str]:
-        """The same content can be written again."""
         self._put("again", b"the same")
         try:
             self._put("again", b"the same")
@@ -201,7 +199,6 @@ class _Trial:
         return OK, "an object is seen whole or not at all"
 
     def delete(self) -> tuple[str, str]:
-        """An object can be removed, and is gone then."""
         self._put("delete/x", b"x")
         try:
             self._store.delete(self._name("delete/x"))
@@ -242,7 +239,6 @@ class _Trial:
         return (WARNING if apart > CLOCK_WARNS else OK), text
 
     def latency(self) -> tuple[str, str]:
-        """How long small requests take."""
         writes: list[float] = []
         reads: list[float] = []
         for number in range(10):
@@ -255,7 +251,6 @@ class _Trial:
         return verdict, f"{write:.0f} ms to write 100 bytes, {read:.0f} ms to read them (median of 10)"
 
     def throughput(self) -> tuple[str, str]:
-        """How much passes with four streams."""
         piece = secrets.token_bytes(MEBI)
         pieces = [piece] * max(1, self._size // MEBI)
         total = STREAMS * len(piece) * len(pieces)

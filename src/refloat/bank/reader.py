@@ -121,7 +121,6 @@ class DataReader:
             raise
 
     def close(self) -> None:
-        """Stop reading ahead."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._ahead.clear()
         if self._error is None:

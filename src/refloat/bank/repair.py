@@ -58,7 +58,6 @@ class Repair:
 
     @property
     def needed(self) -> bool:
-        """Whether there is anything to be repaired."""
         return bool(self.hopeless or self.hurt or self.manifests or self.packs or self.keys)
 
 

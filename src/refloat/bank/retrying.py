@@ -47,11 +47,9 @@ class Retrying(Wrapper):
         self._pause = pause
 
     def around(self, inner: Store) -> Retrying:
-        """The same around another store."""
         return Retrying(inner, attempts=self._attempts, pause=self._pause)
 
     def prepare(self, *, create: bool) -> None:
-        """Make the inner store's place ready, if it has such a step."""
         prepare = getattr(self.inner, "prepare", None)
         if prepare is not None:
             self._repeat(lambda: prepare(create=create), min(OPENING_ATTEMPTS, self._attempts))

@@ -215,7 +215,6 @@ class Sealer:
         return plain
 
     def new_pack(self, name: str) -> PackCipher:
-        """The cipher of a new pack."""
         key_id, _ = self.keys.current(tag_in(name))
         return self.pack(name, key_id + secrets.token_bytes(16))
 
@@ -230,7 +229,6 @@ class Sealer:
         return PackCipher(name, header, cipher, self.bound(header, name))
 
     def bound(self, header: bytes, name: str) -> bytes:
-        """What ties a ciphertext to its place."""
         return header + self._bank_id + name.encode("ascii")
 
     def _secret(self, name: str, key_id: bytes) -> bytes:

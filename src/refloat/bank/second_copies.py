@@ -37,7 +37,6 @@ class Hurt:
 
 
 def hurt_copies(objects: Objects) -> list[Hurt]:
-    """All that are missing or damaged."""
     descriptor = objects.identity.descriptor
     wanted: dict[str, bytes | None] = {DESCRIPTOR: descriptor, DESCRIPTOR_COPY: descriptor}
     for name in slot_names(objects.store, _bank_id(objects)):

@@ -41,7 +41,6 @@ class Slot:
 
     @property
     def about(self) -> dict[str, Any]:
-        """The clear part of the object."""
         return {name: getattr(self, name) for name in _ABOUT}
 
 
@@ -191,7 +190,6 @@ def with_authenticator(root: bytes, bank_id: bytes, name: str, text: bytes) -> b
 
 
 def without_authenticator(copy: bytes) -> bytes:
-    """The slot in its copy."""
     return copy.rpartition(b"\n")[0]
 
 

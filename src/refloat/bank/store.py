@@ -130,7 +130,6 @@ def check_name(name: str) -> str:
 
 
 def parts_of(content: Parts) -> Sequence[bytes | memoryview]:
-    """The content in pieces."""
     return (content,) if isinstance(content, bytes) else content
 
 

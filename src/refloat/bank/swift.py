@@ -83,7 +83,6 @@ class SwiftStore:
         self._expect(answer, "open the container")
 
     def put(self, name: str, content: Parts) -> None:
-        """Write a new object; see :class:`refloat.bank.store.Store`."""
         path = self._path(name)
         parts = parts_of(content)
         size = sum(map(len, parts))

@@ -34,7 +34,6 @@ class Bucket:
         self._lock = threading.Lock()
 
     def take(self, size: int) -> None:
-        """Wait until ``size`` bytes may pass."""
         with self._lock:
             now = self._clock()
             self._left = min(self._most, self._left + (now - self._at) * self._rate)
@@ -58,12 +57,10 @@ class Throttled(Wrapper):
         return Throttled(inner, self._rate, self._bucket)
 
     def put(self, name: str, content: Parts) -> None:
-        """Wait for one's turn, then write."""
         self._bucket.take(sum(map(len, parts_of(content))))
         self.inner.put(name, content)
 
     def get(self, name: str) -> bytes:
-        """Read, then wait: how much it was is known only now."""
         content = self.inner.get(name)
         self._bucket.take(len(content))
         return content

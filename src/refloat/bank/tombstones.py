@@ -37,7 +37,6 @@ def drop_tombstone(objects: Objects, tombstone: str) -> None:
 
 
 def tombstones(objects: Objects, tag: str) -> list[str]:
-    """The names of a project's tombstones."""
     names = [e.name for e in objects.store.list(f"condemned/{tag}.")]
     return sorted(name for name in names if not name.endswith(WATCH))
 
@@ -74,7 +73,6 @@ def quarantine(objects: Objects, tag: str, packs: Iterable[str]) -> None:
 
 
 def unreliable(objects: Objects, tag: str) -> set[str]:
-    """Condemned or quarantined."""
     return condemned(objects, tag) | quarantined(objects, tag)
 
 

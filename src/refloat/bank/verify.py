@@ -68,7 +68,6 @@ class _PackUse:
     pending: int = 0
 
     def mark(self) -> str:
-        """A fingerprint of what is wanted."""
         places = b"".join(place.to_bytes(4, "big") for place in sorted(self.wanted))
         return blake3(places).hexdigest(length=8)
 

@@ -65,7 +65,6 @@ class Writer:
 
     @property
     def checkpoint_id(self) -> str:
-        """The checkpoint being written."""
         return self._session.checkpoint_id
 
     def put_data(
@@ -140,7 +139,6 @@ class Writer:
         abandon(self._objects, self.checkpoint_id)
 
     def close(self) -> None:
-        """Stop the threads. What was stored and the marker stay."""
         self._closed = True
         self._pool.shutdown(wait=True)
         self._packer.close()

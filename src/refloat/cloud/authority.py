@@ -131,14 +131,12 @@ class SessionCloud(Cloud):
 
     @cached_property
     def connection(self) -> Connection:
-        """The openstacksdk connection, made on first use."""
         with self._lock:
             config = cloud_region.from_session(self._session, region_name=self._region)
             return Connection(config=config)
 
     @property
     def auth_url(self) -> str:
-        """Where this cloud's identity service is."""
         return self._auth_url
 
 
@@ -169,7 +167,6 @@ class NamedCloud:
         self._shared = cloud is not None
 
     def caller(self, caller: Caller) -> Cloud:
-        """The one cloud."""
         self._check(caller)
         return self._cloud
 
@@ -178,12 +175,10 @@ class NamedCloud:
         raise InvalidInput("this service only acts in one project: it cannot restore into another")
 
     def grant(self, caller: Caller, until: datetime | None = None) -> dict[str, Any]:
-        """Names the entry."""
         self._check(caller)
         return {"kind": "cloud", "name": self._name or ""}
 
     def stray(self, granting: Granting) -> dict[str, Any] | None:
-        """Nothing is left behind."""
         return None
 
     def cloud(self, granted: Granted) -> Cloud:
@@ -196,7 +191,6 @@ class NamedCloud:
         """There is nothing to give back."""
 
     def check(self, granted: Granted) -> None:
-        """Log in."""
         if granted.get("kind") != "cloud":
             raise AuthorityGone(
                 "the authority is no entry of clouds.yaml", reason="made under other settings"

@@ -85,7 +85,6 @@ def _connect(cloud: Cloud) -> tuple[Any, Any]:
         """Whoever the session of the cloud is logged in as."""
 
         def get_auth_plugin(self) -> Any:
-            """How to log in."""
             return connection.session.auth
 
     conf = cfg.ConfigOpts()

@@ -200,26 +200,22 @@ class Cloud:
             return self.kind(kind).get(self.connection, identity)
 
     def find(self, kind: str, identity: str) -> Any | None:
-        """One thing by id, or None when it is not there."""
         try:
             return self.get(kind, identity)
         except NotFound:
             return None
 
     def list(self, kind: str) -> list[Any]:
-        """All things of a kind in this project."""
         with explained(f"list the {kind.replace('_', ' ')}s"):
             return list(self.kind(kind).list(self.connection))
 
     def create(self, kind: str, fields: Mapping[str, Any]) -> Any:
-        """Create a thing. Errors are those of openstacksdk, for ``ensure`` to explain."""
         create = self.kind(kind).create
         if create is None:
             raise NotImplementedError(f"{kind} does not say how one is created")
         return create(self.connection, fields)
 
     def update(self, kind: str, identity: str, fields: Mapping[str, Any]) -> None:
-        """Set some fields of a thing."""
         update = self.kind(kind).update
         if update is None:
             raise NotImplementedError(f"{kind} does not say how one is changed")
@@ -281,7 +277,6 @@ def _never(_thing: Any) -> bool:
 
 
 def _is_known(service: str) -> bool:
-    """Whether openstacksdk knows a service by itself."""
     return isinstance(inspect.getattr_static(Connection, service, None), ServiceDescription)
 
 

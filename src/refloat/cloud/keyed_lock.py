@@ -24,7 +24,6 @@ class KeyedLock:
         self._future: Future[None] = Future()
 
     def begin(self) -> Future[None]:
-        """Wait until it is acquired."""
         with _LOCK:
             queue = _QUEUES[self._key]
             if self not in queue:
@@ -38,7 +37,6 @@ class KeyedLock:
         return f"its turn with {self._key}"
 
     def release(self) -> None:
-        """Let the next in the queue have it."""
         with _LOCK:
             queue = _QUEUES[self._key]
             if self in queue:

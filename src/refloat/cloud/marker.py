@@ -25,12 +25,10 @@ class Marker:
 
     @property
     def text(self) -> str:
-        """At most 255 characters, the limit of descriptions: ``refloat:OPERATION:SOURCE:ROLE``."""
         return f"refloat:{self.operation_id}:{self.source}:{self.role}"[:255]
 
     @property
     def metadata(self) -> dict[str, str]:
-        """The mark as one metadata item."""
         return {METADATA_KEY: self.text}
 
     def on(self, thing: Any) -> bool:
@@ -44,5 +42,4 @@ class Marker:
 
 
 def unmarked(metadata: dict[str, Any] | None) -> dict[str, Any]:
-    """Metadata without any mark of Refloat's."""
     return {k: v for k, v in (metadata or {}).items() if k != METADATA_KEY}

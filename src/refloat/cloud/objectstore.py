@@ -24,14 +24,12 @@ class ObjectStoreLogin:
 
     @cached_property
     def endpoint(self) -> str:
-        """The URL of the project's account."""
         self._cloud.require("object_store")
         with explained("find the object store"):
             return str(self._cloud.connection.object_store.get_endpoint()).rstrip("/")
 
     @cached_property
     def verify(self) -> bool | str:
-        """What the cloud's entry says about certificates."""
         found = self._cloud.connection.session.verify
         return found if isinstance(found, str) else bool(found)
 

@@ -21,12 +21,10 @@ class Thing(SimpleNamespace):
     status: str
 
     def get(self, item: str) -> Any:
-        """One item; None when the service does not tell it."""
         return getattr(self, item, None)
 
 
 def thing(data: Mapping[str, Any]) -> Thing:
-    """What a service answered."""
     return Thing(**{"name": "", "status": "", **data})
 
 
@@ -38,7 +36,6 @@ def request(proxy: Any, method: str, path: str, **how: Any) -> Any:
 
 
 def pages(proxy: Any, path: str, key: str) -> Iterator[Thing]:
-    """A whole list, page by page."""
     query: dict[str, str] = {}
     while True:
         body = request(proxy, "get", path, params=query)

@@ -125,7 +125,6 @@ def register_options(conf: Any, targets: Mapping[str, str]) -> None:
 
 
 def list_options() -> list[Any]:
-    """Those of :data:`TRUSTEE`, for samples."""
     return [
         *loading.get_auth_common_conf_options(),
         *loading.get_auth_plugin_conf_options("v3password"),

@@ -43,7 +43,6 @@ class Trusts:
         self._trustees: dict[str, str] = {}
 
     def caller(self, caller: Caller) -> Cloud:
-        """With the caller's own token."""
         if caller.plugin is None:
             raise AuthFailed("the request carries no token to act with")
         return SessionCloud(
@@ -247,5 +246,4 @@ _SECOND = len("2026-01-01T00:00:00")
 
 
 def _time(moment: datetime) -> str:
-    """As Keystone writes times."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -30,7 +30,6 @@ class Attribute:
     value: Callable[[Mapping[str, Any]], Any] | None = None
 
     def read(self, section: Mapping[str, Any]) -> Any:
-        """The attribute's value at protection time."""
         return self.value(section) if self.value else section.get(self.name)
 
 
@@ -61,12 +60,10 @@ class Change:
 
 
 def exact(*names: str) -> tuple[Attribute, ...]:
-    """Attributes that come back as they were."""
     return tuple(Attribute(name, "exact") for name in names)
 
 
 def plain(value: Any) -> Any:
-    """JSON of what openstacksdk gives."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
@@ -75,7 +72,6 @@ def plain(value: Any) -> Any:
 
 
 def asked_for(option: str, restored: Any) -> Change:
-    """That the user chose another value."""
     return Change(restored, "mapped", f"as asked for with {option}")
 
 

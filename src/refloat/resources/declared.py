@@ -97,7 +97,6 @@ class Declared:
 
     @cached_property
     def protectable(self) -> ProtectableClass:
-        """What finds it."""
         declared = self
 
         class DeclaredProtectable(self.finder):  # type: ignore[name-defined, misc]
@@ -120,7 +119,6 @@ class Declared:
 
     @cached_property
     def plugin(self) -> PluginClass:
-        """What protects and restores it."""
         declared = self
 
         class DeclaredPlugin(ProtectionPlugin):

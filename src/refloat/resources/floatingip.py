@@ -64,7 +64,6 @@ class FloatingIPProtectable(NeutronProtectable):
     """The floating IPs of the project; their addresses are their names."""
 
     def needed_by(self, parent: Resource) -> Iterable[str]:
-        """Those that lead to a server."""
         return self._of_server[parent.id]
 
     def node(self, thing: Any) -> Resource:

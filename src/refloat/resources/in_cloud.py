@@ -39,7 +39,6 @@ class KeptInCloud:
         return str(section[self.item]["id"])
 
     def text(self, section: Section) -> str:
-        """It, in words."""
         return f"the {self.called} {self.id(section)}"
 
     def problem(self, found: Any | None, section: Section) -> str:
@@ -65,8 +64,6 @@ class KeptInCloud:
 
     @property
     def verify(self) -> type[Hooks]:
-        """Hooks that ask the service about it."""
-
         def ask(context: HookContext) -> Mapping[str, Any]:
             found = context.cloud.find(self.kind, self.id(context.section))
             return checked(self.problem(found, context.section), self.fine)
@@ -75,11 +72,9 @@ class KeptInCloud:
 
     @property
     def delete(self) -> type[Hooks]:
-        """Hooks that delete it; it may be gone already."""
         return hooks(on_main=self.remove)
 
     def remove(self, context: HookContext) -> HookBody:
-        """Delete it; it may be gone already."""
         yield from removal(context.cloud, self.kind, self.id(context.section))
         return None
 
@@ -91,5 +86,4 @@ def name_of_kept(context: HookContext, option: str, name: str) -> str:
 
 
 def description_of_kept(context: HookContext) -> str:
-    """Its description, as the option ``description`` says."""
     return str(context.parameters["description"] or f"Checkpoint {context.checkpoint_id}")[:255]

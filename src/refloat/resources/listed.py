@@ -79,7 +79,6 @@ class ListedProtectable(Protectable):
         return [self.checked(thing) for thing in needed if thing is not None]
 
     def absence(self) -> str:
-        """That the cloud has no such service."""
         service = KINDS[self.kind].service
         return "" if self._has_service else f"This cloud has no {service.replace('_', ' ')} service."
 
@@ -108,7 +107,6 @@ class ListedProtectable(Protectable):
 
     @cached_property
     def things(self) -> Sequence[Any]:
-        """All that is part of the project."""
         return [thing for thing in self.everything if not self.is_going(self.state(thing))]
 
     @cached_property

@@ -37,7 +37,6 @@ class Planned:
     conflicts: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON; the inverse is :meth:`from_json`."""
         return {
             "action": self.action,
             "name": self.name,
@@ -69,7 +68,6 @@ class Restored:
     reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON, with the ``status`` that restores report: ``created`` or ``reused``."""
         return {
             "type": self.type,
             "source_id": self.source_id,
@@ -81,5 +79,4 @@ class Restored:
 
 
 def restored(*made: Restored) -> dict[str, Any]:
-    """What a restore hook returns."""
     return {"restored": [line.to_json() for line in made]}

@@ -65,7 +65,6 @@ class FileSource:
             at = end
 
     def read_into(self, offset: int, target: memoryview) -> None:
-        """Fill ``target`` with what is at ``offset``."""
         done = 0
         while done < len(target):
             try:
@@ -157,7 +156,6 @@ class FileSink:
                 self.write(at, memoryview(_ZEROS)[: offset + length - at])
 
     def finish(self, *, flush: bool) -> None:
-        """Flush if wanted, and close."""
         try:
             if flush:
                 os.fsync(self._fd)

@@ -31,7 +31,6 @@ Which: TypeAlias = Callable[[str], bool]
 
 
 def every(name: str) -> bool:
-    """All objects."""
     return bool(name)
 
 

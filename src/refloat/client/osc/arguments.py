@@ -64,7 +64,6 @@ def options(kind: type[r.Plan]) -> tuple[Arg, ...]:
 
 
 def values(args: Iterable[Arg], parsed: argparse.Namespace) -> dict[str, Any]:
-    """What is sent of what was given."""
     found: dict[str, Any] = {}
     for item in args:
         given = getattr(parsed, item.dest)
@@ -74,7 +73,6 @@ def values(args: Iterable[Arg], parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def resources(text: str) -> list[dict[str, Any]]:
-    """``id=type=name[=extra_info],...``."""
     found = []
     for part in re.split(r",(?=[^,=]+=[^,=]+=)", text):
         pieces = part.split("=", 3)
@@ -101,7 +99,6 @@ def pairs(text: str) -> dict[str, Any]:
 
 
 def trigger_properties(text: str) -> dict[str, Any]:
-    """The properties of a trigger."""
     found = pairs(text)
     if str(found.get("window", "")).isdigit():
         found["window"] = int(found["window"])
@@ -109,12 +106,10 @@ def trigger_properties(text: str) -> dict[str, Any]:
 
 
 def words(given: Iterable[str]) -> dict[str, Any]:
-    """``key=value key=value ...``."""
     return {key: value if mark else None for key, mark, value in (text.partition("=") for text in given)}
 
 
 def parameters(given: Iterable[str]) -> dict[str, dict[str, str]]:
-    """``resource_type=TYPE[,resource_id=ID],key=value,...``, by ``TYPE`` or ``TYPE#ID``."""
     found: dict[str, dict[str, str]] = {}
     for text in given:
         settings = pairs(text)
@@ -126,12 +121,10 @@ def parameters(given: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def write_json(value: Any) -> str:
-    """JSON for the service."""
     return json.dumps(value)
 
 
 def read_json(text: str) -> Any:
-    """JSON that somebody has written."""
     try:
         return json.loads(text)
     except ValueError as exc:

@@ -98,12 +98,10 @@ class _Command:
         return tuple(item for item in self.args if item.positional)
 
     def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
-        """What is sent by name."""
         placed = self.by_place()
         return a.values((item for item in self.args if item not in placed), parsed_args)
 
     def call(self, parsed_args: argparse.Namespace) -> Any:
-        """Ask the service."""
         place = [getattr(parsed_args, item.dest) for item in self.by_place()]
         return getattr(self.service, self.verb)(*place, **self.sent(parsed_args))
 
@@ -216,5 +214,4 @@ class Delete(_Command, command.Command):
             raise exceptions.CommandError(f"{failed} of {len(wanted)} failed")
 
     def delete(self, service: Any, place: list[Any], found: Any, parsed_args: argparse.Namespace) -> None:
-        """Delete one."""
         getattr(service, self.verb)(*place, found, ignore_missing=False)

@@ -70,7 +70,6 @@ class CheckpointReset(Delete):
     )
 
     def delete(self, service: Any, place: list[Any], found: Any, parsed_args: argparse.Namespace) -> None:
-        """Reset one."""
         service.reset_checkpoint_status(*place, found, parsed_args.state)
 
 

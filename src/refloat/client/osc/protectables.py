@@ -32,7 +32,6 @@ class ProtectableShow(Show):
 
 class _OnInstances:
     def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
-        """Parameters go as JSON."""
         found: dict[str, Any] = super().sent(parsed_args)  # type: ignore[misc]
         if parsed_args.parameters:
             found["parameters"] = a.write_json(a.words(parsed_args.parameters))

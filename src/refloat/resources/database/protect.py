@@ -39,7 +39,6 @@ class DatabaseProtect(Hooks):
         return section
 
     def on_main(self, context: HookContext) -> HookBody:
-        """Wait for the backup."""
         backup = yield context.cloud.wait(BACKUP, context.created(BACKUP), {"completed"}, timeout=TIMEOUT)
         return {"backup": {"id": str(backup.id), "name": backup.name, "size": backup.get("size")}}
 

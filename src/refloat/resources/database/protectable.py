@@ -32,7 +32,6 @@ class DatabaseProtectable(ListedProtectable):
         return state in ERROR_STATES
 
     def list(self) -> list[Resource]:
-        """All instances that could be protected at once."""
         ready = [thing for thing in self.things if self.state(thing) not in BUSY_STATES | ERROR_STATES]
         return [self.node(thing) for thing in ready]
 

@@ -25,7 +25,6 @@ class ImageProtect(Hooks):
         return {"image": describe(context.cloud, context.resource.id)}
 
     def on_main(self, context: HookContext) -> HookBody:
-        """Store the data; remove the temporary images."""
         tally = Tally(context.progress, 0)
         data, kept = None, {}
         if is_wanted_itself(context.graph, context.resource):

@@ -49,7 +49,6 @@ class ImageProtectable(ListedProtectable):
         return error
 
     def node(self, thing: Any) -> Resource:
-        """One that is wanted itself."""
         return Resource(TYPE, str(thing.id), thing.name or "", {NAMED: True})
 
     def dependants(self, parent: Resource) -> Iterable[Resource]:

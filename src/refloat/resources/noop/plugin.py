@@ -88,7 +88,6 @@ class _NoopElsewhere(NoopPlugin):
     restore = NoopHooks
 
     def plan_restore(self, context: PlanContext) -> Planned:
-        """Whatever is there stays there."""
         resource = context.resource
         reason = "the no-op plugin keeps nothing and restores nothing"
         return Planned("reuse", name=resource.name, new_id=resource.id, reason=reason)

@@ -28,7 +28,6 @@ class NoopProtectable(Protectable):
     parents = frozenset({TYPE})
 
     def list(self) -> list[Resource]:
-        """Nothing: made-up applications are there only when asked for."""
         return []
 
     def show(self, identity: str) -> Resource:

@@ -173,7 +173,6 @@ HOPELESS = frozenset({"CreateContainerConfigError", "InvalidImageName", "ErrImag
 
 
 def thing(data: dict[str, Any]) -> KubernetesObject:
-    """What Kubernetes said of an object."""
     about, status = data["metadata"], data.get("status") or {}
     states = [item.get("state") or {} for item in status.get("containerStatuses") or ()]
     waiting = [state["waiting"] for state in states if "waiting" in state]

@@ -105,7 +105,6 @@ def volume_body(
 
 
 def claim_body(kept: Mapping[str, Any], volume: str, claim: Mapping[str, str]) -> dict[str, Any]:
-    """A claim on one persistent volume."""
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",

@@ -19,7 +19,6 @@ class RouterRestore(Hooks):
     """Creates the router, connects it when its networks are there."""
 
     def on_main(self, context: HookContext) -> Mapping[str, Any]:
-        """The router by itself."""
         planned = context.planned
         if planned.action == "reuse":
             return {"router_id": str(context.cloud.get("router", planned.new_id).id)}

@@ -63,7 +63,6 @@ def _reuse(context: PlanContext, living: Any) -> Planned:
 
 
 def _default(context: PlanContext, found: Any) -> Planned:
-    """Add what is missing, take nothing away."""
     section = context.section
     same = found.id == context.resource.id
     now = _now(context, found)

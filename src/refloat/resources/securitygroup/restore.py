@@ -22,7 +22,6 @@ class SecurityGroupRestore(Hooks):
     """Creates the group and its rules, or uses the one that is still there."""
 
     def on_main(self, context: HookContext) -> Mapping[str, Any]:
-        """The group by itself."""
         planned = context.planned
         if planned.action == "reuse":
             return context.restored(str(context.cloud.get("security_group", planned.new_id).id))
@@ -39,7 +38,6 @@ class SecurityGroupRestore(Hooks):
         return context.restored(group_id)
 
     def on_complete(self, context: HookContext) -> Mapping[str, Any]:
-        """Its rules."""
         reused = context.planned.action == "reuse"
         group_id = context.planned.new_id or context.created("group")
         wanted = [_mapped(context, rule, group_id) for rule in context.planned.decisions["rules"]]

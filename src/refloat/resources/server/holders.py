@@ -33,7 +33,6 @@ class Holders:
         return {address: self.name(port) for address, port in found.items() if port is not None}
 
     def name(self, port: Any) -> str:
-        """Who a port belongs to, in words."""
         if str(port.device_owner or "").startswith("compute:"):
             names = {server.id: server.name for server in self._context.listing("server")}
             name = names.get(port.device_id)

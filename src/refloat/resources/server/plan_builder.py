@@ -23,7 +23,6 @@ class PlanBuilder:
     needs: dict[str, int] = field(default_factory=dict)
 
     def change(self, attribute: str, restored: Any, fidelity: Fidelity, reason: str) -> None:
-        """An attribute will not be what its table promises. Reasons add up."""
         known = self.changes.get(attribute)
         if known is not None and known.reason and known.reason != reason:
             reason = f"{known.reason}; {reason}"

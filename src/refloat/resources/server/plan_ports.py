@@ -34,7 +34,6 @@ class PortsPlanner:
         self._keep = bool(context.parameters.get("keep_addresses", True))
 
     def plan(self) -> None:
-        """Decide for every card, in their order."""
         ports = list(self._context.section["ports"])
         other = self._context.parameters.get("restore_net_id")
         if other:

@@ -72,7 +72,6 @@ class BackupProtect(Hooks):
         return section
 
     def on_main(self, context: HookContext) -> HookBody:
-        """Make the backup and remove the snapshot."""
         volume = yield from steady(context)
         size = int(context.results(context.resource.key)["size"])
         in_use = status_of_thing(volume) == "in-use"
@@ -173,7 +172,6 @@ class BackupRestore(Hooks):
     """Creates a volume like the old one and restores the backup into it."""
 
     def on_main(self, context: HookContext) -> HookBody:
-        """Create, restore, check, set up."""
         cloud = context.cloud
         total = context.section["size"] * GIB
         context.progress(0, total)
