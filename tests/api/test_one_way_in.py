@@ -199,6 +199,18 @@ def test_a_checkpoint_of_the_bank_that_was_forgotten_is_known_again(
     assert (known["status"], known["resource_graph"] != "[{}, []]") == ("available", True)
 
 
+def test_what_is_half_deleted_is_not_called_available(
+    service: Running, refloat: Command, checkpoint: str
+) -> None:
+    """What it had in the cloud may be gone, though the bank has it."""
+    record(service, checkpoint, status="error-deleting", reason="quota")
+    ran = refloat("restore", checkpoint)
+    assert (ran.status, "is not available" in ran.err) == (1, True)
+    known = service.user()("GET", f"{CHECKPOINTS}/{checkpoint}").body["checkpoint"]
+    assert known["status"] == "error-deleting"
+    assert refloat("checkpoint", "delete", checkpoint).status == 0
+
+
 @pytest.mark.postgresql
 @pytest.mark.parametrize("other", ["restore", "hold"])
 def test_who_comes_while_a_deletion_is_written_down_waits_and_is_refused(

@@ -13,7 +13,6 @@ from refloat.records.checkpoints import (
     AVAILABLE,
     DELETED,
     ERROR,
-    ERROR_DELETING,
     MANUAL,
     CheckpointRecord,
     CheckpointRecords,
@@ -21,8 +20,9 @@ from refloat.records.checkpoints import (
 from refloat.records.database import Database
 from refloat.records.operations import Operations
 
-HEALED = (ERROR, ERROR_DELETING, DELETED)
-"""Of a checkpoint that is whole in a bank, and that no operation works on, these cannot be true."""
+HEALED = (ERROR, DELETED)
+"""Of a checkpoint that is whole in a bank, and that no operation works on, these cannot be true. That its
+deletion failed can be: what it had in the cloud may be gone."""
 
 
 def adopt(
