@@ -122,3 +122,16 @@ def long_classes() -> dict[str, int]:
 @pytest.mark.parametrize("look", [files_in_circles, names_of_several_classes, long_files, long_classes])
 def test_there_are_none(look: Callable[[], object]) -> None:
     assert not look()
+
+
+BESIDE_THE_ROOMS = {"deploy", "devcloud", "docs", "doubles", "support"}
+"""Folders of tests/unit for what is no room of the package, and for helpers."""
+
+
+def test_the_folders_of_the_unit_tests_are_the_rooms() -> None:
+    rooms = {path.name for path in (ROOT / "refloat").iterdir() if path.is_dir()}
+    here = Path(__file__).parent
+    folders = {path.name for path in here.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    assert folders <= rooms | BESIDE_THE_ROOMS
+    single = {path.stem.removeprefix("test_") for path in here.glob("test_*.py")} - {"structure", "skips"}
+    assert single <= {path.stem for path in (ROOT / "refloat").glob("*.py")}
