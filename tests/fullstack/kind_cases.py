@@ -208,6 +208,7 @@ class VolumeCase(StorageCase):
         image_id = self.yard.image(os.urandom(1 << 20) + bytes(5 << 20) + os.urandom(1 << 20))
         made = self.yard.volume(image_id=image_id, description="what matters", metadata={"tier": "db"})
         self.cloud.remove("image", image_id)
+        self._content(made.id)  # while it has no snapshot: not every driver of Cinder can read it then
         return Resource(self.type, made.id, made.name)
 
     def lose(self) -> None:
