@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Mapping
 from typing import Any
+
+from openstack.exceptions import ConflictException
 
 from refloat.cloud import Cloud
 from refloat.graph import Resource, ResourceKey
@@ -57,6 +60,18 @@ class NetBench:
                     self.neutron.remove_interface_from_router(router, port=port.id)
             self.neutron.delete_router(router)
 
+    def _remove_network(self, network: Any) -> None:
+        """Nova takes a moment to remove the ports of a server that is gone."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.neutron.delete_network(network)
+                return
+            except ConflictException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+
     def wipe(self) -> None:
         """Remove all of it."""
         self.wipe_routers()
@@ -64,7 +79,7 @@ class NetBench:
             for port in list(self.neutron.ports(network_id=network.id)):
                 if not port.device_owner:
                     self.neutron.delete_port(port)
-            self.neutron.delete_network(network)
+            self._remove_network(network)
         groups = self.mine("security_group")
         for group in groups:
             for rule in group.security_group_rules:
