@@ -286,7 +286,9 @@ class Model:
             bank.delete(name)
         assert not bank.collect().postponed
         left = [str(p.relative_to(self.root)) for p in self.root.rglob("*") if p.is_file()]
-        assert [name for name in left if not name.startswith(("keys/", "bank"))] == [], self._where("")
+        assert [name for name in left if not name.startswith(("keys/", "bank", "reserve"))] == [], (
+            self._where("")
+        )
         assert len(bank.keys.slots()) == 1
 
     # ---
