@@ -313,7 +313,7 @@ class Bank:
 
     def collect(self) -> Collected:
         self._objects.confirm()
-        prefixes = ("data/", "writers/", "condemned/", "damaged/")
+        prefixes = ("data/", "writers/", "alive/", "condemned/", "damaged/")
         names = [entry.name for prefix in prefixes for entry in self._objects.store.list(prefix)]
         total = Collected()
         for tag in sorted(set(map(tag_in, names))):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from refloat.bank.manifest import Checkpoint, Manifest, find, get_checkpoint, ge
 from refloat.bank.objects import ABANDONED, Objects, WriteSession
 from refloat.bank.reserve import put_before_removal, restock
 from refloat.bank.sealing import KIND_CONDEMNED, tag_in
-from refloat.bank.store import AlreadyExists, ObjectMissing
+from refloat.bank.store import AlreadyExists, Denied, ObjectMissing
 from refloat.bank.tombstones import (
     WATCH,
     drop_tombstone,
@@ -28,7 +29,7 @@ from refloat.bank.tombstones import (
 from refloat.errors import BankDamaged, Conflict, NotFound
 
 WRITER_LIVES = 7 * 86400.0
-"""A writer whose marker is older than this many seconds is taken for dead."""
+"""A writer whose marker is older than this many seconds, and was not renewed since, is taken for dead."""
 
 _DELETION_TAKES = 86400.0
 _SIGN = b"This writing is being undone.\n"
@@ -158,7 +159,7 @@ def find_lost(objects: Objects, tag: str) -> dict[str, tuple[Manifest, Checkpoin
 
 def erase(objects: Objects, tag: str) -> Collected:
     """Remove everything of a project whose keys are gone."""
-    prefixes = (f"data/{tag}/", f"condemned/{tag}.", f"damaged/{tag}.", "checkpoints/", "writers/")
+    prefixes = (f"data/{tag}/", f"condemned/{tag}.", f"damaged/{tag}.", "checkpoints/", "writers/", "alive/")
     names = [e.name for prefix in prefixes for e in objects.store.list(prefix) if tag_in(e.name) == tag]
     return _remove(objects, names)
 
@@ -263,17 +264,37 @@ def _watched(objects: Objects, tombstone: str) -> set[str] | None:
 
 def _abandon_expired(objects: Objects, tag: str) -> Collected:
     """Undo the writings of those who are long dead, by the store's own clock, or were too late."""
-    store = objects.store
-    found = _writers(objects, tag)
+    renewed = _renewals(objects, tag)
     total = Collected()
-    for session, since in found:
-        if _is_young(objects, tag, since, WRITER_LIVES) and not _is_superseded(objects, session):
+    for session, since in _writers(objects, tag):
+        latest = max([since, *renewed.pop(session.id, {}).values()])
+        if _is_young(objects, tag, latest, WRITER_LIVES) and not _is_superseded(objects, session):
             continue
         try:
             total += _abandon_session(objects, session)
         except Conflict:
-            store.delete(session.marker)  # it had committed
+            objects.store.delete(session.marker)  # it had committed
+            drop_renewals(objects, session)
+    for name in [name for left in renewed.values() for name in left]:
+        with contextlib.suppress(Denied):
+            objects.store.delete(name)  # of a writing that has ended
     return total
+
+
+def _renewals(objects: Objects, tag: str) -> dict[str, dict[str, float]]:
+    """The renewals of markers, and their times, by session."""
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for entry in objects.store.list("alive/"):
+        if tag_in(entry.name) == tag:
+            found[entry.name.split(".")[2]][entry.name] = entry.modified
+    return found
+
+
+def drop_renewals(objects: Objects, session: WriteSession) -> None:
+    """Its marker is gone; under object lock they stay until a later collection."""
+    with contextlib.suppress(Denied):
+        for entry in list(objects.store.list(session.renewals)):
+            objects.store.delete(entry.name)
 
 
 def _is_young(objects: Objects, tag: str, since: float, limit: float) -> bool:
@@ -317,6 +338,7 @@ def _abandon_session(objects: Objects, session: WriteSession) -> Collected:
     removed += _remove(objects, [e.name for e in store.list(session.folder)])  # and what came with it
     store.delete(session.marker)
     store.delete(sign)
+    drop_renewals(objects, session)
     return removed
 
 

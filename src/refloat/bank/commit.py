@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Mapping
 
+from refloat.bank.collect import drop_renewals
 from refloat.bank.dataindex import DataIndex, load_index
 from refloat.bank.manifest import (
     CheckpointInfo,
@@ -220,6 +221,7 @@ class Commit:
                 if entry.name not in needed:
                     store.delete(entry.name)
             store.delete(self._session.marker)
+            drop_renewals(self._objects, self._session)
         except BankError as error:
             _log.warning(
                 "The checkpoint %s is kept; tidying up was refused: %s", self._session.checkpoint_id, error

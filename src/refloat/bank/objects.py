@@ -10,6 +10,7 @@
 ``data/<project tag>/<session>/<random>.pack``    chunks
 ``writers/<checkpoint>.<project tag>.<session>``  somebody is writing this checkpoint
 ``writers/....abandoned``                         that writing is being undone
+``alive/<checkpoint>.<tag>.<session>.<random>``   its writer lived when the store got this
 ``condemned/<project tag>.<random>``              objects about to be removed
 ``condemned/<project tag>.<random>.watch``        the writings whose end is waited for before that
 ``damaged/<project tag>.<random>``                packs that nobody may rely on any more
@@ -103,6 +104,11 @@ class WriteSession:
     @property
     def marker(self) -> str:
         return f"writers/{self.checkpoint_id}.{self.tag}.{self.id}"
+
+    @property
+    def renewals(self) -> str:
+        """What the names of its marker's renewals begin with."""
+        return f"alive/{self.checkpoint_id}.{self.tag}.{self.id}."
 
     @property
     def folder(self) -> str:

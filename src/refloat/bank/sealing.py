@@ -44,7 +44,7 @@ _LARGEST_SEALED = 1 << 31
 _WORTH_IT = 0.98
 _SAMPLE, _SAMPLE_EVERY, _SAMPLED_FROM = 4 << 10, 64 << 10, 256 << 10
 _TAG = re.compile(
-    r"(?:data/|condemned/|damaged/|checkpoints/[^./]+\.|writers/[^./]+\.)([0-9a-f]{16})(?:[./]|$)"
+    r"(?:data/|condemned/|damaged/|checkpoints/[^./]+\.|(?:writers|alive)/[^./]+\.)([0-9a-f]{16})(?:[./]|$)"
 )
 _local = threading.local()
 

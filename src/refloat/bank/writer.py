@@ -27,7 +27,7 @@ from refloat.bank.manifest import (
     get_checkpoint,
     manifests,
 )
-from refloat.bank.markers import announce
+from refloat.bank.markers import Renewal, announce
 from refloat.bank.objects import (
     Json,
     Objects,
@@ -54,6 +54,7 @@ class Writer:
         self._objects = objects
         self._project_id = project_id
         self._session = announce(objects, checkpoint_id, objects.keys.project_tag(project_id))
+        self._renewal = Renewal(objects, self._session)
         self._chunk_key = objects.keys.chunk_key(project_id)
         self._packer = Packer(objects, self._session, self._chunk_key)
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"bank-{checkpoint_id[:8]}")
@@ -140,6 +141,7 @@ class Writer:
 
     def close(self) -> None:
         self._closed = True
+        self._renewal.end()
         self._pool.shutdown(wait=True)
         self._packer.close()
 

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from refloat.bank import Bank, Writer, packs
+from refloat.bank import Bank, Writer, markers, packs
 from refloat.bank import commit as committing
 from refloat.bank.collect import WRITER_LIVES
 from refloat.bank.filesystem import FileSystemStore
@@ -144,6 +144,62 @@ def test_a_writer_that_died_long_ago_is_cleaned_up(bank: Bank) -> None:
     with pytest.raises(Conflict, match="given up"):
         writer.commit(created_at=NOW, graph={}, sections={})
     assert files(root(bank)) == before
+
+
+def age(root: Path, pattern: str) -> None:
+    """Markers as if the store had got them so long ago that their writers are taken for dead."""
+    for path in root.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):  # it was renewed just now
+            os.utime(path, (time.time() - WRITER_LIVES - 10,) * 2)
+
+
+def renewed(root: Path) -> bool:
+    times = [path.stat().st_mtime for path in root.glob("alive/*")]
+    return any(each > time.time() - 3600 for each in times)
+
+
+def test_m7_a_writer_that_lives_for_weeks_is_not_taken_for_dead(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it has nothing to store for days: it waits for a service."""
+    monkeypatch.setattr(markers, "RENEWED_EVERY", 0.05)
+    with bank.writer("c1", "p1") as writer:
+        ref = writer.put_data([noise(CHUNK)])
+        for _week in range(3):
+            age(root(bank), "*/c1.*")
+            for _ in range(6000):
+                with contextlib.suppress(FileNotFoundError):
+                    if renewed(root(bank)):
+                        break
+                time.sleep(0.01)
+            open_bank(root(bank)).collect()
+        assert len(list(root(bank).glob("alive/*"))) <= 2  # a few bytes, however long it takes
+        writer.commit(created_at=NOW, graph={}, sections={"a": {"data": ref}})
+    assert restore(bank, "c1") == {"a": noise(CHUNK)}
+    assert not list(root(bank).glob("alive/*"))
+    assert not list(root(bank).glob("writers/*"))
+
+
+def test_m7_whoever_goes_on_after_a_crash_renews_the_marker(bank: Bank) -> None:
+    with bank.writer("c1", "p1") as writer:
+        ref = writer.put_data([noise(CHUNK)])
+    age(root(bank), "*/c1.*")
+    with bank.writer("c1", "p1") as writer:
+        open_bank(root(bank)).collect()
+        writer.commit(created_at=NOW, graph={}, sections={"a": {"data": ref}})
+    assert restore(bank, "c1") == {"a": noise(CHUNK)}
+
+
+def test_m7_a_dead_writer_is_still_cleared_away(bank: Bank) -> None:
+    for _again in range(2):
+        with bank.writer("c1", "p1") as writer:
+            writer.put_data([noise(CHUNK)])
+        age(root(bank), "writers/*")
+    assert list(root(bank).glob("alive/*"))
+    assert bank.collect().freed == 0
+    age(root(bank), "*/c1.*")
+    assert bank.collect().freed > CHUNK
+    assert {p.parent.name for p in objects(root(bank))} == {"bank", "keys"}
 
 
 def test_the_marker_of_a_committed_writer_is_no_hindrance(bank: Bank) -> None:
