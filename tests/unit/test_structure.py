@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -135,3 +135,9 @@ def test_the_folders_of_the_unit_tests_are_the_rooms() -> None:
     assert folders <= rooms | BESIDE_THE_ROOMS
     single = {path.stem.removeprefix("test_") for path in here.glob("test_*.py")} - {"structure", "skips"}
     assert single <= {path.stem for path in (ROOT / "refloat").glob("*.py")}
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """Pytest would leave one of them out."""
+    names = Counter(path.name for path in Path(__file__).parents[1].rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []

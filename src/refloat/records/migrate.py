@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from refloat import postgresql
 
@@ -28,6 +28,8 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
             postgresql.take_time(connection)
+            # The second process waits here and then finds the work done.
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('refloat migrations'))"))
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
         connection.commit()

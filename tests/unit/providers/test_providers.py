@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from refloat.bank.identity import DESCRIPTOR, DESCRIPTOR_COPY
 from refloat.errors import InvalidInput, NotFound
 from refloat.providers.banks import BankLocation, Banks
 from refloat.providers.provider import Providers
@@ -270,8 +271,8 @@ def test_a_bank_that_cannot_be_read_is_told_of(refloat: Command, tmp_path: Path)
     noop_provider(refloat, tmp_path)
     refloat("plan", "create", "there", "--resource", "noop=tree:3", "--provider", "Noop Provider")
     made = refloat("protect", "there", "-f", "json").json["id"]
-    descriptor = next(path for path in (tmp_path / "other" / "refloat-karbor").iterdir() if path.is_file())
-    descriptor.write_bytes(b"{}")
+    for name in (DESCRIPTOR, DESCRIPTOR_COPY):
+        (tmp_path / "other" / "refloat-karbor" / name).write_bytes(b"{}")
     listed = refloat("checkpoint", "list", "-f", "json")
     assert listed.json == []
     assert "Its checkpoints are not listed: the bank file://" in listed.err
