@@ -136,7 +136,7 @@ class CopyProgram(ReadingProgram):
             extra={
                 **info.extra,
                 "operation_id": self.operation_id,
-                "plugins": {kind: self.plugins[kind].name for kind in sorted({node.type for node in graph})},
+                "plugins": self.plugin_names(graph),
                 "copied_from": {
                     "checkpoint_id": info.id,
                     "provider": info.provider,

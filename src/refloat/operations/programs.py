@@ -158,6 +158,10 @@ class OperationProgram(ABC):
                 self._graph = Graph.from_json(prepared["graph"])
             return self._graph
 
+    def plugin_names(self, graph: Graph) -> dict[str, str]:
+        """What a checkpoint keeps of who made it: the plugins' names by resource type."""
+        return {kind: self.plugins[kind].name for kind in sorted({node.type for node in graph})}
+
     def results(self, run: StepRun, key: ResourceKey) -> dict[str, Any]:
         """The merged results of a resource's finished hooks."""
         merged: dict[str, Any] = {}

@@ -36,7 +36,7 @@ class ProtectProgram(OperationProgram):
         data.writer  # noqa: B018
         return {
             "graph": graph.to_json(),
-            "plugins": {kind: self.plugins[kind].name for kind in sorted({node.type for node in graph})},
+            "plugins": self.plugin_names(graph),
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
@@ -50,7 +50,7 @@ class ProtectProgram(OperationProgram):
             extra={
                 "cloud": self.payload.get("cloud") or {"auth_url": self.services.cloud.auth_url},
                 "operation_id": self.operation_id,
-                "plugins": {kind: self.plugins[kind].name for kind in sorted({node.type for node in graph})},
+                "plugins": self.plugin_names(graph),
                 **({"extra_info": self.payload["extra_info"]} if "extra_info" in self.payload else {}),
             },
             graph=prepared["graph"],
