@@ -1,4 +1,4 @@
-"""From chunks to packs: hash, look up, compress, encrypt, pack, write.
+"""From chunks to packs: hash, look up, compress, pack, encrypt, write.
 
 Several threads carry one chunk each through all of this. What they share is short and under one lock:
 the table of known chunks and the pack being filled. A chunk that is being stored by one thread is known
@@ -164,7 +164,7 @@ class Packer:
             self._open = None if pack.closed else pack
             mine.pack, mine.place = pack, place
             self._changed.notify_all()
-        pack.cipher.encrypt_into(encoding, place.place, content, pack.room(place))
+        pack.room(place)[:] = content
         with self._changed:
             complete = pack.fill()
         if complete:
@@ -173,11 +173,11 @@ class Packer:
 
     def _new_pack(self) -> OpenPack:
         """A pack to be filled. There is memory for it."""
-        cipher = self._objects.sealer.new_pack(self._session.new_name("pack"))
+        name = self._session.new_name("pack")
         if self._free:
-            return OpenPack(cipher, self._free.pop())
+            return OpenPack(name, self._free.pop())
         self._unmade -= 1
-        return OpenPack(cipher, memoryview(mmap.mmap(-1, buffer_size())))
+        return OpenPack(name, memoryview(mmap.mmap(-1, buffer_size())))
 
     def _upload(self, pack: OpenPack) -> None:
         try:
@@ -188,7 +188,7 @@ class Packer:
 
     def _write(self, pack: OpenPack) -> None:
         try:
-            pack.write(self._objects.store)
+            pack.write(self._objects.store, self._objects.sealer)
         except BaseException:  # it is in the pack for those who wait for it, whatever it is
             self._forget(pack)
         else:

@@ -84,17 +84,17 @@ class ChunkLocation(NamedTuple):
 class OpenPack:
     """A pack being filled by several threads at once.
 
-    ``reserve`` gives a chunk its place; whoever reserved it encrypts it into ``room`` and calls ``fill``.
+    ``reserve`` gives a chunk its place; whoever reserved it copies it into ``room`` and calls ``fill``.
     A pack is *closed* when nothing more is reserved, and *complete* when all that was reserved is
-    filled. Not locked by itself: its owner calls it under the owner's lock, but for ``write``.
+    filled. It is encrypted when it is written, with a key that depends on all that is in it.
+    Not locked by itself: its owner calls it under the owner's lock, but for ``write``.
 
     :param buffer: where the pack grows, ``buffer_size()`` bytes; it is the owner's again when the pack
         was written.
     """
 
-    def __init__(self, cipher: PackCipher, buffer: memoryview) -> None:
-        self.cipher = cipher
-        self.name = cipher.name
+    def __init__(self, name: str, buffer: memoryview) -> None:
+        self.name = name
         self.buffer = buffer
         self.closed = False
         self.written = threading.Event()
@@ -116,10 +116,10 @@ class OpenPack:
         return place
 
     def room(self, place: ChunkLocation) -> memoryview:
-        return self.buffer[place.offset : place.offset + place.length]
+        return self.buffer[place.offset : place.offset + place.length - TAG_SIZE]
 
     def fill(self) -> bool:
-        """An encrypted chunk is in its room; True when this made the pack complete."""
+        """A chunk is in its room; True when this made the pack complete."""
         if self.error is not None:
             raise self.error
         self._unfilled -= 1
@@ -129,14 +129,19 @@ class OpenPack:
     def complete(self) -> bool:
         return self.closed and not self._unfilled
 
-    def write(self, store: Store) -> None:
+    def write(self, store: Store, sealer: Sealer) -> None:
         try:
-            parts = self._seal()
+            footer = b"".join(
+                _RECORD.pack(i, p.offset, p.stored_field())
+                for i, p in zip(self.ids, self._places, strict=True)
+            )
+            cipher = sealer.new_pack(self.name, footer, self.buffer[HEADER.size : self._end])
+            parts = self._seal(cipher, footer)
             store.put(self.name, parts)
         except BaseException as error:
             self.fail(error)
             raise
-        self.result = Pack(self.name, sum(map(len, parts)), self.cipher.salt)
+        self.result = Pack(self.name, sum(map(len, parts)), cipher.salt)
         self.ids = []
         self.written.set()
 
@@ -150,13 +155,13 @@ class OpenPack:
         self.closed = True
         self.written.set()
 
-    def _seal(self) -> list[bytes | memoryview]:
-        footer = b"".join(
-            _RECORD.pack(i, p.offset, p.stored_field()) for i, p in zip(self.ids, self._places, strict=True)
-        )
-        sealed = self.cipher.encrypt(FOOTER, len(self._places), footer)
-        self.buffer[: HEADER.size] = self.cipher.header
-        return [self.buffer[: self._end], sealed + _TRAILER.pack(len(sealed), len(self._places), _END)]
+    def _seal(self, cipher: PackCipher, footer: bytes) -> list[bytes | memoryview]:
+        for place in self._places:
+            sealed = cipher.encrypt(place.encoding, place.place, self.room(place))
+            self.buffer[place.offset : place.offset + place.length] = sealed
+        end = cipher.encrypt(FOOTER, len(self._places), footer)
+        self.buffer[: HEADER.size] = cipher.header
+        return [self.buffer[: self._end], end + _TRAILER.pack(len(end), len(self._places), _END)]
 
 
 def buffer_size() -> int:

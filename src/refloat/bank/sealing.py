@@ -4,8 +4,10 @@ A sealed object begins with a 48-byte header: ``REFLOAT1``, the kind (one letter
 is, 1 zstd), 6 zero bytes, the id of the secret it is under (16 bytes; zeros: the bank's root) and 16 random
 bytes, the salt. Its key is derived from that secret and the header, and what authenticates it covers the
 header, the bank's id and the object's *name*. So an object of another bank, of another name or of another
-kind is refused, and no key ever meets a nonce twice. Which secret it has to be follows from the name: that
-of the project whose tag is in it. So nobody who has one project's key can forge an object of another.
+kind is refused. The salt depends on random bytes, on the name and on the content: no key meets a nonce with
+two contents, also where two processes draw the same random bytes (clones of a virtual machine). Which
+secret it has to be follows from the name: that of the project whose tag is in it. So nobody who has one
+project's key can forge an object of another.
 """
 
 from __future__ import annotations
@@ -195,7 +197,7 @@ class Sealer:
         packed = compress(plain)
         encoding, packed = (_ZSTD, packed) if len(packed) < len(plain) else (_RAW, plain)
         key_id, secret = self.keys.current(tag_in(name))
-        header = Header(kind, encoding, key_id, secrets.token_bytes(16)).pack()
+        header = Header(kind, encoding, key_id, _salt(secret, name, packed)).pack()
         return header + _cipher(secret, header).encrypt(bytes(12), packed, self.bound(header, name))
 
     def open(self, kind: bytes, name: str, blob: bytes) -> bytes:
@@ -214,9 +216,10 @@ class Sealer:
             raise damaged(name, "its content does not match its authentication tag") from error
         return plain
 
-    def new_pack(self, name: str) -> PackCipher:
-        key_id, _ = self.keys.current(tag_in(name))
-        return self.pack(name, key_id + secrets.token_bytes(16))
+    def new_pack(self, name: str, *content: Data) -> PackCipher:
+        """The cipher of a pack that will have this content, and no other."""
+        key_id, secret = self.keys.current(tag_in(name))
+        return self.pack(name, key_id + _salt(secret, name, *content))
 
     def pack(self, name: str, salt: bytes) -> PackCipher:
         """The cipher of a pack.
@@ -238,6 +241,13 @@ class Sealer:
         return found
 
 
+def _salt(secret: bytes, name: str, *content: Data) -> bytes:
+    digest = blake3(key=derive("salt", secret))
+    for part in content:
+        digest.update(part)
+    return derive("salt", secret, secrets.token_bytes(16), digest.digest(), name.encode("ascii"), length=16)
+
+
 def _cipher(secret: bytes, header: bytes) -> AESGCM:
     return AESGCM(derive("object", secret, header))
 
@@ -256,13 +266,9 @@ class PackCipher:
         """The end of the header, which an index of its chunks has to keep: key id and salt."""
         return self.header[-32:]
 
-    def encrypt(self, encoding: int, place: int, data: bytes) -> bytes:
+    def encrypt(self, encoding: int, place: int, data: Data) -> bytes:
         """One chunk, bound to its place in this pack. A place must never be used twice."""
         return self._aead.encrypt(_nonce(encoding, place), data, self._bound)
-
-    def encrypt_into(self, encoding: int, place: int, data: Data, target: memoryview) -> None:
-        """Like :meth:`encrypt`, into ``target``, which is as much longer than ``data`` as a tag is."""
-        self._aead.encrypt_into(_nonce(encoding, place), data, self._bound, target)
 
     def decrypt_into(self, encoding: int, place: int, data: memoryview, target: memoryview) -> None:
         """Like :meth:`decrypt`, into ``target``, which is as much shorter than ``data`` as a tag is.
