@@ -33,6 +33,7 @@ from refloat.cloud.authority import Caller
 from refloat.engine.engine import Engine
 from refloat.records.tables import OPERATIONS
 from tests import pgserver
+from tests.api.receiver import secret_file
 from tests.chaos.tenant import DEFAULT, Tenant, Things
 from tests.conftest import no_cloud
 from tests.unit.support.cli_helpers import PROJECT, new_user, serve_identity
@@ -90,10 +91,10 @@ class Place:
         self.open_bank = partial(Bank.open, str(self.folder / "bank"), create_key(self.folder / "bank.key"))
         self.open_bank(create=True)
 
-    def work(self, name: str) -> subprocess.Popen[str]:
+    def work(self, name: str, host: str = "") -> subprocess.Popen[str]:
         """Start a worker, or start it again."""
         # Started again, it is on another host: on the same one it would see at once that the former is dead.
-        host = f"{name}-{next(self.numbers)}"
+        host = host or f"{name}-{next(self.numbers)}"
         given = (self.folder / "refloat.conf", self.folder, host, self.lease, self.pause)
         said = (self.folder / f"{name}.err").open("a")
         self.workers[name] = subprocess.Popen(
@@ -439,6 +440,42 @@ def test_what_a_dead_worker_ran_goes_on_though_the_other_is_full(make_place: Cal
     hold.unlink()
     place.until(place.all_ended, "every operation ends")
     assert place.states() == dict.fromkeys([*running, waiting], "succeeded")
+    place.check_nothing_doubled()
+    place.check_bank()
+
+
+def test_what_has_killed_three_workers_in_a_row_is_parked_and_told_of_and_holds_nobody_up(
+    make_place: Callable[..., Place],
+) -> None:
+    """H5: attempts had no limit, and what had killed a worker was taken up ahead of everything, for ever."""
+    place = make_place(lease=30.0, pause=0.02, at_once=1)
+    with (place.folder / "refloat.conf").open("a") as file:
+        secret = secret_file(place.folder)
+        file.write(
+            "\n[notifications]\nwebhooks = away\n"
+            f"[webhook_away]\nurl = http://127.0.0.1:9/\nsecret_file = {secret}\n"
+        )
+    hold = place.folder / "hold"
+    hold.touch()
+    deadly = place.protect(1)
+    other = place.protect(2)
+    for _time in range(3):
+        worker = place.work("host-1", host="one")
+        place.until(lambda pid=worker.pid: deadly in place.run_by(pid), "it is taken up")
+        worker.kill()
+        worker.wait(60)
+    hold.unlink()
+    worker = place.work("host-1", host="one")
+    place.until(lambda: place.states()[other] == "succeeded", "the other one has its turn")
+    operation = place.deployment.operations.get(deadly)
+    assert operation.state == "parked"
+    assert "died 3 times in a row" in str(operation.error)
+    with place.sql.connect() as connection:
+        told = connection.execute(sa.text("SELECT event_type, subject FROM notices"))
+        assert ("data_protect.protect.parked", deadly) in [tuple(row) for row in told]
+    place.deployment.actions.resume(place.caller, operation)
+    place.until(place.all_ended, "a person has it go on")
+    assert place.states() == {deadly: "succeeded", other: "succeeded"}
     place.check_nothing_doubled()
     place.check_bank()
 

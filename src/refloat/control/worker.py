@@ -53,6 +53,8 @@ THREADS = 16
 _TICK = 1.0
 _HEARTBEAT = 10.0
 _LOOK_INTO_BANKS = 300.0
+DEATHS = 3
+"""So many workers in a row may an operation kill; then it is parked until somebody resumes it."""
 _FORGOTTEN = timedelta(days=1)
 """Workers that have not been heard of for so long are forgotten."""
 
@@ -117,6 +119,7 @@ class Worker:
         self._clouds: dict[str, Cloud] = {}
         self._asked = threading.Event()
         self._closing = False
+        self._suspects: set[str] = set()
         self._alive_at = self._looked_at = float("-inf")
         self._disabled = False
         self.refused: RefloatError | None = None
@@ -210,6 +213,8 @@ class Worker:
             self._give_back(identity)
         elif operation.state == "running" and self._engine.is_alive(operation):
             return  # its owner hears by himself what is asked of it
+        elif self._only is None and operation.executor and operation.deaths + 1 >= DEATHS - 1:
+            self._take_up_suspect(operation)
         elif requested == "cancel":
             self._take_up(operation)
         elif operation.state == "parked":
@@ -223,6 +228,16 @@ class Worker:
         # who waits for it, do not wait for the end of some long operation.
         elif self._room(2 if operation.executor else 1):
             self._take_up(operation)
+
+    def _take_up_suspect(self, operation: OpenOperation) -> None:
+        """One at a time: if it is what kills workers, others that only ran beside it are not blamed again."""
+        if operation.deaths + 1 >= DEATHS:
+            self._engine.park(operation.id, _deadly(operation))
+            return
+        self._suspects &= set(self._engine.running())
+        if not self._suspects and self._room():
+            self._take_up(operation)
+            self._suspects.add(operation.id)
 
     def _begin(self, operation: OpenOperation) -> None:
         if self._room():
@@ -315,6 +330,16 @@ class Worker:
             return self._providers.find(reference).id
         except NotFound:
             return reference
+
+
+def _deadly(operation: OpenOperation) -> RefloatError:
+    undone = ", the last time while it was to be cancelled" if operation.requested == "cancel" else ""
+    return Conflict(
+        "the operation was stopped",
+        reason=f"the worker that ran it died {operation.deaths + 1} times in a row{undone}",
+        advice="The logs of the workers, and of the kernel of their hosts, may tell why: memory? "
+        "Then resume it, or cancel it",
+    )
 
 
 def _project_of(payload: Any) -> str:

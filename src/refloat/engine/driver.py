@@ -108,6 +108,7 @@ class Driver:
             if not self._flight.left:
                 _LOG.warning("operation %s has been taken over by another process", self.operation_id)
             self._flight.wind_up()
+            self._say_alive()
         except BaseException:
             _LOG.exception("operation %s stopped unexpectedly; it can be resumed", self.operation_id)
             self._flight.wind_up()
@@ -121,6 +122,15 @@ class Driver:
             return  # a step that still runs may ask for results
         del self._program, self._recorder
         self._history, self._steps = History(), DagRun()
+
+    def _say_alive(self) -> None:
+        try:
+            self.lease.survived()
+        except Exception:
+            # Then one death too many is counted.
+            _LOG.warning(
+                "operation %s: could not tell that this worker lives", self.operation_id, exc_info=True
+            )
 
     def _give_back(self) -> None:
         try:

@@ -154,16 +154,17 @@ class Engine:
             raise Conflict(f"operation {operation_id} has ended: {row.state}", advice=advice)
         self._attempts.begin(row)
 
-    def park(self, operation_id: str) -> None:
+    def park(self, operation_id: str, why: RefloatError | None = None) -> None:
         """Have an operation stopped where it is, wherever it runs, and return at once.
 
+        :param why: it must not go on by itself, be it to be undone.
         :raises NotFound: there is no such operation.
         """
         self._check_open()
         row = self._read(operation_id)
         if self._ask(row, "park") or row.state not in ("queued", "running"):
             return
-        self._end_idle(row, Ended("parked"))
+        self._end_idle(row, Ended("parked", error=why.to_json() if why else None))
 
     def cancel(self, operation_id: str) -> None:
         """Ask for an operation to be undone, and return at once.

@@ -98,6 +98,7 @@ class Row:
     requested: Request
     attempt: int
     forgiven_until: int
+    deaths: int
     executor: str
     host: str
     pid: int
@@ -192,6 +193,10 @@ class Lease:
         with self._lock:
             return self._leases.end(self, values, beside, unless_cancelled=unless_cancelled)
 
+    def survived(self) -> None:
+        """Write, when it is lost, that this process lives all the same."""
+        self._leases.survived(self)
+
     def give_back(self, state: State) -> None:
         """Give it back unused; the operation is again as it was."""
         with self._lock:
@@ -220,6 +225,8 @@ class Leases:
             "requested": "cancel" if cancel else sa.case((table.requested == "cancel", "cancel"), else_=""),
             "attempt": lease.attempt,
             "forgiven_until": row.attempt if row.state == "parked" else row.forgiven_until,
+            # Whoever stops in good order gives it back: then nobody is named.
+            "deaths": row.deaths + 1 if row.state == "running" and row.executor else 0,
             "expires": self.database.now() + LASTS,
             "updated_at": self.database.now(),
             "result": None,
@@ -235,10 +242,23 @@ class Leases:
         taken = self._write(self._unchanged(row).values(values), beside)
         return lease if taken else None
 
+    def survived(self, lease: Lease) -> None:
+        """Write that who lost a lease lives: whoever took the operation over has counted a death too many."""
+        table = self._table.c
+        statement = (
+            sa.update(self._table)
+            .where(table.id == lease.operation_id, table.attempt > lease.attempt)
+            .where(table.state == "running", table.deaths > 0)
+        )
+        self._write(statement.values(deaths=table.deaths - 1), lambda _session: None)
+
     def end_idle(self, row: Row, ended: Ended, beside: Beside) -> bool:
-        """End or park an operation that nobody runs; False when that has changed."""
+        """End or park an operation that nobody runs; False when that has changed.
+
+        One that was asked to be cancelled is parked only when its process has died again and again.
+        """
         statement = self._unchanged(row).values(_ended(ended) | _NOBODY | {"updated_at": self.database.now()})
-        if ended.state == "parked":
+        if ended.state == "parked" and not ended.error:
             statement = statement.where(self._table.c.requested != "cancel")
         return self._write(statement, beside)
 

@@ -73,6 +73,7 @@ class OpenOperation:
     requested: str
     owes: bool
     attempt: int
+    deaths: int
     executor: str
     host: str
     pid: int

@@ -59,6 +59,8 @@ class OperationRow(Base):
     """How often it was taken up."""
     forgiven_until: Mapped[int] = mapped_column(default=0)
     """Failures up to this attempt do not count: it was parked since, and resumed."""
+    deaths: Mapped[int] = mapped_column(default=0)
+    """How many of its last attempts, in a row, ended with the death of their process."""
     executor: Mapped[str] = mapped_column(String(64), default="")
     """The process that runs it; empty: none does. So are the next four."""
     host: Mapped[str] = mapped_column(Text, default="")

@@ -20,9 +20,11 @@ from refloat.engine.dag import Dag, Step
 from refloat.engine.engine import Engine
 from refloat.engine.journal import Journal
 from refloat.engine.lease import Lease, Leases
+from refloat.engine.owner import Owner
 from refloat.engine.program import CheckLease, Event, Json, Outcome, StepRun
 from refloat.errors import BankError, Cancelled, Conflict, InvalidInput, LeaseLost, NotFound, WaitFailed
 from refloat.records.database import Database
+from refloat.records.tables import OPERATIONS
 from tests.unit.support.engine_helpers import ask, open_engine, start
 
 LONG = 30.0
@@ -681,6 +683,33 @@ def test_a_lost_lease_stops_everything(opener: Opener) -> None:
     program.calls.clear()
     engine.resume("op")
     assert engine.wait("op", LONG).state == "succeeded"
+
+
+def test_deaths_in_a_row_are_counted_and_nothing_else(opener: Opener) -> None:
+    """H5: before an attempt begins it is written down that the one before it ended with its process."""
+    ask(opener.database, "op", "script")
+    first, second = (
+        Leases(opener.database, OPERATIONS, Owner(name, f"host-{name}", 1, "1")) for name in ("a", "b")
+    )
+
+    def take(leases: Leases) -> tuple[Lease, int]:
+        row = leases.read("op")
+        assert row is not None
+        lease = leases.take(row, cancel=False, beside=lambda _session: None)
+        now = leases.read("op")
+        assert lease is not None
+        assert now is not None
+        return lease, now.deaths
+
+    lost, deaths = take(first)
+    assert deaths == 0
+    assert take(second)[1] == 1
+    lost.survived()  # it was only stopped for a while
+    given_back, deaths = take(first)
+    assert deaths == 1
+    given_back.give_back("running")
+    assert take(second)[1] == 0
+    assert [take(leases)[1] for leases in (first, second)] == [1, 2]
 
 
 class Checked(Script):
