@@ -32,6 +32,7 @@ from refloat.bank.notes import NO_NOTES, Notes
 from refloat.bank.objects import Objects, check_checkpoint_id
 from refloat.bank.opening import open_store
 from refloat.bank.reader import DataReader
+from refloat.bank.references import typed
 from refloat.bank.repair import Repair, repair
 from refloat.bank.reserve import restock
 from refloat.bank.sealing import tag_in
@@ -143,9 +144,10 @@ class Bank:
         """
         name = find(self._objects, checkpoint_id)
         try:
-            return get_checkpoint(self._objects, get_manifest(self._objects, name))
+            kept = get_checkpoint(self._objects, get_manifest(self._objects, name))
         except ObjectMissing:
             raise NotFound(f"the checkpoint {checkpoint_id} was deleted just now") from None
+        return replace(kept, sections=typed(kept.sections, set(kept.indexes)))
 
     def writer(self, checkpoint_id: str, project_id: str) -> Writer:
         """Begin to write a checkpoint, or go on after a crash.

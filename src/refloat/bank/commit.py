@@ -23,7 +23,7 @@ from refloat.bank.manifest import (
     put_manifest,
 )
 from refloat.bank.objects import Json, Objects, WriteSession, canonical
-from refloat.bank.references import references
+from refloat.bank.references import lookalikes, mark
 from refloat.bank.store import AlreadyExists, ObjectMissing
 from refloat.bank.tombstones import condemned
 from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, LeaseLost, NotFound
@@ -184,10 +184,15 @@ class Commit:
         of the packs is, and the ids of the keys that all of them are encrypted with."""
         packs: dict[str, int] = {}
         used: set[bytes] = set()
-        names = sorted({name for name, _, _ in references([self._graph, self._sections])})
+        chunk_key = self._objects.keys.chunk_key(self._info.project_id)
+        found = set()
+        for ref in lookalikes([self._graph, self._sections]):
+            if ref["object"].startswith(self._session.folder):
+                found.add(ref["object"])
+            elif ref.get("mark") == mark(chunk_key, ref):  # else it is what a user wrote
+                raise InvalidInput(f"the data {ref['object']} was not stored by this writer")
+        names = sorted(found)
         for name in names:
-            if not name.startswith(self._session.folder):
-                raise InvalidInput(f"the data {name} was not stored by this writer")
             index = indexes.get(name) or load_index(self._objects.store, self._objects.sealer, name)
             packs.update((pack.name, pack.size) for pack in index.packs)
             used |= index.key_ids()

@@ -85,7 +85,7 @@ def survey(objects: Objects, info: Info, cancelled: Callable[[], bool] | None = 
             continue
         committed.add(manifest.session)
         needed.update((manifest.body, *kept.indexes, *kept.packs))
-        info.data += sum(size for _, size, _ in references([kept.graph, kept.sections]))
+        info.data += sum(size for _, size, _ in references([kept.graph, kept.sections], set(kept.indexes)))
     writing = [each for each in unfinished(objects) if each[0].id not in committed]
     info.unfinished = [Unfinished(s.checkpoint_id, s.tag, since) for s, since in writing]
     folders = tuple(session.folder for session, _ in writing)

@@ -1,34 +1,84 @@
-"""References to data inside JSON: what a section mentions, and the section with others in their place."""
+"""References to data inside JSON: what a section mentions, and the section with others in their place.
+
+Names, properties and metadata of resources are whatever their owners like, and may look just like one.
+So ``Writer.put_data`` *marks* what it returns, with a key of the project that no user has; and of what is
+read from a bank, what looks like one and is not of the checkpoint's own data is :class:`Text`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from blake3 import blake3
+
 from refloat.bank.objects import INDEX_NAME, Json
+from refloat.bank.sealing import derive
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
+class Text(dict[str, Any]):
+    """What looks like a reference to data, and is something that a user wrote."""
+
+
+def mark(chunk_key: bytes, ref: Mapping[str, Any]) -> str:
+    """What tells a reference from all that others can write."""
+    text = f"{ref['object']} {ref['size']} {ref['digest']}".encode()
+    return blake3(text, key=derive("reference", chunk_key)).hexdigest(length=16)
+
+
 def data_references(value: Json) -> list[dict[str, Any]]:
-    """All references to data that a JSON value contains, wherever; each once."""
+    """All references in a part of a checkpoint, wherever; each once."""
     found: dict[str, dict[str, Any]] = {}
-    for each in _references(value):
+    for each in _walk(value, _is_reference):
         found.setdefault(each["object"], dict(each))
     return [found[name] for name in sorted(found)]
 
 
-def references(value: Json) -> set[tuple[str, int, str]]:
-    """Index, size and digest of all data that a JSON value refers to, wherever."""
-    return {(each["object"], each["size"], each["digest"]) for each in _references(value)}
+def references(value: Json, indexes: Collection[str]) -> set[tuple[str, int, str]]:
+    """Index, size and digest of all data among ``indexes`` that a JSON value refers to, wherever."""
+    found = _walk(value, lambda item: looks_like_one(item) and item["object"] in indexes)
+    return {(each["object"], each["size"], each["digest"]) for each in found}
 
 
-def _references(value: Json) -> Iterator[Mapping[str, Any]]:
+def lookalikes(value: Json) -> Iterator[Mapping[str, Any]]:
+    """All that looks like a reference, wherever."""
+    return _walk(value, looks_like_one)
+
+
+def typed(value: Json, indexes: Collection[str]) -> Json:
+    """A JSON value in which what only looks like a reference to data among ``indexes`` is :class:`Text`."""
+    return _replaced(value, lambda item: looks_like_one(item) and item["object"] not in indexes, Text)
+
+
+def with_references(value: Json, new: Mapping[str, Mapping[str, Any]]) -> Json:
+    """A part of a checkpoint with other references in it.
+
+    :param new: the new reference by the ``object`` of the old one. Those without a new one stay.
+    """
+    return _replaced(value, _is_reference, lambda old: dict(new.get(old["object"], old)))
+
+
+def looks_like_one(value: Json) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    match [value.get("object"), value.get("size"), value.get("digest")]:
+        case [str(name), int(), str(digest)]:
+            return INDEX_NAME.fullmatch(name) is not None and _DIGEST.fullmatch(digest) is not None
+    return False
+
+
+def _is_reference(value: Json) -> bool:
+    return looks_like_one(value) and not isinstance(value, Text)
+
+
+def _walk(value: Json, wanted: Callable[[Json], bool]) -> Iterator[Mapping[str, Any]]:
     pending = [value]
     while pending:
         each = pending.pop()
-        if is_reference(each):
+        if wanted(each):
             yield each
         elif isinstance(each, Mapping):
             pending.extend(each.values())
@@ -36,28 +86,11 @@ def _references(value: Json) -> Iterator[Mapping[str, Any]]:
             pending.extend(each)
 
 
-def with_references(value: Json, new: Mapping[str, Mapping[str, Any]]) -> Json:
-    """A JSON value with other references in it.
-
-    :param new: the new reference by the ``object`` of the old one. Those without a new one stay.
-    """
-    if is_reference(value):
-        return dict(new.get(value["object"], value))
+def _replaced(value: Json, wanted: Callable[[Json], bool], new: Callable[[Json], Json]) -> Json:
+    if wanted(value):
+        return new(value)
     if isinstance(value, Mapping):
-        return {name: with_references(item, new) for name, item in value.items()}
+        return {name: _replaced(item, wanted, new) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [with_references(item, new) for item in value]
+        return [_replaced(item, wanted, new) for item in value]
     return value
-
-
-def is_reference(value: Json) -> bool:
-    """Whether a JSON value is a reference to data, as ``Writer.put_data`` returns it.
-
-    Names and properties of resources are whatever their owners like: a string is never a reference.
-    """
-    if not isinstance(value, Mapping):
-        return False
-    match [value.get("object"), value.get("size"), value.get("digest")]:
-        case [str(name), int(), str(digest)]:
-            return INDEX_NAME.fullmatch(name) is not None and _DIGEST.fullmatch(digest) is not None
-    return False

@@ -165,11 +165,12 @@ class Verifier:
         return name not in {entry.name for entry in self._objects.store.list(name)}
 
     def _note(self, kept: Checkpoint) -> None:
+        indexes = set(kept.indexes)
         for section, value in [(GRAPH, kept.graph), *kept.sections.items()]:
-            for name, size, digest in references(value):
+            for name, size, digest in references(value, indexes):
                 self._users.setdefault(name, set()).add((kept.info.id, section))
                 self._references.setdefault(name, set()).add((size, digest))
-        for name in kept.indexes:  # a reference that is none by its looks
+        for name in indexes:  # a reference that is none by its looks
             if name not in self._users:
                 self._users[name] = {(kept.info.id, GRAPH)}
 

@@ -34,6 +34,7 @@ from refloat.bank.objects import (
 )
 from refloat.bank.packing import WORKERS, Feed, Found, Packer
 from refloat.bank.packs import OpenPack, Pack, read_footer
+from refloat.bank.references import mark
 from refloat.bank.sealing import KIND_INDEX, Header
 from refloat.bank.sources import Extents
 from refloat.bank.streams import Source
@@ -84,9 +85,10 @@ class Writer:
         :param progress: called in this thread with the bytes done and ``size`` (0: not known).
         :param cancelled: asked in this thread now and then; when it says yes, :class:`Cancelled`.
         :returns: the reference for :meth:`refloat.bank.Bank.open_data`: JSON with ``object``,
-            ``size``, ``digest`` (the same for the same bytes of the same project) and ``stored``,
-            the bytes this added to the bank. It has to be somewhere in the graph or in a section
-            when the checkpoint is committed; data that nothing refers to is removed then.
+            ``size``, ``digest`` (the same for the same bytes of the same project), ``stored``, the
+            bytes this added to the bank, and ``mark``, which nobody else can make. It has to be
+            somewhere in the graph or in a section when the checkpoint is committed; data that
+            nothing refers to is removed then.
         """
         self._check_open()
         self._load()
@@ -103,7 +105,8 @@ class Writer:
         self._objects.store.put(name, blob)
         self._indexes[name] = replace(index, key_id=Header.parse(name, blob, KIND_INDEX).key_id)
         digest = index.digest(self._chunk_key)
-        return {"object": name, "size": length, "digest": digest, "stored": added + len(blob)}
+        ref = {"object": name, "size": length, "digest": digest, "stored": added + len(blob)}
+        return {**ref, "mark": mark(self._chunk_key, ref)}
 
     def commit(
         self,

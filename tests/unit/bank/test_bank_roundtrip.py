@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refloat.bank import Bank, packs
+from refloat.bank import Bank, data_references, packs, with_references
 from refloat.bank.streams import chunks_of
 from refloat.errors import BankError, Cancelled, Conflict, InvalidInput, NotFound
 from refloat.testing.stores import Full
@@ -346,6 +346,8 @@ LOOKALIKES = {
     "name": INDEX,
     "metadata": {INDEX: INDEX, "object": INDEX, "size": "1", "digest": "0" * 64},
     "list": [INDEX, {"object": INDEX}, {"object": INDEX, "size": 1, "digest": INDEX}],
+    "whole": {"object": INDEX, "size": 1, "digest": "0" * 64, "stored": 1, "mark": "0" * 32},
+    "unmarked": [{"object": INDEX, "size": 1, "digest": "0" * 64}],
 }
 
 
@@ -362,6 +364,9 @@ def test_m2_what_users_write_is_never_a_reference(bank: Bank, what: str) -> None
         )
     kept = bank.checkpoint("c1")
     assert kept.sections["a"]["about"] == LOOKALIKES[what]
+    assert data_references(kept.sections) == [ref]
+    new = with_references(kept.sections, {INDEX: {"object": "new"}})
+    assert new["a"]["about"] == LOOKALIKES[what]
     assert kept.indexes == (ref["object"],)  # a name alone does not keep data
     report = bank.verify_all()
     assert (report.damages, report.pieces) == ([], 1)
