@@ -14,6 +14,7 @@ from api_helpers import DEFAULT, NOOP, OTHER, Running, User, run_service
 from refloat.errors import CloudError
 from refloat.operations.copy import CopyProgram
 from refloat.providers.bank_opener import BankOpener
+from refloat.records.tables import CheckpointRow
 
 AWAY = "b766f37c-d011-4026-8228-28730d734a3f"
 HERE = f"providers/{NOOP}/checkpoints"
@@ -234,3 +235,26 @@ def test_a_bank_that_does_not_answer(two_banks: Running, monkeypatch: pytest.Mon
     answer = copy(member, checkpoint_id=checkpoint["id"])
     assert (answer.status, "does not answer" in answer.message) == (503, True)
     assert int(answer.headers["retry-after"]) > 0
+
+
+def test_m4_a_copy_that_runs_cannot_be_set_to_error_and_wins_over_its_record(two_banks: Running) -> None:
+    """Its quota was got round so: a copy that is in the bank, found by nobody and counted by nobody."""
+    worker = two_banks.work()
+    member = two_banks.user()
+    made = member.protected()["id"]
+    worker.close()
+    two_banks.workers.clear()
+    (pair,) = copy(member, checkpoint_id=made).body["copy"]["checkpoint_id"]
+    path = f"{THERE}/{pair['checkpoint_copy_id']}"
+    for state in ("error", "available"):
+        refused = member("PUT", path, {"os-resetState": {"state": state}})
+        assert refused.status == (409 if state == "error" else 400)
+    assert member("GET", path).body["checkpoint"]["status"] == "wait_copying"
+    with two_banks.deployment.database.session() as session:
+        session.get_one(CheckpointRow, pair["checkpoint_copy_id"]).status = "deleted"
+    two_banks.work()
+    assert status(member, path, "available")
+    # Without an operation, such as when its row was lost, it can be set.
+    with two_banks.deployment.database.session() as session:
+        session.get_one(CheckpointRow, pair["checkpoint_copy_id"]).status = "copying"
+    assert member("PUT", path, {"os-resetState": {"state": "error"}}).status == 200

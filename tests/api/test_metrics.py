@@ -23,7 +23,7 @@ from refloat.control.metrics import Metrics
 from refloat.engine.program import Milestone
 from refloat.records.operations import Operation
 from refloat.records.outbox import Outbox
-from refloat.records.tables import OperationRow
+from refloat.records.tables import CheckpointRow, OperationRow
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ALERTS = DEPLOY / "prometheus" / "refloat-alerts.yml"
@@ -156,8 +156,10 @@ def test_dashboard_and_alerts_ask_for_what_there_is(service: Running, metrics: M
     service.work()
     member.protected(member.plan(objective=26))
     member.protect(member.plan("b", provider=NOOP))
+    lost = member.protected()
     with service.deployment.database.session() as session:
         Outbox.put(session, ["ops"], "data_protect.protect.end", "o", {})
+        session.get_one(CheckpointRow, lost["id"]).status = "missing"
     known = {name.partition(" ")[0] for name in samples(metrics.text())}
     known |= {f"refloat_{name}" for name in ("operations_unfinished", "oldest_unfinished_timestamp_seconds")}
     panels = json.loads(DASHBOARD.read_text())["panels"]
@@ -178,6 +180,39 @@ def test_dashboard_and_alerts_ask_for_what_there_is(service: Running, metrics: M
 def test_promtool_accepts_the_alerts() -> None:
     done = subprocess.run(
         ["promtool", "check", "rules", str(ALERTS)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(
+    not shutil.which("promtool"), reason="promtool is not installed (apt-get install prometheus)"
+)
+def test_c3_the_alert_fires_when_a_checkpoint_is_missing(tmp_path: Path) -> None:
+    alert = {
+        "exp_labels": {"project_id": "p", "severity": "critical"},
+        "exp_annotations": {
+            "summary": "2 checkpoints of project p are not found in their bank. Is all of it there?"
+        },
+    }
+    wanted = [("1m", []), ("3m", [alert]), ("6m", [])]
+    case = {
+        "interval": "1m",
+        "input_series": [
+            {
+                "series": f'refloat_checkpoints_missing{{project_id="p",instance="{each}"}}',
+                "values": "_ _ 2 2 stale",
+            }
+            for each in ("a", "b")
+        ],
+        "alert_rule_test": [
+            {"eval_time": at, "alertname": "RefloatCheckpointsMissing", "exp_alerts": alerts}
+            for at, alerts in wanted
+        ],
+    }
+    rules = {"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": [case]}
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(rules))
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(tmp_path / "test.yml")], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -19,7 +19,7 @@ class ListCheckpoint(Lister):
     """List the project's checkpoints, newest first, and those that are being made.
 
     Status: available; protecting, parked or interrupted (not yet a checkpoint: see its operation);
-    deleting; damaged.
+    deleting; damaged; missing (nobody has deleted it, and it is not in the bank).
     """
 
     columns = ("id", "status", "created_at", "plan", "provider", "operation_id")

@@ -18,7 +18,8 @@ LIVE = frozenset({"starting", "running", "stopping", "cancelling"})
 class CheckpointState:
     """A checkpoint: from the bank when it exists, from the records while it is being made.
 
-    :param status: ``available``, ``protecting``, ``parked``, ``interrupted``, ``deleting`` or ``damaged``.
+    :param status: ``available``, ``protecting``, ``parked``, ``interrupted``, ``deleting``, ``damaged`` or
+        ``missing``.
     """
 
     id: str

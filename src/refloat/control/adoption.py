@@ -7,22 +7,27 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from refloat.bank import Checkpoint, CheckpointInfo
 from refloat.errors import NotFound
+from refloat.notify.events import FOUND, NOBODY, Notices
 from refloat.records.checkpoints import (
     AVAILABLE,
     DELETED,
     ERROR,
     MANUAL,
+    MISSING,
+    SET_BY_HAND,
     CheckpointRecord,
     CheckpointRecords,
 )
 from refloat.records.database import Database
 from refloat.records.operations import Operations
 
-HEALED = (ERROR, DELETED)
-"""Of a checkpoint that is whole in a bank, and that no operation works on, these cannot be true. That its
-deletion failed can be: what it had in the cloud may be gone."""
+HEALED = (ERROR, DELETED, MISSING)
+"""Of a checkpoint that is whole in a bank, and that no operation works on, these cannot be true, unless
+somebody has set it to error. That its deletion failed can be: what it had in the cloud may be gone."""
 
 
 def adopt(
@@ -31,6 +36,7 @@ def adopt(
     read: Callable[[], Checkpoint],
     info: CheckpointInfo,
     id_of: Callable[[str], str],
+    notices: Notices = NOBODY,
 ) -> CheckpointRecord:
     """What is known of a checkpoint in a bank; it is written down where that was not known.
 
@@ -44,7 +50,7 @@ def adopt(
         known = records.get(info.id, None)
     except NotFound:
         known = None
-    if known is not None and known.status not in HEALED:
+    if known is not None and (known.status not in HEALED or known.reason == SET_BY_HAND):
         return known if known.plugins else replace(known, plugins=_plugins(info))
     checkpoint = read()
     with database.one_at_a_time(f"checkpoint {info.id}") as session:
@@ -52,9 +58,17 @@ def adopt(
         values = {"graph": checkpoint.graph, "plugins": _plugins(checkpoint.info)}
         if status is None:
             records.add(session, _record(provider_id, checkpoint, id_of))
-        elif not Operations(database).users_of(session, info.id):
-            records.move(session, info.id, HEALED, status=AVAILABLE, reason="", **values)
+        # Else somebody has begun or done something about it since it was read: deleted it, for one.
+        elif known is not None and status == known.status and not _worked_on(database, session, info.id):
+            records.move(session, info.id, [status], status=AVAILABLE, reason="", **values)
+            if status == MISSING:
+                notices.checkpoint(session, records.read(session, info.id), FOUND)
     return records.get(info.id, None)
+
+
+def _worked_on(database: Database, session: Session, identity: str) -> bool:
+    operations = Operations(database)
+    return bool(operations.users_of(session, identity) or operations.copying_to(session, identity))
 
 
 def _record(provider_id: str, checkpoint: Checkpoint, id_of: Callable[[str], str]) -> CheckpointRecord:

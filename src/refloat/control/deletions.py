@@ -9,12 +9,20 @@ from sqlalchemy.orm import Session
 
 from refloat.control.submit import Requester, Submitter, own, short
 from refloat.errors import Conflict
-from refloat.records.checkpoints import AVAILABLE, DELETED, DELETING, ERROR, ERROR_DELETING, CheckpointRecord
+from refloat.records.checkpoints import (
+    AVAILABLE,
+    DELETED,
+    DELETING,
+    ERROR,
+    ERROR_DELETING,
+    MISSING,
+    CheckpointRecord,
+)
 from refloat.records.holds import refuse_held, refuse_young
 from refloat.records.operations import Operation
 from refloat.records.terms import OperatorTerms
 
-DELETABLE = (AVAILABLE, ERROR, ERROR_DELETING)
+DELETABLE = (AVAILABLE, ERROR, ERROR_DELETING, MISSING)
 
 
 def delete(

@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 
 from refloat.errors import BankError, InvalidInput
 from refloat.providers.banks import BankLocation, Banks
-from refloat.records.checkpoints import AVAILABLE
+from refloat.records.checkpoints import AVAILABLE, MISSING, now
 from refloat.records.database import Database
 from refloat.records.operations import OPEN, SERVICE, found_bad
 from refloat.records.outbox import Outbox
@@ -150,6 +150,11 @@ class _Records:
             ),
             labels=["plan_id", "project_id"],
         )
+        missing = GaugeMetricFamily(
+            "refloat_checkpoints_missing",
+            "Checkpoints that are not found in their bank.",
+            labels=["project_id"],
+        )
         operation, checkpoint = OperationRow, CheckpointRow
         made_at: dict[str, float] = {}
         with self._database.session() as session:
@@ -162,7 +167,12 @@ class _Records:
                 oldest.add_metric([kind], first.replace(tzinfo=UTC).timestamp())
             for plan, project, made in session.execute(
                 select(checkpoint.plan_id, checkpoint.project_id, func.max(checkpoint.created_at))
-                .where(checkpoint.status == AVAILABLE, checkpoint.id.not_in(found_bad(session)))
+                .where(
+                    checkpoint.status == AVAILABLE,
+                    checkpoint.id.not_in(found_bad(session)),
+                    # One that says that it is of tomorrow does not tell when there was a good one.
+                    checkpoint.created_at <= now(),
+                )
                 .group_by(checkpoint.plan_id, checkpoint.project_id)
             ):
                 made_at[plan] = made.replace(tzinfo=UTC).timestamp()
@@ -173,7 +183,13 @@ class _Records:
                 # One that never had a good checkpoint has been without since it was made.
                 since = made_at.get(row.id, row.created_at.replace(tzinfo=UTC).timestamp())
                 due.add_metric([row.id, row.project_id], since + seconds)
-        yield from (queue, oldest, newest, objective, due)
+            for project, count in session.execute(
+                select(checkpoint.project_id, func.count())
+                .where(checkpoint.status == MISSING)
+                .group_by(checkpoint.project_id)
+            ):
+                missing.add_metric([project], count)
+        yield from (queue, oldest, newest, objective, due, missing)
         yield from self._notices()
 
     def _notices(self) -> Iterator[Any]:

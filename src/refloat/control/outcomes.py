@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from refloat.control.adoption import HEALED
 from refloat.engine.program import Milestone
 from refloat.errors import RefloatError
 from refloat.notify.events import NOBODY, START, TAKE_OVER, Notices
@@ -58,11 +59,6 @@ class Outcomes:
                 self._checkpoints.move(session, subject(milestone), before, **values)
             self._notices.ended(session, operation, milestone.state, milestone.result, milestone.error)
 
-    def vanished(self, identity: str) -> None:
-        """Write down that a checkpoint is not in any bank any more."""
-        with self._database.session() as session:
-            self._checkpoints.move(session, identity, [AVAILABLE], status=DELETED)
-
 
 def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:
     """What the end of an operation means for its checkpoint: from which statuses it goes to what."""
@@ -81,6 +77,8 @@ def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:
     # A copy may have found another one there.
     if succeeded and prepared.get("there", "") in ("", subject(ended)):
         values = {"status": AVAILABLE, "graph": prepared["graph"], "reason": ""}
+        # What is in the bank is there, whatever has become of its record meanwhile.
+        before += HEALED
         return before, {**values, "plugins": prepared["plugins"]} if "plugins" in prepared else values
     return before, {"status": ERROR, "reason": reason}
 

@@ -27,10 +27,13 @@ from refloat.providers.provider import Provider, Providers, check_parameters, pl
 from refloat.records.checkpoints import (
     AVAILABLE,
     COPYING,
+    DELETED,
     ERROR,
     ERROR_DELETING,
     MANUAL,
+    MISSING,
     PROTECTING,
+    SET_BY_HAND,
     WAIT_COPYING,
     CheckpointRecord,
     CheckpointRecords,
@@ -213,15 +216,24 @@ class Submitter:
         """Set the status of a checkpoint by hand.
 
         :raises InvalidInput: its status does not allow it, or it never was completed.
+        :raises Conflict: an operation is about to make it.
         """
         if state == AVAILABLE and checkpoint.graph is None:
             raise InvalidInput(
                 f"the checkpoint {checkpoint.id} was never completed: there is nothing to restore"
             )
         with self.transaction(None, f"checkpoint {checkpoint.id}") as session:
-            if not self.checkpoints.move(session, checkpoint.id, RESETTABLE, status=state, reason=""):
+            reason = SET_BY_HAND if state == ERROR else ""
+            if not self.checkpoints.move(session, checkpoint.id, RESETTABLE, status=state, reason=reason):
                 raise InvalidInput(
                     f"the status of checkpoint {checkpoint.id} can not be reset: it is {checkpoint.status}"
+                )
+            # After its row is taken: who makes it writes that in one transaction with the operation.
+            for copy in self.operations.copying_to(session, checkpoint.id):
+                raise Conflict(
+                    f"the status of checkpoint {checkpoint.id} can not be reset: it is being made",
+                    reason=f"operation {copy.id}",
+                    advice="Wait for it, or cancel it",
                 )
 
     def provider_of(self, checkpoint: CheckpointRecord) -> Provider:
@@ -258,7 +270,7 @@ class Submitter:
         # Those that will run: the plugins that made the checkpoint, whatever the provider's are by now.
         check_parameters(plugins_for(provider, checkpoint.plugins or {}), settings, parameters)
         if checkpoint.status != AVAILABLE:
-            raise not_available(checkpoint.id)
+            raise not_available(checkpoint.id, checkpoint.status, checkpoint.reason)
         payload = {"plan": short(checkpoint.plan), "parameters": parameters, **more}
         acting = by
         if elsewhere.auth:
@@ -273,7 +285,8 @@ class Submitter:
 
     def check_available(self, session: Session, checkpoint: CheckpointRecord) -> None:
         if not self.checkpoints.move(session, checkpoint.id, [AVAILABLE], status=AVAILABLE):
-            raise not_available(checkpoint.id)
+            found = self.checkpoints.statuses(session, [checkpoint.id])
+            raise not_available(checkpoint.id, found.get(checkpoint.id, DELETED))
 
     def granted(self, by: Requester) -> Any:
         """What an operation acts with; nothing is granted to who has it already."""
@@ -343,5 +356,9 @@ def short(plan: Mapping[str, Any]) -> dict[str, str]:
     return {"id": str(plan.get("id", "")), "name": str(plan.get("name", ""))}
 
 
-def not_available(checkpoint_id: str) -> Conflict:
-    return Conflict(f"the checkpoint {checkpoint_id} is not available")
+def not_available(checkpoint_id: str, status: str, reason: str = "") -> Conflict:
+    return Conflict(
+        f"the checkpoint {checkpoint_id} is not available: it is {status}",
+        reason=reason,
+        advice="It is available again when it is seen in its bank" if status == MISSING else "",
+    )

@@ -21,22 +21,22 @@ from typing import TYPE_CHECKING, Any
 from refloat.bank import Bank
 from refloat.cloud import Cloud
 from refloat.cloud.authority import Authority, NoCloud
-from refloat.control.adoption import adopt
+from refloat.control.bank_looks import BankLooks
 from refloat.control.fairness import Fairness, in_turn
 from refloat.control.grants import Grants
 from refloat.control.outcomes import Outcomes
 from refloat.control.program_logging import Logged, subject_of
 from refloat.control.settings import Settings
 from refloat.control.worker_name import WorkerName
-from refloat.errors import BankError, Conflict, InvalidInput, NotFound, RefloatError
+from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
 from refloat.log_context import about
 from refloat.notify.events import NOBODY, Notices
 from refloat.operations import concurrency
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.single_step import SingleStepProgram
-from refloat.providers.banks import BankLocation, Banks
+from refloat.providers.banks import Banks
 from refloat.providers.provider import Providers
-from refloat.records.checkpoints import AVAILABLE, CheckpointRecords
+from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.database import Database
 from refloat.records.journal import SqlJournal
 from refloat.records.operations import OPEN, OpenOperation, Operations
@@ -115,6 +115,7 @@ class Worker:
         self._operations = Operations(database)
         self._checkpoints = CheckpointRecords(database)
         self._outcomes = Outcomes(database, notices, self._worker_name.name if self._worker_name else "")
+        self.bank_looks = BankLooks(database, providers, self._banks, settings.bank, notices)
         self._records = ServiceRecords(database)
         self._clouds: dict[str, Cloud] = {}
         self._asked = threading.Event()
@@ -185,7 +186,7 @@ class Worker:
             self._alive_at = time.monotonic()
         if time.monotonic() - self._looked_at > _LOOK_INTO_BANKS:
             self._looked_at = time.monotonic()
-            self.look_into_banks()
+            self.bank_looks.look()
             self._grants.sweep()
             self._records.forget_dead(_FORGOTTEN)
 
@@ -295,41 +296,6 @@ class Worker:
 
     def _bank_for(self, provider: str, create: bool) -> Bank:
         return self._banks.at(self._providers.find(provider).bank or self._settings.bank, create=create)
-
-    def look_into_banks(self) -> None:
-        """Learn of checkpoints that came or went without the service."""
-        known = self._checkpoints.known()
-        places = {provider.id: provider.bank or self._settings.bank for provider in self._providers}
-        read: set[BankLocation] = set()
-        seen: set[str] = set()
-        for place, bank, reason in self._banks.existing(places.values()):
-            try:
-                if bank is None:
-                    raise BankError("the bank cannot be read", reason=reason)
-                infos = bank.checkpoints()
-                for info in infos:
-                    provider_id = self._id_of(info.provider)
-                    # What lies in another bank than its provider's, only the command can work on.
-                    if info.id not in known and not info.damaged and places.get(provider_id) == place:
-                        whole = partial(bank.checkpoint, info.id)
-                        adopt(self._database, provider_id, whole, info, self._id_of)
-            except NotFound:
-                continue  # deleted just now
-            except BankError as exc:
-                _LOG.warning("could not look into a bank: %s", exc)
-                continue
-            read.add(place)
-            seen |= {info.id for info in infos}
-        for identity, (status, provider_id) in known.items():
-            # A bank that is not there now, such as a file system that is not mounted, proves nothing.
-            if status == AVAILABLE and identity not in seen and places.get(provider_id) in read:
-                self._outcomes.vanished(identity)
-
-    def _id_of(self, reference: str) -> str:
-        try:
-            return self._providers.find(reference).id
-        except NotFound:
-            return reference
 
 
 def _deadly(operation: OpenOperation) -> RefloatError:

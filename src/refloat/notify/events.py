@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from refloat.records.checkpoints import CheckpointRecord
 from refloat.records.operations import BAD, KINDS, Operation
 from refloat.records.outbox import Outbox
 from refloat.records.schedules import Schedule
@@ -23,6 +24,7 @@ ALL = ("*",)
 START, TAKE_OVER, PARKED = "start", "take_over", "parked"
 END, ERROR, CANCELLED = "end", "error", "cancelled"
 AUTHORITY_LOST, AUTHORITY_BACK = "authority_lost", "authority_back"
+MISSING, FOUND = "missing", "found"
 
 EVENT_TYPES = (
     *(
@@ -31,6 +33,7 @@ EVENT_TYPES = (
         for what in (START, TAKE_OVER, PARKED, END, ERROR, CANCELLED)
     ),
     *(f"{PREFIX}.schedule.{what}" for what in (AUTHORITY_LOST, AUTHORITY_BACK)),
+    *(f"{PREFIX}.checkpoint.{what}" for what in (MISSING, FOUND)),
 )
 """All there are."""
 
@@ -91,6 +94,20 @@ class Notices:
             "reason": reason,
         }
         self._put(session, f"schedule.{what}", schedule.id, data)
+
+    def checkpoint(self, session: Session, checkpoint: CheckpointRecord, what: str) -> None:
+        """Tell that a checkpoint is not found in its bank, or is seen there again."""
+        data = {
+            "checkpoint_id": checkpoint.id,
+            "project_id": checkpoint.project_id,
+            "plan_id": checkpoint.plan_id or None,
+            "plan_name": checkpoint.plan.get("name") or None,
+            "provider": checkpoint.provider_id,
+            "status": checkpoint.status,
+            "reason": checkpoint.reason or None,
+            "created_at": f"{checkpoint.created_at.isoformat(timespec='seconds')}Z",
+        }
+        self._put(session, f"checkpoint.{what}", checkpoint.id, data)
 
     def _put(self, session: Session, what: str, subject: str, data: Json) -> None:
         event_type = f"{PREFIX}.{what}"

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from refloat.engine.dag import Dag, Step
 from refloat.engine.program import Body, Json, Outcome, StepRun
-from refloat.errors import NotFound
+from refloat.errors import BankDamaged, Conflict, NotFound
 from refloat.graph import Graph, Resource
 from refloat.operations.compile import BEGIN, step_of
 from refloat.operations.on_checkpoint import ReadingProgram
@@ -25,13 +25,18 @@ class DeleteProgram(ReadingProgram):
     def prepare(self, run: StepRun) -> Json:
         """Read what there is to delete. What a copy only refers to is the original's.
 
+        What cannot be read is deleted all the same: nothing else would ever free it.
+
         :raises NotFound: there is no bank; nobody knows then whether there is the checkpoint.
         """
         self.bank  # noqa: B018
+        nothing = {"graph": Graph().to_json(), "foreign": []}
         try:
             copied = bool(self.checkpoint.info.extra.get("copied_from"))
-        except NotFound:  # deleted before, but that was not written down
-            return {"graph": Graph().to_json(), "foreign": []}
+        except NotFound:  # deleted before, but that was not written down; or it is missing
+            return {**nothing, "unread": "it was not in the bank any more", "absent": True}
+        except BankDamaged as exc:
+            return {**nothing, "unread": str(exc)}
         graph = self.whole_graph
         foreign = [
             str(node.key)
@@ -58,10 +63,19 @@ class DeleteProgram(ReadingProgram):
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
         try:
+            if prepared.get("absent"):
+                self.bank.checkpoint(self.checkpoint_id)
+                raise Conflict(
+                    f"the checkpoint {self.checkpoint_id} is seen in the bank again", advice="Delete it again"
+                )
             freed = self.bank.delete(self.checkpoint_id).freed
-        except NotFound:  # repeated after a crash
+        except NotFound:  # or repeated after a crash
             freed = 0
-        return {"id": self.checkpoint_id, "status": "deleted", "freed_bytes": freed}
+        result = {"id": self.checkpoint_id, "status": "deleted", "freed_bytes": freed}
+        if unread := prepared.get("unread"):
+            # What it kept in the cloud only it could have told.
+            result["reason"] = f"{unread}; what it kept in the cloud, if anything, is not known, and stays"
+        return result
 
     def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
         """Nothing comes back: what is deleted stays so, and deleting again does the rest."""

@@ -23,6 +23,14 @@ SORTABLE = ("id", "status", "created_at")
 PROTECTING, AVAILABLE, ERROR = "protecting", "available", "error"
 DELETING, DELETED, ERROR_DELETING = "deleting", "deleted", "error-deleting"
 WAIT_COPYING, COPYING = "wait_copying", "copying"
+MISSING = "missing"
+"""It was in its bank, and is not found there; ``available`` again when it is seen."""
+
+SET_BY_HAND = "set by hand"
+"""The reason of an ``error`` that somebody has set."""
+
+Known = Mapping[str, tuple[str, str]]
+"""The status and the provider of checkpoints by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,7 @@ class CheckpointRecord:
 
     :param provider_id: the provider's id; its name when no such provider is known any more.
     :param plan: ``{"id", "name", "resources"}``.
-    :param reason: why it is in error.
+    :param reason: why it is in error, or missing.
     :param graph: ``Graph.to_json()``; None until it is known.
     :param created_at: UTC.
     :param copied_from: of a copy: ``{"checkpoint_id", "provider_id", "origin"}``.
@@ -76,6 +84,10 @@ class CheckpointRecords:
                 raise NotFound(f"Checkpoint {identity} could not be found")
             return _record(row)
 
+    def read(self, session: Session, identity: str) -> CheckpointRecord:
+        """One checkpoint, in a session of the caller's, as that has changed it."""
+        return _record(session.get_one(CheckpointRow, identity, populate_existing=True))
+
     def page(
         self,
         page: Page,
@@ -116,6 +128,19 @@ class CheckpointRecords:
         with self._database.session() as session:
             return [_record(row) for row in session.scalars(query)]
 
+    def expected(self, providers: Collection[str], project_id: str | None) -> Sequence[CheckpointRecord]:
+        """The checkpoints that should be in the bank of some providers.
+
+        :param project_id: of this project only; None: of all.
+        """
+        query = select(CheckpointRow).where(
+            CheckpointRow.status.in_((AVAILABLE, MISSING)),
+            CheckpointRow.provider_id.in_(providers),
+            *_scope(project_id, None),
+        )
+        with self._database.session() as session:
+            return [_record(row) for row in session.scalars(query)]
+
     def copies_of(self, checkpoint_id: str, project_id: str) -> Sequence[CheckpointRecord]:
         """The copies of a checkpoint that are not deleted."""
         query = select(CheckpointRow).where(
@@ -134,8 +159,7 @@ class CheckpointRecords:
         query = select(CheckpointRow.id, CheckpointRow.status).where(CheckpointRow.id.in_(identities))
         return {row[0]: row[1] for row in session.execute(query)}
 
-    def known(self) -> Mapping[str, tuple[str, str]]:
-        """The status and the provider of every checkpoint by id."""
+    def known(self) -> Known:
         query = select(CheckpointRow.id, CheckpointRow.status, CheckpointRow.provider_id)
         with self._database.session() as session:
             return {row[0]: (row[1], row[2]) for row in session.execute(query)}

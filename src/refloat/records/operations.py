@@ -273,6 +273,15 @@ class Operations:
         )
         return [operation_of(row) for row in session.scalars(query)]
 
+    def copying_to(self, session: Session, checkpoint_id: str) -> Sequence[Operation]:
+        """The copies that have not ended and make a checkpoint."""
+        query = select(OperationRow).where(
+            OperationRow.kind == "copy",
+            OperationRow.state.in_(OPEN),
+            OperationRow.payload["copy_id"].as_string() == checkpoint_id,
+        )
+        return [operation_of(row) for row in session.scalars(query)]
+
 
 def operation_of(row: OperationRow, **instead: Any) -> Operation:
     """What a row says.

@@ -105,7 +105,7 @@ class CheckpointRow(Base):
     """``{"id", "name", "resources"}``."""
     status: Mapped[str] = mapped_column(String(32), index=True)
     reason: Mapped[str] = mapped_column(Text, default="")
-    """Why it is in ``error``."""
+    """Why it is in ``error``, or ``missing``."""
     extra_info: Mapped[dict[str, Any]] = mapped_column(JSON)
     graph: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     created_at: Mapped[datetime] = mapped_column(DateTime)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,13 +13,16 @@ from refloat.cli.embedded.session import EmbeddedSession
 from refloat.cli.views import LIVE, CheckpointState
 from refloat.control.adoption import adopt
 from refloat.control.progress import status_of
+from refloat.control.submit import not_available
 from refloat.engine.reader import Reader
 from refloat.errors import BankError, InvalidInput, NotFound
 from refloat.providers.banks import BankLocation
-from refloat.records.checkpoints import CheckpointRecord
+from refloat.records.checkpoints import MISSING, CheckpointRecord, CheckpointRecords
 from refloat.records.holds import Hold, Holds
 from refloat.records.operations import OPEN, Operation
 from refloat.records.tables import OPERATIONS
+
+_UNSEEN = "it is not in the bank, and nobody here has deleted it"
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,11 @@ class EmbeddedCheckpoints(EmbeddedSession):
 
         Of a bank that cannot be read, other than the one of most providers, the user is told.
         """
-        kept, unread = self._kept()
+        kept, unread, read = self._kept()
         for error in unread:
             self.notify(f"Its checkpoints are not listed: {error}")
-        found = {each.info.id: _state_of(each.info) for each in reversed(kept)}
+        found = {record.id: _missing_state(record) for record in self._missing(kept, read)}
+        found |= {each.info.id: _state_of(each.info) for each in reversed(kept)}
         for operation in self.operations.list():
             known = found.get(operation.checkpoint_id)
             if operation.kind == "protect" and known is None and operation.state in OPEN:
@@ -83,7 +87,8 @@ class EmbeddedCheckpoints(EmbeddedSession):
         return _state_of(self.found(identity).info)  # says what is wrong
 
     def checkpoint_id(self, identity: str) -> str:
-        return self.found(identity).info.id
+        missing = self.missing(identity)
+        return missing.id if missing else self.found(identity).info.id
 
     def contents(self, checkpoint_id: str) -> Json:
         kept = self.found(checkpoint_id).read()
@@ -115,12 +120,15 @@ class EmbeddedCheckpoints(EmbeddedSession):
         :raises NotFound: there is none.
         :raises InvalidInput: several ids begin so.
         """
-        kept, unread = self._kept()
+        kept, unread, read = self._kept()
         fits = {each.info.id: each for each in reversed(kept) if each.info.id.startswith(identity)}
         if identity in fits:
             return fits[identity]
         if not (fits and identity) and unread:  # it may be there
             raise unread[0]
+        for record in self._missing(kept, read):
+            if not fits and identity and record.id.startswith(identity):
+                raise not_available(record.id, MISSING, record.reason or _UNSEEN)
         if not fits or not identity:
             empty = f"the bank {self.settings.bank.url} has none of this project" if not kept else ""
             raise NotFound(
@@ -132,8 +140,27 @@ class EmbeddedCheckpoints(EmbeddedSession):
             )
         return next(iter(fits.values()))
 
+    def missing(self, identity: str) -> CheckpointRecord | None:
+        """A checkpoint that no bank has, and that nobody has deleted, by the beginning of its id."""
+        kept, _unread, read = self._kept()
+        fits = [record for record in self._missing(kept, read) if identity and record.id.startswith(identity)]
+        return (
+            fits[0]
+            if len(fits) == 1 and not any(each.info.id.startswith(identity) for each in kept)
+            else None
+        )
+
+    def _missing(
+        self, kept: Iterable[FoundCheckpoint], read: Collection[BankLocation]
+    ) -> list[CheckpointRecord]:
+        there = {each.info.id for each in kept}
+        whose = [provider.id for provider in self.providers if self.bank_location(provider) in read]
+        expected = CheckpointRecords(self.database).expected(whose, self.cloud.project_id)
+        return [record for record in expected if record.id not in there]
+
     def record_of(self, found: FoundCheckpoint) -> CheckpointRecord:
-        return adopt(self.database, self._id_of(found.info.provider), found.read, found.info, self._id_of)
+        provider_id = self._id_of(found.info.provider)
+        return adopt(self.database, provider_id, found.read, found.info, self._id_of, self.notices)
 
     def elsewhere(self, found: FoundCheckpoint) -> Mapping[str, str]:
         with contextlib.suppress(NotFound):
@@ -142,22 +169,26 @@ class EmbeddedCheckpoints(EmbeddedSession):
         there = (item.reference for item in self.providers if self.bank_location(item) == found.location)
         return {"bank": next(there)}
 
-    def _kept(self) -> tuple[list[FoundCheckpoint], list[BankError]]:
+    def _kept(self) -> tuple[list[FoundCheckpoint], list[BankError], set[BankLocation]]:
+        """The checkpoints of all banks; what could not be read; what could."""
         mine, project_id = self.settings.bank, self.cloud.project_id
         kept: list[FoundCheckpoint] = []
         unread: list[BankError] = []
+        read: set[BankLocation] = set()
         with contextlib.suppress(NotFound):  # looking makes no bank: its URL may be mistyped
             own = self.banks.at(mine, create=False)
             kept = [FoundCheckpoint(mine, own, info) for info in own.checkpoints(project_id)]
+            read.add(mine)
         others = (self.bank_location(provider) for provider in self.providers)
         for place, bank, reason in self.banks.existing(place for place in others if place != mine):
             try:
                 if bank is None:
                     raise BankError(f"the bank {place.url} cannot be read", reason=reason)
                 kept += [FoundCheckpoint(place, bank, info) for info in bank.checkpoints(project_id)]
+                read.add(place)
             except BankError as exc:
                 unread.append(exc)
-        return kept, unread
+        return kept, unread, read
 
     def _id_of(self, reference: str) -> str:
         try:
@@ -176,4 +207,16 @@ def _state_of(info: CheckpointInfo) -> CheckpointState:
         info.plan,
         reason=info.reason,
         operation_id=str((info.extra or {}).get("operation_id", "")),
+    )
+
+
+def _missing_state(record: CheckpointRecord) -> CheckpointState:
+    return CheckpointState(
+        record.id,
+        MISSING,
+        f"{record.created_at:%Y-%m-%dT%H:%M:%S}+00:00",
+        record.project_id,
+        record.provider_id,
+        record.plan,
+        reason=record.reason or _UNSEEN,
     )

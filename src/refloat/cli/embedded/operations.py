@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -142,11 +142,13 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
 
     def delete_checkpoint(self, checkpoint: str, *, begin: bool = True) -> Operation:
         """Delete a checkpoint. :raises Conflict: it is on hold, too young, or in use."""
-        found = self.found(checkpoint)
-        operation = deletions.delete(
-            self.submitter(), self.caller, self.record_of(found), more=self.elsewhere(found)
-        )
-        assert operation is not None  # noqa: S101 - it is in the bank, so it was completed
+        record = self.missing(checkpoint)
+        more: Mapping[str, str] = {}
+        if record is None:
+            found = self.found(checkpoint)
+            record, more = self.record_of(found), self.elsewhere(found)
+        operation = deletions.delete(self.submitter(), self.caller, record, more=more)
+        assert operation is not None  # noqa: S101 - it is or was in the bank, so it was completed
         return self._begun(operation, begin)
 
     # --- run here
