@@ -7,9 +7,9 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from refloat.cli.base import BaseCommand, ShowOne
+from refloat.cli.base import Arg, Args, BaseCommand, ShowOne
 from refloat.cli.output import Bytes, Items, Time
 from refloat.cli.progress import Standing, display
 from refloat.cli.running import Interrupts
@@ -18,22 +18,28 @@ from refloat.errors import InvalidInput
 if TYPE_CHECKING:
     from refloat.bank import Bank, Notes, Repair, VerificationReport
 
-_DEPTHS = ("manifests", "existence", "full")
 _TICK = 0.2
+
+
+BANK = (
+    Arg("--bank", "the bank (default: REFLOAT_BANK, or your own)", metavar="URL"),
+    Arg(
+        "--key",
+        "its key: a file, or barbican:ID (default: REFLOAT_BANK_KEY, or your own)",
+        metavar="FILE",
+    ),
+)
+_DEPTH = (
+    Arg("--depth", "default: full", choices=("manifests", "existence", "full"), default="full"),
+    Arg("--sample", "read back only so much of the data, as in 5%%", metavar="PERCENT", default="100%"),
+    Arg("--seed", "of the sample (default: a random one, printed)", metavar="NUMBER", type=int, default=0),
+)
 
 
 class BankCommand(BaseCommand):
     """A command that works on a bank, without any cloud."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("--bank", metavar="URL", help="the bank (default: REFLOAT_BANK, or your own)")
-        parser.add_argument(
-            "--key",
-            metavar="FILE",
-            help="its key: a file, or barbican:ID (default: REFLOAT_BANK_KEY, or your own)",
-        )
-        return parser
+    args: ClassVar[Args] = BANK
 
     @contextlib.contextmanager
     def bank(self, parsed_args: argparse.Namespace) -> Iterator[Bank]:
@@ -155,15 +161,13 @@ class VerifyBank(BankCommand, ShowOne):
         refloat bank verify --resume
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("checkpoint", metavar="CHECKPOINT", nargs="*", help="id; default: all")
-        parser.add_argument("--project", metavar="ID", help="only the checkpoints of this project")
-        _add_depth(parser)
-        parser.add_argument(
-            "--resume", action="store_true", help="go on with a verification that was interrupted"
-        )
-        return parser
+    args = (
+        *BANK,
+        Arg("checkpoint", "id; default: all", nargs="*"),
+        Arg("--project", "only the checkpoints of this project", metavar="ID"),
+        *_DEPTH,
+        Arg("--resume", "go on with a verification that was interrupted", action="store_true"),
+    )
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         sample = _share(parsed_args.sample)
@@ -205,16 +209,16 @@ class RepairBank(BankCommand, ShowOne):
         refloat bank repair --apply --delete-damaged
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("--apply", action="store_true", help="do it; without this, only look")
-        parser.add_argument(
+    args = (
+        *BANK,
+        Arg("--apply", "do it; without this, only look", action="store_true"),
+        Arg(
             "--delete-damaged",
+            "with --apply: remove the checkpoints of which nothing can be restored",
             action="store_true",
-            help="with --apply: remove the checkpoints of which nothing can be restored",
-        )
-        _add_depth(parser)
-        return parser
+        ),
+        *_DEPTH,
+    )
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         if parsed_args.delete_damaged and not parsed_args.apply:
@@ -230,16 +234,6 @@ class RepairBank(BankCommand, ShowOne):
 
     def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
         return list(_repair_lines(data))
-
-
-def _add_depth(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--depth", choices=_DEPTHS, default="full", help="default: full")
-    parser.add_argument(
-        "--sample", metavar="PERCENT", default="100%", help="read back only so much of the data, as in 5%%"
-    )
-    parser.add_argument(
-        "--seed", metavar="NUMBER", type=int, default=0, help="of the sample (default: a random one, printed)"
-    )
 
 
 def _share(text: str) -> float:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import Lister
+from refloat.cli.base import Arg, Lister
 from refloat.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -29,25 +29,17 @@ class CheckStore(Lister):
     """
     columns = ("property", "verdict", "text")
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument(
-            "url",
-            metavar="URL",
-            nargs="?",
-            help="the store (default: the bank's, REFLOAT_BANK); see docs/stores.md",
-        )
-        parser.add_argument(
-            "--create", action="store_true", help="make the folder or container if it is not there"
-        )
-        parser.add_argument(
+    args = (
+        Arg("url", "the store (default: the bank's, REFLOAT_BANK); see docs/stores.md", nargs="?"),
+        Arg("--create", "make the folder or container if it is not there", action="store_true"),
+        Arg(
             "--size",
+            "measure with four objects of so many MiB (default: %(default)s)",
             type=int,
             default=16,
             metavar="MIB",
-            help="measure with four objects of so many MiB (default: %(default)s)",
-        )
-        return parser
+        ),
+    )
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         from refloat.bank.opening import open_store

@@ -5,15 +5,33 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from refloat.cli.bank import BankCommand
-from refloat.cli.base import Lister, ShowOne
+from refloat.cli.bank import BANK, BankCommand
+from refloat.cli.base import Arg, Args, Either, Lister, ShowOne
 from refloat.cli.output import Bytes, Time
 from refloat.errors import InvalidInput
 
 if TYPE_CHECKING:
     from refloat.bank import Bank, KeySource, Slot
+
+
+PROJECT = Arg("project", "the project's id")
+NEW_KEY = (
+    Either(
+        Arg("--new-key", "a key file; made if it is not there", metavar="FILE"),
+        Arg("--passphrase", "a passphrase, which is asked for", action="store_true"),
+        Arg("--passphrase-file", "a passphrase, read from this file", metavar="FILE"),
+        Arg(
+            "--barbican",
+            "a secret in Barbican; one is made if no id is given",
+            metavar="ID",
+            nargs="?",
+            const="",
+        ),
+    ),
+    Arg("--label", "what the key is for; not secret", metavar="TEXT", default=""),
+)
 
 
 class ListKeys(BankCommand, Lister):
@@ -32,21 +50,7 @@ class ListKeys(BankCommand, Lister):
 class NewKey(BankCommand, ShowOne):
     """A command that takes a new key."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        new = parser.add_mutually_exclusive_group()
-        new.add_argument("--new-key", metavar="FILE", help="a key file; made if it is not there")
-        new.add_argument("--passphrase", action="store_true", help="a passphrase, which is asked for")
-        new.add_argument("--passphrase-file", metavar="FILE", help="a passphrase, read from this file")
-        new.add_argument(
-            "--barbican",
-            metavar="ID",
-            nargs="?",
-            const="",
-            help="a secret in Barbican; one is made if no id is given",
-        )
-        parser.add_argument("--label", metavar="TEXT", default="", help="what the key is for; not secret")
-        return parser
+    args: ClassVar[Args] = (*BANK, *NEW_KEY)
 
     def new_key(self, parsed_args: argparse.Namespace) -> KeySource:
         from refloat.bank import create_key, load_key, load_passphrase
@@ -103,10 +107,7 @@ class RemoveKey(BankCommand, ShowOne):
     Whoever had the key may have copied what it opens: if it was stolen, copy the checkpoints to a new bank.
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("id", metavar="ID", help="of the key, or its beginning")
-        return parser
+    args = (*BANK, Arg("id", "of the key, or its beginning"))
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         with self.bank(parsed_args) as bank:
@@ -126,10 +127,7 @@ class RotateKeys(NewKey):
         refloat bank keys rotate --project 5a1f7c3e...
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("--project", metavar="ID", help="the key of this project")
-        return parser
+    args = (*BANK, *NEW_KEY, Arg("--project", "the key of this project", metavar="ID"))
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         with self.bank(parsed_args) as bank:
@@ -157,11 +155,7 @@ class ExportKey(BankCommand, ShowOne):
         refloat bank verify --key shop.key
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("project", metavar="PROJECT", help="the project's id")
-        parser.add_argument("file", metavar="FILE", help="a new file")
-        return parser
+    args = (*BANK, PROJECT, Arg("file", "a new file"))
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         with self.bank(parsed_args) as bank:
@@ -176,11 +170,7 @@ class EraseKeys(BankCommand, ShowOne):
     This cannot be undone, and it does not ask: it needs --yes.
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("project", metavar="PROJECT", help="the project's id")
-        parser.add_argument("--yes", action="store_true", help="really")
-        return parser
+    args = (*BANK, PROJECT, Arg("--yes", "really", action="store_true"))
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         with self.bank(parsed_args) as bank:

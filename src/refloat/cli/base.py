@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from cliff._argparse import SmartHelpFormatter
 from cliff.command import Command as CliffCommand
 from cliff.lister import Lister as CliffLister
 from cliff.show import ShowOne as CliffShowOne
 
+from refloat.cli.arguments import PARAMETER_HELP
 from refloat.cli.main import SERVICE_OPTION, SERVICE_VARIABLE, RefloatApp
 from refloat.errors import InvalidInput
 
@@ -29,10 +29,47 @@ class _Help(SmartHelpFormatter):
         return super()._fill_text(text, width, indent)
 
 
+class Arg:
+    """An argument of commands. Its value is shown as its name in capitals.
+
+    :param settings: passed on to :meth:`argparse.ArgumentParser.add_argument`.
+    """
+
+    def __init__(self, name: str, words: str, *aliases: str, **settings: Any) -> None:
+        self.names, self.settings = (name, *aliases), {"help": words, **settings}
+        if not settings.keys() & {"action", "choices", "metavar"}:
+            self.settings["metavar"] = name.lstrip("-").replace("-", "_").upper()
+
+    def add_to(self, parser: argparse._ActionsContainer) -> None:
+        parser.add_argument(*self.names, **self.settings)
+
+
+class Either:
+    """Arguments of which only one can be given."""
+
+    def __init__(self, *choices: Arg, required: bool = False) -> None:
+        self.choices, self.required = choices, required
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        group = parser.add_mutually_exclusive_group(required=self.required)
+        for choice in self.choices:
+            choice.add_to(group)
+
+
+Args: TypeAlias = tuple[Arg | Either, ...]
+
+CHECKPOINT = Arg("checkpoint", "id, or its beginning")
+PARAMETER = Arg("--parameter", PARAMETER_HELP, metavar="TYPE[#ID]:KEY=VALUE", action="append")
+DESCRIPTION = Arg("--description", "a few words for people", metavar="TEXT", default="")
+NEW_NAME = Arg("--name", "a new name")
+NEW_DESCRIPTION = Arg("--description", "a new description", metavar="TEXT")
+
+
 class BaseCommand(CliffCommand):
     """A command. Its docstring is its help, ``examples`` are shown under it."""
 
     app: RefloatApp
+    args: ClassVar[Args] = ()
     examples: ClassVar[str] = ""
 
     def _load_hooks(self) -> None:
@@ -49,9 +86,11 @@ class BaseCommand(CliffCommand):
         parser = super().get_parser(prog_name)
         parser.formatter_class = _Help
         parser.allow_abbrev = False
+        for item in self.args:
+            item.add_to(parser)
         return parser
 
-    def open(self, listener: Callable[[Event], None] | None = None) -> AbstractContextManager[Backend]:
+    def open(self, listener: Callable[[Event], None] | None = None) -> Backend:
         """Refloat, here or behind the service that the user named; to be used with ``with``."""
         if self.app.service:
             from refloat.cli.remote import Remote
@@ -111,6 +150,10 @@ class ShowOne(Display, CliffShowOne):
         return list(found), list(found.values())
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        with self.open() as refloat:
+            return self.ask(refloat, parsed_args)
+
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         raise NotImplementedError
 
 
@@ -124,4 +167,8 @@ class Lister(Display, CliffLister):
         return self.columns, [[row[name] for name in self.columns] for row in rows]
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        with self.open() as refloat:
+            return self.ask(refloat, parsed_args)
+
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         raise NotImplementedError

@@ -6,12 +6,13 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import Lister, ShowOne
-from refloat.cli.operation_base import Operating, OperationCommand
+from refloat.cli.base import CHECKPOINT, Arg, Lister, ShowOne
+from refloat.cli.operation_base import NO_WAIT, Operating, OperationCommand
 from refloat.cli.output import Bytes, Items, Resources, Time
 from refloat.errors import RefloatError
 
 if TYPE_CHECKING:
+    from refloat.cli.backend import Backend
     from refloat.cli.views import CheckpointState
 
 
@@ -28,34 +29,26 @@ class ListCheckpoint(Lister):
         refloat checkpoint list -f value -c id
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("--plan", metavar="PLAN", help="only those of this plan (name or id)")
-        return parser
+    args = (Arg("--plan", "only those of this plan (name or id)"),)
 
-    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        with self.open() as refloat:
-            states = refloat.checkpoints(parsed_args.plan or "")
-            return [_shown(state, refloat.provider_name) for state in states]
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        states = refloat.checkpoints(parsed_args.plan or "")
+        return [_shown(state, refloat.provider_name) for state in states]
 
 
 class ShowCheckpoint(ShowOne):
     """Show a checkpoint and the resources in it."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
-        return parser
+    args = (CHECKPOINT,)
 
-    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        with self.open() as refloat:
-            state = refloat.find_checkpoint(parsed_args.checkpoint)
-            found = dict(_shown(state, refloat.provider_name))
-            if state.status in {"available", "deleting"}:
-                contents = refloat.contents(state.id)
-                resources = Resources(contents.pop("resources"))
-                found |= {name: Items(value) for name, value in contents.items()}
-                found["resources"] = resources
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        state = refloat.find_checkpoint(parsed_args.checkpoint)
+        found = dict(_shown(state, refloat.provider_name))
+        if state.status in {"available", "deleting"}:
+            contents = refloat.contents(state.id)
+            resources = Resources(contents.pop("resources"))
+            found |= {name: Items(value) for name, value in contents.items()}
+            found["resources"] = resources
         if state.reason:
             found["reason"] = state.reason
         return found
@@ -78,17 +71,13 @@ class CopyCheckpoint(OperationCommand):
         refloat checkpoint copy 5d0f --to offsite
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
-        parser.add_argument(
-            "--to", metavar="PROVIDER", required=True, help="the provider to whose bank it is copied"
-        )
-        parser.add_argument("--dry-run", action="store_true", help="only say what would be copied")
-        parser.add_argument(
-            "--allow-incomplete", action="store_true", help="copy it although some data stays in the cloud"
-        )
-        return parser
+    args = (
+        NO_WAIT,
+        CHECKPOINT,
+        Arg("--to", "the provider to whose bank it is copied", metavar="PROVIDER", required=True),
+        Arg("--dry-run", "only say what would be copied", action="store_true"),
+        Arg("--allow-incomplete", "copy it although some data stays in the cloud", action="store_true"),
+    )
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         if parsed_args.dry_run:
@@ -123,10 +112,7 @@ class DeleteCheckpoint(Operating, Lister):
 
     columns = ("id", "status", "operation_id")
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("checkpoint", metavar="CHECKPOINT", nargs="+", help="id, or its beginning")
-        return parser
+    args = (NO_WAIT, Arg("checkpoint", "id, or its beginning", nargs="+"))
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         """One after the other; one that cannot be deleted does not keep the others from it."""

@@ -6,23 +6,15 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import BaseCommand, ShowOne
+from refloat.cli.base import CHECKPOINT, Arg, BaseCommand, ShowOne
 from refloat.cli.output import Time
 
 if TYPE_CHECKING:
+    from refloat.cli.backend import Backend
     from refloat.records.holds import Hold
 
 
-class _OfCheckpoint(BaseCommand):
-    """A command that takes a checkpoint."""
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
-        return parser
-
-
-class SetHold(_OfCheckpoint, ShowOne):
+class SetHold(ShowOne):
     """Put a checkpoint on legal hold: neither people nor schedules can delete it until it is released.
 
     A hold on a checkpoint that is on hold replaces the reason.
@@ -32,26 +24,25 @@ class SetHold(_OfCheckpoint, ShowOne):
         refloat checkpoint hold set 5d0f1c6a "Case 1234: keep until the court has decided"
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("reason", metavar="REASON", help="why; it is told to whoever wants to delete it")
-        return parser
+    args = (CHECKPOINT, Arg("reason", "why; it is told to whoever wants to delete it"))
 
-    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        with self.open() as refloat:
-            return _shown(refloat.place_hold(parsed_args.checkpoint, parsed_args.reason))
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        return _shown(refloat.place_hold(parsed_args.checkpoint, parsed_args.reason))
 
 
-class ShowHold(_OfCheckpoint, ShowOne):
+class ShowHold(ShowOne):
     """Show who put a checkpoint on hold, when and why."""
 
-    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        with self.open() as refloat:
-            return _shown(refloat.hold(parsed_args.checkpoint))
+    args = (CHECKPOINT,)
+
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        return _shown(refloat.hold(parsed_args.checkpoint))
 
 
-class UnsetHold(_OfCheckpoint):
+class UnsetHold(BaseCommand):
     """Release a checkpoint, so that it can be deleted again. Behind the service this is for managers."""
+
+    args = (CHECKPOINT,)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with self.open() as refloat:

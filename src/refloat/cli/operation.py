@@ -6,14 +6,18 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import Lister, ShowOne
-from refloat.cli.operation_base import OperationCommand, result_of
+from refloat.cli.base import Arg, Lister, ShowOne
+from refloat.cli.operation_base import NO_WAIT, OperationCommand, result_of
 from refloat.cli.output import Bytes, Created, Items, Time
 from refloat.cli.progress import standing_of
 from refloat.cli.running import OperationRunner, error_of, how_to_go_on
 
 if TYPE_CHECKING:
+    from refloat.cli.backend import Backend
     from refloat.cli.views import OperationView
+
+
+_OPERATION = Arg("operation", "id, or its beginning")
 
 
 class ListOperation(Lister):
@@ -30,32 +34,23 @@ class ListOperation(Lister):
         refloat operation list --state interrupted -f value -c id
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("--state", metavar="STATE", help="only those in this state")
-        return parser
+    args = (Arg("--state", "only those in this state"),)
 
-    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        with self.open() as refloat:
-            views = refloat.look_at_all()
-        return [_head(view) for view in views if parsed_args.state in (None, view.state)]
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        return [_head(view) for view in refloat.look_at_all() if parsed_args.state in (None, view.state)]
 
 
 class ShowOperation(ShowOne):
     """Show an operation: state, progress, what it has created, what went wrong."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("operation", metavar="OPERATION", help="id, or its beginning")
-        return parser
+    args = (_OPERATION,)
 
-    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        with self.open() as refloat:
-            view = refloat.look(parsed_args.operation, outcomes=True)
-            created = [
-                {"kind": item.kind, "id": item.id, "for": item.source, "role": item.role}
-                for item in refloat.created(view.operation.id)
-            ]
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        view = refloat.look(parsed_args.operation, outcomes=True)
+        created = [
+            {"kind": item.kind, "id": item.id, "for": item.source, "role": item.role}
+            for item in refloat.created(view.operation.id)
+        ]
         found = {**_head(view)}
         snapshot = view.snapshot
         if snapshot is not None:
@@ -78,31 +73,21 @@ class ShowOperation(ShowOne):
         return found
 
 
-class _OnOperation(OperationCommand):
-    """A command on one operation."""
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("operation", metavar="OPERATION", help="id, or its beginning")
-        return parser
-
-
-class WatchOperation(_OnOperation):
+class WatchOperation(OperationCommand):
     """Follow an operation that runs in any process until it ends; then print its result.
 
     Ctrl-C only stops watching.
     """
 
-    detachable = False
+    args = (_OPERATION,)
 
-    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        with self.open() as refloat:
-            identity = refloat.look(parsed_args.operation).operation.id
-            OperationRunner(self.app).watch(refloat, identity)
-            return self.conclude(refloat, identity)
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        identity = refloat.look(parsed_args.operation).operation.id
+        OperationRunner(self.app).watch(refloat, identity)
+        return self.conclude(refloat, identity)
 
 
-class ResumeOperation(_OnOperation):
+class ResumeOperation(OperationCommand):
     """Go on with an operation that was stopped, failed and was kept, or whose process is gone.
 
     What was done stays done. Prints what the operation itself would have printed.
@@ -112,6 +97,7 @@ class ResumeOperation(_OnOperation):
         refloat operation resume 9b1e
         refloat operation resume 9b1e --no-wait
     """
+    args = (NO_WAIT, _OPERATION)
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         runner = OperationRunner(self.app)
@@ -125,11 +111,13 @@ class ResumeOperation(_OnOperation):
             return self.conclude(refloat, operation.id)
 
 
-class CancelOperation(_OnOperation):
+class CancelOperation(OperationCommand):
     """Stop an operation, wherever it runs, and remove all that it has created.
 
     Also tries again for one that has failed to remove everything.
     """
+
+    args = (NO_WAIT, _OPERATION)
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         runner = OperationRunner(self.app)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import Display, ShowOne
+from refloat.cli.base import Arg, Display, ShowOne
 from refloat.cli.output import Bytes, Resources, resource_line
 from refloat.cli.running import OperationRunner, error_of, how_to_go_on
 
@@ -25,21 +25,16 @@ _LIVE_WORDS = {
 }
 
 
+NO_WAIT = Arg(
+    "--no-wait",
+    "print the ids and return at once; a process of its own, or the service, does the work",
+    "--detach",
+    action="store_true",
+)
+
+
 class Operating(Display):
     """A command that begins operations, or follows them."""
-
-    detachable: ClassVar[bool] = True
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        if self.detachable:
-            parser.add_argument(
-                "--no-wait",
-                "--detach",
-                action="store_true",
-                help="print the ids and return at once; a process of its own, or the service, does the work",
-            )
-        return parser
 
     def perform(
         self, parsed_args: argparse.Namespace, write_down: Callable[[Backend], Operation]

@@ -6,8 +6,17 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.arguments import PARAMETER_HELP, RESOURCE_HELP, parse_parameters, parse_resources
-from refloat.cli.base import BaseCommand, Lister, ShowOne
+from refloat.cli.arguments import RESOURCE_HELP, parse_parameters, parse_resources
+from refloat.cli.base import (
+    DESCRIPTION,
+    NEW_DESCRIPTION,
+    NEW_NAME,
+    PARAMETER,
+    Arg,
+    BaseCommand,
+    Lister,
+    ShowOne,
+)
 from refloat.cli.output import Items, Resources, Time
 
 if TYPE_CHECKING:
@@ -39,28 +48,6 @@ def _check_name(name: str | None) -> None:
     check_name(name)
 
 
-def _add_choices(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    parser.add_argument(
-        "--resource",
-        metavar="TYPE=ID|NAME|tag:NAME|metadata:KEY=VALUE",
-        action="append",
-        required=required,
-        help=RESOURCE_HELP + "; can be repeated",
-    )
-    parser.add_argument(
-        "--parameter",
-        metavar="TYPE[#ID]:KEY=VALUE",
-        action="append",
-        help=PARAMETER_HELP,
-    )
-    parser.add_argument(
-        "--objective",
-        metavar="HOURS",
-        type=_hours,
-        help="so old may the newest good checkpoint be before the operator is alerted; 0: any age",
-    )
-
-
 def _read_attributes(parsed_args: argparse.Namespace, found: PlanAttributes) -> None:
     if parsed_args.description is not None:
         found["description"] = parsed_args.description
@@ -73,6 +60,17 @@ def _hours(told: str) -> int:
     if not 0 <= hours <= LONGEST_OBJECTIVE:
         raise argparse.ArgumentTypeError(f"must be 0 to {LONGEST_OBJECTIVE} hours")
     return hours
+
+
+_RESOURCE = "--resource", RESOURCE_HELP + "; can be repeated"
+_RESOURCES: dict[str, Any] = {"metavar": "TYPE=ID|NAME|tag:NAME|metadata:KEY=VALUE", "action": "append"}
+_OBJECTIVE = Arg(
+    "--objective",
+    "so old may the newest good checkpoint be before the operator is alerted; 0: any age",
+    metavar="HOURS",
+    type=_hours,
+)
+PLAN = Arg("plan", "name or id")
 
 
 class CreatePlan(ShowOne):
@@ -88,18 +86,14 @@ class CreatePlan(ShowOne):
         refloat plan create tier1 --resource server=metadata:tier=1 --parameter volume:mode=full
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("name", metavar="NAME", help="what to call it")
-        _add_choices(parser, required=True)
-        parser.add_argument(
-            "--provider",
-            metavar="NAME",
-            default="default",
-            help="how to protect; see 'refloat provider list'",
-        )
-        parser.add_argument("--description", metavar="TEXT", default="", help="a few words for people")
-        return parser
+    args = (
+        Arg("name", "what to call it"),
+        Arg(*_RESOURCE, **_RESOURCES, required=True),
+        PARAMETER,
+        _OBJECTIVE,
+        Arg("--provider", "how to protect; see 'refloat provider list'", metavar="NAME", default="default"),
+        DESCRIPTION,
+    )
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         """The new plan. Nothing is asked of the cloud for one that has no name."""
@@ -123,41 +117,39 @@ class ListPlan(Lister):
 
     columns = ("id", "name", "provider", "resources", "description")
 
-    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        with self.open() as refloat:
-            return [shown(refloat, plan) for plan in refloat.list_plans()]
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        return [shown(refloat, plan) for plan in refloat.list_plans()]
 
 
 class ShowPlan(ShowOne):
     """Show a plan."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("plan", metavar="PLAN", help="name or id")
-        return parser
+    args = (PLAN,)
 
-    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        with self.open() as refloat:
-            return shown(refloat, refloat.find_plan(parsed_args.plan))
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        return shown(refloat, refloat.find_plan(parsed_args.plan))
 
 
 class SetPlan(ShowOne):
-    """Change a plan. What is not given stays as it is."""
+    """Change a plan. What is not given stays as it is.
+
+    --resource and --parameter replace all there were.
+    """
 
     examples = """
         refloat plan set shop --name webshop
         refloat plan set shop --resource server=web --resource server=db --resource server=cache
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("plan", metavar="PLAN", help="name or id")
-        parser.add_argument("--name", metavar="NAME", help="a new name")
-        parser.add_argument("--description", metavar="TEXT", help="a new description")
-        _add_choices(parser, required=False)
-        parser.add_argument("--no-parameters", action="store_true", help="forget all parameters")
-        parser.description = f"{parser.description} --resource and --parameter replace all there were."
-        return parser
+    args = (
+        PLAN,
+        NEW_NAME,
+        NEW_DESCRIPTION,
+        Arg(*_RESOURCE, **_RESOURCES),
+        PARAMETER,
+        _OBJECTIVE,
+        Arg("--no-parameters", "forget all parameters", action="store_true"),
+    )
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         _check_name(parsed_args.name)
@@ -178,10 +170,7 @@ class SetPlan(ShowOne):
 class DeletePlan(BaseCommand):
     """Delete plans. Their checkpoints stay."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("plan", metavar="PLAN", nargs="+", help="name or id")
-        return parser
+    args = (Arg("plan", "name or id", nargs="+"),)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with self.open() as refloat:

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from refloat.cli.operation_base import OperationCommand
+from refloat.cli.operation_base import NO_WAIT, OperationCommand
+from refloat.cli.plan import PLAN
 
 
 class Protect(OperationCommand):
@@ -22,10 +23,7 @@ class Protect(OperationCommand):
         refloat protect shop --no-wait -f json
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("plan", metavar="PLAN", help="name or id")
-        return parser
+    args = (NO_WAIT, PLAN)
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         return self.perform(parsed_args, lambda refloat: refloat.protect(parsed_args.plan, begin=False))

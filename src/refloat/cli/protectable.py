@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.arguments import find_type, short_name
-from refloat.cli.base import Lister, ShowOne
+from refloat.cli.base import Arg, Lister, ShowOne
 
 if TYPE_CHECKING:
+    from refloat.cli.backend import Backend
     from refloat.graph import Graph, Resource
 
 Tree = dict[str, Any]
@@ -24,19 +25,15 @@ class ListProtectable(Lister):
         refloat protectable list volume -f json
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("type", metavar="TYPE", nargs="?", help="server, volume, OS::Nova::Server...")
-        return parser
+    args = (Arg("type", "server, volume, OS::Nova::Server...", nargs="?"),)
 
-    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        with self.open() as refloat:
-            if parsed_args.type is None:
-                self.columns = ("type", "short_name")
-                return [{"type": name, "short_name": short_name(name)} for name in refloat.types()]
-            self.columns = ("id", "name", "type")
-            found = refloat.resources(find_type(parsed_args.type, refloat.types()))
-            return [{"id": item.id, "name": item.name, "type": item.type} for item in found]
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        if parsed_args.type is None:
+            self.columns = ("type", "short_name")
+            return [{"type": name, "short_name": short_name(name)} for name in refloat.types()]
+        self.columns = ("id", "name", "type")
+        found = refloat.resources(find_type(parsed_args.type, refloat.types()))
+        return [{"id": item.id, "name": item.name, "type": item.type} for item in found]
 
 
 class ShowProtectable(ShowOne):
@@ -51,15 +48,10 @@ class ShowProtectable(ShowOne):
         refloat protectable show OS::Nova::Server 7f3a1c0e-... -f json
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("type", metavar="TYPE", help="server, volume, OS::Nova::Server...")
-        parser.add_argument("id", metavar="ID", help="id or name")
-        return parser
+    args = (Arg("type", "server, volume, OS::Nova::Server..."), Arg("id", "id or name"))
 
-    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        with self.open() as refloat:
-            root, graph = refloat.tree(find_type(parsed_args.type, refloat.types()), parsed_args.id)
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        root, graph = refloat.tree(find_type(parsed_args.type, refloat.types()), parsed_args.id)
         return tree_of(graph, root)
 
     def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refloat.cli.arguments import short_name
-from refloat.cli.base import Lister, ShowOne
+from refloat.cli.base import Arg, Lister, ShowOne
 from refloat.cli.output import Items
+
+if TYPE_CHECKING:
+    from refloat.cli.backend import Backend
 
 
 class ListProvider(Lister):
@@ -17,9 +20,8 @@ class ListProvider(Lister):
 
     columns = ("id", "name", "description", "bank")
 
-    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        with self.open() as refloat:
-            return refloat.list_providers()
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        return refloat.list_providers()
 
 
 class ShowProvider(ShowOne):
@@ -35,14 +37,10 @@ class ShowProvider(ShowOne):
         refloat protectable list            # the types
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("provider", metavar="PROVIDER", nargs="?", default="default", help="name or id")
-        return parser
+    args = (Arg("provider", "name or id", nargs="?", default="default"),)
 
-    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        with self.open() as refloat:
-            found = refloat.show_provider(parsed_args.provider)
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        found = refloat.show_provider(parsed_args.provider)
         return {**found, "notes": Items(found["notes"]), "plugins": Items(found["plugins"])}
 
     def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:

@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from refloat.cli.arguments import PARAMETER_HELP, parse_only, parse_parameters, short_name
-from refloat.cli.operation_base import OperationCommand
+from refloat.cli.arguments import parse_only, parse_parameters, short_name
+from refloat.cli.base import CHECKPOINT, PARAMETER, Arg
+from refloat.cli.operation_base import NO_WAIT, OperationCommand
 from refloat.cli.output import Items
 
 
@@ -30,25 +31,23 @@ class Restore(OperationCommand):
         refloat restore 5d0f --parameter 'server:restore_name=copy of {name}'
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
-        parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-        parser.add_argument(
+    args = (
+        NO_WAIT,
+        CHECKPOINT,
+        Arg("--dry-run", "only say what would be done", action="store_true"),
+        Arg(
             "--only",
+            "restore this resource (id or name) with all that it needs; can be repeated",
             metavar="TYPE=ID",
             action="append",
-            help="restore this resource (id or name) with all that it needs; can be repeated",
-        )
-        parser.add_argument(
-            "--parameter", metavar="TYPE[#ID]:KEY=VALUE", action="append", help=PARAMETER_HELP
-        )
-        parser.add_argument(
+        ),
+        PARAMETER,
+        Arg(
             "--keep-on-failure",
+            "when it fails, keep what was created, to be resumed or cancelled later",
             action="store_true",
-            help="when it fails, keep what was created, to be resumed or cancelled later",
-        )
-        return parser
+        ),
+    )
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         if parsed_args.dry_run:

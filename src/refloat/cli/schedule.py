@@ -6,12 +6,13 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import BaseCommand, Lister, ShowOne
+from refloat.cli.base import DESCRIPTION, NEW_DESCRIPTION, NEW_NAME, Arg, BaseCommand, Either, Lister, ShowOne
 from refloat.cli.output import Items
 from refloat.cli.running import Stopped
 from refloat.cli.trigger import when
 
 if TYPE_CHECKING:
+    from refloat.cli.backend import Backend
     from refloat.records.schedules import Firing, Schedule
     from refloat.schedule.view import ScheduleView
 
@@ -58,13 +59,7 @@ def shown(view: ScheduleView) -> Mapping[str, Any]:
     }
 
 
-class _One(BaseCommand):
-    """A command on one schedule."""
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("schedule", metavar="SCHEDULE", help="name or id")
-        return parser
+_SCHEDULE = Arg("schedule", "name or id")
 
 
 class CreateSchedule(ShowOne):
@@ -79,27 +74,21 @@ class CreateSchedule(ShowOne):
         refloat schedule create shop --trigger nightly --plan shop --keep-daily 7 --keep-weekly 4
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("name", metavar="NAME", help="what to call it")
-        parser.add_argument("--trigger", metavar="TRIGGER", required=True, help="name or id")
-        parser.add_argument("--plan", metavar="PLAN", required=True, help="name or id")
-        parser.add_argument("--description", metavar="TEXT", default="", help="a few words for people")
-        for name, words in RULES.items():
-            parser.add_argument(f"--{name.replace('_', '-')}", metavar="N", type=int, help=words)
-        return parser
+    args = (
+        Arg("name", "what to call it"),
+        Arg("--trigger", "name or id", required=True),
+        Arg("--plan", "name or id", required=True),
+        DESCRIPTION,
+        *(Arg(f"--{name.replace('_', '-')}", words, metavar="N", type=int) for name, words in RULES.items()),
+    )
 
-    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        rules = {name: getattr(parsed_args, name) for name in RULES if getattr(parsed_args, name) is not None}
-        with self.open() as refloat:
-            made = refloat.schedules.create(
-                parsed_args.name,
-                parsed_args.trigger,
-                parsed_args.plan,
-                rules or None,
-                parsed_args.description,
-            )
-            return shown(made)
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        given = parsed_args
+        rules = {name: getattr(given, name) for name in RULES if getattr(given, name) is not None}
+        made = refloat.schedules.create(
+            given.name, given.trigger, given.plan, rules or None, given.description
+        )
+        return shown(made)
 
 
 class ListSchedule(Lister):
@@ -107,48 +96,43 @@ class ListSchedule(Lister):
 
     columns = ("id", "name", "operation", "trigger", "enabled", "next_run_at", "last_run", "problem")
 
-    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        with self.open() as refloat:
-            return [shown(view) for view in refloat.schedules.list()]
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        return [shown(view) for view in refloat.schedules.list()]
 
 
-class ShowSchedule(_One, ShowOne):
+class ShowSchedule(ShowOne):
     """Show a schedule, its next run and its last ones."""
 
-    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        with self.open() as refloat:
-            return shown(refloat.schedules.find(parsed_args.schedule))
+    args = (_SCHEDULE,)
+
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        return shown(refloat.schedules.find(parsed_args.schedule))
 
 
-class SetSchedule(_One, ShowOne):
+class SetSchedule(ShowOne):
     """Rename, enable or disable a schedule. What was missed meanwhile is not made up for."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("--name", metavar="NAME", help="a new name")
-        parser.add_argument("--description", metavar="TEXT", help="a new description")
-        choice = parser.add_mutually_exclusive_group()
-        choice.add_argument(
-            "--enable", dest="enabled", action="store_true", default=None, help="run it again"
-        )
-        choice.add_argument("--disable", dest="enabled", action="store_false", help="do not run it")
-        return parser
+    args = (
+        _SCHEDULE,
+        NEW_NAME,
+        NEW_DESCRIPTION,
+        Either(
+            Arg("--enable", "run it again", dest="enabled", action="store_true", default=None),
+            Arg("--disable", "do not run it", dest="enabled", action="store_false"),
+        ),
+    )
 
-    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         wanted = {name: getattr(parsed_args, name) for name in ("name", "description", "enabled")}
-        with self.open() as refloat:
-            found = refloat.schedules.find(parsed_args.schedule).schedule
-            given = {name: value for name, value in wanted.items() if value is not None}
-            return shown(refloat.schedules.change(found, **given))
+        found = refloat.schedules.find(parsed_args.schedule).schedule
+        given = {name: value for name, value in wanted.items() if value is not None}
+        return shown(refloat.schedules.change(found, **given))
 
 
 class DeleteSchedule(BaseCommand):
     """Delete schedules. Their checkpoints stay."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("schedule", metavar="SCHEDULE", nargs="+", help="name or id")
-        return parser
+    args = (Arg("schedule", "name or id", nargs="+"),)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with self.open() as refloat:
@@ -158,8 +142,10 @@ class DeleteSchedule(BaseCommand):
                 self.say(f"Deleted schedule {found.name} ({found.id}).")
 
 
-class RunSchedule(_One):
+class RunSchedule(BaseCommand):
     """Run a schedule now, and wait for it."""
+
+    args = (_SCHEDULE,)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         with self.open() as refloat:
@@ -186,20 +172,20 @@ class RunDue(BaseCommand):
             return 1 if refloat.schedules.run_due(teller(self)) else 0
 
 
-class PreviewSchedule(_One, Lister):
+class PreviewSchedule(Lister):
     """Say what a schedule's retention would delete now, and by which rule. Changes nothing."""
 
     columns = ("checkpoint", "created_at", "keep", "rule")
+    args = (_SCHEDULE,)
 
-    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        with self.open() as refloat:
-            verdicts = refloat.schedules.preview(refloat.schedules.find(parsed_args.schedule).schedule)
-            return [
-                {
-                    "checkpoint": verdict.id,
-                    "created_at": when(verdict.created_at),
-                    "keep": verdict.keep,
-                    "rule": verdict.rule,
-                }
-                for verdict in verdicts
-            ]
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        verdicts = refloat.schedules.preview(refloat.schedules.find(parsed_args.schedule).schedule)
+        return [
+            {
+                "checkpoint": verdict.id,
+                "created_at": when(verdict.created_at),
+                "keep": verdict.keep,
+                "rule": verdict.rule,
+            }
+            for verdict in verdicts
+        ]

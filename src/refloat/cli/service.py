@@ -5,33 +5,32 @@ from __future__ import annotations
 import argparse
 from typing import Any, ClassVar
 
-from refloat.cli.base import BaseCommand
+from refloat.cli.base import Arg, Args, BaseCommand
 from refloat.errors import InvalidInput
+
+_CONFIG = Arg(
+    "--config-file",
+    "can be repeated (default: REFLOAT_CONFIG, or /etc/refloat/refloat.conf when it is there)",
+    metavar="FILE",
+    action="append",
+)
+_LISTEN = (
+    Arg("--host", "where to listen (default: 127.0.0.1)", metavar="ADDRESS"),
+    Arg("--port", "default: 8799", type=int),
+    Arg(
+        "--noauth",
+        "believe every token USER:PROJECT, and work as --os-cloud: only for trying out",
+        action="store_true",
+    ),
+)
 
 
 class _Service(BaseCommand):
     """What they share."""
 
+    args: ClassVar[Args] = (_CONFIG,)
     api: ClassVar[bool] = False
     worker: ClassVar[bool] = False
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument(
-            "--config-file",
-            metavar="FILE",
-            action="append",
-            help="can be repeated (default: REFLOAT_CONFIG, or /etc/refloat/refloat.conf when it is there)",
-        )
-        if self.api:
-            parser.add_argument("--host", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)")
-            parser.add_argument("--port", metavar="PORT", type=int, help="default: 8799")
-            parser.add_argument(
-                "--noauth",
-                action="store_true",
-                help="believe every token USER:PROJECT, and work as --os-cloud: only for trying out",
-            )
-        return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         try:
@@ -62,8 +61,8 @@ class Serve(_Service):
     at the next start.
     """
 
-    api = True
-    worker = True
+    api = worker = True
+    args = (_CONFIG, *_LISTEN)
     examples = """
         refloat serve --config-file /etc/refloat/refloat.conf
         refloat --os-cloud mycloud serve --noauth      # trying it out, on this machine alone
@@ -74,6 +73,7 @@ class Api(_Service):
     """Run the REST API. Workers do what it is asked for: see 'refloat worker'."""
 
     api = True
+    args = (_CONFIG, *_LISTEN)
 
 
 class Work(_Service):

@@ -6,12 +6,13 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import BaseCommand, Lister, ShowOne
+from refloat.cli.base import NEW_NAME, Arg, BaseCommand, Either, Lister, ShowOne
 from refloat.cli.output import Time
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from refloat.cli.backend import Backend
     from refloat.records.triggers import Trigger
 
 
@@ -37,21 +38,22 @@ def shown(trigger: Trigger) -> Mapping[str, Any]:
     }
 
 
-def _add_properties(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    pattern = parser.add_mutually_exclusive_group(required=required)
-    pattern.add_argument("--cron", metavar="PATTERN", help="minute, hour, day of month, month, day of week")
-    pattern.add_argument("--rule", metavar="RRULE", help="as in iCalendar: FREQ=WEEKLY;BYDAY=MO;BYHOUR=2")
-    parser.add_argument("--timezone", metavar="NAME", help="as Europe/Berlin (default: UTC)")
-    parser.add_argument("--start", metavar="TIME", help="not before: YYYY-MM-DD HH:MM:SS, UTC (default: now)")
-    parser.add_argument("--end", metavar="TIME", help="not after")
-    parser.add_argument(
-        "--window", metavar="SECONDS", type=int, help="how late is still on time (default: 900)"
-    )
-    parser.add_argument(
+_PATTERN = (
+    Arg("--cron", "minute, hour, day of month, month, day of week", metavar="PATTERN"),
+    Arg("--rule", "as in iCalendar: FREQ=WEEKLY;BYDAY=MO;BYHOUR=2", metavar="RRULE"),
+)
+_PROPERTIES = (
+    Arg("--timezone", "as Europe/Berlin (default: UTC)", metavar="NAME"),
+    Arg("--start", "not before: YYYY-MM-DD HH:MM:SS, UTC (default: now)", metavar="TIME"),
+    Arg("--end", "not after", metavar="TIME"),
+    Arg("--window", "how late is still on time (default: 900)", metavar="SECONDS", type=int),
+    Arg(
         "--misfire",
+        "what becomes of those that are later: none, one for all, or all (default: run_once)",
         choices=("skip", "run_once", "run_all"),
-        help="what becomes of those that are later: none, one for all, or all (default: run_once)",
-    )
+    ),
+)
+_TRIGGER = Arg("trigger", "name or id")
 
 
 def _properties(parsed_args: argparse.Namespace) -> dict[str, Any]:
@@ -73,15 +75,10 @@ class CreateTrigger(ShowOne):
         refloat trigger create mondays --rule 'FREQ=WEEKLY;BYDAY=MO;BYHOUR=2;BYMINUTE=0;BYSECOND=0'
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("name", metavar="NAME", help="what to call it")
-        _add_properties(parser, required=True)
-        return parser
+    args = (Arg("name", "what to call it"), Either(*_PATTERN, required=True), *_PROPERTIES)
 
-    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        with self.open() as refloat:
-            return shown(refloat.schedules.create_trigger(parsed_args.name, _properties(parsed_args)))
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        return shown(refloat.schedules.create_trigger(parsed_args.name, _properties(parsed_args)))
 
 
 class ListTrigger(Lister):
@@ -89,49 +86,35 @@ class ListTrigger(Lister):
 
     columns = ("id", "name", "format", "pattern", "timezone", "next_run_at")
 
-    def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        with self.open() as refloat:
-            return [shown(trigger) for trigger in refloat.schedules.list_triggers()]
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        return [shown(trigger) for trigger in refloat.schedules.list_triggers()]
 
 
 class ShowTrigger(ShowOne):
     """Show a trigger."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("trigger", metavar="TRIGGER", help="name or id")
-        return parser
+    args = (_TRIGGER,)
 
-    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        with self.open() as refloat:
-            return shown(refloat.schedules.find_trigger(parsed_args.trigger))
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        return shown(refloat.schedules.find_trigger(parsed_args.trigger))
 
 
 class SetTrigger(ShowOne):
     """Change a trigger. What is not given stays as it is; what uses it goes on from now."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("trigger", metavar="TRIGGER", help="name or id")
-        parser.add_argument("--name", metavar="NAME", help="a new name")
-        _add_properties(parser, required=False)
-        return parser
+    args = (_TRIGGER, NEW_NAME, Either(*_PATTERN), *_PROPERTIES)
 
-    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        with self.open() as refloat:
-            trigger = refloat.schedules.find_trigger(parsed_args.trigger)
-            changes = _properties(parsed_args)
-            properties = {**trigger.properties, **changes} if changes else None
-            return shown(refloat.schedules.change_trigger(trigger, parsed_args.name, properties))
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        trigger = refloat.schedules.find_trigger(parsed_args.trigger)
+        changes = _properties(parsed_args)
+        properties = {**trigger.properties, **changes} if changes else None
+        return shown(refloat.schedules.change_trigger(trigger, parsed_args.name, properties))
 
 
 class DeleteTrigger(BaseCommand):
     """Delete triggers that no schedule uses."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("trigger", metavar="TRIGGER", nargs="+", help="name or id")
-        return parser
+    args = (Arg("trigger", "name or id", nargs="+"),)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with self.open() as refloat:

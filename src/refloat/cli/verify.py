@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from refloat.cli.arguments import PARAMETER_HELP, parse_parameters
-from refloat.cli.operation_base import OperationCommand
+from refloat.cli.arguments import parse_parameters
+from refloat.cli.base import CHECKPOINT, PARAMETER
+from refloat.cli.operation_base import NO_WAIT, OperationCommand
 
 
 class Verify(OperationCommand):
@@ -23,13 +24,7 @@ class Verify(OperationCommand):
         refloat verify 5d0f -f json
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("checkpoint", metavar="CHECKPOINT", help="id, or its beginning")
-        parser.add_argument(
-            "--parameter", metavar="TYPE[#ID]:KEY=VALUE", action="append", help=PARAMETER_HELP
-        )
-        return parser
+    args = (NO_WAIT, CHECKPOINT, PARAMETER)
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         return self.perform(

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from refloat.engine.snapshot import Snapshot
     from refloat.records.operations import Operation
 
+Parameters = Mapping[str, Mapping[str, Any]]
+Json = dict[str, Any]
+
 LIVE = frozenset({"starting", "running", "stopping", "cancelling"})
 """The states of operations that somebody runs, or is about to."""
 

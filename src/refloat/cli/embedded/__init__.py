@@ -27,6 +27,3 @@ class Embedded(EmbeddedOperations, EmbeddedCheckpoints, EmbeddedPlans):
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-
-__all__ = ["Embedded"]

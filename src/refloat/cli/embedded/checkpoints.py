@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from refloat.bank import Bank, Checkpoint, CheckpointInfo
-from refloat.cli.backend import Json
 from refloat.cli.embedded.session import EmbeddedSession
-from refloat.cli.views import LIVE, CheckpointState
+from refloat.cli.views import LIVE, CheckpointState, Json
 from refloat.control.adoption import adopt
 from refloat.control.progress import status_of
 from refloat.control.submit import not_available
@@ -44,6 +43,8 @@ class EmbeddedCheckpoints(EmbeddedSession):
         """Those in all banks, newest first, and those that are being made.
 
         Of a bank that cannot be read, other than the one of most providers, the user is told.
+
+        :param plan: only those of this plan, by id or by what it was called then.
         """
         kept, unread, read = self._kept()
         for error in unread:
@@ -91,6 +92,7 @@ class EmbeddedCheckpoints(EmbeddedSession):
         return missing.id if missing else self.found(identity).info.id
 
     def contents(self, checkpoint_id: str) -> Json:
+        """What is told of a checkpoint that exists: ``cloud`` (where it was made), ``resources``..."""
         kept = self.found(checkpoint_id).read()
         extra = kept.info.extra
         found: dict[str, Any] = {"cloud": dict(extra.get("cloud", {}))}

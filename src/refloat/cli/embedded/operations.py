@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.backend import Json, Parameters
 from refloat.cli.embedded.checkpoints import EmbeddedCheckpoints, FoundCheckpoint
 from refloat.cli.embedded.plans import EmbeddedPlans
-from refloat.cli.views import OperationView
+from refloat.cli.views import Json, OperationView, Parameters
 from refloat.control import copies, deletions
 from refloat.control.actions import Actions
 from refloat.control.progress import status_of
@@ -101,6 +100,7 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
     def dry_run(
         self, checkpoint: str, *, only: Iterable[str] = (), parameters: Parameters | None = None
     ) -> Json:
+        """What such a restore would do: ``possible``, ``problems``, ``needs``, ``resources``."""
         found = self.found(checkpoint)
         return self._result_of(self._restore(found, only, parameters, dry_run=True))
 
@@ -240,6 +240,10 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
     # --- looked at, and asked for things
 
     def runs_elsewhere(self, operation: Operation | None = None) -> bool:
+        """Whether an operation runs without this process, as soon as it is written down.
+
+        :param operation: None: whatever a schedule begins.
+        """
         return operation is not None and operation.runner == SERVICE
 
     def look(self, identity: str, *, outcomes: bool = False) -> OperationView:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
-from refloat.cli.backend import Json, Parameters
 from refloat.cli.embedded.session import EmbeddedSession
+from refloat.cli.views import Json, Parameters
 from refloat.control.plans import check_plan
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery

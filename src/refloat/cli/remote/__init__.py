@@ -20,6 +20,3 @@ class Remote(RemoteRuns):
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-
-__all__ = ["Remote"]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from refloat.cli.backend import Json
 from refloat.cli.remote.providers import RemoteProviders
 from refloat.cli.remote.session import is_id
 from refloat.cli.remote.views import checkpoint_state, hold_of
-from refloat.cli.views import CheckpointState
+from refloat.cli.views import CheckpointState, Json
 from refloat.client.errors import Missing, told
 from refloat.errors import InvalidInput, NotFound
 from refloat.graph import Resource

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from refloat.cli.backend import Json, Parameters
 from refloat.cli.remote.providers import RemoteProviders
 from refloat.cli.remote.resources import RemoteResources
 from refloat.cli.remote.session import OLDEST_FIRST, find
 from refloat.cli.remote.views import plan_of
+from refloat.cli.views import Json, Parameters
 from refloat.client.errors import told
 from refloat.errors import InvalidInput
 from refloat.records.plans import Plan, PlanAttributes, PlanChanges

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from refloat.cli.backend import Json
 from refloat.cli.remote.session import Session
+from refloat.cli.views import Json
 from refloat.client.errors import told
 from refloat.errors import NotFound
 

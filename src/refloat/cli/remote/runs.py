@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from refloat.cli.backend import Json, Parameters
 from refloat.cli.remote.checkpoints import RemoteCheckpoints
 from refloat.cli.remote.operations import RETRIES, RemoteOperations
 from refloat.cli.remote.plans import RemotePlans
+from refloat.cli.views import Json, Parameters
 from refloat.client.errors import told
 from refloat.errors import Conflict, NotFound, RefloatError
 from refloat.graph import Resource

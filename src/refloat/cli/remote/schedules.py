@@ -162,6 +162,3 @@ class RemoteSchedules:
         name = known.get(item.trigger_id) or self.find_trigger(item.trigger_id).name
         runs = [firing_of(item.id, run) for run in item.last_runs or ()]
         return ScheduleView(schedule_of(item), name, runs)
-
-
-__all__ = ["RemoteSchedules"]
