@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from refloat.cli.base import Arg, Args, BaseCommand, ShowOne
+from refloat.cli.base import Args, Argument, BaseCommand, ShowOne
 from refloat.cli.output import Bytes, Items, Time
 from refloat.cli.progress import Standing, display
 from refloat.cli.running import Interrupts
@@ -22,17 +22,19 @@ _TICK = 0.2
 
 
 BANK = (
-    Arg("--bank", "the bank (default: REFLOAT_BANK, or your own)", metavar="URL"),
-    Arg(
+    Argument("--bank", "the bank (default: REFLOAT_BANK, or your own)", metavar="URL"),
+    Argument(
         "--key",
         "its key: a file, or barbican:ID (default: REFLOAT_BANK_KEY, or your own)",
         metavar="FILE",
     ),
 )
 _DEPTH = (
-    Arg("--depth", "default: full", choices=("manifests", "existence", "full"), default="full"),
-    Arg("--sample", "read back only so much of the data, as in 5%%", metavar="PERCENT", default="100%"),
-    Arg("--seed", "of the sample (default: a random one, printed)", metavar="NUMBER", type=int, default=0),
+    Argument("--depth", "default: full", choices=("manifests", "existence", "full"), default="full"),
+    Argument("--sample", "read back only so much of the data, as in 5%%", metavar="PERCENT", default="100%"),
+    Argument(
+        "--seed", "of the sample (default: a random one, printed)", metavar="NUMBER", type=int, default=0
+    ),
 )
 
 
@@ -163,10 +165,10 @@ class VerifyBank(BankCommand, ShowOne):
 
     args = (
         *BANK,
-        Arg("checkpoint", "id; default: all", nargs="*"),
-        Arg("--project", "only the checkpoints of this project", metavar="ID"),
+        Argument("checkpoint", "id; default: all", nargs="*"),
+        Argument("--project", "only the checkpoints of this project", metavar="ID"),
         *_DEPTH,
-        Arg("--resume", "go on with a verification that was interrupted", action="store_true"),
+        Argument("--resume", "go on with a verification that was interrupted", action="store_true"),
     )
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
@@ -211,8 +213,8 @@ class RepairBank(BankCommand, ShowOne):
 
     args = (
         *BANK,
-        Arg("--apply", "do it; without this, only look", action="store_true"),
-        Arg(
+        Argument("--apply", "do it; without this, only look", action="store_true"),
+        Argument(
             "--delete-damaged",
             "with --apply: remove the checkpoints of which nothing can be restored",
             action="store_true",

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import Arg, Lister
+from refloat.cli.base import Argument, Lister
 from refloat.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ class CheckStore(Lister):
     columns = ("property", "verdict", "text")
 
     args = (
-        Arg("url", "the store (default: the bank's, REFLOAT_BANK); see docs/stores.md", nargs="?"),
-        Arg("--create", "make the folder or container if it is not there", action="store_true"),
-        Arg(
+        Argument("url", "the store (default: the bank's, REFLOAT_BANK); see docs/stores.md", nargs="?"),
+        Argument("--create", "make the folder or container if it is not there", action="store_true"),
+        Argument(
             "--size",
             "measure with four objects of so many MiB (default: %(default)s)",
             type=int,

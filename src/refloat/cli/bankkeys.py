@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from refloat.cli.bank import BANK, BankCommand
-from refloat.cli.base import Arg, Args, Either, Lister, ShowOne
+from refloat.cli.base import Args, Argument, Either, Lister, ShowOne
 from refloat.cli.output import Bytes, Time
 from refloat.errors import InvalidInput
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from refloat.bank import Bank, KeySource, Slot
 
 
-PROJECT = Arg("project", "the project's id")
+PROJECT = Argument("project", "the project's id")
 NEW_KEY = (
     Either(
-        Arg("--new-key", "a key file; made if it is not there", metavar="FILE"),
-        Arg("--passphrase", "a passphrase, which is asked for", action="store_true"),
-        Arg("--passphrase-file", "a passphrase, read from this file", metavar="FILE"),
-        Arg(
+        Argument("--new-key", "a key file; made if it is not there", metavar="FILE"),
+        Argument("--passphrase", "a passphrase, which is asked for", action="store_true"),
+        Argument("--passphrase-file", "a passphrase, read from this file", metavar="FILE"),
+        Argument(
             "--barbican",
             "a secret in Barbican; one is made if no id is given",
             metavar="ID",
@@ -30,7 +30,7 @@ NEW_KEY = (
             const="",
         ),
     ),
-    Arg("--label", "what the key is for; not secret", metavar="TEXT", default=""),
+    Argument("--label", "what the key is for; not secret", metavar="TEXT", default=""),
 )
 
 
@@ -107,7 +107,7 @@ class RemoveKey(BankCommand, ShowOne):
     Whoever had the key may have copied what it opens: if it was stolen, copy the checkpoints to a new bank.
     """
 
-    args = (*BANK, Arg("id", "of the key, or its beginning"))
+    args = (*BANK, Argument("id", "of the key, or its beginning"))
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         with self.bank(parsed_args) as bank:
@@ -127,7 +127,7 @@ class RotateKeys(NewKey):
         refloat bank keys rotate --project 5a1f7c3e...
     """
 
-    args = (*BANK, *NEW_KEY, Arg("--project", "the key of this project", metavar="ID"))
+    args = (*BANK, *NEW_KEY, Argument("--project", "the key of this project", metavar="ID"))
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         with self.bank(parsed_args) as bank:
@@ -155,7 +155,7 @@ class ExportKey(BankCommand, ShowOne):
         refloat bank verify --key shop.key
     """
 
-    args = (*BANK, PROJECT, Arg("file", "a new file"))
+    args = (*BANK, PROJECT, Argument("file", "a new file"))
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         with self.bank(parsed_args) as bank:
@@ -170,7 +170,7 @@ class EraseKeys(BankCommand, ShowOne):
     This cannot be undone, and it does not ask: it needs --yes.
     """
 
-    args = (*BANK, PROJECT, Arg("--yes", "really", action="store_true"))
+    args = (*BANK, PROJECT, Argument("--yes", "really", action="store_true"))
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         with self.bank(parsed_args) as bank:

@@ -29,7 +29,7 @@ class _Help(SmartHelpFormatter):
         return super()._fill_text(text, width, indent)
 
 
-class Arg:
+class Argument:
     """An argument of commands. Its value is shown as its name in capitals.
 
     :param settings: passed on to :meth:`argparse.ArgumentParser.add_argument`.
@@ -47,7 +47,7 @@ class Arg:
 class Either:
     """Arguments of which only one can be given."""
 
-    def __init__(self, *choices: Arg, required: bool = False) -> None:
+    def __init__(self, *choices: Argument, required: bool = False) -> None:
         self.choices, self.required = choices, required
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
@@ -56,13 +56,13 @@ class Either:
             choice.add_to(group)
 
 
-Args: TypeAlias = tuple[Arg | Either, ...]
+Args: TypeAlias = tuple[Argument | Either, ...]
 
-CHECKPOINT = Arg("checkpoint", "id, or its beginning")
-PARAMETER = Arg("--parameter", PARAMETER_HELP, metavar="TYPE[#ID]:KEY=VALUE", action="append")
-DESCRIPTION = Arg("--description", "a few words for people", metavar="TEXT", default="")
-NEW_NAME = Arg("--name", "a new name")
-NEW_DESCRIPTION = Arg("--description", "a new description", metavar="TEXT")
+CHECKPOINT = Argument("checkpoint", "id, or its beginning")
+PARAMETER = Argument("--parameter", PARAMETER_HELP, metavar="TYPE[#ID]:KEY=VALUE", action="append")
+DESCRIPTION = Argument("--description", "a few words for people", metavar="TEXT", default="")
+NEW_NAME = Argument("--name", "a new name")
+NEW_DESCRIPTION = Argument("--description", "a new description", metavar="TEXT")
 
 
 class BaseCommand(CliffCommand):

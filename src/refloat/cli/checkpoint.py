@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import CHECKPOINT, Arg, Lister, ShowOne
+from refloat.cli.base import CHECKPOINT, Argument, Lister, ShowOne
 from refloat.cli.operation_base import NO_WAIT, Operating, OperationCommand
 from refloat.cli.output import Bytes, Items, Resources, Time
 from refloat.errors import RefloatError
@@ -29,7 +29,7 @@ class ListCheckpoint(Lister):
         refloat checkpoint list -f value -c id
     """
 
-    args = (Arg("--plan", "only those of this plan (name or id)"),)
+    args = (Argument("--plan", "only those of this plan (name or id)"),)
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         states = refloat.checkpoints(parsed_args.plan or "")
@@ -74,9 +74,9 @@ class CopyCheckpoint(OperationCommand):
     args = (
         NO_WAIT,
         CHECKPOINT,
-        Arg("--to", "the provider to whose bank it is copied", metavar="PROVIDER", required=True),
-        Arg("--dry-run", "only say what would be copied", action="store_true"),
-        Arg("--allow-incomplete", "copy it although some data stays in the cloud", action="store_true"),
+        Argument("--to", "the provider to whose bank it is copied", metavar="PROVIDER", required=True),
+        Argument("--dry-run", "only say what would be copied", action="store_true"),
+        Argument("--allow-incomplete", "copy it although some data stays in the cloud", action="store_true"),
     )
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
@@ -112,7 +112,7 @@ class DeleteCheckpoint(Operating, Lister):
 
     columns = ("id", "status", "operation_id")
 
-    args = (NO_WAIT, Arg("checkpoint", "id, or its beginning", nargs="+"))
+    args = (NO_WAIT, Argument("checkpoint", "id, or its beginning", nargs="+"))
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         """One after the other; one that cannot be deleted does not keep the others from it."""

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import CHECKPOINT, Arg, BaseCommand, ShowOne
+from refloat.cli.base import CHECKPOINT, Argument, BaseCommand, ShowOne
 from refloat.cli.output import Time
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class SetHold(ShowOne):
         refloat checkpoint hold set 5d0f1c6a "Case 1234: keep until the court has decided"
     """
 
-    args = (CHECKPOINT, Arg("reason", "why; it is told to whoever wants to delete it"))
+    args = (CHECKPOINT, Argument("reason", "why; it is told to whoever wants to delete it"))
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         return _shown(refloat.place_hold(parsed_args.checkpoint, parsed_args.reason))

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import Arg, Lister, ShowOne
+from refloat.cli.base import Argument, Lister, ShowOne
 from refloat.cli.operation_base import NO_WAIT, OperationCommand, result_of
 from refloat.cli.output import Bytes, Created, Items, Time
 from refloat.cli.progress import standing_of
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from refloat.cli.views import OperationView
 
 
-_OPERATION = Arg("operation", "id, or its beginning")
+_OPERATION = Argument("operation", "id, or its beginning")
 
 
 class ListOperation(Lister):
@@ -34,7 +34,7 @@ class ListOperation(Lister):
         refloat operation list --state interrupted -f value -c id
     """
 
-    args = (Arg("--state", "only those in this state"),)
+    args = (Argument("--state", "only those in this state"),)
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         return [_head(view) for view in refloat.look_at_all() if parsed_args.state in (None, view.state)]

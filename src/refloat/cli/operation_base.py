@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import Arg, Display, ShowOne
+from refloat.cli.base import Argument, Display, ShowOne
 from refloat.cli.output import Bytes, Resources, resource_line
 from refloat.cli.running import OperationRunner, error_of, how_to_go_on
 
@@ -25,7 +25,7 @@ _LIVE_WORDS = {
 }
 
 
-NO_WAIT = Arg(
+NO_WAIT = Argument(
     "--no-wait",
     "print the ids and return at once; a process of its own, or the service, does the work",
     "--detach",

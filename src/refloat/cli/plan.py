@@ -12,7 +12,7 @@ from refloat.cli.base import (
     NEW_DESCRIPTION,
     NEW_NAME,
     PARAMETER,
-    Arg,
+    Argument,
     BaseCommand,
     Lister,
     ShowOne,
@@ -64,13 +64,13 @@ def _hours(told: str) -> int:
 
 _RESOURCE = "--resource", RESOURCE_HELP + "; can be repeated"
 _RESOURCES: dict[str, Any] = {"metavar": "TYPE=ID|NAME|tag:NAME|metadata:KEY=VALUE", "action": "append"}
-_OBJECTIVE = Arg(
+_OBJECTIVE = Argument(
     "--objective",
     "so old may the newest good checkpoint be before the operator is alerted; 0: any age",
     metavar="HOURS",
     type=_hours,
 )
-PLAN = Arg("plan", "name or id")
+PLAN = Argument("plan", "name or id")
 
 
 class CreatePlan(ShowOne):
@@ -87,11 +87,13 @@ class CreatePlan(ShowOne):
     """
 
     args = (
-        Arg("name", "what to call it"),
-        Arg(*_RESOURCE, **_RESOURCES, required=True),
+        Argument("name", "what to call it"),
+        Argument(*_RESOURCE, **_RESOURCES, required=True),
         PARAMETER,
         _OBJECTIVE,
-        Arg("--provider", "how to protect; see 'refloat provider list'", metavar="NAME", default="default"),
+        Argument(
+            "--provider", "how to protect; see 'refloat provider list'", metavar="NAME", default="default"
+        ),
         DESCRIPTION,
     )
 
@@ -145,10 +147,10 @@ class SetPlan(ShowOne):
         PLAN,
         NEW_NAME,
         NEW_DESCRIPTION,
-        Arg(*_RESOURCE, **_RESOURCES),
+        Argument(*_RESOURCE, **_RESOURCES),
         PARAMETER,
         _OBJECTIVE,
-        Arg("--no-parameters", "forget all parameters", action="store_true"),
+        Argument("--no-parameters", "forget all parameters", action="store_true"),
     )
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
@@ -170,7 +172,7 @@ class SetPlan(ShowOne):
 class DeletePlan(BaseCommand):
     """Delete plans. Their checkpoints stay."""
 
-    args = (Arg("plan", "name or id", nargs="+"),)
+    args = (Argument("plan", "name or id", nargs="+"),)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with self.open() as refloat:

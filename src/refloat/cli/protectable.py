@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.arguments import find_type, short_name
-from refloat.cli.base import Arg, Lister, ShowOne
+from refloat.cli.base import Argument, Lister, ShowOne
 
 if TYPE_CHECKING:
     from refloat.cli.backend import Backend
@@ -25,7 +25,7 @@ class ListProtectable(Lister):
         refloat protectable list volume -f json
     """
 
-    args = (Arg("type", "server, volume, OS::Nova::Server...", nargs="?"),)
+    args = (Argument("type", "server, volume, OS::Nova::Server...", nargs="?"),)
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         if parsed_args.type is None:
@@ -48,7 +48,7 @@ class ShowProtectable(ShowOne):
         refloat protectable show OS::Nova::Server 7f3a1c0e-... -f json
     """
 
-    args = (Arg("type", "server, volume, OS::Nova::Server..."), Arg("id", "id or name"))
+    args = (Argument("type", "server, volume, OS::Nova::Server..."), Argument("id", "id or name"))
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         root, graph = refloat.tree(find_type(parsed_args.type, refloat.types()), parsed_args.id)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.arguments import short_name
-from refloat.cli.base import Arg, Lister, ShowOne
+from refloat.cli.base import Argument, Lister, ShowOne
 from refloat.cli.output import Items
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class ShowProvider(ShowOne):
         refloat protectable list            # the types
     """
 
-    args = (Arg("provider", "name or id", nargs="?", default="default"),)
+    args = (Argument("provider", "name or id", nargs="?", default="default"),)
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         found = refloat.show_provider(parsed_args.provider)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from refloat.cli.arguments import parse_only, parse_parameters, short_name
-from refloat.cli.base import CHECKPOINT, PARAMETER, Arg
+from refloat.cli.base import CHECKPOINT, PARAMETER, Argument
 from refloat.cli.operation_base import NO_WAIT, OperationCommand
 from refloat.cli.output import Items
 
@@ -34,15 +34,15 @@ class Restore(OperationCommand):
     args = (
         NO_WAIT,
         CHECKPOINT,
-        Arg("--dry-run", "only say what would be done", action="store_true"),
-        Arg(
+        Argument("--dry-run", "only say what would be done", action="store_true"),
+        Argument(
             "--only",
             "restore this resource (id or name) with all that it needs; can be repeated",
             metavar="TYPE=ID",
             action="append",
         ),
         PARAMETER,
-        Arg(
+        Argument(
             "--keep-on-failure",
             "when it fails, keep what was created, to be resumed or cancelled later",
             action="store_true",

@@ -6,7 +6,16 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import DESCRIPTION, NEW_DESCRIPTION, NEW_NAME, Arg, BaseCommand, Either, Lister, ShowOne
+from refloat.cli.base import (
+    DESCRIPTION,
+    NEW_DESCRIPTION,
+    NEW_NAME,
+    Argument,
+    BaseCommand,
+    Either,
+    Lister,
+    ShowOne,
+)
 from refloat.cli.output import Items
 from refloat.cli.running import Stopped
 from refloat.cli.trigger import when
@@ -59,7 +68,7 @@ def shown(view: ScheduleView) -> Mapping[str, Any]:
     }
 
 
-_SCHEDULE = Arg("schedule", "name or id")
+_SCHEDULE = Argument("schedule", "name or id")
 
 
 class CreateSchedule(ShowOne):
@@ -75,11 +84,14 @@ class CreateSchedule(ShowOne):
     """
 
     args = (
-        Arg("name", "what to call it"),
-        Arg("--trigger", "name or id", required=True),
-        Arg("--plan", "name or id", required=True),
+        Argument("name", "what to call it"),
+        Argument("--trigger", "name or id", required=True),
+        Argument("--plan", "name or id", required=True),
         DESCRIPTION,
-        *(Arg(f"--{name.replace('_', '-')}", words, metavar="N", type=int) for name, words in RULES.items()),
+        *(
+            Argument(f"--{name.replace('_', '-')}", words, metavar="N", type=int)
+            for name, words in RULES.items()
+        ),
     )
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
@@ -117,8 +129,8 @@ class SetSchedule(ShowOne):
         NEW_NAME,
         NEW_DESCRIPTION,
         Either(
-            Arg("--enable", "run it again", dest="enabled", action="store_true", default=None),
-            Arg("--disable", "do not run it", dest="enabled", action="store_false"),
+            Argument("--enable", "run it again", dest="enabled", action="store_true", default=None),
+            Argument("--disable", "do not run it", dest="enabled", action="store_false"),
         ),
     )
 
@@ -132,7 +144,7 @@ class SetSchedule(ShowOne):
 class DeleteSchedule(BaseCommand):
     """Delete schedules. Their checkpoints stay."""
 
-    args = (Arg("schedule", "name or id", nargs="+"),)
+    args = (Argument("schedule", "name or id", nargs="+"),)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with self.open() as refloat:

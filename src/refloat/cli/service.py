@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 from typing import Any, ClassVar
 
-from refloat.cli.base import Arg, Args, BaseCommand
+from refloat.cli.base import Args, Argument, BaseCommand
 from refloat.errors import InvalidInput
 
-_CONFIG = Arg(
+_CONFIG = Argument(
     "--config-file",
     "can be repeated (default: REFLOAT_CONFIG, or /etc/refloat/refloat.conf when it is there)",
     metavar="FILE",
     action="append",
 )
 _LISTEN = (
-    Arg("--host", "where to listen (default: 127.0.0.1)", metavar="ADDRESS"),
-    Arg("--port", "default: 8799", type=int),
-    Arg(
+    Argument("--host", "where to listen (default: 127.0.0.1)", metavar="ADDRESS"),
+    Argument("--port", "default: 8799", type=int),
+    Argument(
         "--noauth",
         "believe every token USER:PROJECT, and work as --os-cloud: only for trying out",
         action="store_true",

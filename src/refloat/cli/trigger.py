@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import NEW_NAME, Arg, BaseCommand, Either, Lister, ShowOne
+from refloat.cli.base import NEW_NAME, Argument, BaseCommand, Either, Lister, ShowOne
 from refloat.cli.output import Time
 
 if TYPE_CHECKING:
@@ -39,21 +39,21 @@ def shown(trigger: Trigger) -> Mapping[str, Any]:
 
 
 _PATTERN = (
-    Arg("--cron", "minute, hour, day of month, month, day of week", metavar="PATTERN"),
-    Arg("--rule", "as in iCalendar: FREQ=WEEKLY;BYDAY=MO;BYHOUR=2", metavar="RRULE"),
+    Argument("--cron", "minute, hour, day of month, month, day of week", metavar="PATTERN"),
+    Argument("--rule", "as in iCalendar: FREQ=WEEKLY;BYDAY=MO;BYHOUR=2", metavar="RRULE"),
 )
 _PROPERTIES = (
-    Arg("--timezone", "as Europe/Berlin (default: UTC)", metavar="NAME"),
-    Arg("--start", "not before: YYYY-MM-DD HH:MM:SS, UTC (default: now)", metavar="TIME"),
-    Arg("--end", "not after", metavar="TIME"),
-    Arg("--window", "how late is still on time (default: 900)", metavar="SECONDS", type=int),
-    Arg(
+    Argument("--timezone", "as Europe/Berlin (default: UTC)", metavar="NAME"),
+    Argument("--start", "not before: YYYY-MM-DD HH:MM:SS, UTC (default: now)", metavar="TIME"),
+    Argument("--end", "not after", metavar="TIME"),
+    Argument("--window", "how late is still on time (default: 900)", metavar="SECONDS", type=int),
+    Argument(
         "--misfire",
         "what becomes of those that are later: none, one for all, or all (default: run_once)",
         choices=("skip", "run_once", "run_all"),
     ),
 )
-_TRIGGER = Arg("trigger", "name or id")
+_TRIGGER = Argument("trigger", "name or id")
 
 
 def _properties(parsed_args: argparse.Namespace) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class CreateTrigger(ShowOne):
         refloat trigger create mondays --rule 'FREQ=WEEKLY;BYDAY=MO;BYHOUR=2;BYMINUTE=0;BYSECOND=0'
     """
 
-    args = (Arg("name", "what to call it"), Either(*_PATTERN, required=True), *_PROPERTIES)
+    args = (Argument("name", "what to call it"), Either(*_PATTERN, required=True), *_PROPERTIES)
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         return shown(refloat.schedules.create_trigger(parsed_args.name, _properties(parsed_args)))
@@ -114,7 +114,7 @@ class SetTrigger(ShowOne):
 class DeleteTrigger(BaseCommand):
     """Delete triggers that no schedule uses."""
 
-    args = (Arg("trigger", "name or id", nargs="+"),)
+    args = (Argument("trigger", "name or id", nargs="+"),)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with self.open() as refloat:

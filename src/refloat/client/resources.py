@@ -7,6 +7,7 @@ Attributes have the names of the API. Fields that hold JSON in a string (``extra
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -37,6 +38,21 @@ class _Ours(Resource):
     name: Any = None
     location: Any = None
 
+    attributes: ClassVar[str] = ""
+    """Under the names of the API, some with their type; each becomes an attribute of the class.
+
+    So does what the path names.
+    """
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        for name in re.findall(r"%\((\w+)\)", vars(cls).get("base_path", "")):
+            setattr(cls, name, URI(name))
+        types = {"": None, "list": list, "dict": dict, "int": int, "bool": bool}
+        for told in vars(cls).get("attributes", "").split():
+            name, _, kind = told.partition(":")
+            setattr(cls, name, Body(name, type=types[kind]))
+        super().__init_subclass__(**more)
+
 
 class Plan(_Ours):
     """What is to be protected together."""
@@ -49,17 +65,10 @@ class Plan(_Ours):
     options: ClassVar[Mapping[str, Option]] = {
         "objective": Option("so many hours old may the newest good checkpoint be; 0: any age", "<hours>"),
     }
-
-    name = Body("name")
-    description = Body("description")
-    provider_id = Body("provider_id")
-    resources = Body("resources", type=list)
-    parameters = Body("parameters", type=dict)
-    status = Body("status")
-    objective = Body("objective", type=int)
-    project_id = Body("project_id")
-    created_at = Body("created_at")
-    updated_at = Body("updated_at")
+    attributes = (
+        "name description provider_id resources:list parameters:dict status objective:int "
+        "project_id created_at updated_at"
+    )
 
 
 class Protectable(_Ours):
@@ -68,9 +77,7 @@ class Protectable(_Ours):
     resource_key = "protectable_type"
     resources_key = "protectable_type"
     base_path = "/protectables"
-
-    name = Body("name")
-    dependent_types = Body("dependent_types", type=list)
+    attributes = "name dependent_types:list"
 
     @classmethod
     def list(cls, session: Any, *_args: Any, **_query: Any) -> Any:
@@ -88,13 +95,7 @@ class Instance(_Ours):
     resources_key = "instances"
     base_path = "/protectables/%(protectable_type)s/instances"
     _query_mapping = _filters("parameters")
-
-    protectable_type = URI("protectable_type")
-    name = Body("name")
-    type = Body("type")
-    extra_info = Body("extra_info", type=dict)
-    dependent_resources = Body("dependent_resources", type=list)
-    references = Body("references", type=list)
+    attributes = "name type extra_info:dict dependent_resources:list references:list"
 
 
 class Provider(_Ours):
@@ -104,11 +105,7 @@ class Provider(_Ours):
     resources_key = "providers"
     base_path = "/providers"
     _query_mapping = _filters("name", "description")
-
-    name = Body("name")
-    description = Body("description")
-    extended_info_schema = Body("extended_info_schema", type=dict)
-    plugins = Body("plugins", type=list)
+    attributes = "name description extended_info_schema:dict plugins:list"
 
 
 class Checkpoint(_Ours):
@@ -119,19 +116,10 @@ class Checkpoint(_Ours):
     base_path = "/providers/%(provider_id)s/checkpoints"
     allow_create = allow_delete = True
     _query_mapping = _filters("plan_id", "start_date", "end_date", "status")
-
-    provider_id = URI("provider_id")
-    project_id = Body("project_id")
-    status = Body("status")
-    protection_plan = Body("protection_plan", type=dict)
-    plan_id = Body("plan_id")
-    resource_graph = Body("resource_graph")
-    created_at = Body("created_at")
-    extra_info = Body("extra_info")
-    error_info = Body("error_info")
-    operation_id = Body("operation_id")
-    copied_from = Body("copied_from", type=dict)
-    protected_at = Body("protected_at")
+    attributes = (
+        "project_id status protection_plan:dict plan_id resource_graph created_at extra_info "
+        "error_info operation_id copied_from:dict protected_at"
+    )
 
     def graph(self) -> tuple[dict[str, Any], Any]:
         """The resource graph: nodes, each ``[type, id, name, extra_info]`` by a short id, and adjacency."""
@@ -147,15 +135,10 @@ class Checkpoint(_Ours):
 class _Run(_Ours):
     allow_create = True
     _query_mapping = _filters("status")
-
-    project_id = Body("project_id")
-    provider_id = Body("provider_id")
-    checkpoint_id = Body("checkpoint_id")
-    parameters = Body("parameters", type=dict)
-    status = Body("status")
-    resources_status = Body("resources_status", type=dict)
-    resources_reason = Body("resources_reason", type=dict)
-    error_info = Body("error_info")
+    attributes = (
+        "project_id provider_id checkpoint_id parameters:dict status resources_status:dict "
+        "resources_reason:dict error_info"
+    )
 
 
 class Restore(_Run):
@@ -164,11 +147,7 @@ class Restore(_Run):
     resource_key = "restore"
     resources_key = "restores"
     base_path = "/restores"
-
-    restore_target = Body("restore_target")
-    restore_auth = Body("restore_auth")
-    only = Body("only", type=list)
-    keep_on_failure = Body("keep_on_failure", type=bool)
+    attributes = "restore_target restore_auth only:list keep_on_failure:bool"
 
 
 class Verification(_Run):
@@ -186,12 +165,7 @@ class Copy(_Ours):
     base_path = "/providers/%(provider_id)s/checkpoints/action"
     allow_fetch = allow_list = False
     allow_create = True
-
-    provider_id = URI("provider_id")
-    project_id = Body("project_id")
-    plan_id = Body("plan_id")
-    checkpoint_id = Body("checkpoint_id")
-    parameters = Body("parameters", type=dict)
+    attributes = "project_id plan_id checkpoint_id parameters:dict"
 
 
 class Trigger(_Ours):
@@ -202,12 +176,7 @@ class Trigger(_Ours):
     base_path = "/triggers"
     allow_create = allow_commit = allow_delete = True
     _query_mapping = _filters("name", "type", "properties")
-
-    name = Body("name")
-    type = Body("type")
-    properties = Body("properties", type=dict)
-    next_run_at = Body("next_run_at")
-    created_at = Body("created_at")
+    attributes = "name type properties:dict next_run_at created_at"
 
 
 class ScheduledOperation(_Ours):
@@ -218,16 +187,10 @@ class ScheduledOperation(_Ours):
     base_path = "/scheduled_operations"
     allow_create = allow_commit = allow_delete = True
     _query_mapping = _filters("name", "operation_type", "trigger_id", "operation_definition")
-
-    name = Body("name")
-    description = Body("description")
-    operation_type = Body("operation_type")
-    trigger_id = Body("trigger_id")
-    operation_definition = Body("operation_definition", type=dict)
-    enabled = Body("enabled", type=bool)
-    next_run_at = Body("next_run_at")
-    status_reason = Body("status_reason")
-    last_runs = Body("last_runs", type=list)
+    attributes = (
+        "name description operation_type trigger_id operation_definition:dict enabled:bool "
+        "next_run_at status_reason last_runs:list"
+    )
 
 
 class Operation(_Ours):
@@ -241,33 +204,12 @@ class Operation(_Ours):
     base_path = "/operations"
     allow_create = True
     _query_mapping = _filters("type", "status", "checkpoint_id", "plan_id", "dry_run")
-
-    project_id = Body("project_id")
-    type = Body("type")
-    dry_run = Body("dry_run", type=bool)
-    status = Body("status")
-    provider_id = Body("provider_id")
-    checkpoint_id = Body("checkpoint_id")
-    copy_id = Body("copy_id")
-    copy_provider_id = Body("copy_provider_id")
-    plan_id = Body("plan_id")
-    plan_name = Body("plan_name")
-    restore_target = Body("restore_target")
-    created_at = Body("created_at")
-    updated_at = Body("updated_at")
-    ended_at = Body("ended_at")
-    attempt = Body("attempt")
-    progress = Body("progress", type=dict)
-    error_info = Body("error_info")
-    active = Body("active", type=list)
-    resources = Body("resources", type=list)
-    created = Body("created", type=list)
-    result = Body("result", type=dict)
-    error = Body("error", type=dict)
-    # Of a dry run that is asked for
-    parameters = Body("parameters", type=dict)
-    only = Body("only", type=list)
-    restore_auth = Body("restore_auth", type=dict)
+    attributes = (
+        "project_id type dry_run:bool status provider_id checkpoint_id copy_id copy_provider_id "
+        "plan_id plan_name restore_target created_at updated_at ended_at attempt progress:dict "
+        "error_info active:list resources:list created:list result:dict error:dict "
+        "parameters:dict only:list restore_auth:dict"
+    )
 
     def act(self, session: Any, action: str, settings: Any = None) -> Operation:
         """Do something about it: ``cancel``, ``resume`` or ``park``."""
@@ -292,20 +234,10 @@ class OperationLog(_Ours):
     resources_key = "operation_logs"
     base_path = "/operation_logs"
     _query_mapping = _filters("checkpoint_id", "plan_id", "restore_id", "status")
-
-    project_id = Body("project_id")
-    operation_type = Body("operation_type")
-    checkpoint_id = Body("checkpoint_id")
-    plan_id = Body("plan_id")
-    provider_id = Body("provider_id")
-    restore_id = Body("restore_id")
-    verification_id = Body("verification_id")
-    scheduled_operation_id = Body("scheduled_operation_id")
-    status = Body("status")
-    started_at = Body("started_at")
-    ended_at = Body("ended_at")
-    error_info = Body("error_info")
-    extra_info = Body("extra_info")
+    attributes = (
+        "project_id operation_type checkpoint_id plan_id provider_id restore_id verification_id "
+        "scheduled_operation_id status started_at ended_at error_info extra_info"
+    )
 
 
 class Hold(_Ours):
@@ -316,12 +248,7 @@ class Hold(_Ours):
     requires_id = False
     allow_list = False
     allow_commit = allow_delete = True
-
-    provider_id = URI("provider_id")
-    checkpoint_id = URI("checkpoint_id")
-    reason = Body("reason")
-    user_id = Body("user_id")
-    created_at = Body("created_at")
+    attributes = "reason user_id created_at"
 
 
 class Quota(_Ours):
@@ -331,13 +258,8 @@ class Quota(_Ours):
     base_path = "/quotas"
     allow_list = False
     allow_commit = allow_delete = True
-
-    plans = Body("plans")
-    checkpoints = Body("checkpoints")
-    triggers = Body("triggers")
-    scheduled_operations = Body("scheduled_operations")
-
-    limits = ("plans", "checkpoints", "triggers", "scheduled_operations")
+    attributes = "plans checkpoints triggers scheduled_operations"
+    limits = tuple(attributes.split())
 
 
 class QuotaClass(Quota):
@@ -357,13 +279,7 @@ class Service(_Ours):
     allow_fetch = False
     allow_commit = True
     _query_mapping = _filters("host", "binary")
-
-    binary = Body("binary")
-    host = Body("host")
-    status = Body("status")
-    state = Body("state")
-    updated_at = Body("updated_at")
-    disabled_reason = Body("disabled_reason")
+    attributes = "binary host status state updated_at disabled_reason"
 
     def commit(self, session: Any, *_args: Any, **_more: Any) -> Any:
         """Change it; this body alone is not wrapped."""

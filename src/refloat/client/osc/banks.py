@@ -17,24 +17,15 @@ class _OnBank(Show):
         return self.service.maintain_bank(parsed_args.provider_id, self.action, **self.sent(parsed_args))
 
 
-class BankInfo(_OnBank):
-    """Begin to count what is in a provider's bank (administrators)."""
-
-    action = "info"
-
-
-class BankVerify(_OnBank):
-    """Begin to verify a provider's bank (administrators)."""
-
-    action = "verify"
-    args = (
-        PROVIDER,
-        Arg("--depth", "how thoroughly", choices=("manifests", "existence", "full")),
-        Arg("--sample", "so many percent of the data, chosen at random", type=float),
-    )
-
-
-class BankCollect(_OnBank):
-    """Begin to remove from a provider's bank what no checkpoint needs (administrators)."""
-
-    action = "collect"
+BankInfo = _OnBank.of("Begin to count what is in a provider's bank (administrators).", action="info")
+BankVerify = _OnBank.of(
+    "Begin to verify a provider's bank (administrators).",
+    "",
+    PROVIDER,
+    Arg("--depth", "how thoroughly", choices=("manifests", "existence", "full")),
+    Arg("--sample", "so many percent of the data, chosen at random", type=float),
+    action="verify",
+)
+BankCollect = _OnBank.of(
+    "Begin to remove from a provider's bank what no checkpoint needs (administrators).", action="collect"
+)

@@ -80,6 +80,16 @@ class _Command:
     verb: ClassVar[str]
     """The method of the SDK's proxy."""
 
+    @classmethod
+    def of(cls, words: str, verb: str = "", *args: Arg, **more: Any) -> type[Any]:
+        """A command of this kind.
+
+        :param words: its help.
+        :param more: what else a class of the kind may say.
+        """
+        told = {"__doc__": words, "__module__": cls.__module__, "verb": verb, "args": args or cls.args}
+        return type(cls.__name__, (cls,), {**told, **more})
+
     def get_description(self) -> str:
         return " ".join((type(self).__doc__ or "").split())
 

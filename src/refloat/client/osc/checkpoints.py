@@ -12,45 +12,28 @@ from refloat.client.osc.base import ALL, CHECKPOINT, PAGE, PROVIDER, Create, Del
 _SEVERAL = Arg("checkpoint", "id of the checkpoint", nargs="+")
 
 
-class CheckpointList(List):
-    """List the checkpoints of a provider."""
-
-    verb = "checkpoints"
-    columns = ("Id", "Project id", "Status", "Protection plan", "Extra info", "Created at")
-    args = (
-        PROVIDER,
-        ALL,
-        Arg("--plan_id", "of this plan"),
-        Arg("--start_date", "made on this day or later", metavar="<YYYY-MM-DD>"),
-        Arg("--end_date", "with --start_date: made on this day or earlier", metavar="<YYYY-MM-DD>"),
-        Arg("--project_id", "of this project (administrators)"),
-        *PAGE,
-    )
-
-
-class CheckpointShow(Show):
-    """Show a checkpoint."""
-
-    verb = "get_checkpoint"
-    args = (PROVIDER, CHECKPOINT)
-
-
-class CheckpointCreate(Create):
-    """Protect a plan: start to make a checkpoint."""
-
-    verb, within = "create_checkpoint", PROVIDER
-    args = (
-        PROVIDER,
-        Arg("plan_id", "id of the plan"),
-        Arg("--extra_info", "what to remember with it", read=a.words, nargs="*", metavar="<key=value>"),
-    )
-
-
-class CheckpointDelete(Delete):
-    """Start to delete checkpoints."""
-
-    verb = "delete_checkpoint"
-    args = (PROVIDER, _SEVERAL)
+CheckpointList = List.of(
+    "List the checkpoints of a provider.",
+    "checkpoints",
+    PROVIDER,
+    ALL,
+    Arg("--plan_id", "of this plan"),
+    Arg("--start_date", "made on this day or later", metavar="<YYYY-MM-DD>"),
+    Arg("--end_date", "with --start_date: made on this day or earlier", metavar="<YYYY-MM-DD>"),
+    Arg("--project_id", "of this project (administrators)"),
+    *PAGE,
+    columns=("Id", "Project id", "Status", "Protection plan", "Extra info", "Created at"),
+)
+CheckpointShow = Show.of("Show a checkpoint.", "get_checkpoint", PROVIDER, CHECKPOINT)
+CheckpointCreate = Create.of(
+    "Protect a plan: start to make a checkpoint.",
+    "create_checkpoint",
+    PROVIDER,
+    Arg("plan_id", "id of the plan"),
+    Arg("--extra_info", "what to remember with it", read=a.words, nargs="*", metavar="<key=value>"),
+    within=PROVIDER,
+)
+CheckpointDelete = Delete.of("Start to delete checkpoints.", "delete_checkpoint", PROVIDER, _SEVERAL)
 
 
 class CheckpointReset(Delete):
@@ -73,18 +56,10 @@ class CheckpointReset(Delete):
         service.reset_checkpoint_status(*place, found, parsed_args.state)
 
 
-class HoldShow(Show):
-    """Show why a checkpoint must not be deleted."""
-
-    verb = "get_hold"
-    args = (PROVIDER, CHECKPOINT)
-
-
-class HoldSet(Show):
-    """Have a checkpoint kept until it is released."""
-
-    verb = "place_hold"
-    args = (PROVIDER, CHECKPOINT, Arg("reason", "why"))
+HoldShow = Show.of("Show why a checkpoint must not be deleted.", "get_hold", PROVIDER, CHECKPOINT)
+HoldSet = Show.of(
+    "Have a checkpoint kept until it is released.", "place_hold", PROVIDER, CHECKPOINT, Arg("reason", "why")
+)
 
 
 class HoldUnset(Show):

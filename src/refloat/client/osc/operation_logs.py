@@ -5,12 +5,11 @@ from __future__ import annotations
 from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import RUNS, List, Show
 
-
-class LogList(List):
-    """List operation logs."""
-
-    verb = "operation_logs"
-    columns = (
+LogList = List.of(
+    "List operation logs.",
+    "operation_logs",
+    *RUNS,
+    columns=(
         "Id",
         "Operation Type",
         "Checkpoint id",
@@ -23,12 +22,8 @@ class LogList(List):
         "Ended At",
         "Error Info",
         "Extra Info",
-    )
-    args = RUNS
-
-
-class LogShow(Show):
-    """Show an operation log."""
-
-    verb = "get_operation_log"
-    args = (Arg("operation_log", "id of the operation log"),)
+    ),
+)
+LogShow = Show.of(
+    "Show an operation log.", "get_operation_log", Arg("operation_log", "id of the operation log")
+)

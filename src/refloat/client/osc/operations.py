@@ -30,37 +30,21 @@ class OperationList(List):
         return {**super().sent(parsed_args), "dry_run": False}
 
 
-class OperationShow(Show):
-    """Show an operation: progress, what runs, what has become of each resource, what went wrong."""
-
-    verb = "get_operation"
-    args = (_OPERATION,)
-
-
-class OperationCancel(Show):
-    """Stop an operation, and remove what it has created."""
-
-    verb = "cancel_operation"
-    args = (_OPERATION,)
-
-
-class OperationResume(Show):
-    """Have an operation go on that is parked."""
-
-    verb = "resume_operation"
-    args = (_OPERATION,)
-
-
-class OperationPark(Show):
-    """Stop an operation where it is, to be resumed or cancelled."""
-
-    verb = "park_operation"
-    args = (_OPERATION,)
-
-
-class OperationEvents(List):
-    """List what has happened in an operation."""
-
-    verb = "operation_events"
-    columns = ("Number", "Time", "Attempt", "Hook", "Resource", "Status", "Reason")
-    args = (_OPERATION,)
+OperationShow = Show.of(
+    "Show an operation: progress, what runs, what has become of each resource, what went wrong.",
+    "get_operation",
+    _OPERATION,
+)
+OperationCancel = Show.of(
+    "Stop an operation, and remove what it has created.", "cancel_operation", _OPERATION
+)
+OperationResume = Show.of("Have an operation go on that is parked.", "resume_operation", _OPERATION)
+OperationPark = Show.of(
+    "Stop an operation where it is, to be resumed or cancelled.", "park_operation", _OPERATION
+)
+OperationEvents = List.of(
+    "List what has happened in an operation.",
+    "operation_events",
+    _OPERATION,
+    columns=("Number", "Time", "Attempt", "Hook", "Resource", "Status", "Reason"),
+)

@@ -20,52 +20,42 @@ from refloat.client.osc.base import (
     Update,
 )
 
-
-class PlanList(List):
-    """List plans."""
-
-    verb = "plans"
-    columns = ("Id", "Name", "Description", "Provider id", "Status")
-    args = (ALL, NAME, Arg("--description", "whose description contains this"), STATUS, *PAGE, PROJECT)
-
-
-class PlanShow(Find):
-    """Show a plan."""
-
-    verb = "find_plan"
-    args = (Arg("plan", "name or id"),)
-
-
-class PlanCreate(CreateWithSettings):
-    """Create a plan."""
-
-    verb = "create_plan"
-    args = (
-        Arg("name", "what to call it"),
-        PROVIDER,
-        Arg("resources", "what to protect", read=a.resources, metavar="<id=type=name[=extra_info],...>"),
-        *SETTINGS,
-        Arg("--description", "a few words for people"),
-        *options(r.Plan),
-    )
-
-
-class PlanUpdate(Update):
-    """Change a plan."""
-
-    verb, finder = "update_plan", "find_plan"
-    args = (
-        Arg("plan_id", "name or id"),
-        Arg("--name", "a new name"),
-        Arg("--description", "a new description"),
-        Arg("--resources", "what to protect from now on", read=a.resources, metavar="<id=type=name,...>"),
-        Arg("--status", "a new status", metavar="<suspended|started>"),
-        *options(r.Plan),
-    )
-
-
-class PlanDelete(Delete):
-    """Delete plans; their checkpoints stay."""
-
-    verb, finder = "delete_plan", "find_plan"
-    args = (Arg("plan", "name or id", nargs="+"),)
+PlanList = List.of(
+    "List plans.",
+    "plans",
+    ALL,
+    NAME,
+    Arg("--description", "whose description contains this"),
+    STATUS,
+    *PAGE,
+    PROJECT,
+    columns=("Id", "Name", "Description", "Provider id", "Status"),
+)
+PlanShow = Find.of("Show a plan.", "find_plan", Arg("plan", "name or id"))
+PlanCreate = CreateWithSettings.of(
+    "Create a plan.",
+    "create_plan",
+    Arg("name", "what to call it"),
+    PROVIDER,
+    Arg("resources", "what to protect", read=a.resources, metavar="<id=type=name[=extra_info],...>"),
+    *SETTINGS,
+    Arg("--description", "a few words for people"),
+    *options(r.Plan),
+)
+PlanUpdate = Update.of(
+    "Change a plan.",
+    "update_plan",
+    Arg("plan_id", "name or id"),
+    Arg("--name", "a new name"),
+    Arg("--description", "a new description"),
+    Arg("--resources", "what to protect from now on", read=a.resources, metavar="<id=type=name,...>"),
+    Arg("--status", "a new status", metavar="<suspended|started>"),
+    *options(r.Plan),
+    finder="find_plan",
+)
+PlanDelete = Delete.of(
+    "Delete plans; their checkpoints stay.",
+    "delete_plan",
+    Arg("plan", "name or id", nargs="+"),
+    finder="find_plan",
+)

@@ -23,11 +23,9 @@ class ProtectableList(List):
         return self.columns, ((item.id,) for item in self.call(parsed_args))
 
 
-class ProtectableShow(Show):
-    """Show a type of resources: on which others they may depend."""
-
-    verb = "get_protectable"
-    args = (_TYPE,)
+ProtectableShow = Show.of(
+    "Show a type of resources: on which others they may depend.", "get_protectable", _TYPE
+)
 
 
 class _OnInstances:

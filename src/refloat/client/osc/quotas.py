@@ -40,29 +40,18 @@ class QuotaDefault(_OfProject):
         return self.service.get_quota_defaults(self.tenant(parsed_args))
 
 
-class QuotaUpdate(Show):
-    """Set the quotas of a project (administrators)."""
-
-    verb = "update_quota"
-    args = (Arg("tenant", "id of the project"), *_LIMITS)
-
-
-class QuotaDelete(Delete):
-    """Set the quotas of projects back to the defaults (administrators)."""
-
-    verb = "delete_quota"
-    args = (Arg("tenant", "id of the project", nargs="+"),)
-
-
-class QuotaClassShow(Show):
-    """Show a quota class."""
-
-    verb = "get_quota_class"
-    args = (_CLASS,)
-
-
-class QuotaClassUpdate(Show):
-    """Set the quotas of a class (administrators)."""
-
-    verb = "update_quota_class"
-    args = (_CLASS, *_LIMITS)
+QuotaUpdate = Show.of(
+    "Set the quotas of a project (administrators).",
+    "update_quota",
+    Arg("tenant", "id of the project"),
+    *_LIMITS,
+)
+QuotaDelete = Delete.of(
+    "Set the quotas of projects back to the defaults (administrators).",
+    "delete_quota",
+    Arg("tenant", "id of the project", nargs="+"),
+)
+QuotaClassShow = Show.of("Show a quota class.", "get_quota_class", _CLASS)
+QuotaClassUpdate = Show.of(
+    "Set the quotas of a class (administrators).", "update_quota_class", _CLASS, *_LIMITS
+)

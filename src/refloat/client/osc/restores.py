@@ -10,22 +10,15 @@ from osc_lib import exceptions
 from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import CHECKPOINT, PROVIDER, RUNS, SETTINGS, CreateWithSettings, List, Show
 
-
-class RestoreList(List):
-    """List restores."""
-
-    verb = "restores"
-    columns = (
+RestoreList = List.of(
+    "List restores.",
+    "restores",
+    *RUNS,
+    columns=(
         *("Id", "Project id", "Provider id", "Checkpoint id", "Restore target", "Parameters", "Status"),
-    )
-    args = RUNS
-
-
-class RestoreShow(Show):
-    """Show a restore."""
-
-    verb = "get_restore"
-    args = (Arg("restore", "id of the restore"),)
+    ),
+)
+RestoreShow = Show.of("Show a restore.", "get_restore", Arg("restore", "id of the restore"))
 
 
 class RestoreCreate(CreateWithSettings):

@@ -12,27 +12,19 @@ from refloat.client.osc.base import ALL, NAME, PAGE, PROJECT, Create, Delete, Fi
 _SCHEDULED = Arg("scheduledoperation", "name or id")
 
 
-class ScheduledList(List):
-    """List scheduled operations."""
-
-    verb = "scheduled_operations"
-    columns = ("Id", "Name", "Operation Type", "Trigger Id", "Operation Definition")
-    args = (
-        ALL,
-        NAME,
-        Arg("--operation_type", "of this type"),
-        Arg("--trigger_id", "of this trigger"),
-        Arg("--operation_definition", "whose definition contains this"),
-        *PAGE,
-        PROJECT,
-    )
-
-
-class ScheduledShow(Find):
-    """Show a scheduled operation."""
-
-    verb = "find_scheduled_operation"
-    args = (_SCHEDULED,)
+ScheduledList = List.of(
+    "List scheduled operations.",
+    "scheduled_operations",
+    ALL,
+    NAME,
+    Arg("--operation_type", "of this type"),
+    Arg("--trigger_id", "of this trigger"),
+    Arg("--operation_definition", "whose definition contains this"),
+    *PAGE,
+    PROJECT,
+    columns=("Id", "Name", "Operation Type", "Trigger Id", "Operation Definition"),
+)
+ScheduledShow = Find.of("Show a scheduled operation.", "find_scheduled_operation", _SCHEDULED)
 
 
 class ScheduledCreate(Create):
@@ -96,8 +88,9 @@ class ScheduledRetention(List):
         return service.scheduled_operation_retention(found)["checkpoints"]
 
 
-class ScheduledDelete(Delete):
-    """Delete scheduled operations."""
-
-    verb, finder = "delete_scheduled_operation", "find_scheduled_operation"
-    args = (Arg("scheduledoperation", "name or id", nargs="+"),)
+ScheduledDelete = Delete.of(
+    "Delete scheduled operations.",
+    "delete_scheduled_operation",
+    Arg("scheduledoperation", "name or id", nargs="+"),
+    finder="find_scheduled_operation",
+)

@@ -11,12 +11,13 @@ from refloat.client.osc.base import List, Show
 _SERVICE = Arg("service_id", "id of the worker")
 
 
-class ServiceList(List):
-    """List the service's workers (administrators)."""
-
-    verb = "services"
-    columns = ("Id", "Binary", "Host", "Status", "State", "Updated_at", "Disabled Reason")
-    args = (Arg("--host", "on this host"), Arg("--binary", "of this kind"))
+ServiceList = List.of(
+    "List the service's workers (administrators).",
+    "services",
+    Arg("--host", "on this host"),
+    Arg("--binary", "of this kind"),
+    columns=("Id", "Binary", "Host", "Status", "State", "Updated_at", "Disabled Reason"),
+)
 
 
 class ServiceEnable(Show):

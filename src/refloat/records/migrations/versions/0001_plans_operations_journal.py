@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -50,8 +48,3 @@ def upgrade() -> None:
         sa.UniqueConstraint("operation_id", "source", "role"),
     )
     op.create_index("journal_by_operation", "journal", ["operation_id", "number"])
-
-
-def downgrade() -> None:
-    for table in ("journal", "operations", "plans"):
-        op.drop_table(table)

@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -56,16 +54,3 @@ def upgrade() -> None:
         sa.Column("disabled_reason", sa.String(255)),
         sa.UniqueConstraint("binary", "host"),
     )
-
-
-def downgrade() -> None:
-    for name in ("services", "quota_classes", "quotas", "checkpoints"):
-        op.drop_table(name)
-    op.drop_index("plans_by_time", "plans")
-    op.drop_index("operations_by_runner", "operations")
-    op.drop_index("operations_by_time", "operations")
-    with op.batch_alter_table("operations") as table:
-        table.drop_column("authority")
-        table.drop_column("runner")
-    with op.batch_alter_table("plans") as table:
-        table.drop_column("status")

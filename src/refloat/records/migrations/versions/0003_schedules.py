@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0003"
 down_revision = "0002"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -77,11 +75,3 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(255), nullable=False),
         sa.Column("created_at", sa.DateTime, nullable=False),
     )
-
-
-def downgrade() -> None:
-    for name in ("holds", "firings", "scheduled_operations", "triggers"):
-        op.drop_table(name)
-    op.drop_index("ix_operations_scheduled_operation_id", "operations")
-    with op.batch_alter_table("operations") as table:
-        table.drop_column("scheduled_operation_id")

@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0004"
 down_revision = "0003"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -23,11 +21,3 @@ def upgrade() -> None:
         sa.Column("until", sa.DateTime, nullable=False),
         sa.Column("created_at", sa.DateTime, nullable=False),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("grants")
-    with op.batch_alter_table("checkpoints") as table:
-        table.drop_column("copied_from")
-    with op.batch_alter_table("operations") as table:
-        table.drop_column("wish")

@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0005"
 down_revision = "0004"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -31,11 +29,3 @@ def upgrade() -> None:
     )
     op.create_index("notices_by_destination", "notices", ["destination", "given_up_at", "number"])
     op.create_index("notices_by_subject", "notices", ["destination", "subject", "number"])
-
-
-def downgrade() -> None:
-    op.drop_table("notices")
-    with op.batch_alter_table("operations") as table:
-        table.drop_column("began_at")
-    with op.batch_alter_table("plans") as table:
-        table.drop_column("objective")

@@ -15,8 +15,6 @@ from alembic import op
 
 revision = "0007"
 down_revision = "0006"
-branch_labels = None
-depends_on = None
 
 _ENDED = ("succeeded", "failed", "cancelled")
 
@@ -159,10 +157,3 @@ def _bring_along(connection: sa.Connection) -> None:
     connection.exec_driver_sql("UPDATE old_engine.engine_operation SET executor = '', attempt = attempt + 1")
     fenced = "UPDATE old_engine.workflow_status SET status = 'CANCELLED' WHERE status = 'PENDING'"
     connection.exec_driver_sql(fenced)
-
-
-def downgrade() -> None:
-    """Drop the columns. What the engine knew is lost."""
-    for column in _columns():
-        op.drop_column("operations", column.name)
-    op.execute("ALTER TABLE operations RENAME COLUMN requested TO wish")
