@@ -255,7 +255,7 @@ def test_openstack_lists_and_takes_every_attribute(name: str) -> None:
     for where, which in ((noun.created, "NEW"), (noun.updated, "CHANGE")):
         if where:
             assert issubclass(command(where), Show)
-            args, title = command(where).args, command(where).__name__
+            args, title = command(where).args, where.partition(":")[2]
             left_out = {key for command_name, key in NO_OPTION if command_name == title}
             assert sent(noun, which) - left_out <= {item.key or item.dest for item in args}, title
 

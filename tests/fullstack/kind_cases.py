@@ -11,7 +11,7 @@ from refloat.cloud import Cloud
 from refloat.cloud.removal import removal
 from refloat.graph import Resource
 from refloat.resources.networking import wire
-from refloat.resources.securitygroup.section import group_section
+from refloat.resources.securitygroup import group_section
 from refloat.resources.server.section import server_section
 from refloat.resources.volume.section import describe
 from tests.fullstack.hookrig import finish

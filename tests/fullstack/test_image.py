@@ -12,7 +12,7 @@ import pytest
 from refloat.cloud import Cloud
 from refloat.graph import Graph, Resource, ResourceKey, discover
 from refloat.resources.glance import read_image
-from refloat.resources.image import ImagePlugin, ImageProtectable
+from refloat.resources.image import IMAGES
 from refloat.resources.image.protectable import SERVER, TYPE
 from refloat.resources.image.section import describe
 from refloat.resources.image_data import Body
@@ -59,7 +59,7 @@ class Case:
 
     def __init__(self, yard: Yard, folder: Path, *roots: Resource) -> None:
         self.yard, self.folder = yard, folder
-        images = ImageProtectable(yard.cloud)
+        images = IMAGES.protectable(yard.cloud)
         self.graph: Graph = discover(
             roots,
             lambda r: images.dependants(r) if r.type in images.parents else (),
@@ -69,7 +69,7 @@ class Case:
 
     def operation(self, sections: Sections | None = None, **parameters: Any) -> Operation:
         return Operation(
-            self.yard.cloud, self.graph, {TYPE: ImagePlugin()}, self.folder, parameters, sections
+            self.yard.cloud, self.graph, {TYPE: IMAGES.plugin()}, self.folder, parameters, sections
         )
 
     def protect(self, *cuts: int) -> Sections:
@@ -78,7 +78,7 @@ class Case:
 
 def test_lost_image_comes_back_with_all_it_had(yard: Yard, source: str, tmp_path: Path) -> None:
     cloud = yard.cloud
-    case = Case(yard, tmp_path, ImageProtectable(cloud).show(source))
+    case = Case(yard, tmp_path, IMAGES.protectable(cloud).show(source))
     before = describe(cloud, source)
     assert before is not None
     sections = case.protect()
@@ -125,7 +125,7 @@ def test_lost_image_comes_back_with_all_it_had(yard: Yard, source: str, tmp_path
 def test_upload_that_broke_off_is_taken_up_again(
     yard: Yard, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    case = Case(yard, tmp_path, ImageProtectable(yard.cloud).show(source))
+    case = Case(yard, tmp_path, IMAGES.protectable(yard.cloud).show(source))
     sections = case.protect()
     operation = case.operation(sections, restore_name="{name} twin")
     operation.plan()

@@ -12,7 +12,8 @@ from refloat.cloud import Cloud
 from refloat.cloud.removal import removal
 from refloat.errors import CloudError, Impossible, NotFound
 from refloat.graph import Graph, ResourceKey
-from refloat.resources.server.protectable import TYPE, ServerProtectable
+from refloat.resources.server import SERVERS
+from refloat.resources.server.protectable import TYPE
 from refloat.resources.server.section import server_section
 from tests.fullstack.hookrig import Rig, finish
 from tests.fullstack.storagerig import Files
@@ -71,7 +72,7 @@ class Bench:
         """A rig with just a server: everything that it needs is to be used as it is in the cloud."""
         rig = self.rig()
         rig.graph = Graph()
-        node = rig.graph.add(ServerProtectable(self.cloud).show(server_id))
+        node = rig.graph.add(SERVERS.protectable(self.cloud).show(server_id))
         rig.sections = {node.key: server_section(self.cloud, server_id)}
         return rig, node.key
 
@@ -274,7 +275,7 @@ def test_an_image_booted_server_comes_back_with_everything(bench: Bench) -> None
     console(cloud, server.id, "user-data rc=0")
 
     rig = bench.rig()
-    rig.protect(ServerProtectable(cloud).show(server.id))
+    rig.protect(SERVERS.protectable(cloud).show(server.id))
     bench.made += [(entry.kind, entry.id) for entry in rig.journal.entries()]
     key = ResourceKey(TYPE, server.id)
     before = rig.sections[key]
@@ -421,7 +422,7 @@ def test_what_nova_says_is_told(bench: Bench) -> None:
     server = bench.server([], metadata={"find": "me"}, tags=["findme"])
     rig, key = bench.alone(server.id)
     assert rig.sections[key]["ports"] == []
-    found = ServerProtectable(cloud)
+    found = SERVERS.protectable(cloud)
     assert [resource.id for resource in found.select("tag:findme")] == [server.id]
     assert [resource.id for resource in found.select("metadata:find=me")] == [server.id]
     assert found.select("metadata:find=you") == []
@@ -433,7 +434,7 @@ def test_what_nova_says_is_told(bench: Bench) -> None:
     bench.wipe("server")
     # Nova may say for a moment that it is deleted, before it knows it no more.
     with pytest.raises(NotFound, match=r"read the server|the server is deleted"):
-        ServerProtectable(cloud).show(server.id)
+        SERVERS.protectable(cloud).show(server.id)
     with pytest.raises(NotFound):
         server_section(cloud, server.id)
 

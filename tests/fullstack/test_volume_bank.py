@@ -17,7 +17,7 @@ from refloat.cloud.removal import removal
 from refloat.graph import Graph, Resource
 from refloat.operations.data import BankData
 from refloat.resources.base import PROJECT
-from refloat.resources.image import ImageProtectable
+from refloat.resources.image import IMAGES
 from refloat.resources.volume import VolumeBankPlugin, VolumeProtectable
 from refloat.resources.volume.messages import told_about
 from refloat.resources.volume.protectable import COPY, TYPE
@@ -188,7 +188,7 @@ def test_what_was_begun_is_removed_and_never_taken_for_the_projects_own(yard: Ya
     assert yard.cloud.get("volume", copy).status == "uploading"
     assert yard.cloud.get("image", image).status in {"queued", "saving"}
     project = Resource(PROJECT, yard.cloud.project_id)
-    kinds = (VolumeProtectable(yard.cloud), ImageProtectable(yard.cloud))
+    kinds = (VolumeProtectable(yard.cloud), IMAGES.protectable(yard.cloud))
     found = {resource.id for kind in kinds for resource in kind.dependants(project)}
     assert volume.id in found
     assert not found & {copy, image}

@@ -1,8 +1,8 @@
-"""A kind of resource that is all in its settings: declared, and the rest is made from that.
+"""A kind of resource that is declared, and the rest is made from that: protectable, hooks and plugin.
 
-One ``Declared`` makes what a folder of a rich kind has: protectable, hooks and plugin. It is found in one
-listing, protected by reading it, restored by creating it again with what was read, unless it is still there.
-Whatever is different about a kind is given as a function; where much is, write a folder.
+It is found in one listing, protected by reading it, restored by creating it again with what was read, unless
+it is still there. Whatever is different about a kind is given as a function, or hooks; where much is, write
+a folder.
 """
 
 from __future__ import annotations
@@ -25,19 +25,22 @@ from refloat.resources.base import (
     HookBody,
     HookContext,
     Hooks,
+    OperationKind,
     PlanContext,
     Planned,
+    Protectable,
     ProtectionPlugin,
     Section,
     hooks,
 )
+from refloat.resources.in_cloud import KeptInCloud
 from refloat.resources.listed import ListedProtectable
 from refloat.resources.options import Option
 from refloat.resources.verifying import section_has
 
 # Within the class, ``type`` is the type of resource.
 HooksClass: TypeAlias = type[Hooks]
-ProtectableClass: TypeAlias = type[ListedProtectable]
+ProtectableClass: TypeAlias = type[Protectable]
 PluginClass: TypeAlias = type[ProtectionPlugin]
 
 
@@ -62,13 +65,16 @@ class Declared:
     :param ready: states to wait for when it was created; empty: it is there at once.
     :param finish: what is left to do when it is ready; may be repeated.
     :param needs: how much of each quota one takes.
-    :param options: of a restore.
+    :param options: of a restore; ``protect_options`` of a protection.
     :param plan: decide otherwise than to use what is still there, or create it.
-    :param verify: hooks that verify otherwise than by looking whether the section is whole.
-    :param restore: hook that restores otherwise than by creating it with what was read.
+    :param protect: hooks, or the only one, that protect otherwise than by reading it; so for what follows.
+    :param restore: otherwise than by creating it with what was read.
+    :param verify: otherwise than by looking whether the section is whole, or at what is ``kept``.
+    :param delete: otherwise than by removing what is ``kept``.
+    :param kept: what of it stays in the cloud.
     :param selectors: of :class:`ListedProtectable`.
     :param finder: finds it, where a listing alone does not do.
-    :param services: what Refloat does not know yet of its service.
+    :param services: what Refloat does not know yet of its service, as are ``more_kinds`` of things.
     :param quotas: what that keeps.
     """
 
@@ -87,11 +93,16 @@ class Declared:
     finish: Callable[[HookContext, str], None] | None = None
     needs: Mapping[str, int] = field(default_factory=dict)
     options: tuple[Option, ...] = (RESTORE_NAME,)
+    protect_options: tuple[Option, ...] = ()
     plan: Callable[[PlanContext], Planned] | None = None
+    protect: HooksClass | Hook | None = None
+    restore: HooksClass | Hook | None = None
     verify: HooksClass | None = None
-    restore: Hook | None = None
+    delete: HooksClass | None = None
+    kept: KeptInCloud | None = None
     selectors: Collection[str] = ()
     finder: ProtectableClass = ListedProtectable
+    more_kinds: tuple[Kind, ...] = ()
     services: tuple[Service, ...] = ()
     quotas: tuple[Quota, ...] = ()
 
@@ -119,7 +130,9 @@ class Declared:
 
     @cached_property
     def plugin(self) -> PluginClass:
-        declared = self
+        declared, kept = self, self.kept
+        ways: dict[OperationKind, tuple[Option, ...]]
+        ways = {"protect": self.protect_options, "restore": self.options}
 
         class DeclaredPlugin(ProtectionPlugin):
             """Protects what is declared."""
@@ -128,11 +141,15 @@ class Declared:
             resource_type = declared.type
             description = declared.description
             attributes = declared.attributes
-            options = {"restore": declared.options}  # noqa: RUF012 - a ClassVar of the base
+            options = {way: given for way, given in ways.items() if given}  # noqa: RUF012 - a ClassVar
 
-            protect = hooks(on_main=declared._protect)
-            restore = hooks(on_main=declared.restore or declared._restore)
-            verify = declared.verify or section_has(*declared._plain)
+            protect = _hooks(declared.protect or declared._protect)
+            restore = _hooks(declared.restore or declared._restore)
+            verify = declared.verify or (kept.verify if kept else section_has(*declared._plain))
+            delete = declared.delete or (kept.delete if kept else Hooks)
+
+            def stays_in_cloud(self, section: Section) -> tuple[str, ...]:
+                return (kept.text(section),) if kept else ()
 
             def plan_restore(self, context: PlanContext) -> Planned:
                 return (declared.plan or declared._planned)(context)
@@ -211,3 +228,7 @@ class Declared:
             new_id=context.resource.id,
             attributes=outcomes(self.attributes, section, changed),
         )
+
+
+def _hooks(given: HooksClass | Hook) -> HooksClass:
+    return given if isinstance(given, type) else hooks(on_main=given)

@@ -33,7 +33,7 @@ class Installed:
     def of(cls, loaded: Any) -> Installed:
         """What an entry point names: a module, or a kind that is declared."""
         if isinstance(loaded, Declared):
-            kinds = (loaded.kind,)
+            kinds = (loaded.kind, *loaded.more_kinds)
             return cls(loaded.protectable, (loaded.plugin,), kinds, loaded.services, loaded.quotas)
         more = (getattr(loaded, name, ()) for name in ("KINDS", "SERVICES", "QUOTAS"))
         return cls(loaded.PROTECTABLE, loaded.PLUGINS, *more)

@@ -18,7 +18,7 @@ from refloat.graph import Graph, Resource, discover
 from refloat.resources.base import PROJECT, PlanContext, Planned
 from refloat.resources.context import HookContext
 from refloat.resources.glance import temporary_name
-from refloat.resources.image import ImagePlugin, ImageProtectable, disks
+from refloat.resources.image import IMAGES, ImageProtectable, disks
 from refloat.resources.image.attributes import ATTRIBUTES
 from refloat.resources.image.protectable import SERVER, TYPE, is_wanted_itself, servers_of
 from refloat.resources.image.section import OF_SNAPSHOTS, properties_of
@@ -56,7 +56,7 @@ def protectable(
     images: list[Any], servers: dict[str, Any] | None = None, shared: tuple[Any, ...] = ()
 ) -> tuple[ImageProtectable, Listing]:
     listing = Listing(images, servers or {}, shared)
-    return ImageProtectable(cast(Cloud, listing)), listing
+    return IMAGES.protectable(cast(Cloud, listing)), listing
 
 
 def graph_of(kind: ImageProtectable, *roots: Resource, project: str = "") -> Graph:
@@ -181,8 +181,8 @@ class Answers:
 def plan(section: dict[str, Any], cloud: Answers, graph: Graph | None = None, **parameters: Any) -> Planned:
     graph = graph or Graph()
     resource = graph.add(Resource(TYPE, "i1", "golden"))
-    options = settle(ImagePlugin.options["restore"], parameters, TYPE)
-    return ImagePlugin().plan_restore(
+    options = settle(IMAGES.plugin.options["restore"], parameters, TYPE)
+    return IMAGES.plugin().plan_restore(
         PlanContext(
             resource, section, graph, options, cast(Cloud, cloud), lambda _key: None, lambda _kind: []
         )

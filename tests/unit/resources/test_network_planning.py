@@ -3,13 +3,13 @@
 from typing import Any
 
 from refloat.graph import Resource
-from refloat.resources.network.plugin import NetworkPlugin
+from refloat.resources.network import NETWORKS
 from refloat.resources.network.section import network_section
 from refloat.resources.network.serviceports import moves
 from refloat.resources.networking import NETWORK
 from tests.unit.support.neutron_fakes import FakeCloud, fidelity, plan, thing
 
-PLUGIN = NetworkPlugin()
+PLUGIN = NETWORKS.plugin()
 
 
 def subnet(identity: str = "s1", **fields: Any) -> Any:

@@ -7,14 +7,15 @@ import pytest
 from refloat.cloud import Cloud
 from refloat.errors import Conflict, InvalidInput, NotFound
 from refloat.graph import Resource
+from refloat.resources import network, router, securitygroup
 from refloat.resources.base import PROJECT
 from refloat.resources.floatingip import FLOATING_IPS
-from refloat.resources.network import PROTECTABLE as NETWORKS
 from refloat.resources.networking import SERVER, NeutronProtectable
-from refloat.resources.router import PROTECTABLE as ROUTERS
-from refloat.resources.securitygroup import PROTECTABLE as GROUPS
 from tests.unit.support.neutron_fakes import FakeCloud, thing
 
+NETWORKS = network.NETWORKS.protectable
+ROUTERS = router.ROUTERS.protectable
+GROUPS = securitygroup.SECURITY_GROUPS.protectable
 ALL = Resource(PROJECT, "project-1")
 WEB, DB = Resource(SERVER, "web"), Resource(SERVER, "db")
 

@@ -5,12 +5,11 @@ from typing import Any
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.resources.base import Planned
 from refloat.resources.networking import NETWORK
-from refloat.resources.router.plugin import RouterPlugin
-from refloat.resources.router.protectable import ROUTER
+from refloat.resources.router import ROUTER, ROUTERS
 from refloat.resources.router.section import router_section
 from tests.unit.support.neutron_fakes import FakeCloud, fidelity, plan, thing
 
-PLUGIN = RouterPlugin()
+PLUGIN = ROUTERS.plugin()
 PUBLIC = thing("network", id="ext", name="public", project_id="admin", **{"router:external": True})
 KEY = ResourceKey(NETWORK, "n1")
 

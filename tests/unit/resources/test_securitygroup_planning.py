@@ -4,13 +4,18 @@ from typing import Any
 
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.resources.base import Planned
-from refloat.resources.securitygroup.plugin import SecurityGroupPlugin
-from refloat.resources.securitygroup.protectable import SECURITY_GROUP
-from refloat.resources.securitygroup.rules import effect_key, exact_key, label, saved_rules
-from refloat.resources.securitygroup.section import group_section
+from refloat.resources.securitygroup import (
+    SECURITY_GROUP,
+    SECURITY_GROUPS,
+    effect_key,
+    exact_key,
+    group_section,
+    label,
+    saved_rules,
+)
 from tests.unit.support.neutron_fakes import FakeCloud, fidelity, plan, thing
 
-PLUGIN = SecurityGroupPlugin()
+PLUGIN = SECURITY_GROUPS.plugin()
 
 
 def rule(**fields: Any) -> dict[str, Any]:

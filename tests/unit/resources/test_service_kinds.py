@@ -16,10 +16,9 @@ from refloat.graph import Resource
 from refloat.operations.discovery import Discovery
 from refloat.providers.provider import Providers
 from refloat.resources.base import PROJECT
-from refloat.resources.database.protectable import DatabaseProtectable
-from refloat.resources.pod import cluster
-from refloat.resources.pod.protectable import PodProtectable
-from refloat.resources.share.protectable import ShareProtectable
+from refloat.resources.database import DATABASE as DATABASES
+from refloat.resources.pod import PODS, cluster
+from refloat.resources.share import SHARE as SHARES
 from tests.fullstack.hookrig import Run
 from tests.unit.doubles import openstack
 from tests.unit.doubles.cases import CASES, DoubleCase
@@ -152,7 +151,7 @@ def test_delete_frees_what_the_checkpoint_has_in_the_cloud(case: DoubleCase, wor
 # --- clouds without these services, and services that fail
 
 
-@pytest.mark.parametrize("kind", [ShareProtectable, DatabaseProtectable, PodProtectable])
+@pytest.mark.parametrize("kind", [SHARES.protectable, DATABASES.protectable, PODS.protectable])
 def test_without_the_service_there_are_none_and_nobody_is_asked(
     kind: Callable[[Cloud], Any], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,10 +14,10 @@ from refloat.errors import CloudError, Conflict, InvalidInput, NotFound
 from refloat.graph import Resource, ResourceKey
 from refloat.operations.discovery import Discovery
 from refloat.resources.base import PROJECT
-from refloat.resources.database.protectable import DatabaseProtectable
-from refloat.resources.pod import cluster
-from refloat.resources.pod.protectable import PodProtectable, identity_of
-from refloat.resources.share.protectable import ShareProtectable
+from refloat.resources.database import DATABASE as DATABASES
+from refloat.resources.pod import PODS, cluster
+from refloat.resources.pod.protectable import identity_of
+from refloat.resources.share import SHARE as SHARES
 from tests.fullstack.hookrig import Run
 from tests.unit.doubles import kubernetes, openstack, trove
 from tests.unit.doubles.cases import DatabaseCase, PodCase
@@ -27,7 +27,7 @@ from tests.unit.doubles.world import DATABASE, POD, SHARE, VOLUME, World
 @pytest.mark.parametrize("status", ["error", "error_deleting", "deleting", "extending_error", "manage_error"])
 def test_a_share_in_a_state_that_is_none(world: World, status: str) -> None:
     identity = world.manila.make_share("files", b"", status=status)
-    found = ShareProtectable(world.cloud())
+    found = SHARES.protectable(world.cloud())
     with pytest.raises(Conflict, match=f"its status is '{status}'"):
         found.show(identity)
     assert found.list() == []
@@ -64,7 +64,7 @@ def test_the_quota_of_shares_is_looked_at_beforehand(world: World) -> None:
 @pytest.mark.parametrize("status", ["ERROR", "SHUTDOWN"])
 def test_an_instance_in_a_state_that_is_none(world: World, status: str) -> None:
     identity = world.trove.make_instance("orders", {}, status=status)
-    found = DatabaseProtectable(world.cloud())
+    found = DATABASES.protectable(world.cloud())
     assert found.list() == []
     with pytest.raises(Conflict, match=f"its status is '{status}'"):
         found.show(identity)
@@ -109,7 +109,7 @@ def test_a_lost_flavor_and_network_of_an_instance_are_said_and_can_be_chosen(wor
 def test_a_pod_is_known_by_its_name_and_reused_by_its_uid(world: World) -> None:
     case = PodCase(world)
     resource, rig = case.make(), world.rig()
-    found = PodProtectable(rig.cloud)
+    found = PODS.protectable(rig.cloud)
     assert found.find("shop:web") == resource
     assert found.show(resource.id).extra == {"volumes": [case.volume, case.inline]}
     assert resource.id == str(uuid.uuid5(uuid.NAMESPACE_OID, "shop:web"))
@@ -125,7 +125,7 @@ def test_pods_that_do_not_run(world: World, phase: str) -> None:
     made = world.kubernetes.put("pods", "web", {"containers": []})
     made["status"]["phase"] = phase
     with pytest.raises(Conflict, match=f"its phase is '{phase}'"):
-        PodProtectable(world.cloud()).show(identity_of("shop", "web"))
+        PODS.protectable(world.cloud()).show(identity_of("shop", "web"))
 
 
 def test_a_pod_whose_claim_is_gone_and_not_restored_is_impossible(world: World) -> None:
@@ -143,7 +143,7 @@ def test_two_pods_that_share_a_claim_share_the_restored_one(world: World) -> Non
     spec = json.loads(json.dumps(world.kubernetes.pods["web"]["spec"]))
     world.kubernetes.put("pods", "worker", spec)["status"]["phase"] = "Running"
     rig = world.rig()
-    found = PodProtectable(rig.cloud)
+    found = PODS.protectable(rig.cloud)
     rig.protect(*found.list())
     case.lose()
     rig.restore()
@@ -180,14 +180,14 @@ def test_one_kubeconfig_for_all_is_not_used_for_many_projects(
     cloud = world.cloud()
     session: Any = cloud.connection.session
     asking = SessionCloud(session.auth, openstack.PROJECT, region="One")
-    assert PodProtectable(asking).list() == []
+    assert PODS.protectable(asking).list() == []
     with pytest.raises(NotFound, match=r"REFLOAT_KUBECONFIG is without \{project\}, and this service"):
-        PodProtectable(asking).show("any")
+        PODS.protectable(asking).show("any")
     monkeypatch.setenv(cluster.VARIABLE, str(tmp_path / "{project}.conf"))
     with pytest.raises(NotFound, match=f"there is no kubeconfig .*{openstack.PROJECT}.conf"):
-        PodProtectable(asking).show("any")
+        PODS.protectable(asking).show("any")
     world.kubernetes.kubeconfig(tmp_path / f"{openstack.PROJECT}.conf")
-    assert [pod.name for pod in PodProtectable(asking).list()] == ["shop:web"]
+    assert [pod.name for pod in PODS.protectable(asking).list()] == ["shop:web"]
 
 
 @pytest.mark.parametrize(
@@ -202,19 +202,19 @@ def test_a_kubeconfig_that_is_none(
         path.write_text(text)
     monkeypatch.setenv(cluster.VARIABLE, str(path))
     with pytest.raises(InvalidInput, match=said):
-        PodProtectable(world.cloud()).list()
+        PODS.protectable(world.cloud()).list()
 
 
 def test_credentials_that_the_cluster_refuses(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kubernetes, "TOKEN", "another")
     with pytest.raises(CloudError, match="refuses the credentials of the kubeconfig: Unauthorized"):
-        PodProtectable(world.cloud()).list()
+        PODS.protectable(world.cloud()).list()
 
 
 def test_a_cluster_that_is_not_there(world: World) -> None:
     world.kubernetes.close()
     with pytest.raises(CloudError, match="could not list the pods: the Kubernetes cluster cannot be reached"):
-        PodProtectable(world.cloud()).list()
+        PODS.protectable(world.cloud()).list()
 
 
 def test_the_hooks_of_a_wait_end(world: World) -> None:

@@ -12,6 +12,7 @@ from refloat.resources.keypair import KEYPAIR, free_name, ssh_fingerprint
 from refloat.resources.noop.plugin import NoopPlugin
 from refloat.resources.noop.protectable import NoopProtectable
 from refloat.resources.project import ProjectPlugin, ProjectProtectable
+from refloat.resources.server import SERVERS
 from refloat.resources.server.protectable import ServerProtectable
 from refloat.resources.servergroup import SERVER_GROUP
 
@@ -154,7 +155,7 @@ def servers(*found: Any) -> ServerProtectable:
         list=lambda _kind: list(found),
         get=lambda _kind, identity: next(item for item in found if item.id == identity),
     )
-    return ServerProtectable(cloud)
+    return SERVERS.protectable(cloud)
 
 
 def test_servers_are_chosen_by_tag_and_metadata() -> None:

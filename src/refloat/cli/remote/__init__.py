@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from refloat.cli.remote.runs import RemoteRuns
+from refloat.cli.remote.operations import RemoteOperations
 from refloat.cli.remote.schedules import RemoteSchedules
 
 
-class Remote(RemoteRuns):
+class Remote(RemoteOperations):
     """One user's Refloat at a service."""
 
     @cached_property

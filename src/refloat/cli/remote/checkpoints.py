@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from refloat.cli.remote.providers import RemoteProviders
-from refloat.cli.remote.session import is_id
+from refloat.cli.remote.plans import RemotePlans
+from refloat.cli.remote.session import beginning_so, is_id
 from refloat.cli.remote.views import checkpoint_state, hold_of
 from refloat.cli.views import CheckpointState, Json
 from refloat.client.errors import Missing, told
-from refloat.errors import InvalidInput, NotFound
 from refloat.graph import Resource
 from refloat.records.holds import Hold
 
@@ -18,7 +17,7 @@ _DELETED = "deleted"
 """The status of those that the service still shows, but does not list."""
 
 
-class RemoteCheckpoints(RemoteProviders):
+class RemoteCheckpoints(RemotePlans):
     """The project's checkpoints, of all providers."""
 
     def checkpoints(self, plan: str = "") -> list[CheckpointState]:
@@ -38,8 +37,9 @@ class RemoteCheckpoints(RemoteProviders):
     def find_checkpoint(self, identity: str) -> CheckpointState:
         if is_id(identity):
             found = self._with_id(identity)
-            return _the_one([found] if found else [], identity)
-        return _the_one([state for state in self.checkpoints() if state.id.startswith(identity)], identity)
+            return beginning_so("checkpoint", identity, [found] if found else [])
+        fits = [state for state in self.checkpoints() if state.id.startswith(identity)]
+        return beginning_so("checkpoint", identity, fits)
 
     def _with_id(self, identity: str) -> CheckpointState | None:
         for provider in self._providers:
@@ -79,11 +79,3 @@ class RemoteCheckpoints(RemoteProviders):
         with told("show the checkpoint", checkpoint_id):
             nodes, _adjacency = self.api.get_checkpoint(state.provider, state.id).graph()
         return [Resource(node[0], node[1], node[2] or "") for node in reversed(nodes.values())]
-
-
-def _the_one(fits: list[CheckpointState], identity: str) -> CheckpointState:
-    if not fits or not identity:
-        raise NotFound(f"there is no checkpoint '{identity}'", advice="See: refloat checkpoint list")
-    if len(fits) > 1:
-        raise InvalidInput(f"{len(fits)} checkpoints begin with '{identity}'", advice="Give more of the id")
-    return fits[0]

@@ -1,26 +1,124 @@
-"""Operations that the service's workers run."""
+"""Operations that the service's workers run: asked for, looked at, and what they would do."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from refloat.cli.remote.providers import RemoteProviders
-from refloat.cli.remote.session import is_id
+from refloat.cli.remote.checkpoints import RemoteCheckpoints
+from refloat.cli.remote.session import beginning_so, is_id
 from refloat.cli.remote.views import journal_item, operation_view
-from refloat.cli.views import OperationView
+from refloat.cli.views import Json, OperationView, Parameters
 from refloat.client.errors import Missing, told
-from refloat.errors import Conflict, InvalidInput, NotFound
+from refloat.errors import Conflict, NotFound, RefloatError
+from refloat.graph import Resource
 from refloat.records.journal import JournalItem
 from refloat.records.operations import Operation
 
 RETRIES = 8
 """Who follows an operation does not mind when the service is started anew meanwhile: about two minutes."""
+_ENDED = frozenset({"succeeded", "failed", "cancelled", "parked"})
+_PATIENCE = 600.0
+"""Seconds that a worker has for a look."""
+_TICK = 0.5
 
 
-class RemoteOperations(RemoteProviders):
+class RemoteOperations(RemoteCheckpoints):
     """The project's operations."""
+
+    # --- begun
+
+    def protect(self, plan_name_or_id: str, *, begin: bool = True) -> Operation:
+        plan = self.find_plan(plan_name_or_id)
+        with told("protect the plan", plan_name_or_id):
+            made = self.api.create_checkpoint(plan.provider, plan_id=plan.id)
+        return self.look(made.operation_id).operation
+
+    def restore(
+        self,
+        checkpoint: str,
+        *,
+        only: Iterable[str] = (),
+        parameters: Parameters | None = None,
+        keep_on_failure: bool = False,
+        begin: bool = True,
+    ) -> Operation:
+        wanted = self._run_of(checkpoint, parameters, only)
+        if keep_on_failure:
+            wanted["keep_on_failure"] = True
+        with told("restore the checkpoint", checkpoint):
+            return self.look(self.api.create_restore(**wanted).id).operation
+
+    def dry_run(
+        self, checkpoint: str, *, only: Iterable[str] = (), parameters: Parameters | None = None
+    ) -> Json:
+        wanted = self._run_of(checkpoint, parameters, only)
+        return self._looked("restore", **wanted)
+
+    def verify(
+        self, checkpoint: str, *, parameters: Parameters | None = None, begin: bool = True
+    ) -> Operation:
+        wanted = self._run_of(checkpoint, parameters)
+        with told("verify the checkpoint", checkpoint):
+            return self.look(self.api.create_verification(**wanted).id).operation
+
+    def _run_of(self, checkpoint: str, parameters: Parameters | None, only: Iterable[str] = ()) -> Json:
+        state = self.find_checkpoint(checkpoint)
+        wanted: Json = {
+            "provider_id": state.provider,
+            "checkpoint_id": state.id,
+            "parameters": dict(parameters or {}),
+        }
+        if any("#" in where for where in parameters or {}):
+            wanted["parameters"] = _by_node(parameters or {}, self._nodes(state.id))
+        if chosen := list(only):
+            wanted["only"] = chosen
+        return wanted
+
+    def copy(
+        self, checkpoint: str, to: str, *, allow_incomplete: bool = False, begin: bool = True
+    ) -> Operation:
+        state, target = self.find_checkpoint(checkpoint), self._provider(to)
+        settings = {"to": target.id, "allow_incomplete": allow_incomplete}
+        with told("copy the checkpoint", checkpoint):
+            self.api.create_copy(state.provider, checkpoint_id=state.id, parameters=settings)
+            return self._newest("copy", state.id)
+
+    def copy_dry_run(self, checkpoint: str, to: str) -> Json:
+        state, target = self.find_checkpoint(checkpoint), self._provider(to)
+        return self._looked(
+            "copy", provider_id=state.provider, checkpoint_id=state.id, parameters={"to": target.id}
+        )
+
+    def _looked(self, kind: str, provider_id: str, checkpoint_id: str, **settings: Any) -> Json:
+        with told(f"find out what a {kind} would do"):
+            identity = self.api.dry_run(kind, provider_id, checkpoint_id, **settings).id
+            deadline = time.monotonic() + _PATIENCE
+            while (found := self.api.get_operation(identity, retries=RETRIES)).status not in _ENDED:
+                if time.monotonic() > deadline:
+                    raise Conflict(
+                        "no worker of the service has looked yet",
+                        advice=f"See: refloat operation watch {identity}",
+                    )
+                time.sleep(_TICK)
+        if found.error:
+            raise RefloatError.from_json(dict(found.error))
+        return dict(found.result or {})
+
+    def delete_checkpoint(self, checkpoint: str, *, begin: bool = True) -> Operation:
+        state = self.find_checkpoint(checkpoint)
+        with told("delete the checkpoint", checkpoint):
+            self.api.delete_checkpoint(state.provider, state.id, ignore_missing=False)
+            return self._newest("delete", state.id)
+
+    def _newest(self, kind: str, checkpoint_id: str) -> Operation:
+        for view in self._operations(type=kind, checkpoint_id=checkpoint_id):
+            return view.operation
+        raise NotFound(f"the service shows no operation for checkpoint {checkpoint_id}")
+
+    # --- looked at, and asked for things
 
     def runs_elsewhere(self, operation: Operation | None = None) -> bool:
         return True
@@ -52,14 +150,7 @@ class RemoteOperations(RemoteProviders):
         if is_id(identity):
             return identity
         ids = [view.operation.id for view in self._operations()]
-        fits = [one for one in ids if identity and one.startswith(identity)]
-        if len(fits) > 1:
-            raise InvalidInput(
-                f"{len(fits)} operations begin with '{identity}'", advice="Give more of the id"
-            )
-        if not fits:
-            raise NotFound(f"there is no operation '{identity}'", advice="See: refloat operation list")
-        return fits[0]
+        return beginning_so("operation", identity, [one for one in ids if one.startswith(identity)])
 
     def created(self, operation_id: str) -> list[JournalItem]:
         with told("show the operation", operation_id):
@@ -86,3 +177,13 @@ class RemoteOperations(RemoteProviders):
         with told(f"{action} the operation", whole):
             getattr(self.api, f"{action}_operation")(whole)
         return self.look(whole).operation
+
+
+def _by_node(parameters: Parameters, nodes: list[Resource]) -> Json:
+    from refloat.operations.restoreplan import named_in
+
+    found: dict[str, Any] = {}
+    for where, settings in parameters.items():
+        for key in named_in(nodes, where) if "#" in where else [where]:
+            found.setdefault(str(key), {}).update(settings)
+    return found

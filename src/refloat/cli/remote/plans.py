@@ -1,24 +1,88 @@
-"""Plans at the service."""
+"""Plans, what they can be made of, and providers, at the service."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Unpack
 
-from refloat.cli.remote.providers import RemoteProviders
-from refloat.cli.remote.resources import RemoteResources
-from refloat.cli.remote.session import OLDEST_FIRST, find
-from refloat.cli.remote.views import plan_of
+from refloat.cli.remote.session import OLDEST_FIRST, Session, find, one
+from refloat.cli.remote.views import plan_of, resource_of
 from refloat.cli.views import Json, Parameters
-from refloat.client.errors import told
-from refloat.errors import InvalidInput
+from refloat.client.errors import Missing, told
+from refloat.errors import InvalidInput, NotFound
+from refloat.graph import Graph, Resource, discover
 from refloat.records.plans import Plan, PlanAttributes, PlanChanges
 
 SELECTORS = ("tag:", "metadata:")
 
 
-class RemotePlans(RemoteResources, RemoteProviders):
-    """The project's plans."""
+class RemotePlans(Session):
+    """The project's resources and plans, and the providers. Where banks are is the service's business."""
+
+    @cached_property
+    def _providers(self) -> list[Any]:
+        with told("list the providers"):
+            return list(self.api.providers())
+
+    def list_providers(self) -> list[Json]:
+        return [
+            {"id": item.id, "name": item.name, "description": item.description, "bank": ""}
+            for item in self._providers
+        ]
+
+    def show_provider(self, name_or_id: str) -> Json:
+        with told("show the provider", name_or_id):
+            found = self.api.get_provider(self._provider(name_or_id).id)
+        empty = {"bank": "", "bank_key": "", "file": "", "notes": []}
+        shown = {"id": found.id, "name": found.name, "description": found.description}
+        return {**shown, **empty, "plugins": list(found.plugins or ())}
+
+    def _provider(self, name_or_id: str) -> Any:
+        known = {item.id: item for item in self._providers} | {item.name: item for item in self._providers}
+        if name_or_id not in known:
+            names = ", ".join(item.name for item in self._providers)
+            raise NotFound(f"there is no provider '{name_or_id}'", advice=f"Providers: {names}")
+        return known[name_or_id]
+
+    def provider_name(self, reference: str) -> str:
+        return next((str(item.name) for item in self._providers if item.id == reference), reference)
+
+    # --- resources
+
+    def types(self) -> list[str]:
+        with told("list the types of resources"):
+            return [item.id for item in self.api.protectables()]
+
+    def resources(self, type_name: str) -> list[Resource]:
+        with told(f"list the resources of type {type_name}"):
+            return [resource_of(item) for item in self.api.instances(type_name)]
+
+    def tree(self, type_name: str, name_or_id: str) -> tuple[Resource, Graph]:
+        asked: dict[Any, Mapping[str, Any]] = {}
+
+        def ask(node: Resource) -> Mapping[str, Any]:
+            if node.key not in asked:
+                with told("show a resource", node):
+                    asked[node.key] = self.api.get_instance(node.type, node.id).to_dict()
+            return asked[node.key]
+
+        def below(name: str) -> Callable[[Resource], list[Resource]]:
+            return lambda node: [resource_of(item) for item in ask(node).get(name) or ()]
+
+        root = self._instance(type_name, name_or_id)
+        graph = discover([root], below("dependent_resources"), below("references"))
+        return root, graph
+
+    def _instance(self, type_name: str, name_or_id: str) -> Resource:
+        with told(f"find the {type_name}", name_or_id):
+            try:
+                return resource_of(self.api.get_instance(type_name, name_or_id))
+            except Missing:
+                named = [item for item in self.api.instances(type_name) if item.name == name_or_id]
+        return resource_of(one(named, type_name, name_or_id, "protectable list"))
+
+    # --- plans
 
     def list_plans(self) -> list[Plan]:
         with told("list the plans"):

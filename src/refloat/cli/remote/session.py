@@ -6,11 +6,13 @@ import contextlib
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from refloat.client import connect_as
 from refloat.client.errors import Missing, told
 from refloat.errors import InvalidInput, NotFound
+
+T = TypeVar("T")
 
 OLDEST_FIRST = "created_at:asc,id:asc"
 
@@ -63,6 +65,15 @@ def one(found: Sequence[Any], what: str, name: str, command: str) -> Any:
         ids = ", ".join(str(item.id) for item in found)
         raise InvalidInput(f"{len(found)} {what}s are called '{name}'", advice=f"Use an id: {ids}")
     return found[0]
+
+
+def beginning_so(what: str, identity: str, fits: Sequence[T]) -> T:
+    """The only one whose id begins so. :raises NotFound, InvalidInput: there are none, or several."""
+    if not fits or not identity:
+        raise NotFound(f"there is no {what} '{identity}'", advice=f"See: refloat {what} list")
+    if len(fits) > 1:
+        raise InvalidInput(f"{len(fits)} {what}s begin with '{identity}'", advice="Give more of the id")
+    return fits[0]
 
 
 def is_id(text: str) -> bool:

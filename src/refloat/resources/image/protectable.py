@@ -29,11 +29,6 @@ _SERVER_PREFIX = "server:"
 class ImageProtectable(ListedProtectable):
     """The images of one project, and those its servers were booted from, whoever owns them."""
 
-    type = TYPE
-    parents = frozenset({SERVER, PROJECT})
-    kind = noun = "image"
-    selectors = ("tag",)
-
     @classmethod
     def is_going(cls, state: str) -> bool:
         return state in {"deleted", "pending_delete", "killed"}

@@ -7,18 +7,13 @@ from collections.abc import Iterable
 from functools import cached_property
 
 from refloat.graph import Resource
-from refloat.resources.base import PROJECT
-from refloat.resources.networking import INTERFACE_OWNERS, NETWORK, SERVER, NeutronProtectable
+from refloat.resources.networking import INTERFACE_OWNERS, NeutronProtectable
 
 ROUTER = "OS::Neutron::Router"
 
 
 class NetworkProtectable(NeutronProtectable):
     """The networks of the project."""
-
-    type = NETWORK
-    parents = frozenset({SERVER, ROUTER, PROJECT})
-    kind = noun = "network"
 
     def needed_by(self, parent: Resource) -> Iterable[str]:
         """The networks that a server has ports on; those that a router serves or leads out to."""

@@ -10,7 +10,7 @@ from typing import Any
 from refloat.cloud import Cloud
 from refloat.errors import Conflict, NotFound
 from refloat.graph import Resource
-from refloat.resources.base import PROJECT, Protectable
+from refloat.resources.base import Protectable
 from refloat.resources.pod.cluster import CLAIM, POD, VARIABLE, VOLUME, KubernetesObject, find_cluster
 
 TYPE = "OS::Kubernetes::Pod"
@@ -31,9 +31,6 @@ def identity_of(namespace: str, name: str) -> str:
 
 class PodProtectable(Protectable):
     """The pods of one project's namespace."""
-
-    type = TYPE
-    parents = frozenset({PROJECT})
 
     def list(self) -> list[Resource]:
         return [self._resource(pod) for pod in self._pods if pod.status.lower() not in UNREADY]

@@ -7,18 +7,11 @@ from collections.abc import Iterable
 from functools import cached_property
 
 from refloat.graph import Resource
-from refloat.resources.base import PROJECT
-from refloat.resources.networking import INTERFACE_OWNERS, SERVER, NeutronProtectable
-
-ROUTER = "OS::Neutron::Router"
+from refloat.resources.networking import INTERFACE_OWNERS, NeutronProtectable
 
 
 class RouterProtectable(NeutronProtectable):
     """The routers of the project."""
-
-    type = ROUTER
-    parents = frozenset({SERVER, PROJECT})
-    kind = noun = "router"
 
     def needed_by(self, parent: Resource) -> Iterable[str]:
         networks = dict.fromkeys(p.network_id for p in self.ports if p.device_id == parent.id)

@@ -1,7 +1,57 @@
-"""Servers: Nova's virtual machines."""
+"""Servers, by their settings; their disks, networks and keys are protected by their own plugins."""
 
-from refloat.resources.server.plugin import ServerPlugin
-from refloat.resources.server.protectable import ServerProtectable
+from __future__ import annotations
 
-PROTECTABLE = ServerProtectable
-PLUGINS = (ServerPlugin,)
+from collections.abc import Mapping
+from typing import Any
+
+from refloat.cloud.kinds import KINDS
+from refloat.graph import ResourceKey
+from refloat.resources.base import RESTORE_NAME, HookContext, hooks
+from refloat.resources.declared import Declared
+from refloat.resources.options import Option
+from refloat.resources.server.attributes import ATTRIBUTES
+from refloat.resources.server.plan import plan_server
+from refloat.resources.server.plan_disks import VOLUME
+from refloat.resources.server.protectable import TYPE, ServerProtectable
+from refloat.resources.server.restore import restore
+from refloat.resources.server.section import server_section
+from refloat.resources.verifying import checked, lacking
+
+
+def _verify(context: HookContext) -> Mapping[str, Any]:
+    """Whether the section is whole, and the checkpoint holds the server's volumes."""
+    section = context.section
+    if problem := lacking(section, "name", "flavor", "ports", "volumes", "status"):
+        return checked(problem)
+    keys = [ResourceKey(VOLUME, volume["id"]) for volume in section["volumes"]]
+    absent = [key.id for key in keys if key not in context.graph]
+    return checked(f"the checkpoint does not hold its volumes {', '.join(absent)}" if absent else "")
+
+
+SERVERS = Declared(
+    type=TYPE,
+    name="server",
+    description="Keeps all settings of a server and makes it anew from its restored disks and networks",
+    kind=KINDS["server"],
+    finder=ServerProtectable,
+    selectors=("tag", "metadata"),
+    attributes=ATTRIBUTES,
+    options=(
+        RESTORE_NAME,
+        Option("restore_flavor_id", "Flavor of the restored server, id or name"),
+        Option("restore_net_id", "Give the restored server one card, on this network, instead of its own"),
+        Option(
+            "power_state",
+            "Whether it is running when restored",
+            default="as_was",
+            choices=("as_was", "on", "off"),
+        ),
+        Option("keep_addresses", "Keep MAC and IP addresses where they are free", type=bool, default=True),
+    ),
+    # Before anything else is done to the server or its disks.
+    protect=hooks(on_prepare_begin=lambda context: server_section(context.cloud, context.resource.id)),
+    restore=hooks(on_complete=restore),
+    verify=hooks(on_main=_verify),
+    plan=plan_server,
+)

@@ -6,7 +6,6 @@ from typing import Any
 
 from refloat.errors import Conflict, NotFound
 from refloat.graph import Resource
-from refloat.resources.base import PROJECT
 from refloat.resources.listed import ListedProtectable
 from refloat.resources.server.states import GONE, UNFIT
 
@@ -18,11 +17,6 @@ class ServerProtectable(ListedProtectable):
 
     The ``extra`` of a server says what other kinds look for: ``key_name`` and ``user_id``.
     """
-
-    type = TYPE
-    parents = frozenset({PROJECT})
-    kind = noun = "server"
-    selectors = ("tag", "metadata")
 
     @classmethod
     def is_going(cls, state: str) -> bool:
