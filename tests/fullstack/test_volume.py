@@ -14,7 +14,7 @@ from refloat.cloud.removal import removal
 from refloat.errors import Conflict
 from refloat.graph import Graph, Resource
 from refloat.resources.base import ProtectionPlugin
-from refloat.resources.volume import VolumeBackupPlugin, VolumeProtectable, VolumeSnapshotPlugin
+from refloat.resources.volume import BACKUPS, SNAPSHOTS
 from refloat.resources.volume.protectable import TYPE
 from refloat.resources.volume.section import describe
 from tests.fullstack.hookrig import finish
@@ -55,7 +55,7 @@ class Case:
     def __init__(self, yard: Yard, volume: Any, plugin: type[ProtectionPlugin], folder: Path) -> None:
         self.yard, self.folder, self.plugin = yard, folder, plugin
         self.graph = Graph()
-        self.key = self.graph.add(VolumeProtectable(yard.cloud).show(volume.id)).key
+        self.key = self.graph.add(BACKUPS.protectable(yard.cloud).show(volume.id)).key
 
     def operation(self, sections: Any = None, **parameters: Any) -> Operation:
         plugins = {TYPE: self.plugin()}
@@ -78,7 +78,7 @@ class Case:
 
 @pytest.mark.timeout(600)
 def test_backup_comes_back_after_the_loss_of_the_volume(yard: Yard, source: Any, tmp_path: Path) -> None:
-    case = Case(yard, source, VolumeBackupPlugin, tmp_path)
+    case = Case(yard, source, BACKUPS.plugin, tmp_path)
     before, content = describe(yard.cloud, source), yard.content(source.id)
     assert before["metadata"]["readonly"] == "my own word"
     assert before["readonly"] is True
@@ -114,7 +114,7 @@ def test_backup_comes_back_after_the_loss_of_the_volume(yard: Yard, source: Any,
 @pytest.mark.timeout(600)
 def test_incremental_backups_form_a_chain(yard: Yard, tmp_path: Path) -> None:
     volume = yard.volume()
-    case = Case(yard, volume, VolumeBackupPlugin, tmp_path)
+    case = Case(yard, volume, BACKUPS.plugin, tmp_path)
     first = case.operation(backup_mode="incremental").run("protect")
     assert first[case.key]["backup"]["mode"] == "full"
     assert "no earlier backup" in first[case.key]["backup"]["reason"]
@@ -140,7 +140,7 @@ def test_incremental_backups_form_a_chain(yard: Yard, tmp_path: Path) -> None:
 
 @pytest.mark.timeout(600)
 def test_snapshot_restores_beside_the_living_volume(yard: Yard, source: Any, tmp_path: Path) -> None:
-    case = Case(yard, source, VolumeSnapshotPlugin, tmp_path)
+    case = Case(yard, source, SNAPSHOTS.plugin, tmp_path)
     before, content = describe(yard.cloud, source), yard.content(source.id)
     sections = case.operation(snapshot_name="{name} kept").run("protect", cuts=(0,))
     assert yard.count() == {"server": 0, "backup": 0, "snapshot": 1, "volume": 1, "image": 0}
@@ -163,7 +163,7 @@ def test_snapshot_restores_beside_the_living_volume(yard: Yard, source: Any, tmp
 @pytest.mark.timeout(600)
 def test_failed_protection_leaves_nothing(yard: Yard, tmp_path: Path) -> None:
     volume = yard.volume()
-    for plugin in (VolumeBackupPlugin, VolumeSnapshotPlugin):
+    for plugin in (BACKUPS.plugin, SNAPSHOTS.plugin):
         operation = Case(yard, volume, plugin, tmp_path).operation()
         operation.run("protect")
         operation.undo()
@@ -185,10 +185,10 @@ def test_volume_of_a_running_server_is_backed_up_from_a_temporary_snapshot(
     cloud.wait("server", server.id, {"active"}, timeout=180).result()
     cloud.compute.create_volume_attachment(server.id, volume_id=volume.id)
     cloud.wait("volume", volume.id, {"in-use"}, timeout=120).result()
-    found = VolumeProtectable(cloud).dependants(Resource("OS::Nova::Server", server.id))
+    found = BACKUPS.protectable(cloud).dependants(Resource("OS::Nova::Server", server.id))
     assert [resource.id for resource in found] == [volume.id]
 
-    case = Case(yard, volume, VolumeBackupPlugin, tmp_path)
+    case = Case(yard, volume, BACKUPS.plugin, tmp_path)
     sections = case.operation().run("protect", cuts=(0, 1))
     assert yard.count() == {"server": 1, "backup": 1, "snapshot": 0, "volume": 1, "image": 0}
     assert sections[case.key]["attachments"] == [server.id]

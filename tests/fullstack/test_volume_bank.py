@@ -18,7 +18,7 @@ from refloat.graph import Graph, Resource
 from refloat.operations.data import BankData
 from refloat.resources.base import PROJECT
 from refloat.resources.image import IMAGES
-from refloat.resources.volume import VolumeBankPlugin, VolumeProtectable
+from refloat.resources.volume import IN_BANK
 from refloat.resources.volume.messages import told_about
 from refloat.resources.volume.protectable import COPY, TYPE
 from refloat.resources.volume.section import describe
@@ -55,10 +55,10 @@ class Case:
     def __init__(self, yard: Yard, volume_id: str, bank: Bank) -> None:
         self.yard, self.bank = yard, bank
         self.graph = Graph()
-        self.key = self.graph.add(VolumeProtectable(yard.cloud).show(volume_id)).key
+        self.key = self.graph.add(IN_BANK.protectable(yard.cloud).show(volume_id)).key
 
     def operation(self, data: BankData, sections: Sections | None = None) -> Operation:
-        plugins = {TYPE: VolumeBankPlugin()}
+        plugins = {TYPE: IN_BANK.plugin()}
         return Operation(self.yard.cloud, self.graph, plugins, Path(), sections=sections, data=data)
 
     def data(self, *, writing: bool) -> BankData:
@@ -188,7 +188,7 @@ def test_what_was_begun_is_removed_and_never_taken_for_the_projects_own(yard: Ya
     assert yard.cloud.get("volume", copy).status == "uploading"
     assert yard.cloud.get("image", image).status in {"queued", "saving"}
     project = Resource(PROJECT, yard.cloud.project_id)
-    kinds = (VolumeProtectable(yard.cloud), IMAGES.protectable(yard.cloud))
+    kinds = (IN_BANK.protectable(yard.cloud), IMAGES.protectable(yard.cloud))
     found = {resource.id for kind in kinds for resource in kind.dependants(project)}
     assert volume.id in found
     assert not found & {copy, image}

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from refloat.cli.arguments import short_name
 from refloat.cli.output import duration_text, size_text
@@ -131,18 +131,6 @@ class Tracker:
             )
 
 
-class ProgressDisplay(Protocol):
-    """Shows standings. ``update`` is called a few times a second."""
-
-    def update(self, standing: Standing) -> None:
-        """Show it."""
-        ...
-
-    def close(self) -> None:
-        """Show no more."""
-        ...
-
-
 class Silent:
     """Shows nothing."""
 
@@ -248,8 +236,8 @@ class Live:
         self._live.stop()
 
 
-def display(out: TextIO, title: str, *, quiet: bool) -> ProgressDisplay:
-    """The display that fits where it is shown."""
+def display(out: TextIO, title: str, *, quiet: bool) -> Silent | Plain | Live:
+    """The display that fits where it is shown; its ``update`` is called a few times a second."""
     if quiet:
         return Silent()
     return Live(out, title) if out.isatty() else Plain(out, title)

@@ -12,17 +12,15 @@ R = TypeVar("R", bound=Resource)
 Verb = Callable[..., Any]
 
 
-def verbs(kind: type[R], names: str, *, parent: str = "", plural: str = "") -> tuple[Verb, ...]:
+def verbs(kind: type[R], names: str, *, parent: str = "") -> tuple[Verb, ...]:
     """The methods, in the order of their names.
 
     :param names: of ``list get find create update delete``.
     :param parent: the parameter of the path that names what the resource is in: the first argument, by id
         or as a resource.
-    :param plural: how many of them are called; empty: with an s.
     """
     single = "".join(f"_{c.lower()}" if c.isupper() else c for c in kind.__name__).lstrip("_")
-    many = plural or f"{single}s"
-    return tuple(_made(kind, name, single, many, parent) for name in names.split())
+    return tuple(_made(kind, name, single, f"{single}s", parent) for name in names.split())
 
 
 def _made(kind: type[R], name: str, single: str, many: str, parent: str) -> Verb:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypedDict, Unpack, cast
 
-from sqlalchemy import JSON, ColumnElement, CursorResult, DateTime, Index, String, select, update
+from sqlalchemy import JSON, CursorResult, DateTime, Index, String, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from refloat.errors import InvalidInput, NotFound
-from refloat.records.database import Database
-from refloat.records.paging import Page, fetch
+from refloat.errors import InvalidInput
+from refloat.records.named import Named
+from refloat.records.paging import Page
 from refloat.records.tables import Base
 
 
@@ -84,18 +84,12 @@ class PlanChanges(PlanAttributes, total=False):
     parameters: Mapping[str, Mapping[str, Any]]
 
 
-SORTABLE = ("id", "name", "status", "created_at")
+class Plans(Named[PlanRow, Plan]):
+    """The plans of one project."""
 
-
-class Plans:
-    """The plans of one project.
-
-    :param project_id: None: those of all projects; then nothing can be created.
-    """
-
-    def __init__(self, database: Database, project_id: str | None) -> None:
-        self._database = database
-        self._project_id = project_id
+    table, noun, title = PlanRow, "plan", "Plan"
+    sortable = ("id", "name", "status", "created_at")
+    made = staticmethod(_plan)
 
     def create(
         self,
@@ -145,23 +139,11 @@ class Plans:
         :param name: contains this.
         :param description: contains this.
         """
-        conditions = self._scope()
-        if status is not None:
-            conditions.append(PlanRow.status == status)
-        if name is not None:
-            conditions.append(PlanRow.name.contains(name, autoescape=True))
-        if description is not None:
-            conditions.append(PlanRow.description.contains(description, autoescape=True))
-        with self._database.session() as session:
-            return [_plan(row) for row in fetch(session, PlanRow, conditions, page, SORTABLE)]
-
-    def get(self, plan_id: str) -> Plan:
-        """One plan by id. :raises NotFound: there is none."""
-        with self._database.session() as session:
-            row = session.scalars(select(PlanRow).where(PlanRow.id == plan_id, *self._scope())).one_or_none()
-            if row is None:
-                raise NotFound(f"Plan {plan_id} could not be found")
-            return _plan(row)
+        return self._page(
+            page,
+            [(PlanRow.status, status)],
+            [(PlanRow.name, name), (PlanRow.description, description)],
+        )
 
     def change_suspended(self, plan_id: str, **changes: Any) -> Plan:
         """Change fields of a plan that is suspended; of two that start it at once, one is refused.
@@ -180,33 +162,6 @@ class Plans:
         if not changed:
             raise InvalidInput(f"the plan can only be changed while it is suspended; it is {plan.status}")
         return plan
-
-    def _scope(self) -> list[ColumnElement[bool]]:
-        return [] if self._project_id is None else [PlanRow.project_id == self._project_id]
-
-    def list(self) -> list[Plan]:
-        query = select(PlanRow).where(*self._scope()).order_by(PlanRow.created_at, PlanRow.id)
-        with self._database.session() as session:
-            return [_plan(row) for row in session.scalars(query)]
-
-    def find(self, name_or_id: str) -> Plan:
-        """One plan by id, or by name when just one has it.
-
-        :raises NotFound: there is none.
-        :raises InvalidInput: several have this name.
-        """
-        found = [plan for plan in self.list() if name_or_id in (plan.id, plan.name)]
-        exact = [plan for plan in found if plan.id == name_or_id]
-        if exact:
-            return exact[0]
-        if not found:
-            raise NotFound(f"there is no plan '{name_or_id}'", advice="See: refloat plan list")
-        if len(found) > 1:
-            raise InvalidInput(
-                f"{len(found)} plans are called '{name_or_id}'",
-                advice=f"Use an id: {', '.join(plan.id for plan in found)}",
-            )
-        return found[0]
 
     def update(self, plan_id: str, **changes: Any) -> Plan:
         with self._database.session() as session:

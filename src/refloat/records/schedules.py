@@ -10,14 +10,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
-from refloat.errors import InvalidInput, NotFound
 from refloat.records import operations
-from refloat.records.database import Database
-from refloat.records.paging import Page, fetch
+from refloat.records.named import Named
+from refloat.records.paging import Page
 from refloat.records.schedule_tables import FiringRow, ScheduleRow
 from refloat.records.tables import OperationRow
-
-SORTABLE = ("id", "name", "created_at")
 
 WAITING, RUNNING, CLEANING = "waiting", "running", "cleaning"
 SUCCEEDED, FAILED, DROPPED = "succeeded", "failed", "dropped"
@@ -75,15 +72,19 @@ class Firing:
     deletions: Sequence[Mapping[str, Any]]
 
 
-class Schedules:
-    """The scheduled operations of a project.
+def schedule_of(row: ScheduleRow) -> Schedule:
+    return Schedule(
+        **{name: getattr(row, name) for name in Schedule.__slots__ if name != "trigger_id"},
+        trigger_id=row.trigger_id or "",
+    )
 
-    :param project_id: None: of all projects.
-    """
 
-    def __init__(self, database: Database, project_id: str | None) -> None:
-        self._database = database
-        self._project_id = project_id
+class Schedules(Named[ScheduleRow, Schedule]):
+    """The scheduled operations of a project."""
+
+    table, noun, title = ScheduleRow, "schedule", "Scheduled operation"
+    sortable = ("id", "name", "created_at")
+    made = staticmethod(schedule_of)
 
     def page(
         self,
@@ -101,60 +102,14 @@ class Schedules:
         :param trigger_id: exactly of this trigger.
         :param definition: its JSON contains this.
         """
-        conditions = self._scope()
-        for column, wanted in (
-            (ScheduleRow.operation_type, operation_type),
-            (ScheduleRow.trigger_id, trigger_id),
-        ):
-            if wanted is not None:
-                conditions.append(column == wanted)
-        if name is not None:
-            conditions.append(ScheduleRow.name.contains(name, autoescape=True))
-        if definition is not None:
-            conditions.append(cast(ScheduleRow.definition, Text).contains(definition, autoescape=True))
-        with self._database.session() as session:
-            return [schedule_of(row) for row in fetch(session, ScheduleRow, conditions, page, SORTABLE)]
+        return self._page(
+            page,
+            [(ScheduleRow.operation_type, operation_type), (ScheduleRow.trigger_id, trigger_id)],
+            [(ScheduleRow.name, name), (cast(ScheduleRow.definition, Text), definition)],
+        )
 
     def _scope(self) -> list[ColumnElement[bool]]:
-        conditions: list[ColumnElement[bool]] = [ScheduleRow.trigger_id.is_not(None)]
-        if self._project_id is not None:
-            conditions.append(ScheduleRow.project_id == self._project_id)
-        return conditions
-
-    def list(self) -> Sequence[Schedule]:
-        query = select(ScheduleRow).where(*self._scope()).order_by(ScheduleRow.created_at, ScheduleRow.id)
-        with self._database.session() as session:
-            return [schedule_of(row) for row in session.scalars(query)]
-
-    def find(self, name_or_id: str) -> Schedule:
-        """One by id, or by name when just one has it.
-
-        :raises NotFound: there is none.
-        :raises InvalidInput: several have this name.
-        """
-        found = [item for item in self.list() if name_or_id in (item.id, item.name)]
-        exact = [item for item in found if item.id == name_or_id]
-        if not found:
-            raise NotFound(f"there is no schedule '{name_or_id}'", advice="See: refloat schedule list")
-        if len(found) > 1 and not exact:
-            ids = ", ".join(item.id for item in found)
-            raise InvalidInput(
-                f"{len(found)} schedules are called '{name_or_id}'", advice=f"Use an id: {ids}"
-            )
-        return (exact or found)[0]
-
-    def get(self, identity: str) -> Schedule:
-        """One by its id. :raises NotFound: there is none."""
-        with self._database.session() as session:
-            return schedule_of(self.row(session, identity))
-
-    def row(self, session: Session, identity: str) -> ScheduleRow:
-        """The row of one, in a session of the caller's. :raises NotFound: there is none."""
-        query = select(ScheduleRow).where(ScheduleRow.id == identity, *self._scope())
-        row = session.scalars(query).one_or_none()
-        if row is None:
-            raise NotFound(f"Scheduled operation {identity} could not be found")
-        return row
+        return [ScheduleRow.trigger_id.is_not(None), *super()._scope()]
 
     def due(self, now: datetime, limit: int = 100) -> Sequence[Schedule]:
         """Those that are enabled and have a firing that is due, the longest overdue first."""
@@ -224,13 +179,6 @@ def works(session: Session, identity: str) -> bool:
         OperationRow.scheduled_operation_id == identity, OperationRow.state.in_(operations.OPEN)
     )
     return any(session.scalars(query.limit(1)).first() is not None for query in (firing, operation))
-
-
-def schedule_of(row: ScheduleRow) -> Schedule:
-    return Schedule(
-        **{name: getattr(row, name) for name in Schedule.__slots__ if name != "trigger_id"},
-        trigger_id=row.trigger_id or "",
-    )
 
 
 def firing_of(row: FiringRow) -> Firing:

@@ -72,6 +72,7 @@ class Declared:
     :param verify: otherwise than by looking whether the section is whole, or at what is ``kept``.
     :param delete: otherwise than by removing what is ``kept``.
     :param kept: what of it stays in the cloud.
+    :param builds_on: of :class:`ProtectionPlugin`.
     :param selectors: of :class:`ListedProtectable`.
     :param finder: finds it, where a listing alone does not do.
     :param services: what Refloat does not know yet of its service, as are ``more_kinds`` of things.
@@ -100,6 +101,7 @@ class Declared:
     verify: HooksClass | None = None
     delete: HooksClass | None = None
     kept: KeptInCloud | None = None
+    builds_on: Callable[[Section], tuple[str, str]] | None = None
     selectors: Collection[str] = ()
     finder: ProtectableClass = ListedProtectable
     more_kinds: tuple[Kind, ...] = ()
@@ -150,6 +152,9 @@ class Declared:
 
             def stays_in_cloud(self, section: Section) -> tuple[str, ...]:
                 return (kept.text(section),) if kept else ()
+
+            def builds_on(self, section: Section) -> tuple[str, str] | None:
+                return declared.builds_on(section) if declared.builds_on else None
 
             def plan_restore(self, context: PlanContext) -> Planned:
                 return (declared.plan or declared._planned)(context)

@@ -31,10 +31,11 @@ class Installed:
 
     @classmethod
     def of(cls, loaded: Any) -> Installed:
-        """What an entry point names: a module, or a kind that is declared."""
-        if isinstance(loaded, Declared):
-            kinds = (loaded.kind, *loaded.more_kinds)
-            return cls(loaded.protectable, (loaded.plugin,), kinds, loaded.services, loaded.quotas)
+        """What an entry point names: a module, or a kind that is declared, perhaps in several ways."""
+        ways = loaded if isinstance(loaded, tuple) else (loaded,)
+        if isinstance(way := ways[0], Declared):
+            plugins = [each.plugin for each in ways]
+            return cls(way.protectable, plugins, (way.kind, *way.more_kinds), way.services, way.quotas)
         more = (getattr(loaded, name, ()) for name in ("KINDS", "SERVICES", "QUOTAS"))
         return cls(loaded.PROTECTABLE, loaded.PLUGINS, *more)
 

@@ -115,7 +115,7 @@ class ScheduledOperations:
             raise InvalidInput("new properties need a start_time")
         table = timetable.checked(properties, moment, self.terms.limits) if properties else None
         with self._database.one_at_a_time(f"trigger {identity}") as session:
-            row = triggers.locked(session, identity)
+            row = triggers.row(session, identity)
             if name is not None:
                 row.name = name
             if table is not None:

@@ -18,7 +18,7 @@ from refloat.providers.provider import Providers
 from refloat.resources.base import PROJECT, PlanContext, Planned
 from refloat.resources.context import HookContext
 from refloat.resources.options import settle
-from refloat.resources.volume import VolumeBankPlugin, VolumeProtectable
+from refloat.resources.volume import IN_BANK
 from refloat.resources.volume.attributes import ATTRIBUTES
 from refloat.resources.volume.bank import VolumeBankProtect, VolumeBankRestore, padded
 from refloat.resources.volume.messages import told_about
@@ -300,7 +300,7 @@ def test_verify_reads_the_bank_only() -> None:
 
     def verdict(verify: Callable[..., None]) -> Any:
         data = SimpleNamespace(verify=verify)
-        return VolumeBankPlugin.verify().on_main(context(None, data=data, section=RESTORE))
+        return IN_BANK.plugin.verify().on_main(context(None, data=data, section=RESTORE))
 
     assert verdict(lambda *_args: None) == {"ok": True, "reason": ""}
     assert "chunk 7" in verdict(damaged)["reason"]
@@ -310,9 +310,9 @@ def test_restore_needs_nothing_of_what_the_cloud_may_have_lost() -> None:
     there: dict[str, list[Any]] = {"volume_type": [SimpleNamespace(id="t1", name="fast")], "volume_zone": []}
     graph = Graph()
     resource = graph.add(Resource(TYPE, "old", "data"))
-    options = settle(VolumeBankPlugin.options["restore"], {"restore_name": "{name} again"}, TYPE)
+    options = settle(IN_BANK.plugin.options["restore"], {"restore_name": "{name} again"}, TYPE)
     nowhere = cast(Cloud, None)
-    planned = VolumeBankPlugin().plan_restore(
+    planned = IN_BANK.plugin().plan_restore(
         PlanContext(resource, RESTORE, graph, options, nowhere, lambda _key: None, there.__getitem__)
     )
     assert (planned.action, planned.name) == ("create", "data again")
@@ -325,5 +325,5 @@ def test_copies_are_no_part_of_a_project() -> None:
     copy = volume("copy", metadata={"refloat": f"refloat:{OPERATION}:{SOURCE}:{COPY}"})
     restored = volume("restored", metadata={"refloat": f"refloat:{OPERATION}:{SOURCE}:volume"})
     listing = SimpleNamespace(list=lambda _kind: [copy, restored])
-    found = VolumeProtectable(cast(Cloud, listing)).dependants(Resource(PROJECT, "p"))
+    found = IN_BANK.protectable(cast(Cloud, listing)).dependants(Resource(PROJECT, "p"))
     assert [resource.id for resource in found] == ["restored"]

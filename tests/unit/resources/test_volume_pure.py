@@ -11,12 +11,12 @@ import pytest
 from refloat.cloud import Cloud
 from refloat.errors import Conflict, InvalidInput
 from refloat.graph import Graph, Resource
-from refloat.resources.base import PROJECT, PlanContext, Planned
+from refloat.resources.base import PROJECT, PlanContext, Planned, ProtectionPlugin
 from refloat.resources.options import settle
-from refloat.resources.volume import VolumeBackupPlugin, VolumeProtectable, VolumeSnapshotPlugin
+from refloat.resources.volume import BACKUPS, SNAPSHOTS
 from refloat.resources.volume.attributes import ATTRIBUTES
 from refloat.resources.volume.chains import PARENT_KEY, dependants, parent_for
-from refloat.resources.volume.protectable import SERVER, TYPE
+from refloat.resources.volume.protectable import SERVER, TYPE, VolumeProtectable
 from refloat.resources.volume.section import is_readonly
 
 
@@ -50,7 +50,7 @@ class Listing:
 
 def protectable(*volumes: SimpleNamespace) -> tuple[VolumeProtectable, Listing]:
     listing = Listing(*volumes)
-    return VolumeProtectable(cast(Cloud, listing)), listing
+    return BACKUPS.protectable(cast(Cloud, listing)), listing
 
 
 def on(*servers: str) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def stored(**fields: Any) -> SimpleNamespace:
 
 
 def plan(
-    plugin: type[VolumeBackupPlugin] | type[VolumeSnapshotPlugin] = VolumeBackupPlugin,
+    plugin: type[ProtectionPlugin] = BACKUPS.plugin,
     *,
     section: Mapping[str, Any] | None = None,
     listed: Mapping[str, list[Any]] | None = None,
@@ -198,7 +198,7 @@ def plan(
     )
 
 
-@pytest.mark.parametrize("plugin", [VolumeBackupPlugin, VolumeSnapshotPlugin])
+@pytest.mark.parametrize("plugin", [BACKUPS.plugin, SNAPSHOTS.plugin])
 def test_restore_plan_says_what_it_takes(plugin: Any) -> None:
     planned = plan(plugin)
     assert (planned.action, planned.name, planned.conflicts) == ("create", "data", ())
@@ -252,13 +252,13 @@ def test_unusable_backup_makes_a_restore_impossible(found: list[Any], why: str) 
 
 
 def test_vanished_snapshot_makes_a_restore_impossible() -> None:
-    planned = plan(VolumeSnapshotPlugin, listed={"snapshot": []})
+    planned = plan(SNAPSHOTS.plugin, listed={"snapshot": []})
     assert planned.action == "impossible"
     assert "lives and dies" in planned.reason
 
 
 def test_options_are_checked() -> None:
-    options = VolumeBackupPlugin.options["protect"]
+    options = BACKUPS.plugin.options["protect"]
     assert settle(options, {}, TYPE)["backup_mode"] == "full"
     with pytest.raises(InvalidInput):
         settle(options, {"backup_mode": "sometimes"}, TYPE)

@@ -1,9 +1,7 @@
 """Volumes: protected as Cinder backups, as Cinder snapshots or in the bank; restored as new volumes."""
 
-from refloat.resources.volume.backup import VolumeBackupPlugin
-from refloat.resources.volume.bank import VolumeBankPlugin
-from refloat.resources.volume.protectable import VolumeProtectable
-from refloat.resources.volume.snapshot import VolumeSnapshotPlugin
+from refloat.resources.volume.backup import BACKUPS
+from refloat.resources.volume.bank import IN_BANK
+from refloat.resources.volume.snapshot import SNAPSHOTS
 
-PROTECTABLE = VolumeProtectable
-PLUGINS = (VolumeBackupPlugin, VolumeSnapshotPlugin, VolumeBankPlugin)
+VOLUMES = (BACKUPS, SNAPSHOTS, IN_BANK)

@@ -12,7 +12,8 @@ the mark without it "not restored yet"; neither "all done".
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 from refloat.cloud import Marker, explained
 from refloat.cloud.errors import status_of
@@ -22,25 +23,19 @@ from refloat.cloud.removal import REFUSALS
 from refloat.cloud.retries import in_doubt
 from refloat.errors import CloudError, Conflict
 from refloat.resources.base import (
-    RESTORE_NAME,
     HookBody,
     HookContext,
     Hooks,
-    PlanContext,
-    Planned,
-    ProtectionPlugin,
-    Section,
     Waiting,
     hooks,
 )
 from refloat.resources.in_cloud import KeptInCloud, description_of_kept, name_of_kept
 from refloat.resources.options import Option
 from refloat.resources.volume import plan, restore
-from refloat.resources.volume.attributes import ATTRIBUTES
 from refloat.resources.volume.capture import cut, steady
 from refloat.resources.volume.chains import CHECKPOINT_KEY, PARENT_KEY, dependants, parent_for
-from refloat.resources.volume.protectable import TYPE
-from refloat.resources.volume.restore import GIB, RESTORE_DESCRIPTION, TIMEOUT
+from refloat.resources.volume.declared import VOLUME
+from refloat.resources.volume.restore import GIB, TIMEOUT
 from refloat.resources.volume.section import describe, own_metadata
 
 SNAPSHOT = "snapshot"
@@ -251,39 +246,25 @@ def _named(backup: Any) -> str:
     return f"{backup.id}" + (f" (checkpoint {checkpoint})" if checkpoint else f" ({backup.name})")
 
 
-class VolumeBackupPlugin(ProtectionPlugin):
-    """Volumes, as Cinder backups."""
-
-    name = "volume-cinder-backup"
-    resource_type = TYPE
-    description = "Makes a Cinder backup, full or incremental; restores it into a new volume like the old one"
-    attributes = ATTRIBUTES
-    options: ClassVar = {
-        "protect": (
-            Option("backup_name", "Name of the Cinder backup; {name} stands for the volume's"),
-            Option(
-                "backup_mode",
-                "incremental: store only what changed since the latest backup of the volume",
-                default="full",
-                choices=("full", "incremental"),
-            ),
-            Option("container", "Where Cinder is to put the backup"),
-            Option("description", "Description of the Cinder backup"),
+BACKUPS = replace(
+    VOLUME,
+    name="volume-cinder-backup",
+    description="Makes a Cinder backup, full or incremental; restores it into a new volume like the old one",
+    protect_options=(
+        Option("backup_name", "Name of the Cinder backup; {name} stands for the volume's"),
+        Option(
+            "backup_mode",
+            "incremental: store only what changed since the latest backup of the volume",
+            default="full",
+            choices=("full", "incremental"),
         ),
-        "restore": (RESTORE_NAME, RESTORE_DESCRIPTION),
-    }
-
-    protect = BackupProtect
-    restore = BackupRestore
-    verify = KEPT.verify
-    delete = hooks(on_prepare_begin=_refuse_needed, on_main=KEPT.remove)
-
-    def stays_in_cloud(self, section: Section) -> tuple[str, ...]:
-        return (KEPT.text(section),)
-
-    def builds_on(self, section: Section) -> tuple[str, str]:
-        """The backup, and the one that it is incremental to."""
-        return section["backup"]["id"], section["backup"]["parent_id"]
-
-    def plan_restore(self, context: PlanContext) -> Planned:
-        return plan.plan(context, KEPT.planned(context))
+        Option("container", "Where Cinder is to put the backup"),
+        Option("description", "Description of the Cinder backup"),
+    ),
+    protect=BackupProtect,
+    restore=BackupRestore,
+    kept=KEPT,
+    delete=hooks(on_prepare_begin=_refuse_needed, on_main=KEPT.remove),
+    builds_on=lambda section: (section["backup"]["id"], section["backup"]["parent_id"]),
+    plan=lambda context: plan.plan(context, KEPT.planned(context)),
+)

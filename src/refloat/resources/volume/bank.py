@@ -14,30 +14,23 @@ Every protection reads the whole volume; into the bank go only chunks that it do
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 from refloat.cloud.errors import status_of
 from refloat.cloud.kinds import status_of_thing
 from refloat.cloud.removal import REFUSALS
 from refloat.errors import CloudError, Conflict
-from refloat.resources.base import (
-    RESTORE_NAME,
-    HookBody,
-    Hooks,
-    PlanContext,
-    Planned,
-    ProtectionPlugin,
-)
+from refloat.resources.base import HookBody, Hooks
 from refloat.resources.context import HookContext, Waiting
 from refloat.resources.glance import filled, temporary_name
 from refloat.resources.image_data import Tally, download
 from refloat.resources.verifying import data_is
 from refloat.resources.volume import plan, restore
-from refloat.resources.volume.attributes import ATTRIBUTES
 from refloat.resources.volume.capture import steady
+from refloat.resources.volume.declared import VOLUME
 from refloat.resources.volume.messages import told_about
-from refloat.resources.volume.protectable import TYPE
-from refloat.resources.volume.restore import GIB, RESTORE_DESCRIPTION, TIMEOUT
+from refloat.resources.volume.restore import GIB, TIMEOUT
 from refloat.resources.volume.section import describe
 from refloat.resources.volume.temporary import (
     ATTEMPTS,
@@ -181,18 +174,12 @@ def _drop_image(context: HookContext) -> Waiting:
     return ""
 
 
-class VolumeBankPlugin(ProtectionPlugin):
-    """Volumes, in the bank."""
-
-    name = "volume-bank"
-    resource_type = TYPE
-    description = "Keeps the data in the bank: nothing of it stays in the cloud. Not for encrypted volumes"
-    attributes = ATTRIBUTES
-    options: ClassVar = {"restore": (RESTORE_NAME, RESTORE_DESCRIPTION)}
-
-    protect = VolumeBankProtect
-    restore = VolumeBankRestore
-    verify = data_is(lambda section: {"": section["data"]})
-
-    def plan_restore(self, context: PlanContext) -> Planned:
-        return plan.plan(context, "")
+IN_BANK = replace(
+    VOLUME,
+    name="volume-bank",
+    description="Keeps the data in the bank: nothing of it stays in the cloud. Not for encrypted volumes",
+    protect=VolumeBankProtect,
+    restore=VolumeBankRestore,
+    verify=data_is(lambda section: {"": section["data"]}),
+    plan=lambda context: plan.plan(context, ""),
+)

@@ -8,7 +8,6 @@ from typing import Any
 
 from refloat.cloud.marker import METADATA_KEY
 from refloat.graph import Resource
-from refloat.resources.base import PROJECT
 from refloat.resources.listed import ListedProtectable
 
 TYPE = "OS::Cinder::Volume"
@@ -30,10 +29,7 @@ def is_temporary(volume: Any) -> bool:
 class VolumeProtectable(ListedProtectable):
     """The volumes of one project."""
 
-    type = TYPE
-    parents = frozenset({SERVER, POD, PROJECT})
     kind = noun = "volume"
-    selectors = ("metadata",)
 
     @classmethod
     def is_broken(cls, state: str) -> bool:

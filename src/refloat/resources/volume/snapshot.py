@@ -6,26 +6,15 @@ long as there is one, Cinder refuses to delete the original volume ("Volume has 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import replace
 
-from refloat.resources.base import (
-    RESTORE_NAME,
-    HookBody,
-    HookContext,
-    Hooks,
-    PlanContext,
-    Planned,
-    ProtectionPlugin,
-    Section,
-    hooks,
-)
+from refloat.resources.base import HookBody, HookContext, Hooks
 from refloat.resources.in_cloud import KeptInCloud, description_of_kept, name_of_kept
 from refloat.resources.options import Option
 from refloat.resources.volume import plan, restore
-from refloat.resources.volume.attributes import ATTRIBUTES
 from refloat.resources.volume.capture import cut, steady
-from refloat.resources.volume.protectable import TYPE
-from refloat.resources.volume.restore import RESTORE_DESCRIPTION, TIMEOUT
+from refloat.resources.volume.declared import VOLUME
+from refloat.resources.volume.restore import TIMEOUT
 from refloat.resources.volume.section import describe
 
 CAVEAT = "it lives and dies with the storage that the original volume is on"
@@ -65,28 +54,16 @@ def _restore(context: HookContext) -> HookBody:
     return restore.finish(context, volume)
 
 
-class VolumeSnapshotPlugin(ProtectionPlugin):
-    """Volumes, as Cinder snapshots."""
-
-    name = "volume-cinder-snapshot"
-    resource_type = TYPE
-    description = f"Makes a Cinder snapshot: quick, but {CAVEAT}"
-    attributes = ATTRIBUTES
-    options: ClassVar = {
-        "protect": (
-            Option("snapshot_name", "Name of the Cinder snapshot; {name} stands for the volume's"),
-            Option("description", "Description of the Cinder snapshot"),
-        ),
-        "restore": (RESTORE_NAME, RESTORE_DESCRIPTION),
-    }
-
-    protect = SnapshotProtect
-    restore = hooks(on_main=_restore)
-    verify = KEPT.verify
-    delete = KEPT.delete
-
-    def stays_in_cloud(self, section: Section) -> tuple[str, ...]:
-        return (KEPT.text(section),)
-
-    def plan_restore(self, context: PlanContext) -> Planned:
-        return plan.plan(context, KEPT.planned(context))
+SNAPSHOTS = replace(
+    VOLUME,
+    name="volume-cinder-snapshot",
+    description=f"Makes a Cinder snapshot: quick, but {CAVEAT}",
+    protect_options=(
+        Option("snapshot_name", "Name of the Cinder snapshot; {name} stands for the volume's"),
+        Option("description", "Description of the Cinder snapshot"),
+    ),
+    protect=SnapshotProtect,
+    restore=_restore,
+    kept=KEPT,
+    plan=lambda context: plan.plan(context, KEPT.planned(context)),
+)
