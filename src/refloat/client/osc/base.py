@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from cliff.columns import FormattableColumn
@@ -79,6 +79,8 @@ class _Command:
     args: ClassVar[tuple[Arg, ...]] = ()
     verb: ClassVar[str]
     """The method of the SDK's proxy."""
+    always: ClassVar[Mapping[str, Any]] = {}
+    """What is sent in any case."""
 
     @classmethod
     def of(cls, words: str, verb: str = "", *args: Arg, **more: Any) -> type[Any]:
@@ -109,7 +111,8 @@ class _Command:
 
     def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
         placed = self.by_place()
-        return a.values((item for item in self.args if item not in placed), parsed_args)
+        given = a.values((item for item in self.args if item not in placed), parsed_args)
+        return {**self.always, **given}
 
     def call(self, parsed_args: argparse.Namespace) -> Any:
         place = [getattr(parsed_args, item.dest) for item in self.by_place()]

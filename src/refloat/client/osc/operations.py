@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
-
 from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import ALL, PAGE, PROJECT, List, Show
 
 _OPERATION = Arg("operation", "id of the operation")
 
-
-class OperationList(List):
-    """List operations, and how far they are."""
-
-    verb = "operations"
-    columns = ("Id", "Type", "Status", "Plan name", "Checkpoint id", "Created at", "Ended at", "Error info")
-    args = (
-        ALL,
-        Arg("--type", "of this type", metavar="<protect|restore|verify|copy|delete>"),
-        Arg("--status", "in this status", metavar="<running|parked|succeeded|failed|cancelled>"),
-        Arg("--checkpoint", "of this checkpoint", "checkpoint_id"),
-        Arg("--plan", "of this plan", "plan_id"),
-        *PAGE,
-        PROJECT,
-    )
-
-    def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
-        return {**super().sent(parsed_args), "dry_run": False}
-
-
+OperationList = List.of(
+    "List operations, and how far they are.",
+    "operations",
+    ALL,
+    Arg("--type", "of this type", metavar="<protect|restore|verify|copy|delete>"),
+    Arg("--status", "in this status", metavar="<running|parked|succeeded|failed|cancelled>"),
+    Arg("--checkpoint", "of this checkpoint", "checkpoint_id"),
+    Arg("--plan", "of this plan", "plan_id"),
+    *PAGE,
+    PROJECT,
+    columns=("Id", "Type", "Status", "Plan name", "Checkpoint id", "Created at", "Ended at", "Error info"),
+    always={"dry_run": False},
+)
 OperationShow = Show.of(
     "Show an operation: progress, what runs, what has become of each resource, what went wrong.",
     "get_operation",
