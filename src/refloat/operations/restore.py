@@ -31,6 +31,11 @@ class RestoreProgram(ReadingProgram):
             graph, self.section, self.plugins, self.payload["parameters"], self.services.cloud
         )
 
+    def graph(self, prepared: Json) -> Graph:
+        graph = super().graph(prepared)
+        prepared.pop("graph", None)  # of thousands it is as large again, and nobody needs it now
+        return graph
+
     def planned(self, prepared: Json, key: ResourceKey) -> Planned:
         """What the restore plan decided for a resource."""
         return Planned.from_json(json.loads(prepared["planned"][str(key)]))

@@ -154,8 +154,9 @@ class Operations:
             raise NotFound(f"there is no operation '{identity}'", advice="See: refloat operation list")
         return (exact or found)[0]
 
-    def list(self) -> Sequence[Operation]:
-        return self._list()
+    def list(self, states: Collection[str] = ()) -> Sequence[Operation]:
+        """All of them, newest first; or those in some states: the results of thousands are large."""
+        return self._list(OperationRow.state.in_(states)) if states else self._list()
 
     def _list(self, *conditions: ColumnElement[bool]) -> Sequence[Operation]:
         query = (

@@ -51,12 +51,12 @@ class EmbeddedCheckpoints(EmbeddedSession):
             self.notify(f"Its checkpoints are not listed: {error}")
         found = {record.id: _missing_state(record) for record in self._missing(kept, read)}
         found |= {each.info.id: _state_of(each.info) for each in reversed(kept)}
-        for operation in self.operations.list():
+        for operation in self.operations.list((*OPEN, "failed")):
             known = found.get(operation.checkpoint_id)
             if operation.kind == "protect" and known is None and operation.state in OPEN:
                 if (state := self._being_made(operation)) is not None:
                     found[operation.checkpoint_id] = state
-            elif operation.kind == "delete" and known is not None and operation.state in (*OPEN, "failed"):
+            elif operation.kind == "delete" and known is not None:
                 found[operation.checkpoint_id] = replace(
                     known,
                     status="deleting",

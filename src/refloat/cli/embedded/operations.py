@@ -199,11 +199,14 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            view = self._view(Operations(self.database).get(operation_id))
+            operation = Operations(self.database).get(operation_id)
+            if operation.state not in OPEN:  # to look would be to read its result, which may be large, twice
+                return operation
+            view = self._view(operation)
             if view.state == "interrupted" and operation_id not in self._mine:
                 raise Conflict(f"operation {operation_id} was interrupted", advice="Resume it or cancel it")
             if not view.live and view.state != "interrupted":
-                return view.operation
+                return operation
             self._raise_refusal(operation_id)
             left = _POLL if deadline is None else min(_POLL, deadline - time.monotonic())
             if left <= 0:
