@@ -14,15 +14,18 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from refloat.cloud import Cloud
 from refloat.cloud.kinds import KINDS
 from refloat.cloud.quota import QUOTAS
 from refloat.cloud.services import SERVICES
-from refloat.errors import BankDamaged
+from refloat.errors import BankDamaged, RefloatError
 from refloat.graph import Resource, ResourceKey
 from refloat.operations.discovery import Discovery
 from refloat.resources import registry
 from refloat.resources.base import PROJECT
+from refloat.resources.creations import Creations
 from refloat.resources.registry import plugins
 from tests.fullstack.hookrig import Cut, MemoryJournal, Rig, Run
 
@@ -158,9 +161,13 @@ def whole_life(case: Case) -> None:
     if case.creates:
         assert lost != before
         nothing_is_left_when_undone_at(case, rig, steps_of(case, rig, lost))
+        what_somebody_has_taken_over_stays(case, rig, before)
+        rig.undo()
+        assert case.living() == lost
     lines = rig.restore()
     assert case.living() == before
     assert lines[case.type, resource.id]["new_id"]
+    what_was_handed_over_stays(case, rig, before)
     rig.undo()
     assert case.living() == lost
     a_copy_restores_too(case, rig, before)
@@ -197,9 +204,9 @@ def planning_changes_nothing(case: Case, rig: Rig, resource: Resource) -> None:
 
 def steps_of(case: Case, rig: Rig, lost: list[Any]) -> Iterable[int]:
     """After how many writes of the journal a restore is cut off."""
-    rig.restore()
+    rig.restore(hand_over=False)
     writes = rig.journal.writes
-    rig.undo()
+    rig.roll_back()
     assert case.living() == lost
     return sorted({round(step * (writes - 1) / max(1, case.steps - 1)) for step in range(case.steps)})
 
@@ -214,8 +221,39 @@ def nothing_is_left_when_undone_at(case: Case, rig: Rig, steps: Iterable[int]) -
         with suppress(Cut):
             run.all()
         rig.journal.cut_after = None
-        rig.undo(run.operation_id)
+        rig.roll_back(run.operation_id)
         assert case.living() == lost, f"undone after write {step} of the journal"
+
+
+def what_somebody_has_taken_over_stays(case: Case, rig: Rig, before: list[Any]) -> None:
+    """C4: marks are taken off by somebody before the undo. Ends with all of it there."""
+    rig.restore(hand_over=False)
+    carrying = [entry for entry in rig.journal.entries() if "unmarked" in entry.clue]
+    for entry in carrying:
+        rig.cloud.unmark(entry.kind, entry.id, entry.clue["unmarked"])
+    if not carrying:  # it is proven by the anchor alone
+        Creations(rig.cloud, rig.operation_id, rig.journal).hand_over()
+    stays(case, rig, before)
+
+
+def what_was_handed_over_stays(case: Case, rig: Rig, before: list[Any]) -> None:
+    """C4: the restore ended long ago, a database that was brought back has it undone: nothing live goes."""
+    if case.creates:
+        stays(case, rig, before)
+        assert case.living() == before, "and again"
+        stays(case, rig, before)
+
+
+def stays(case: Case, rig: Rig, before: list[Any]) -> None:
+    there = {(entry.kind, entry.id) for entry in rig.journal.entries()}
+    with pytest.raises(RefloatError, match="could not remove everything") as told:
+        rig.roll_back()
+    assert case.living() == before
+    left = {(entry.kind, entry.id) for entry in rig.journal.entries()}
+    for kind, identity in left:
+        assert f"{kind.replace('_', ' ')} {identity}" in told.value.left_behind
+    assert left <= there
+    assert left
 
 
 def a_copy_restores_too(case: Case, rig: Rig, before: list[Any]) -> None:

@@ -6,21 +6,25 @@ off in the middle (:class:`Cut`) and run again, and that all they created can be
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from refloat.bank import unfenced
 from refloat.cloud import Cloud, Marker
 from refloat.cloud.create_once import find_created
 from refloat.cloud.removal import removal
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
 from refloat.operations.restoreplan import RestorePlan, chosen_part, make_restore_plan
+from refloat.operations.rollback import rollback
 from refloat.providers.provider import Providers, settings_for
 from refloat.resources.base import HOOKS, OperationKind, Planned
 from refloat.resources.context import HookContext
+from refloat.resources.creations import Creations
 
 
 class Cut(BaseException):
@@ -54,6 +58,7 @@ class MemoryJournal:
         self.kept: dict[tuple[str, str], Kept] = {}
         self.cut_after: int | None = None
         self.writes = 0
+        self.anchoring = threading.Lock()
 
     def find(self, source: str, role: str) -> Kept | None:
         return self.kept.get((source, role))
@@ -92,6 +97,7 @@ class Rig:
         self.graph = Graph()
         self.sections: dict[ResourceKey, dict[str, Any]] = {}
         self.journal = MemoryJournal()
+        self.operation_id = ""
         self.data: Any = None
 
     def protect(self, *resources: Resource) -> Mapping[ResourceKey, dict[str, Any]]:
@@ -117,8 +123,11 @@ class Rig:
         *,
         parameters: Mapping[str, Mapping[str, object]] | None = None,
         cuts: Iterable[int] = (),
+        hand_over: bool = True,
     ) -> dict[tuple[str, str], dict[str, Any]]:
         """Restore, cut off after so many journal writes, and again, and then to the end.
+
+        :param hand_over: what is made loses its marks at the end.
 
         The answer is every ``Restored`` by type and source id.
         """
@@ -133,6 +142,9 @@ class Rig:
             run = Run(self, "restore", plan.graph, plan.planned, run.operation_id)
         self.journal.cut_after = None
         run.all()
+        self.operation_id = run.operation_id
+        if hand_over:
+            assert Creations(self.cloud, run.operation_id, self.journal).hand_over() == []
         lines = [line for merged in run.results.values() for line in merged.get("restored", ())]
         return {(line["type"], line["source_id"]): line for line in lines}
 
@@ -142,8 +154,13 @@ class Rig:
         run.all()
         return run.results
 
+    def roll_back(self, operation_id: str = "") -> None:
+        """Remove all that the last restore created and that is its own, as a failed one is undone."""
+        operation_id = operation_id or self.operation_id
+        finish(rollback(self.cloud, operation_id, self.journal, unfenced))
+
     def undo(self, operation_id: str = "") -> None:
-        """Remove all that the last restore created, as a failed one is undone."""
+        """Remove all that the last restore created, whoever has it by now."""
         for entry in reversed(self.journal.entries()):
             marker = Marker(operation_id, ResourceKey.parse(entry.source).id, entry.role)
             identity = entry.id or find_created(self.cloud, entry.kind, marker, entry.clue)

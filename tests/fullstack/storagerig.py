@@ -18,6 +18,7 @@ from refloat.errors import BankDamaged
 from refloat.graph import Graph, ResourceKey
 from refloat.resources.base import HOOKS, OperationKind, PlanContext, Planned, ProtectionPlugin
 from refloat.resources.context import HookContext
+from refloat.resources.creations import Creations
 from refloat.resources.options import settle
 from tests.fullstack.hookrig import Cut, MemoryJournal, finish
 
@@ -119,6 +120,7 @@ class Operation:
                 outcome = body(context)
                 result = finish(outcome) if isinstance(outcome, Generator) else outcome
                 self.results.setdefault(node.key, {}).update(json.loads(json.dumps(result or {})))
+        assert Creations(self.cloud, self.id, self.journal).hand_over() == []
         return self.results
 
     def context(self, kind: OperationKind, plugin: ProtectionPlugin, key: ResourceKey) -> HookContext:

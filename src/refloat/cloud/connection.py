@@ -222,6 +222,15 @@ class Cloud:
         with explained(f"change the {kind.replace('_', ' ')} {identity}"):
             update(self.connection, identity, fields)
 
+    def unmark(self, kind: str, identity: str, fields: Mapping[str, Any]) -> None:
+        """Have something carry no mark any more, but what it is to have in the mark's place."""
+        unmark = self.kind(kind).unmark
+        if unmark is None:
+            self.update(kind, identity, fields)
+            return
+        with explained(f"take the mark off the {kind.replace('_', ' ')} {identity}"):
+            unmark(self.connection, identity, fields)
+
     def remove(self, kind: str, identity: str) -> bool:
         """Ask for a thing to be deleted; false when it is gone already."""
         try:

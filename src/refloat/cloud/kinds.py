@@ -6,12 +6,15 @@ that it is still being worked on. Waiting, undo and clean-up work from this tabl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from openstack.connection import Connection
-from openstack.exceptions import ConflictException, NotFoundException
+from openstack.exceptions import ConflictException, NotFoundException, raise_from_response
+
+from refloat.cloud.marker import METADATA_KEY
 
 Getter = Callable[[Connection, str], Any]
 Lister = Callable[[Connection], Iterable[Any]]
@@ -44,6 +47,8 @@ class Kind:
     :param gone: states in which it is as good as not there.
     :param create: create one; returns it. Needed, as ``update`` is, only by whoever calls ``Cloud.create``.
     :param update: set some fields of one by id.
+    :param unmark: take the mark off one, where ``update`` does not: given what is to be in the mark's place.
+    :param part_of: the kind and id of what one is a part of, where it can carry no mark itself.
 
     States are in small letters.
     """
@@ -62,6 +67,8 @@ class Kind:
     gone: frozenset[str] = frozenset({"deleted"})
     create: Creator | None = None
     update: Updater | None = None
+    unmark: Updater | None = None
+    part_of: Callable[[str, Any], tuple[str, str]] | None = None
 
     def state(self, thing: Any) -> str:
         """The state of a thing of this kind."""
@@ -121,6 +128,37 @@ def _remove_server(connection: Connection, identity: str) -> None:
             raise
         connection.compute.unlock_server(identity)
         connection.compute.delete_server(identity, ignore_missing=False)
+
+
+def _unmark_server(connection: Connection, identity: str, fields: Mapping[str, Any]) -> None:
+    """The lock that the original had, then its description: when the mark is gone, all is done."""
+    if "locked_reason" in fields:
+        connection.compute.lock_server(identity, locked_reason=fields["locked_reason"])
+    connection.compute.update_server(identity, description=fields["description"])
+
+
+def unmark_metadata(service: str, path: str, microversion: str | None = None) -> Updater:
+    """Takes the mark out of the metadata of something, whose path is given up to its id."""
+
+    def unmark(connection: Connection, identity: str, _fields: Mapping[str, Any]) -> None:
+        where = f"{path}/{identity}/metadata/{METADATA_KEY}"
+        response = getattr(connection, service).delete(where, microversion=microversion)
+        raise_from_response(response)
+
+    return unmark
+
+
+def _unmark_image(connection: Connection, identity: str, fields: Mapping[str, Any]) -> None:
+    response = connection.image.patch(
+        f"/images/{identity}",
+        json=[{"op": "replace", "path": "/tags", "value": fields["tags"]}],
+        headers={"Content-Type": "application/openstack-images-v2.1-json-patch"},
+    )
+    raise_from_response(response)
+
+
+def _of_router(identity: str, _thing: Any) -> tuple[str, str]:
+    return "router", re.split(r"[:|]", identity)[0]
 
 
 def _get_interface(connection: Connection, identity: str) -> Any:
@@ -202,18 +240,25 @@ _WORK_ON_VOLUMES = frozenset(
 )
 
 
-def _in_background(name: str, *busy: str) -> Kind:
-    return sdk_kind(name, "block_storage", busy=frozenset(busy), waits_gone=True, query=_DETAILS)
+def _in_background(name: str, *busy: str, **fields: Any) -> Kind:
+    return sdk_kind(name, "block_storage", busy=frozenset(busy), waits_gone=True, query=_DETAILS, **fields)
 
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        sdk_kind("server", "compute", waits_gone=True, query=_DETAILS, remove=_remove_server),
+        sdk_kind(
+            "server",
+            "compute",
+            waits_gone=True,
+            query=_DETAILS,
+            remove=_remove_server,
+            unmark=_unmark_server,
+        ),
         sdk_kind("flavor", "compute"),
         sdk_kind("keypair", "compute"),
         sdk_kind("server_group", "compute"),
-        _in_background("volume", *_WORK_ON_VOLUMES),
+        _in_background("volume", *_WORK_ON_VOLUMES, unmark=unmark_metadata("block_storage", "/volumes")),
         _in_background("snapshot", "creating", "backing-up"),
         _in_background("backup", "creating", "restoring"),
         sdk_kind("volume_type", "block_storage", word="type", remove=_not_ours),
@@ -223,19 +268,38 @@ KINDS: dict[str, Kind] = {
             "image",
             list=lambda connection: connection.image.images(owner=connection.current_project_id),
             remove=_remove_image,
+            unmark=_unmark_image,
         ),
         sdk_kind("network", "network"),
         sdk_kind("subnet", "network"),
         sdk_kind("port", "network"),
         sdk_kind("router", "network"),
-        Kind("router_interface", "network", _get_interface, _list_none, _remove_interface),
-        Kind("router_subnet", "network", _get_router_subnet, _list_none, _remove_router_subnet),
-        Kind("router_route", "network", _get_route, _list_none, _remove_route),
+        Kind(
+            "router_interface", "network", _get_interface, _list_none, _remove_interface, part_of=_of_router
+        ),
+        Kind(
+            "router_subnet",
+            "network",
+            _get_router_subnet,
+            _list_none,
+            _remove_router_subnet,
+            part_of=_of_router,
+        ),
+        Kind("router_route", "network", _get_route, _list_none, _remove_route, part_of=_of_router),
         sdk_kind("security_group", "network"),
-        sdk_kind("security_group_rule", "network"),
+        sdk_kind(
+            "security_group_rule",
+            "network",
+            part_of=lambda _identity, rule: ("security_group", str(rule.security_group_id)),
+        ),
         sdk_kind("floating_ip", "network", word="ip"),
         sdk_kind(
-            "floating_ip_association", "network", word="ip", list=_list_none, remove=_remove_association
+            "floating_ip_association",
+            "network",
+            word="ip",
+            list=_list_none,
+            remove=_remove_association,
+            part_of=lambda identity, _address: ("floating_ip", identity),
         ),
     )
 }

@@ -13,8 +13,8 @@ class Marker:
     """Which operation created a thing, for which source and in which role.
 
     Services differ in what can be marked at creation: use ``text`` as a description or tag, and
-    ``metadata`` where there is metadata. What restores to the user's own eyes loses its mark
-    again before its hook ends.
+    ``metadata`` where there is metadata. What is restored loses its mark when the whole operation has
+    succeeded (:meth:`refloat.resources.creations.Creations.hand_over`).
     """
 
     operation_id: str
@@ -32,13 +32,24 @@ class Marker:
         return {METADATA_KEY: self.text}
 
     def on(self, thing: Any) -> bool:
-        """Whether a thing carries this mark, in metadata, description or tags."""
-        metadata = getattr(thing, "metadata", None) or {}
-        if isinstance(metadata, dict) and metadata.get(METADATA_KEY) == self.text:
-            return True
-        if getattr(thing, "description", None) == self.text:
-            return True
-        return self.text in (getattr(thing, "tags", None) or [])
+        """Whether a thing carries this mark."""
+        return self.text in _marks(thing)
+
+
+def is_marked_by(thing: Any, operation_id: str) -> bool:
+    """Whether a thing carries a mark of an operation."""
+    return any(mark.startswith(f"refloat:{operation_id}:") for mark in _marks(thing))
+
+
+def _marks(thing: Any) -> list[str]:
+    """All that may be a mark: in metadata, description or tags."""
+    metadata = getattr(thing, "metadata", None)
+    told = [metadata.get(METADATA_KEY)] if isinstance(metadata, dict) else []
+    return [
+        str(mark)
+        for mark in (*told, getattr(thing, "description", None), *(getattr(thing, "tags", None) or ()))
+        if mark
+    ]
 
 
 def unmarked(metadata: dict[str, Any] | None) -> dict[str, Any]:

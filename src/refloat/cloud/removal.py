@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,7 +11,7 @@ from refloat.cloud.connection import Cloud, CloudWait, StatusWait
 from refloat.cloud.errors import status_of
 from refloat.cloud.keyed_lock import keyed_lock
 from refloat.cloud.kinds import KINDS
-from refloat.errors import CloudError
+from refloat.errors import CloudError, Conflict
 
 REFUSALS = frozenset({400, 409})
 """What services answer while a thing is still in use by something that is going away."""
@@ -32,14 +32,24 @@ TASK_TIMEOUT = 6 * 3600.0
 """Seconds to wait for a server's task: uploading an image of a large disk takes long."""
 
 
+class NotOurs(Conflict):
+    """What was to be removed is somebody else's by now."""
+
+
 def removal(
-    cloud: Cloud, kind: str, identity: str, patience: float | None = None
+    cloud: Cloud,
+    kind: str,
+    identity: str,
+    patience: float | None = None,
+    ours: Callable[[], bool] = lambda: True,
 ) -> Generator[CloudWait, Any, bool]:
     """Remove one thing; yields what has to be waited for. Returns false when it was gone already.
 
     :param patience: seconds to go on asking a service that refuses, and to wait for something that is held;
         None: :data:`PATIENCE`, and :data:`IDLE_TIMEOUT`.
+    :param ours: asked right before it is removed.
     :raises CloudError: the service refused to the end, or the thing went into an error state.
+    :raises NotOurs: it is somebody else's by now.
     """
     entry = KINDS[kind]
     thing = cloud.find(kind, identity)
@@ -59,16 +69,23 @@ def removal(
             for server_id in sorted(_users_of(cloud, thing.volume_id)):
                 yield locks.enter_context(keyed_lock(f"the snapshots of server {server_id}"))
             yield from servers_idle(cloud, thing.volume_id)
-        asked = yield from _ask(cloud, kind, identity, PATIENCE if patience is None else patience)
+        asked = yield from _ask(cloud, kind, identity, PATIENCE if patience is None else patience, ours)
         if asked and entry.waits_gone:
             yield cloud.wait_gone(kind, identity)
         return asked
 
 
-def _ask(cloud: Cloud, kind: str, identity: str, patience: float) -> Generator[CloudWait, Any, bool]:
+def _ask(
+    cloud: Cloud, kind: str, identity: str, patience: float, ours: Callable[[], bool]
+) -> Generator[CloudWait, Any, bool]:
     """Ask for the deletion until it is accepted; false when the thing was gone."""
     give_up = time.monotonic() + patience
     while True:
+        if not ours():
+            raise NotOurs(
+                f"the {kind.replace('_', ' ')} {identity} was not removed",
+                reason="it does not carry the mark of this operation any more: somebody else has it now",
+            )
         try:
             return cloud.remove(kind, identity)
         except CloudError as exc:

@@ -18,10 +18,11 @@ from refloat.errors import RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.compile import compile_hooks, step_name, step_of
 from refloat.operations.data import BankData
-from refloat.operations.rollback import RollbackJournal, rollback
+from refloat.operations.rollback import rollback
 from refloat.providers.provider import Provider, Providers, settings_for
 from refloat.resources.base import OperationKind, Planned, ProtectionPlugin, Section
 from refloat.resources.context import HookContext
+from refloat.resources.creations import CreationJournal, Creations
 
 
 class KnownCopy(Protocol):
@@ -41,7 +42,7 @@ class Services:
     providers: Providers
     bank_for: Callable[[str, bool], Bank]
     """The open bank of a provider. When there is none it is made, or (false) that is NotFound."""
-    journal_of: Callable[[str], RollbackJournal]
+    journal_of: Callable[[str], CreationJournal]
     """What an operation creates, durably."""
     copies_of: Callable[[str, str], Sequence[KnownCopy]]
     """The known copies of a checkpoint of a project."""
@@ -148,7 +149,12 @@ class OperationProgram(ABC):
         return self.rolled_back()
 
     def rolled_back(self) -> Body:
-        return rollback(self.services.cloud, self.operation_id, self.journal)
+        return rollback(self.services.cloud, self.operation_id, self.journal, self._check_lease)
+
+    def hand_over(self) -> None:
+        """What was created is no longer this operation's: it has succeeded."""
+        self._check_lease()
+        Creations(self.services.cloud, self.operation_id, self.journal).hand_over()
 
     # Shared by the kinds
 
@@ -203,6 +209,7 @@ class OperationProgram(ABC):
             progress=run.progress,
             cancelled=run.cancelled,
             target=self.target,
+            check_lease=self._check_lease,
         )
 
     def _new_id(self, graph: Graph, run: StepRun, kind: str, source_id: str) -> str | None:

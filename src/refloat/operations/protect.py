@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from refloat.engine.program import Body, Json, Outcome, StepRun
-from refloat.errors import BankError, InvalidInput
+from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NotFound
 from refloat.operations.discovery import Discovery
 from refloat.operations.programs import OperationProgram, stored_section
 from refloat.providers.provider import check_parameters, cover
@@ -56,6 +56,7 @@ class ProtectProgram(OperationProgram):
             graph=prepared["graph"],
             sections=sections,
         )
+        self.hand_over()
         links = (self.plugins[node.type].builds_on(sections[str(node.key)]) for node in graph)
         chain = [list(link) for link in links if link is not None]
         return {
@@ -66,8 +67,26 @@ class ProtectProgram(OperationProgram):
         }
 
     def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
-        """Remove what was made in the cloud, then what was stored in the bank."""
+        """Remove what was made in the cloud, then what was stored in the bank.
+
+        :raises Conflict: the checkpoint is complete: what it keeps in the cloud belongs to it.
+        """
+        if prepared is not None:
+            self._refuse_complete()
         return self._undo_both(prepared is not None)
+
+    def _refuse_complete(self) -> None:
+        try:
+            self.bank.checkpoint(self.checkpoint_id)
+        except NotFound:
+            return
+        except BankDamaged as exc:
+            _LOG.warning("checkpoint %s is in the bank, and damaged: %s", self.checkpoint_id, exc)
+        raise Conflict(
+            "nothing is undone: the checkpoint is in the bank",
+            left_behind=f"checkpoint {self.checkpoint_id}",
+            advice="Delete the checkpoint if it is not wanted",
+        )
 
     def _undo_both(self, stored: bool) -> Body:
         """:param stored: there may be data in the bank: nothing is, before ``prepare`` has ended."""

@@ -41,11 +41,12 @@ class RestoreProgram(ReadingProgram):
         return Planned.from_json(json.loads(prepared["planned"][str(key)]))
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
-        """Every resource that was made or re-used, with its old and new id."""
+        """Every resource that was made or re-used, with its old and new id; it is the user's from now on."""
         lines: list[dict[str, Any]] = []
         graph: Graph = self.graph(prepared)
         for node in graph:
             lines.extend(self.results(run, node.key).get("restored", ()))
+        self.hand_over()
         return {
             "id": self.operation_id,
             "checkpoint_id": self.checkpoint_id,

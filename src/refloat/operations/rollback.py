@@ -1,47 +1,26 @@
-"""Rollback: what a failed or cancelled operation has created in the cloud is removed."""
+"""Rollback: what a failed or cancelled operation has created in the cloud, and is still its own, goes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from functools import partial
 
 from refloat.cloud import Cloud, Marker
 from refloat.cloud.create_once import find_created
-from refloat.cloud.removal import LITTLE_PATIENCE, removal
-from refloat.engine.program import Body
-from refloat.errors import RefloatError
+from refloat.cloud.removal import LITTLE_PATIENCE, NotOurs, removal
+from refloat.engine.program import Body, CheckLease
+from refloat.errors import LeaseLost, RefloatError
 from refloat.graph import ResourceKey
-from refloat.resources.context import CreationJournal
+from refloat.resources.creations import CreationJournal, Creations
 
 
-class CreatedThing(Protocol):
-    """A line of the journal; ``id`` is empty while the thing is only intended."""
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def role(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def id(self) -> str: ...
-    @property
-    def clue(self) -> Mapping[str, Any]: ...
-
-
-class RollbackJournal(CreationJournal, Protocol):
-    """What an operation has created."""
-
-    def entries(self) -> Sequence[CreatedThing]:
-        """All that is written down, oldest first."""
-        ...
-
-
-def rollback(cloud: Cloud, operation_id: str, journal: RollbackJournal) -> Body:
+def rollback(cloud: Cloud, operation_id: str, journal: CreationJournal, check_lease: CheckLease) -> Body:
     """Remove all that an operation created, newest first; the rest too when one thing cannot be removed.
+
+    What carries its mark no longer, somebody has taken over: that stays, and is named.
 
     :raises RefloatError: something is left behind.
     """
+    creations = Creations(cloud, operation_id, journal)
     failures: list[RefloatError] = []
     removed = 0
     for entry in reversed(journal.entries()):
@@ -49,22 +28,30 @@ def rollback(cloud: Cloud, operation_id: str, journal: RollbackJournal) -> Body:
             marker = Marker(operation_id, ResourceKey.parse(entry.source).id, entry.role)
             identity = entry.id or find_created(cloud, entry.kind, marker, entry.clue)
             if identity:
+                check_lease()
                 patience = LITTLE_PATIENCE if failures else None
-                removed += yield from removal(cloud, entry.kind, identity, patience)
+                ours = partial(creations.is_ours, entry, identity)
+                removed += yield from removal(cloud, entry.kind, identity, patience, ours)
+        except LeaseLost:
+            raise
         except RefloatError as exc:
             # Go on: one thing that cannot be removed must not keep the others there.
-            exc.left_behind = f"{entry.kind.replace('_', ' ')} {entry.id or entry.role}"
+            why = " (not this operation's any more)" if isinstance(exc, NotOurs) else ""
+            exc.left_behind = f"{entry.kind.replace('_', ' ')} {entry.id or entry.role}{why}"
             failures.append(exc)
             continue
         journal.forget(entry.source, entry.role)
     if failures:
         left = ", ".join(error.left_behind for error in failures)
-        first = failures[0]
+        # Of what could not be removed there is more to say than of what must not be.
+        first = min(failures, key=lambda error: isinstance(error, NotOurs))
         raise RefloatError(
             "could not remove everything that was created",
             reason=str(first.reason or first),
             request_id=first.request_id,
             left_behind=left,
-            advice=f"Try again with: refloat operation cancel {operation_id}",
+            advice="What is in use, leave; delete the rest yourself"
+            if isinstance(first, NotOurs)
+            else f"Try again with: refloat operation cancel {operation_id}",
         )
     return {"removed": removed}

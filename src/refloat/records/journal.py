@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ class SqlJournal:
     def __init__(self, database: Database, operation_id: str) -> None:
         self._database = database
         self._operation_id = operation_id
+        self.anchoring = threading.Lock()
 
     def find(self, source: str, role: str) -> JournalItem | None:
         query = select(JournalRow).where(*self._is(source, role))

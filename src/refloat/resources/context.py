@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
+from refloat.bank import unfenced
 from refloat.cloud import Cloud, CloudWait, Marker, explained
 from refloat.cloud.create_once import create_once, find_created
 from refloat.cloud.removal import removal
 from refloat.errors import BankError, Cancelled
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.resources.attributes import Change, asked_for
+from refloat.resources.creations import CreationJournal, Creations
 from refloat.resources.planned import Planned, Restored, Section, restored
 
 Waiting: TypeAlias = Generator[CloudWait, Any, Any]
@@ -61,49 +64,6 @@ class PlanContext:
         return next((thing for thing in self.listing(kind) if str(thing.id) == identity), None)
 
 
-class Creation(Protocol):
-    """One thing that an operation created, or was about to create."""
-
-    @property
-    def source(self) -> str:
-        """``TYPE#ID`` of the resource it is for."""
-
-    @property
-    def role(self) -> str:
-        """What it is for that resource."""
-
-    @property
-    def kind(self) -> str:
-        """A name of ``refloat.cloud.kinds``."""
-
-    @property
-    def id(self) -> str:
-        """Empty while it is only intended."""
-
-    @property
-    def clue(self) -> Mapping[str, Any]:
-        """How to find it when it cannot carry a mark."""
-
-
-class CreationJournal(Protocol):
-    """The durable list of what an operation creates; kept by the records room."""
-
-    def find(self, source: str, role: str) -> Creation | None:
-        """What was written down for a role."""
-
-    def intend(self, source: str, role: str, kind: str, clue: Mapping[str, Any]) -> None:
-        """Write down, durably, that something is about to be created."""
-
-    def made(self, source: str, role: str, identity: str) -> None:
-        """Write down that it was created."""
-
-    def forget(self, source: str, role: str) -> None:
-        """Write down that it is gone again, or never was."""
-
-    def entries(self) -> Sequence[Creation]:
-        """All that is written down, oldest first."""
-
-
 class Stream(Protocol):
     """Bytes to be read in order."""
 
@@ -142,6 +102,7 @@ class HookContext:
     :param section: what was protected (restore, verify, delete); empty when protecting.
     :param planned: what the restore plan decided for this resource (restore only).
     :param target: the bank that is copied to (copy only).
+    :param check_lease: raises LeaseLost when the operation is somebody else's by now.
     :param progress: tell how many bytes of how many are done (total 0: unknown).
     """
 
@@ -160,6 +121,7 @@ class HookContext:
     progress: Callable[[int, int], None]
     cancelled: Callable[[], bool]
     target: DataStore | None = None
+    check_lease: Callable[[], None] = unfenced
 
     def ensure(
         self,
@@ -169,6 +131,7 @@ class HookContext:
         *,
         what: str = "",
         clue: Mapping[str, Any] | None = None,
+        unmarked: Mapping[str, Any] | None = None,
     ) -> str:
         """Create something once, however often the hook is run; returns its id.
 
@@ -180,6 +143,8 @@ class HookContext:
         :param clue: how to find it when it cannot carry a mark: ``{"id": ...}`` when the id is
             chosen by the caller, ``{"name": ..., "known": [ids]}`` when only a name tells it from
             those known before.
+        :param unmarked: what takes the mark's place when the whole operation has succeeded: fields for the
+            kind's ``unmark``. None: it is nobody else's, and goes before that, or is known by the checkpoint.
         """
         self.check_cancelled()
         source = str(self.resource.key)
@@ -188,14 +153,14 @@ class HookContext:
             return entry.id
         marker = self.marker(role)
         if entry is None:
-            self.journal.intend(source, role, kind, clue or {})
+            self.journal.intend(source, role, kind, self._creations.clue(clue, unmarked))
         else:
             # It was about to be created when the last attempt ended: it may be there.
             found = find_created(self.cloud, kind, marker, entry.clue)
             if found:
                 self.journal.made(source, role, found)
                 return found
-        self.check_cancelled()  # the process may have slept, and the operation be somebody else's by now
+        self.check_lease()  # the process may have slept, and the operation be somebody else's by now
 
         def attempt(mark: Marker) -> Any:
             with explained(what, self.resource) if what else nullcontext():
@@ -218,8 +183,13 @@ class HookContext:
             return
         identity = entry.id or find_created(self.cloud, entry.kind, self.marker(role), entry.clue)
         if identity:
-            yield from removal(self.cloud, entry.kind, identity)
+            ours = partial(self._creations.is_ours, entry, identity)
+            yield from removal(self.cloud, entry.kind, identity, ours=ours)
         self.journal.forget(source, role)
+
+    @property
+    def _creations(self) -> Creations:
+        return Creations(self.cloud, self.operation_id, self.journal)
 
     def marker(self, role: str) -> Marker:
         """The mark of what this operation creates for this resource in a role."""

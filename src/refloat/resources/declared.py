@@ -189,11 +189,10 @@ class Declared:
             lambda marker: (self.create or self._create)(context, marker),
             what=f"create the {self._called} {planned.name}",
             clue=self._clue(context),
+            unmarked={self.mark: context.section[self.mark] or ""} if self.mark else None,
         )
         if self.ready:
             yield context.cloud.wait(kind, new_id, self.ready)
-        if self.mark:
-            context.cloud.update(kind, new_id, {self.mark: context.section[self.mark] or ""})
         if self.finish is not None:
             self.finish(context, new_id)
         return context.restored(new_id)

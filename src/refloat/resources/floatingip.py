@@ -207,7 +207,12 @@ def _restore(context: HookContext) -> Mapping[str, Any]:
     if planned.action == "reuse":
         found = context.cloud.get("floating_ip", planned.new_id)
         return context.restored(str(found.id), name=str(found.floating_ip_address))
-    identity = context.ensure("floating_ip", "floating-ip", lambda marker: _create(context, marker))
+    identity = context.ensure(
+        "floating_ip",
+        "floating-ip",
+        lambda marker: _create(context, marker),
+        unmarked={"description": context.section["description"]},
+    )
     dress(context, "ip", identity)
     got = str(context.cloud.get("floating_ip", identity).floating_ip_address)
     wanted, reason = planned.decisions["address"], planned.reason

@@ -53,10 +53,11 @@ def filled(
     tally: Tally,
     *,
     wanted_id: str = "",
+    unmarked: Mapping[str, Any] | None = None,
 ) -> Waiting:
     """Create an image once and fill it, however often this is run; returns its id."""
     for last in (False, False, True):
-        image_id = yield from _ready(context, role, fields, wanted_id)
+        image_id = yield from _ready(context, role, fields, wanted_id, unmarked)
         if read_image(context.cloud, image_id)["status"] != "queued":
             break
         try:
@@ -70,9 +71,15 @@ def filled(
     return image_id
 
 
-def _ready(context: HookContext, role: str, fields: Mapping[str, Any], wanted_id: str) -> Waiting:
+def _ready(
+    context: HookContext,
+    role: str,
+    fields: Mapping[str, Any],
+    wanted_id: str,
+    unmarked: Mapping[str, Any] | None,
+) -> Waiting:
     """Create the image once; returns its id when it can be filled, or is full."""
-    image_id = _create(context, role, fields, wanted_id)
+    image_id = _create(context, role, fields, wanted_id, unmarked)
     if read_image(context.cloud, image_id)["status"] not in _STEADY:
         # An upload was cut off. Glance makes it queued again as soon as it notices.
         give_up = time.monotonic() + _NOTICING
@@ -85,11 +92,17 @@ def _ready(context: HookContext, role: str, fields: Mapping[str, Any], wanted_id
         )
         if status_of_thing(image) not in _STEADY:  # Glance itself was cut off
             yield from context.discard(role)
-        image_id = _create(context, role, fields, "")
+        image_id = _create(context, role, fields, "", unmarked)
     return image_id
 
 
-def _create(context: HookContext, role: str, fields: Mapping[str, Any], wanted_id: str) -> str:
+def _create(
+    context: HookContext,
+    role: str,
+    fields: Mapping[str, Any],
+    wanted_id: str,
+    unmarked: Mapping[str, Any] | None,
+) -> str:
     def create(marker: Marker) -> str:
         body = {**fields, "visibility": "private", "tags": [marker.text]}
         response = context.cloud.image.post("/images", json=body | ({"id": wanted_id} if wanted_id else {}))
@@ -99,7 +112,8 @@ def _create(context: HookContext, role: str, fields: Mapping[str, Any], wanted_i
         sdk_exceptions.raise_from_response(response)
         return str(response.json()["id"])
 
-    return context.ensure("image", role, create, what=f"create the image {fields['name']}")
+    what = f"create the image {fields['name']}"
+    return context.ensure("image", role, create, what=what, unmarked=unmarked)
 
 
 def _send(context: HookContext, image_id: str, ref: Mapping[str, Any], tally: Tally) -> None:

@@ -133,16 +133,15 @@ def left_alone(
 
 
 def dress(context: HookContext, kind: str, identity: str, section: Mapping[str, Any] | None = None) -> None:
-    """Give something created its own description in the place of the mark, and its tags.
+    """Give something created the tags of the original. Its description is the mark's place as yet.
 
     :param section: what it was; None: it is the resource itself.
     """
     section = context.section if section is None else section
     proxy = context.cloud.network
     with explained(f"describe the {kind.replace('_', ' ')} {identity}", context.resource):
-        thing = getattr(proxy, f"update_{kind}")(identity, description=section["description"])
         if section.get("tags"):
-            proxy.set_tags(thing, section["tags"])
+            proxy.set_tags(getattr(proxy, f"get_{kind}")(identity), section["tags"])
 
 
 def zones_there(context: PlanContext, hints: list[str], resource: str) -> tuple[list[str], dict[str, Change]]:

@@ -289,6 +289,7 @@ class SecurityGroupRestore(Hooks):
                 description=marker.text, **planned.decisions["body"]
             ),
             what=f"create the security group {planned.name}",
+            unmarked={"description": context.section["description"]},
         )
         grant(context, "security_group", group_id)
         dress(context, "security_group", group_id)

@@ -15,7 +15,7 @@ from typing import Any
 from openstack import exceptions as sdk_exceptions
 
 from refloat.cloud import Cloud, Marker, explained, unmarked
-from refloat.cloud.kinds import sdk_kind
+from refloat.cloud.kinds import sdk_kind, unmark_metadata
 from refloat.cloud.quota import absolute_limits
 from refloat.errors import CloudError, Conflict
 from refloat.graph import Resource
@@ -58,6 +58,7 @@ _KINDS = (
                 "shrinking",
             }
         ),
+        unmark=unmark_metadata("shared_file_system", "/shares", MICROVERSION),
         **_SHARES,
     ),
     sdk_kind("share_snapshot", busy=frozenset({"creating", "restoring"}), **_SHARES),
@@ -218,13 +219,14 @@ def plan(context: PlanContext) -> Planned:
 
 
 def restore(context: HookContext) -> HookBody:
-    """Create, let in whom the original let in, check. The mark is in the metadata: that comes last."""
+    """Create, let in whom the original let in, check. The mark stays in the metadata."""
     cloud, section, planned = context.cloud, context.section, context.planned
     share_id = context.ensure(
         "share",
         "share",
         lambda marker: _create(context, marker),
         what=f"create the share {planned.name}",
+        unmarked={},
     )
     share = yield cloud.wait("share", share_id, {"available"}, timeout=TIMEOUT)
     if int(share.size) != section["size"]:
@@ -245,7 +247,8 @@ def restore(context: HookContext) -> HookBody:
         if planned.decisions["is_public"] and not share.is_public:
             service.update_share(share_id, is_public=True)
         # Not by the proxy's method, whose own arguments would clash with items of their names.
-        answer = service.put(f"/shares/{share_id}/metadata", json={"metadata": section["metadata"]})
+        metadata = {**section["metadata"], **context.marker("share").metadata}
+        answer = service.put(f"/shares/{share_id}/metadata", json={"metadata": metadata})
         sdk_exceptions.raise_from_response(answer)
         paths = [place.path for place in service.export_locations(share_id)]
     return context.restored(share_id, reason=f"it is mounted from {' or '.join(paths)}" if paths else "")

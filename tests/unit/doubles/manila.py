@@ -39,6 +39,7 @@ class Manila(OpenStackDouble):
             ("PUT", f"{_BASE}/shares/{_ID}", self._update_share),
             ("DELETE", f"{_BASE}/shares/{_ID}", self._delete_share),
             ("PUT", f"{_BASE}/shares/{_ID}/metadata", self._replace_metadata),
+            ("DELETE", f"{_BASE}/shares/{_ID}/metadata/(.+)", self._delete_metadata),
             ("POST", f"{_BASE}/shares/{_ID}/action", self._allow),
             ("GET", f"{_BASE}/shares/{_ID}/export_locations", self._locations),
             ("GET", f"{_BASE}/share-access-rules", self._list_rules),
@@ -180,6 +181,9 @@ class Manila(OpenStackDouble):
             raise self.refusal(403, "Invalid share: Share status must be one of ('available', 'error').")
         share["status"] = "deleting"
         return 202, None
+
+    def _delete_metadata(self, _request: Request, identity: str, key: str) -> Answer:
+        return (404, {}) if self.shares[identity]["metadata"].pop(key, None) is None else (200, {})
 
     def _replace_metadata(self, request: Request, identity: str) -> Answer:
         self.shares[identity]["metadata"] = request.body["metadata"]

@@ -10,6 +10,7 @@ import pytest
 from keystoneauth1.exceptions import ConnectFailure, ServiceUnavailable
 from openstack.exceptions import HttpException
 
+from refloat.bank import unfenced
 from refloat.cli.running import error_of
 from refloat.cloud.errors import explain
 from refloat.cloud.removal import IDLE_TIMEOUT, LITTLE_PATIENCE, removal
@@ -133,7 +134,7 @@ def test_undoing_does_not_wait_long_for_what_is_held(monkeypatch: pytest.MonkeyP
     """What could not be removed may hold the rest: nobody waits two minutes for each of it."""
     asked: list[float | None] = []
 
-    def removal(_cloud: Any, kind: str, identity: str, patience: float | None) -> Iterator[Any]:
+    def removal(_cloud: Any, kind: str, identity: str, patience: float | None, _ours: Any) -> Iterator[Any]:
         asked.append(patience)
         yield from ()
         raise CloudError(f"could not delete {kind} {identity}", reason="it is in use")
@@ -143,7 +144,7 @@ def test_undoing_does_not_wait_long_for_what_is_held(monkeypatch: pytest.MonkeyP
     made = [SimpleNamespace(kind=kind, id=f"{kind}-1", role=kind, **entry) for kind in ("port", "server")]
     journal = cast("Any", SimpleNamespace(entries=lambda: made))
     with pytest.raises(RefloatError, match="Left behind: server server-1, port port-1"):
-        list(rollback(cast("Any", None), "operation", journal))
+        list(rollback(cast("Any", None), "operation", journal, unfenced))
     assert asked == [None, LITTLE_PATIENCE]
 
 

@@ -16,6 +16,7 @@ from refloat.graph import Resource
 from refloat.operations.discovery import Discovery
 from refloat.providers.provider import Providers
 from refloat.resources.base import PROJECT
+from refloat.resources.creations import Creations
 from refloat.resources.database import DATABASE as DATABASES
 from refloat.resources.pod import PODS, cluster
 from refloat.resources.share import SHARE as SHARES
@@ -83,6 +84,7 @@ def test_a_creation_whose_answer_was_lost_is_found_again(case: DoubleCase, world
         run.all()
     assert [double for double in world.doubles if not double.lose]  # an answer was lost indeed
     Run(rig, "restore", plan.graph, plan.planned, run.operation_id).all()
+    Creations(rig.cloud, run.operation_id, rig.journal).hand_over()
     assert case.living() == before
 
 
@@ -91,9 +93,9 @@ def test_undo_leaves_nothing(case: DoubleCase, world: World) -> None:
     rig.protect(Discovery(rig.cloud).of_type(case.type).show(resource.id))
     case.lose()
     objects = json.dumps(world.kubernetes.objects)
-    rig.restore()
+    rig.restore(hand_over=False)
     assert case.living()
-    rig.undo()
+    rig.roll_back()
     assert case.living() == []
     assert json.dumps(world.kubernetes.objects) == objects
 

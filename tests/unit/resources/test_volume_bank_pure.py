@@ -10,7 +10,7 @@ import pytest
 from openstack import exceptions as sdk_exceptions
 from test_volume_pure import SECTION, volume
 
-from refloat.cloud import Cloud
+from refloat.cloud import Cloud, Marker
 from refloat.cloud.errors import explain
 from refloat.errors import BankDamaged, CloudError, Conflict
 from refloat.graph import Graph, Resource
@@ -225,7 +225,11 @@ def restoring(cloud: Fake, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[s
 
     def fill(at: HookContext, role: str, fields: Mapping[str, Any], *_more: Any) -> Any:
         name = f"i{len(filled)}"
-        image_id = at.ensure("image", role, lambda _m: cloud.add("image", name, "active", **fields))
+
+        def create(marker: Marker) -> Any:
+            return cloud.add("image", name, "active", tags=[marker.text], **fields)
+
+        image_id = at.ensure("image", role, create)
         filled.append(image_id)
         return image_id
         yield

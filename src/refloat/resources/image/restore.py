@@ -49,8 +49,8 @@ def restore_disk(
     """Make the image of a server's disk; returns its id."""
     fields = {key: disk[key] for key in _FORMATS} | disk["properties"]
     fields["name"] = name
-    image_id = yield from filled(context, f"disk-{server_id}", fields, disk["ref"], disk, tally)
-    _patch(context, image_id, {"tags": []})
+    role = f"disk-{server_id}"
+    image_id = yield from filled(context, role, fields, disk["ref"], disk, tally, unmarked={"tags": []})
     return image_id
 
 
@@ -60,7 +60,14 @@ def restore_image(context: HookContext, tally: Tally) -> Waiting:
     fields = {key: image[key] for key in (*_FORMATS, "os_hidden")} | image["properties"]
     fields["name"] = context.planned.name
     image_id = yield from filled(
-        context, IMAGE, fields, context.section["data"], image, tally, wanted_id=context.resource.id
+        context,
+        IMAGE,
+        fields,
+        context.section["data"],
+        image,
+        tally,
+        wanted_id=context.resource.id,
+        unmarked={"tags": image["tags"]},
     )
     _share(context, image_id, image["members"])
     _patch(
@@ -68,7 +75,6 @@ def restore_image(context: HookContext, tally: Tally) -> Waiting:
         image_id,
         {
             "visibility": "shared" if image["members"] else decisions["visibility"],
-            "tags": image["tags"],
             "protected": image["protected"],
         },
     )
@@ -92,7 +98,7 @@ def _patch(context: HookContext, image_id: str, wanted: Mapping[str, Any]) -> No
     changes = [
         {"op": "replace", "path": f"/{key}", "value": value}
         for key, value in wanted.items()
-        if (sorted(image[key]) if key == "tags" else image[key]) != value
+        if image[key] != value
     ]
     if not changes:
         return

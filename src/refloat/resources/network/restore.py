@@ -21,7 +21,12 @@ def restore(context: HookContext) -> Mapping[str, Any]:
     if reused:
         network_id = str(context.cloud.get("network", planned.new_id).id)
     else:
-        network_id = context.ensure("network", "network", lambda marker: _create(context, marker))
+        network_id = context.ensure(
+            "network",
+            "network",
+            lambda marker: _create(context, marker),
+            unmarked={"description": context.section["description"]},
+        )
     subnets = [_subnet(context, network_id, decided) for decided in planned.decisions["subnets"]]
     if not reused:
         made = {subnet.source_id: subnet.new_id for subnet in subnets}
@@ -38,7 +43,7 @@ def _subnet(context: HookContext, network_id: str, decided: Mapping[str, Any]) -
     if "id" in decided:
         return Restored(SUBNET, source, decided["id"], decided["name"], True, decided["reason"])
     body = decided["body"]
-
+    saved = next(subnet for subnet in context.section["subnets"] if subnet["id"] == source)
     subnet_id = context.ensure(
         "subnet",
         f"subnet-{source}",
@@ -46,8 +51,8 @@ def _subnet(context: HookContext, network_id: str, decided: Mapping[str, Any]) -
             network_id=network_id, description=marker.text, **body
         ),
         what=f"create the subnet {body['name'] or body['cidr']}",
+        unmarked={"description": saved["description"]},
     )
-    saved = next(subnet for subnet in context.section["subnets"] if subnet["id"] == source)
     dress(context, "subnet", subnet_id, saved)
     return Restored(SUBNET, source, subnet_id, body["name"])
 

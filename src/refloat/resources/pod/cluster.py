@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -205,7 +205,7 @@ def make(connection: Connection, kind: str, body: Mapping[str, Any]) -> Kubernet
     return thing(cluster(connection).request("POST", path_of(kind, namespace), body))
 
 
-def annotate(connection: Connection, kind: str, identity: str, items: Mapping[str, str | None]) -> None:
+def annotate(connection: Connection, identity: str, items: Mapping[str, str | None], *, kind: str) -> None:
     """Set annotations; take those off whose value is None."""
     body = {"metadata": {"annotations": dict(items)}}
     cluster(connection).request("PATCH", path_of(kind, identity), body, MERGE)
@@ -223,7 +223,7 @@ def _kind(kind: str) -> Kind:
     def remove(connection: Connection, identity: str) -> None:
         cluster(connection).request("DELETE", path_of(kind, identity))
 
-    return Kind(kind, "", read, list_all, remove, waits_gone=True)
+    return Kind(kind, "", read, list_all, remove, waits_gone=True, unmark=partial(annotate, kind=kind))
 
 
 KINDS = (_kind(POD), _kind(CLAIM), _kind(VOLUME))

@@ -8,12 +8,12 @@ from typing import Any
 
 from openstack import exceptions as sdk_exceptions
 
-from refloat.cloud import Marker, explained
+from refloat.cloud import Marker
 from refloat.cloud.kinds import status_of_thing
 from refloat.cloud.marker import METADATA_KEY
 from refloat.resources.base import HookBody, HookContext
 from refloat.resources.pod import manifest
-from refloat.resources.pod.cluster import CLAIM, POD, VOLUME, annotate, make
+from refloat.resources.pod.cluster import CLAIM, POD, VOLUME, make
 from refloat.resources.pod.protectable import identity_of
 
 START_TIMEOUT = 1800.0
@@ -21,18 +21,17 @@ START_TIMEOUT = 1800.0
 
 
 def restore(context: HookContext) -> HookBody:
-    """Make volumes, claims on them, then the pod; take the marks off when all is done."""
+    """Make volumes, claims on them, then the pod."""
     planned, cloud, section = context.planned, context.cloud, context.section
     if planned.action == "reuse":
         return context.restored(planned.new_id)
     namespace, name = planned.decisions["namespace"], planned.decisions["name"]
     new: dict[str, str] = {}
-    marked: list[tuple[str, str]] = []
     for item in section["claims"]:
         volume_id = context.new_id("OS::Cinder::Volume", item["volume_id"]) if item["volume_id"] else None
         if volume_id:
             wanted = {"namespace": namespace, "name": planned.decisions["claims"][item["name"]]}
-            marked += _bind(context, item, volume_id, wanted)
+            _bind(context, item, volume_id, wanted)
     for item in section["inline"]:
         new[item["volume_id"]] = context.new_or_same("OS::Cinder::Volume", item["volume_id"])
     with context.data.open(section["manifest"]) as reader:
@@ -46,23 +45,16 @@ def restore(context: HookContext) -> HookBody:
         failed=lambda pod: pod.stuck or status_of_thing(pod) == "failed",
         timeout=START_TIMEOUT,
     )
-    with explained(f"take the mark off the pod {planned.name}", context.resource):
-        for kind, identity in [*marked, (POD, pod_id)]:
-            annotate(cloud.connection, kind, identity, {METADATA_KEY: None})
     return context.restored(identity_of(namespace, name))
 
 
-def _bind(
-    context: HookContext, item: Mapping[str, Any], volume_id: str, wanted: Mapping[str, str]
-) -> list[tuple[str, str]]:
+def _bind(context: HookContext, item: Mapping[str, Any], volume_id: str, wanted: Mapping[str, str]) -> None:
     """Make the persistent volume and the claim on it, unless another pod of the restore has done so."""
     name = f"refloat-{volume_id}"
     volume = manifest.volume_body(item["volume"], name, volume_id, wanted)
     claim = manifest.claim_body(item["claim"], name, wanted)
-    return [
-        (kind, _ensure(context, kind, f"{kind}-{item['name']}", body, shared=name))
-        for kind, body in ((VOLUME, volume), (CLAIM, claim))
-    ]
+    for kind, body in ((VOLUME, volume), (CLAIM, claim)):
+        _ensure(context, kind, f"{kind}-{item['name']}", body, shared=name)
 
 
 def _ensure(context: HookContext, kind: str, role: str, body: dict[str, Any], shared: str = "") -> str:
@@ -84,4 +76,5 @@ def _ensure(context: HookContext, kind: str, role: str, body: dict[str, Any], sh
                 raise
             return there
 
-    return context.ensure(kind, role, create, what=f"create the {kind.replace('_', ' ')} {about['name']}")
+    what = f"create the {kind.replace('_', ' ')} {about['name']}"
+    return context.ensure(kind, role, create, what=what, unmarked={METADATA_KEY: None})

@@ -29,6 +29,7 @@ class RouterRestore(Hooks):
                 description=marker.text, **planned.decisions["body"]
             ),
             what=f"create the router {planned.name}",
+            unmarked={"description": context.section["description"]},
         )
         dress(context, "router", router_id)
         return {"router_id": router_id}
@@ -51,15 +52,17 @@ def _connect(context: HookContext, router_id: str, decided: Mapping[str, Any]) -
     """One interface, which may have addresses in several subnets."""
     saved = next(i for i in context.section["interfaces"] if i["port_id"] == decided["source"])
     label = saved["network_name"] or saved["network_id"]
-    ports = []
+    ports, made = [], ""
     if not all(fixed["by_subnet"] for fixed in decided["fixed_ips"]):
-        ports.append(_connect_port(context, router_id, decided, saved, label))
+        made = _connect_port(context, router_id, decided, saved, label)
+        ports.append(made)
     for fixed in decided["fixed_ips"]:
         if fixed["by_subnet"]:
             ports.append(_connect_subnet(context, router_id, fixed, label))
     for port_id in dict.fromkeys(ports):
         with explained(f"describe the port {port_id}", context.resource):
-            context.cloud.network.update_port(port_id, name=saved["name"], description=saved["description"])
+            own = {} if port_id == made else {"description": saved["description"]}
+            context.cloud.network.update_port(port_id, name=saved["name"], **own)
         port = context.cloud.get("port", port_id)
         # Ports of distributed routers come up only when servers do.
         if port.device_owner == "network:router_interface" and context.section["admin_state_up"]:
@@ -82,7 +85,8 @@ def _connect_port(
         return proxy.create_port(**_port_body(context, decided, saved) | {"description": marker.text})
 
     what = f"create the router's port in network {label}"
-    port_id = context.ensure("port", f"port-{source}", create, what=what)
+    unmarked = {"description": saved["description"]}
+    port_id = context.ensure("port", f"port-{source}", create, what=what, unmarked=unmarked)
     _connected(context, "router_interface", f"interface-{source}", router_id, label, port=port_id)
     return port_id
 

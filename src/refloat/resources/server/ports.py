@@ -31,9 +31,10 @@ def make_port(context: HookContext, place: int, decision: Mapping[str, Any], por
                     raise
         return _create(context, place, {**_anywhere(body), "mac_address": None})
 
-    port_id = context.ensure("port", f"port-{place}", create)
+    unmarked = {"description": port.get("description") or ""}
+    port_id = context.ensure("port", f"port-{place}", create, unmarked=unmarked)
     with explained(f"set up the port of card {place}", context.resource):
-        live = context.cloud.network.update_port(port_id, description=port.get("description") or "")
+        live = context.cloud.network.get_port(port_id)
         if port.get("tags"):
             context.cloud.network.set_tags(live, list(port["tags"]))
     return live

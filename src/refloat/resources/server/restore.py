@@ -16,33 +16,29 @@ from refloat.resources.server.protectable import TYPE
 
 
 def restore(context: HookContext) -> HookBody:
-    """Make ports, server, floating IPs, power state, lock: in this order."""
+    """Make ports, server, floating IPs, power state: in this order. The lock comes when it is handed over."""
     cloud, section, decisions = context.cloud, context.section, context.planned.decisions
     name = context.planned.name
     originals = {port["id"]: port for port in section["ports"]}
     cards = [(originals.get(decision["source"], {}), decision) for decision in decisions["ports"]]
     ports = [make_port(context, place, decision, port) for place, (port, decision) in enumerate(cards)]
     port_ids = [str(port.id) for port in ports]
+    locked = {"locked_reason": section["locked_reason"]} if section["locked"] else {}
     server_id = context.ensure(
         "server",
         "server",
         lambda marker: cloud.compute.create_server(**server_body(context, port_ids, marker)),
         what=f"create the server {name}",
+        unmarked={"description": section["description"], **locked},
     )
     # It may have been switched off already when this is run again.
     text = f"server {name} ({server_id}) to be built"
-    server = yield cloud.wait("server", server_id, ("ACTIVE", "SHUTOFF"), text=text)
-    if not (section["locked"] and server.is_locked):
-        with explained(f"set up the server {name}", context.resource):
-            cloud.compute.update_server(server_id, description=section["description"])
-        for place, (port, decision) in enumerate(cards):
-            lead_floating_ips(context, place, decision, port, ports[place])
-        if decisions["power"] == "SHUTOFF":
-            _switch_off(context, server_id)
-            yield cloud.wait("server", server_id, ("SHUTOFF",))
-        if section["locked"]:
-            with explained(f"lock the server {name}", context.resource):
-                cloud.compute.lock_server(server_id, locked_reason=section["locked_reason"])
+    yield cloud.wait("server", server_id, ("ACTIVE", "SHUTOFF"), text=text)
+    for place, (port, decision) in enumerate(cards):
+        lead_floating_ips(context, place, decision, port, ports[place])
+    if decisions["power"] == "SHUTOFF":
+        _switch_off(context, server_id)
+        yield cloud.wait("server", server_id, ("SHUTOFF",))
     lines = [Restored(TYPE, context.resource.id, server_id, name, False, context.planned.reason)]
     for (port, decision), live in zip(cards, ports, strict=True):
         reused = bool(decision["reuse"])

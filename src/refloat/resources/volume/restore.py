@@ -39,7 +39,7 @@ def create(context: HookContext, **source: Any) -> str:
     def make(marker: Marker) -> Any:
         return context.cloud.block_storage.create_volume(**fields, **source, metadata=marker.metadata)
 
-    return context.ensure("volume", ROLE, make, what=f"create the volume {planned.name}")
+    return context.ensure("volume", ROLE, make, what=f"create the volume {planned.name}", unmarked={})
 
 
 def finish(context: HookContext, volume: Any, *, reason: str = "") -> Mapping[str, Any]:
@@ -48,7 +48,7 @@ def finish(context: HookContext, volume: Any, *, reason: str = "") -> Mapping[st
     :param volume: as Cinder showed it when its data was complete.
     :param reason: what is to be said about it.
 
-    The mark that it is unfinished is in its metadata, so these are written last.
+    The mark stays in its metadata until it is handed over.
     """
     cloud, section, planned = context.cloud, context.section, context.planned
     volume_id = str(volume.id)
@@ -66,7 +66,7 @@ def finish(context: HookContext, volume: Any, *, reason: str = "") -> Mapping[st
             cloud.block_storage.set_volume_bootable_status(volume_id, section["bootable"])
         if section["readonly"]:
             cloud.block_storage.set_volume_readonly(volume_id, True)
-        body = {"metadata": dict(section["metadata"])}
+        body = {"metadata": {**section["metadata"], **context.marker(ROLE).metadata}}
         response = cloud.block_storage.put(f"/volumes/{volume_id}/metadata", json=body)
         sdk_exceptions.raise_from_response(response)
     return context.restored(volume_id, reason=reason)
