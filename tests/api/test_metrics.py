@@ -23,7 +23,7 @@ from refloat.control.metrics import Metrics
 from refloat.engine.program import Milestone
 from refloat.records.operations import Operation
 from refloat.records.outbox import Outbox
-from refloat.records.tables import CheckpointRow, OperationRow
+from refloat.records.tables import CheckpointRow
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ALERTS = DEPLOY / "prometheus" / "refloat-alerts.yml"
@@ -112,7 +112,7 @@ def test_how_a_plan_stands_to_its_objective(service: Running, metrics: Metrics) 
     member.until(f"verifications/{made['id']}", lambda found: found["status"] != "in_progress")
     assert newest in samples(metrics.text())
     with service.deployment.database.session() as session:
-        session.get_one(OperationRow, made["id"]).result = {"status": "bad"}
+        session.get_one(CheckpointRow, checkpoint["id"]).verified = "bad"
     found = samples(metrics.text())
     assert newest not in found
     assert found[ends] == datetime.fromisoformat(plan["created_at"]).timestamp() + 7200
@@ -156,10 +156,11 @@ def test_dashboard_and_alerts_ask_for_what_there_is(service: Running, metrics: M
     service.work()
     member.protected(member.plan(objective=26))
     member.protect(member.plan("b", provider=NOOP))
-    lost = member.protected()
+    lost, bad = member.protected(), member.protected()
     with service.deployment.database.session() as session:
         Outbox.put(session, ["ops"], "data_protect.protect.end", "o", {})
         session.get_one(CheckpointRow, lost["id"]).status = "missing"
+        session.get_one(CheckpointRow, bad["id"]).verified = "bad"
     known = {name.partition(" ")[0] for name in samples(metrics.text())}
     known |= {f"refloat_{name}" for name in ("operations_unfinished", "oldest_unfinished_timestamp_seconds")}
     panels = json.loads(DASHBOARD.read_text())["panels"]

@@ -81,7 +81,8 @@ NOUNS = {
     "checkpoint": Noun(
         *(checkpoints, r.Checkpoint, checkpoints.SCHEMA, "checkpoints:CheckpointList"),
         created="checkpoints:CheckpointCreate",
-        shown_alone="resource_graph protected_at error_info operation_id copied_from",
+        shown_alone="resource_graph protected_at error_info operation_id copied_from "
+        "verified verified_at verified_depth",
     ),
     "hold": Noun(holds, r.Hold, holds.SCHEMA),
     "copy": Noun(copies, r.Copy, copies.SCHEMA, created="copies:CopyCreate"),

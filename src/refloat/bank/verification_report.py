@@ -35,6 +35,7 @@ class Damage:
 class VerificationReport:
     """What a verification found.
 
+    :param read: the ids of the checkpoints that could be read at all.
     :param bytes: of data, before compression, that were verified; what is shared counts once.
     :param lost_packs: packs of which something is lost; nobody should rely on them any more.
     :param resumed: packs that an earlier, interrupted verification had read.
@@ -50,7 +51,22 @@ class VerificationReport:
     bytes: int = 0
     resumed: int = 0
     damages: list[Damage] = field(default_factory=list)
+    read: list[str] = field(default_factory=list)
     lost_packs: set[str] = field(default_factory=set)
+
+    @property
+    def bad(self) -> set[str]:
+        """The checkpoints that lack something which they need."""
+        return {each.checkpoint_id for each in self.damages if each.checkpoint_id and not each.readable}
+
+    @property
+    def good(self) -> set[str]:
+        return set(self.read) - self.bad
+
+    @property
+    def sure_depth(self) -> Depth:
+        """How deep all of it was looked at: of a sample of the data, that it exists."""
+        return "existence" if self.depth == "full" and self.sample < 1 else self.depth
 
     def raise_damages(self, what: str, most: int = 5) -> None:
         """:raises BankDamaged: there are damages; the message names ``what``, and them."""

@@ -123,6 +123,7 @@ class Verifier:
             kept = self._read(name)
             if kept is not None:
                 self.report.checkpoints += 1
+                self.report.read.append(kept.info.id)
                 self._manifests[kept.info.id] = name
                 self._note(kept)
         return self._run()

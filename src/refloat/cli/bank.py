@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,10 +13,11 @@ from refloat.cli.base import Args, Argument, BaseCommand, ShowOne
 from refloat.cli.output import Bytes, Items, Time
 from refloat.cli.progress import Standing, display
 from refloat.cli.running import Interrupts
-from refloat.errors import InvalidInput
+from refloat.errors import InvalidInput, RefloatError
 
 if TYPE_CHECKING:
     from refloat.bank import Bank, Notes, Repair, VerificationReport
+    from refloat.control.expected import RecordsBeside
 
 _TICK = 0.2
 
@@ -57,6 +58,14 @@ class BankCommand(BaseCommand):
         url, key = parsed_args.bank or settings.bank_url, parsed_args.key or settings.key_file
         with logging_in_to(Cloud(self.app.options.os_cloud)), open_bank(url, key, create=False) as bank:
             yield bank
+
+    def records(self, parsed_args: argparse.Namespace) -> RecordsBeside:
+        """What is known of this bank's checkpoints on this machine."""
+        from refloat.control.expected import RecordsBeside
+        from refloat.control.settings import Settings
+
+        settings = Settings.load()
+        return RecordsBeside(settings, parsed_args.bank or settings.bank_url)
 
     def notes(self, bank: Bank) -> Notes:
         """What verifications of this bank remember on this machine."""
@@ -152,7 +161,8 @@ class VerifyBank(BankCommand, ShowOne):
 
     Three depths: 'manifests' reads what describes the checkpoints; 'existence' reads the indexes too, and
     sees that every pack is there and whole; 'full' reads everything back, or a random sample of it. What
-    checkpoints share is read once. Looks at the bank only: 'refloat verify' asks the cloud too.
+    checkpoints share is read once. A checkpoint that the records of this machine know, and that the bank does
+    not have, is missing. Looks at the bank only: 'refloat verify' asks the cloud too.
     The exit status is 0 only if all is good. Ctrl-C stops it; --resume goes on.
     """
 
@@ -174,13 +184,28 @@ class VerifyBank(BankCommand, ShowOne):
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         sample = _share(parsed_args.sample)
         with self.bank(parsed_args) as bank:
+            records = self.records(parsed_args)
+            expected = self._expected(records, parsed_args)
             report = _verify(self, bank, parsed_args, sample, resume=parsed_args.resume)
-        if report.damages:
+            # What was made or deleted meanwhile is in one of the two only.
+            missing = expected & self._expected(records, parsed_args) - report.good - report.bad
+        if report.damages or missing:
             self.exit_status = 1
-        return _shown(report)
+        return _shown(report, sorted(missing))
+
+    def _expected(self, records: RecordsBeside, parsed_args: argparse.Namespace) -> set[str]:
+        """The checkpoints that should be there; none, when only some are asked for."""
+        if parsed_args.checkpoint:
+            return set()
+        try:
+            return records.expected(parsed_args.project)
+        except RefloatError as exc:
+            self.say(f"What should be in the bank is not known: {exc}")
+            return set()
 
     def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
-        return [_sentence(data), *_damage_lines(data["damages"].machine_readable())]
+        missing = (f"  {each}: missing: it is known, and not there" for each in data["missing"])
+        return [_sentence(data), *missing, *_damage_lines(data["damages"].machine_readable())]
 
 
 class CollectBank(BankCommand, ShowOne):
@@ -281,6 +306,10 @@ def _verify(
         )
     except Cancelled as exc:
         raise Cancelled(exc.message, advice="Go on with --resume") from exc
+    try:
+        command.records(parsed_args).write(report)
+    except RefloatError as exc:
+        command.say(f"What was found is not written down: {exc}")
     if wanted is None and parsed_args.project is None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         notes.keep(
@@ -307,9 +336,9 @@ def _damages(report: VerificationReport) -> list[dict[str, Any]]:
     ]
 
 
-def _shown(report: VerificationReport) -> dict[str, Any]:
+def _shown(report: VerificationReport, missing: Sequence[str] = ()) -> dict[str, Any]:
     return {
-        "status": "bad" if report.damages else "good",
+        "status": "bad" if report.damages or missing else "good",
         "depth": report.depth,
         "sample": report.sample,
         "seed": report.seed,
@@ -318,6 +347,7 @@ def _shown(report: VerificationReport) -> dict[str, Any]:
         "resumed_packs": report.resumed,
         "data_bytes": Bytes(report.bytes),
         "damages": Items(_damages(report)),
+        "missing": list(missing),
     }
 
 

@@ -21,9 +21,10 @@ class ListCheckpoint(Lister):
 
     Status: available; protecting, parked or interrupted (not yet a checkpoint: see its operation);
     deleting; damaged; missing (nobody has deleted it, and it is not in the bank).
+    Verified: never, good or bad, as verifications and restores have found.
     """
 
-    columns = ("id", "status", "created_at", "plan", "provider", "operation_id")
+    columns = ("id", "status", "created_at", "plan", "provider", "operation_id", "verified")
     examples = """
         refloat checkpoint list --plan shop
         refloat checkpoint list -f value -c id
@@ -44,6 +45,7 @@ class ShowCheckpoint(ShowOne):
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         state = refloat.find_checkpoint(parsed_args.checkpoint)
         found = dict(_shown(state, refloat.provider_name))
+        found |= {"verified_at": Time(state.verified_at), "verified_depth": state.verified_depth}
         if state.status in {"available", "deleting"}:
             contents = refloat.contents(state.id)
             resources = Resources(contents.pop("resources"))
@@ -138,4 +140,5 @@ def _shown(state: CheckpointState, provider_name: Callable[[str], str]) -> Mappi
         "plan": str(state.plan.get("name", "")),
         "provider": provider_name(state.provider),
         "operation_id": state.operation_id,
+        "verified": state.verified,
     }

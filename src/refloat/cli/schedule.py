@@ -191,7 +191,9 @@ class PreviewSchedule(Lister):
     args = (_SCHEDULE,)
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
-        verdicts = refloat.schedules.preview(refloat.schedules.find(parsed_args.schedule).schedule)
+        found = refloat.schedules.preview(refloat.schedules.find(parsed_args.schedule).schedule)
+        if found.proves:
+            self.say(f"Nothing is deleted unless it can be shown then that {found.proves} is whole.")
         return [
             {
                 "checkpoint": verdict.id,
@@ -199,5 +201,5 @@ class PreviewSchedule(Lister):
                 "keep": verdict.keep,
                 "rule": verdict.rule,
             }
-            for verdict in verdicts
+            for verdict in found.verdicts
         ]

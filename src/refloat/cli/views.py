@@ -23,6 +23,7 @@ class CheckpointState:
 
     :param status: ``available``, ``protecting``, ``parked``, ``interrupted``, ``deleting``, ``damaged`` or
         ``missing``.
+    :param verified: ``never``, ``good`` or ``bad``: what the last look of some depth at all of it has found.
     """
 
     id: str
@@ -33,6 +34,9 @@ class CheckpointState:
     plan: Mapping[str, Any]
     reason: str = ""
     operation_id: str = ""
+    verified: str = "never"
+    verified_at: str = ""
+    verified_depth: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,8 @@ class Checkpoint(_Ours):
     _query_mapping = _filters("plan_id", "start_date", "end_date", "status")
     attributes = (
         "project_id status protection_plan:dict plan_id resource_graph created_at extra_info "
-        "error_info operation_id copied_from:dict protected_at"
+        "error_info operation_id copied_from:dict protected_at "
+        "verified verified_at verified_depth"
     )
 
     def graph(self) -> tuple[dict[str, Any], Any]:

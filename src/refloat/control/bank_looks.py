@@ -94,6 +94,10 @@ class BankLooks:
                     continue  # deleted just now
                 except BankDamaged as exc:
                     _LOG.warning("checkpoint %s is not taken up: %s", info.id, exc)
+        damaged = [info.id for info in infos if info.damaged and info.id in here]
+        if damaged:
+            with self._database.session() as session:
+                self._checkpoints.verified(session, damaged, records.BAD, "manifests")
         seen = {info.id for info in infos}
         return [identity for identity, status in here.items() if status == AVAILABLE and identity not in seen]
 

@@ -17,9 +17,9 @@ from sqlalchemy import func, select
 
 from refloat.errors import BankError, InvalidInput
 from refloat.providers.banks import BankLocation, Banks
-from refloat.records.checkpoints import AVAILABLE, MISSING, now
+from refloat.records.checkpoints import AVAILABLE, BAD, MISSING, now
 from refloat.records.database import Database
-from refloat.records.operations import OPEN, SERVICE, found_bad
+from refloat.records.operations import OPEN, SERVICE
 from refloat.records.outbox import Outbox
 from refloat.records.plans import PlanRow
 from refloat.records.tables import CheckpointRow, OperationRow
@@ -155,6 +155,9 @@ class _Records:
             "Checkpoints that are not found in their bank.",
             labels=["project_id"],
         )
+        damaged = GaugeMetricFamily(
+            "refloat_checkpoints_damaged", "Available ones that a look found bad.", labels=["project_id"]
+        )
         operation, checkpoint = OperationRow, CheckpointRow
         made_at: dict[str, float] = {}
         with self._database.session() as session:
@@ -169,7 +172,7 @@ class _Records:
                 select(checkpoint.plan_id, checkpoint.project_id, func.max(checkpoint.created_at))
                 .where(
                     checkpoint.status == AVAILABLE,
-                    checkpoint.id.not_in(found_bad(session)),
+                    checkpoint.verified != BAD,
                     # One that says that it is of tomorrow does not tell when there was a good one.
                     checkpoint.created_at <= now(),
                 )
@@ -183,13 +186,14 @@ class _Records:
                 # One that never had a good checkpoint has been without since it was made.
                 since = made_at.get(row.id, row.created_at.replace(tzinfo=UTC).timestamp())
                 due.add_metric([row.id, row.project_id], since + seconds)
-            for project, count in session.execute(
-                select(checkpoint.project_id, func.count())
-                .where(checkpoint.status == MISSING)
-                .group_by(checkpoint.project_id)
+            for family, which in (
+                (missing, (checkpoint.status == MISSING,)),
+                (damaged, (checkpoint.status == AVAILABLE, checkpoint.verified == BAD)),
             ):
-                missing.add_metric([project], count)
-        yield from (queue, oldest, newest, objective, due, missing)
+                counted = select(checkpoint.project_id, func.count()).where(*which)
+                for project, count in session.execute(counted.group_by(checkpoint.project_id)):
+                    family.add_metric([project], count)
+        yield from (queue, oldest, newest, objective, due, missing, damaged)
         yield from self._notices()
 
     def _notices(self) -> Iterator[Any]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from refloat.control.adoption import HEALED
 from refloat.engine.program import Milestone
-from refloat.errors import RefloatError
+from refloat.errors import BankDamaged, RefloatError
 from refloat.notify.events import NOBODY, START, TAKE_OVER, Notices
 from refloat.records.checkpoints import (
     AVAILABLE,
+    BAD,
     COPYING,
     DELETED,
     DELETING,
     ERROR,
     ERROR_DELETING,
+    GOOD,
     PROTECTING,
     WAIT_COPYING,
     CheckpointRecords,
@@ -57,6 +59,8 @@ class Outcomes:
             if (changes := _changes(milestone)) is not None:
                 before, values = changes
                 self._checkpoints.move(session, subject(milestone), before, **values)
+            for state, depth, identities in _verified(milestone):
+                self._checkpoints.verified(session, identities, state, depth)
             self._notices.ended(session, operation, milestone.state, milestone.result, milestone.error)
 
 
@@ -81,6 +85,25 @@ def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:
         before += HEALED
         return before, {**values, "plugins": prepared["plugins"]} if "plugins" in prepared else values
     return before, {"status": ERROR, "reason": reason}
+
+
+def _verified(ended: Milestone) -> Iterator[tuple[str, str, Collection[str]]]:
+    """What the end of an operation tells of checkpoints: that they are good or bad, and how deep it looked.
+
+    One that failed for another reason than damage, such as the network, tells nothing.
+    """
+    result, prepared = ended.result or {}, ended.prepared or {}
+    if ended.kind == "bank_verify" and ended.state == "succeeded":
+        yield BAD, prepared["depth"], prepared["bad"]
+        yield GOOD, prepared["sure_depth"], prepared["good"]
+    elif ended.kind == "verify" and ended.state == "succeeded":
+        state = BAD if result.get("status") == BAD else GOOD
+        yield state, str(ended.payload.get("depth", "full")), [subject(ended)]
+    elif ended.kind == "restore" and ended.state == "succeeded" and prepared.get("reads_all"):
+        yield GOOD, "full", [subject(ended)]
+    elif ended.kind in ("verify", "restore") and (ended.error or {}).get("error") == BankDamaged.__name__:
+        depth = str(ended.payload.get("depth", "full" if ended.prepared else "manifests"))
+        yield BAD, depth, [subject(ended)]
 
 
 def subject(operation: Milestone) -> str:

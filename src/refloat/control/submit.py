@@ -199,8 +199,19 @@ class Submitter:
         parameters: Parameters,
         *,
         more: Mapping[str, Any] | None = None,
+        session: Session | None = None,
+        operation_id: str = "",
     ) -> Operation:
-        return self.on_available(by, "verify", "verify", checkpoint, parameters, more or {})
+        """Verify a checkpoint.
+
+        :param more: what else its payload has, such as a ``depth`` that is not ``full``.
+        :param session: a transaction of the caller's to do it in.
+        """
+        return self.on_available(
+            *(by, "verify", "verify", checkpoint, parameters, more or {}),
+            session=session,
+            operation_id=operation_id,
+        )
 
     def plan_deletion(self, by: Requester, checkpoint: CheckpointRecord) -> Operation:
         """Find out what deleting a checkpoint would remove; raises as :meth:`restore`."""
@@ -259,6 +270,8 @@ class Submitter:
         elsewhere: Elsewhere = HERE,
         *,
         acts: bool = True,
+        session: Session | None = None,
+        operation_id: str = "",
     ) -> Operation:
         """An operation that reads a checkpoint.
 
@@ -277,9 +290,9 @@ class Submitter:
             acting = self._authority.login(elsewhere.target, elsewhere.auth)
             payload["elsewhere"] = acting.project_id
         with self.granted(acting) if acts else nullcontext(NOTHING) as grant:
-            with self.transaction(None, f"checkpoint {checkpoint.id}") as session:
-                self.check_available(session, checkpoint)
-                operation = self.add(session, by, kind, checkpoint, provider, payload, grant)
+            with self.transaction(session, f"checkpoint {checkpoint.id}") as writing:
+                self.check_available(writing, checkpoint)
+                operation = self.add(writing, by, kind, checkpoint, provider, payload, grant, operation_id)
             grant.keep()
         return operation
 

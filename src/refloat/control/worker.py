@@ -22,6 +22,7 @@ from refloat.bank import Bank
 from refloat.cloud import Cloud
 from refloat.cloud.authority import Authority, NoCloud
 from refloat.control.bank_looks import BankLooks
+from refloat.control.expected import expected
 from refloat.control.fairness import Fairness, in_turn
 from refloat.control.grants import Grants
 from refloat.control.outcomes import Outcomes
@@ -280,6 +281,7 @@ class Worker:
                 self._bank_for,
                 partial(SqlJournal, self._database),
                 self._checkpoints.copies_of,
+                self._expected,
             )
             made = program(operation_id, payload, services)
             return Logged(made, **subject_of(operation_id, payload))
@@ -293,6 +295,11 @@ class Worker:
                 authority = payload.get("authority")
             self._clouds[operation_id] = NoCloud() if authority is None else self._authority.cloud(authority)
         return self._clouds[operation_id]
+
+    def _expected(self, provider: str, project_id: str | None) -> set[str]:
+        shared = self._settings.bank
+        place = self._providers.find(provider).bank or shared
+        return {each.id for each in expected(self._database, self._providers, shared, place.url, project_id)}
 
     def _bank_for(self, provider: str, create: bool) -> Bank:
         return self._banks.at(self._providers.find(provider).bank or self._settings.bank, create=create)

@@ -24,6 +24,7 @@ ALL = ("*",)
 START, TAKE_OVER, PARKED = "start", "take_over", "parked"
 END, ERROR, CANCELLED = "end", "error", "cancelled"
 AUTHORITY_LOST, AUTHORITY_BACK = "authority_lost", "authority_back"
+NOTHING_DELETED = "nothing_deleted"
 MISSING, FOUND = "missing", "found"
 
 EVENT_TYPES = (
@@ -32,7 +33,7 @@ EVENT_TYPES = (
         for kind in KINDS
         for what in (START, TAKE_OVER, PARKED, END, ERROR, CANCELLED)
     ),
-    *(f"{PREFIX}.schedule.{what}" for what in (AUTHORITY_LOST, AUTHORITY_BACK)),
+    *(f"{PREFIX}.schedule.{what}" for what in (AUTHORITY_LOST, AUTHORITY_BACK, NOTHING_DELETED)),
     *(f"{PREFIX}.checkpoint.{what}" for what in (MISSING, FOUND)),
 )
 """All there are."""

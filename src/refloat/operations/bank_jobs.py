@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from refloat.engine.program import StepRun
+from refloat.engine.program import Json, StepRun
 from refloat.operations.single_step import SingleStepProgram
 
 
@@ -51,21 +51,29 @@ class BankInfoProgram(BankProgram):
 
 
 class BankVerifyProgram(BankProgram):
-    """Payload: also ``depth``, ``sample`` (percent) and ``of_project`` (empty: all)."""
+    """Payload: also ``depth``, ``sample`` (percent) and ``of_project`` (empty: all).
+
+    A bank that lacks a checkpoint which should be in it is bad, too.
+    """
 
     kind = "bank_verify"
 
     def look(self, run: StepRun) -> dict[str, Any]:
+        of_project = self.payload["of_project"] or None
+        expected = self.services.expected(str(self.payload["provider"]), of_project)
         report = self.bank.verify_all(
             self.payload["depth"],
             None,
-            self.payload["of_project"] or None,
+            of_project,
             sample=self.payload["sample"] / 100,
             progress=run.progress,
             cancelled=run.cancelled,
         )
+        # What was made or deleted meanwhile is in one of the two only.
+        expected &= self.services.expected(str(self.payload["provider"]), of_project)
+        missing = sorted(expected - report.good - report.bad)
         return {
-            "status": "bad" if report.damages else "good",
+            "status": "bad" if report.damages or missing else "good",
             "depth": report.depth,
             "sample": report.sample,
             "seed": report.seed,
@@ -73,7 +81,15 @@ class BankVerifyProgram(BankProgram):
             "packs": report.packs,
             "data_bytes": report.bytes,
             "damages": [asdict(each) for each in report.damages],
+            "missing": missing,
+            # For the records of these:
+            "good": sorted(report.good),
+            "bad": sorted(report.bad),
+            "sure_depth": report.sure_depth,
         }
+
+    def finish(self, prepared: Json, run: StepRun) -> Json:
+        return {name: value for name, value in prepared.items() if name not in ("good", "bad", "sure_depth")}
 
 
 class BankCollectProgram(BankProgram):

@@ -46,6 +46,8 @@ class Services:
     """What an operation creates, durably."""
     copies_of: Callable[[str, str], Sequence[KnownCopy]]
     """The known copies of a checkpoint of a project."""
+    expected: Callable[[str, str | None], set[str]] = lambda _provider, _project: set()
+    """The ids of the checkpoints that should be in a provider's bank; of a project, or (None) of all."""
 
 
 class OperationProgram(ABC):
@@ -94,7 +96,13 @@ class OperationProgram(ABC):
     @cached_property
     def data(self) -> BankData:
         project_id = str(self.payload.get("project_id", ""))
-        return BankData(self.bank, self.checkpoint_id, project_id, writing=self.kind == "protect")
+        return BankData(
+            self.bank,
+            self.checkpoint_id,
+            project_id,
+            writing=self.kind == "protect",
+            looked=self.payload.get("depth") == "existence",
+        )
 
     @property
     def target(self) -> BankData | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar
 
+from refloat.bank import data_references
 from refloat.engine.program import Json, StepRun
 from refloat.graph import Graph, ResourceKey
 from refloat.operations.on_checkpoint import ReadingProgram
@@ -22,7 +23,16 @@ class RestoreProgram(ReadingProgram):
         """Make the restore plan; refuse, before anything is changed, what cannot be done."""
         plan = self.plan()
         plan.refuse_impossible()
-        return {"graph": plan.graph.to_json(), "planned": plan.planned_texts()}
+        return {
+            "graph": plan.graph.to_json(),
+            "planned": plan.planned_texts(),
+            "reads_all": not self.payload.get("only")
+            and all(each.action == "create" or not self._has_data(key) for key, each in plan.planned.items()),
+        }
+
+    def _has_data(self, key: ResourceKey) -> bool:
+        section = self.section(key)
+        return bool(data_references(section) or self.plugins[key.type].stays_in_cloud(section))
 
     def plan(self) -> RestorePlan:
         check_parameters(self.plugins, self.kind, self.payload["parameters"])

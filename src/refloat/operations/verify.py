@@ -11,12 +11,19 @@ from refloat.resources.base import OperationKind
 
 
 class VerifyProgram(ReadingProgram):
-    """Payload: ``checkpoint_id``, ``provider``, ``parameters``."""
+    """Payload: ``checkpoint_id``, ``provider``, ``parameters``.
+
+    With a ``depth`` of ``existence`` no data is read: the bank is asked whether all is there.
+    """
 
     kind: ClassVar[OperationKind] = "verify"
 
     def prepare(self, run: StepRun) -> Json:
         check_parameters(self.plugins, self.kind, self.payload["parameters"])
+        if self.payload.get("depth") == "existence":
+            self.bank.verify(
+                self.checkpoint_id, read_data=False, progress=run.progress, cancelled=run.cancelled
+            )
         return {"graph": self.whole_graph.to_json()}
 
     def finish(self, prepared: Json, run: StepRun) -> Json:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, select, update
+from sqlalchemy import ColumnElement, CursorResult, or_, select, update
 from sqlalchemy.orm import Session
 
 from refloat.errors import NotFound
@@ -29,6 +29,11 @@ MISSING = "missing"
 SET_BY_HAND = "set by hand"
 """The reason of an ``error`` that somebody has set."""
 
+NEVER, GOOD, BAD = "never", "good", "bad"
+
+DEPTHS = ("manifests", "existence", "full")
+"""How deep a verification looks, from the shallowest on."""
+
 Known = Mapping[str, tuple[str, str]]
 """The status and the provider of checkpoints by id."""
 
@@ -44,6 +49,7 @@ class CheckpointRecord:
     :param created_at: UTC.
     :param copied_from: of a copy: ``{"checkpoint_id", "provider_id", "origin"}``.
     :param plugins: the names of the plugins that made it, by resource type; None: not known here.
+    :param verified: :data:`NEVER`, :data:`GOOD` or :data:`BAD`, by a look of some depth at some time (UTC).
     """
 
     id: str
@@ -58,6 +64,9 @@ class CheckpointRecord:
     created_at: datetime
     copied_from: Mapping[str, Any] | None = None
     plugins: Mapping[str, str] | None = None
+    verified: str = NEVER
+    verified_at: datetime | None = None
+    verified_depth: str = ""
 
 
 class CheckpointRecords:
@@ -163,6 +172,25 @@ class CheckpointRecords:
         query = select(CheckpointRow.id, CheckpointRow.status, CheckpointRow.provider_id)
         with self._database.session() as session:
             return {row[0]: (row[1], row[2]) for row in session.execute(query)}
+
+    def verified(
+        self,
+        session: Session,
+        identities: Iterable[str],
+        state: str,
+        depth: str,
+        moment: datetime | None = None,
+    ) -> None:
+        """Write down what a look at checkpoints has found.
+
+        A shallower look takes back nothing that a deeper one has found; but that something is bad counts
+        whatever a deeper one has found before.
+        """
+        shallower = CheckpointRow.verified_depth.in_(("", *DEPTHS[: DEPTHS.index(depth) + 1]))
+        counts = or_(shallower, CheckpointRow.verified != BAD) if state == BAD else shallower
+        values = {"verified": state, "verified_depth": depth, "verified_at": moment or now()}
+        for identity in identities:
+            session.execute(update(CheckpointRow).where(CheckpointRow.id == identity, counts).values(values))
 
     def move(self, session: Session, identity: str, before: Sequence[str], **values: Any) -> bool:
         """Change a checkpoint, if its status still is one of some; whether it was."""

@@ -329,21 +329,5 @@ def _which(project_id: str | None, kinds: Sequence[str]) -> list[ColumnElement[b
     return conditions
 
 
-def found_bad(session: Session, project_id: str | None = None) -> set[str]:
-    """The checkpoints of which the latest verification found something bad.
-
-    :param project_id: None: those of all projects.
-    """
-    query = (
-        select(OperationRow.checkpoint_id, OperationRow.result["status"].as_string())
-        .where(OperationRow.kind == "verify", OperationRow.state == "succeeded")
-        .order_by(OperationRow.created_at)
-    )
-    if project_id is not None:
-        query = query.where(OperationRow.project_id == project_id)
-    latest: dict[str, str] = {row[0]: row[1] for row in session.execute(query)}
-    return {identity for identity, status in latest.items() if status == BAD}
-
-
 def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)

@@ -113,6 +113,11 @@ class CheckpointRow(Base):
     """``{"checkpoint_id", "provider_id", "origin"}`` of a copy; ``origin`` as in the bank."""
     plugins: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True), default=None)
     """The names of the plugins that made it, by resource type."""
+    verified: Mapped[str] = mapped_column(String(8), default="never")
+    """``never``, ``good`` or ``bad``: what looks at all that it needs have found."""
+    verified_at: Mapped[datetime | None] = mapped_column(DateTime, default=None)
+    verified_depth: Mapped[str] = mapped_column(String(16), default="")
+    """``manifests``, ``existence`` or ``full``."""
 
 
 class QuotaRow(Base):

@@ -1,4 +1,8 @@
-"""Deletes what a scheduled operation's retention says: one checkpoint after the other, dependants first."""
+"""Deletes what a scheduled operation's retention says: one checkpoint after the other, dependants first.
+
+Before the first goes, a verification shows that the last good one can be opened and lacks nothing. When
+that cannot be shown, whyever, all stay.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from refloat.errors import RefloatError
+from refloat.errors import Conflict, RefloatError
+from refloat.notify.events import NOTHING_DELETED
 from refloat.records.database import Database
 from refloat.records.schedule_tables import FiringRow
 from refloat.records.schedules import CLEANING, FAILED, SUCCEEDED, Firing, Schedule
@@ -35,7 +40,7 @@ class Cleaning:
         self._clock = clock
 
     def begin(self, firing: Firing, schedule: Schedule) -> None:
-        _rules, verdicts = self._scheduled.preview(schedule, self._clock())
+        found = self._scheduled.preview(schedule)
         deletions = [
             {
                 "checkpoint_id": verdict.id,
@@ -44,13 +49,19 @@ class Cleaning:
                 "reason": "",
                 "operation_id": "",
             }
-            for verdict in verdicts
+            for verdict in found.verdicts
             if not verdict.keep
         ]
         with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
             row = session.get(FiringRow, firing.id, with_for_update=True)
-            if row is not None and row.state == firing.state:
-                row.state, row.deletions = CLEANING, deletions
+            if row is None or row.state != firing.state:
+                return
+            if deletions:
+                try:
+                    self._firings.prove(session, firing, schedule, found.proves)
+                except RefloatError as exc:
+                    self._keep_all(session, schedule, deletions, exc)
+            row.state, row.deletions = CLEANING, deletions
 
     def go_on(self, firing: Firing, schedule: Schedule) -> None:
         """Do the next thing there is to do, unless another worker has."""
@@ -60,12 +71,27 @@ class Cleaning:
                 return
             deletions = [dict(item) for item in row.deletions]
             opened = [item for item in deletions if item["state"] in ("waiting", "running")]
+            try:
+                if opened and self._firings.proven(session, firing) is None:
+                    return
+            except Conflict as exc:
+                self._keep_all(session, schedule, opened, exc)
+                opened = [item for item in opened if item["state"] == "running"]
             # One at a time: Cinder must have removed what builds on a backup before the backup itself.
             done = all(self._settled(session, firing, schedule, item) for item in opened)
             row.deletions = deletions
             if done:
                 row.state, row.reason = self._result(firing, deletions)
                 row.ended_at = self._clock()
+
+    def _keep_all(
+        self, session: Session, schedule: Schedule, items: list[dict[str, Any]], why: RefloatError
+    ) -> None:
+        waiting = [item for item in items if item["state"] == "waiting"]
+        for item in waiting:
+            item["state"], item["reason"] = "kept", str(why)
+        if waiting:
+            self._firings.notices.schedule(session, schedule, NOTHING_DELETED, str(why))
 
     def _settled(self, session: Session, firing: Firing, schedule: Schedule, item: dict[str, Any]) -> bool:
         """Whether one deletion has come to its end."""

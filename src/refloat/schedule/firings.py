@@ -13,12 +13,14 @@ from refloat.control import deletions
 from refloat.control.submit import StandingAuthority, Submitter
 from refloat.errors import Conflict, NotFound, RefloatError
 from refloat.notify.events import NOBODY, Notices
-from refloat.records.checkpoints import AVAILABLE, ERROR_DELETING, CheckpointRecords, now
+from refloat.records.checkpoints import AVAILABLE, BAD, ERROR_DELETING, CheckpointRecords, now
 from refloat.records.database import Database
 from refloat.records.operations import OPEN, Operations, write_failure
 from refloat.records.plans import Plans
 from refloat.records.schedule_tables import FiringRow, ScheduleRow
 from refloat.records.schedules import FAILED, RUNNING, SUCCEEDED, WAITING, Firing, Schedule
+
+_PROOF = "proof"
 
 CREATED_BY = "operation-engine"
 """What Karbor's checkpoints of scheduled operations say."""
@@ -90,6 +92,37 @@ class Firings:
             if final:
                 row.state, row.ended_at = FAILED, self._clock()
 
+    def prove(self, session: Session, firing: Firing, schedule: Schedule, checkpoint_id: str) -> None:
+        """Have it shown, in a session of the caller's, that a checkpoint can be opened and lacks nothing.
+
+        :raises RefloatError: that cannot even be begun.
+        """
+        record = self._checkpoints.get(checkpoint_id, schedule.project_id)
+        owner = session.get_one(ScheduleRow, schedule.id)
+        self._submitter.verify(
+            *(_standing(owner), record, {}),
+            more={"depth": "existence"},
+            session=session,
+            operation_id=_derived(firing.id, _PROOF),
+        )
+
+    def proven(self, session: Session, firing: Firing) -> str | None:
+        """Which checkpoint was shown to be whole, and still is as far as anybody knows; None: not yet.
+
+        :raises Conflict: none; the reason.
+        """
+        identity = _derived(firing.id, _PROOF)
+        ended = self.ended(identity)
+        if ended is None:
+            return None
+        state, words, _kind = ended
+        if state == SUCCEEDED:
+            record = self._checkpoints.read(session, self._operations.get(identity).checkpoint_id)
+            if record.status == AVAILABLE and record.verified != BAD:
+                return record.id
+            words = f"it is {record.status}" if record.status != AVAILABLE else "it was found bad"
+        raise Conflict("it was not shown that the last good checkpoint is whole", reason=words)
+
     def delete(self, session: Session, firing: Firing, schedule: Schedule, checkpoint_id: str) -> str:
         """Have a checkpoint deleted, in a session of the caller's; the operation's id.
 
@@ -115,8 +148,10 @@ class Firings:
             return FAILED, "its operation is not remembered any more", ""
         if operation.state in OPEN:
             return None
-        if operation.state == "succeeded":
+        if operation.state == "succeeded" and (operation.result or {}).get("status") != BAD:
             return SUCCEEDED, "", ""
+        if operation.state == "succeeded":
+            return FAILED, f"operation {operation.id} found something bad", ""
         error: Mapping[str, Any] = operation.error or {}
         words = str(RefloatError.from_json(dict(error))) if error else f"the operation was {operation.state}"
         return FAILED, words, str(error.get("error", ""))

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from refloat.records.checkpoints import AVAILABLE, ERROR_DELETING
+from refloat.records.checkpoints import AVAILABLE, BAD, ERROR_DELETING, MISSING
 from refloat.records.database import Database
-from refloat.records.operations import found_bad
 from refloat.records.schedule_tables import HoldRow
 from refloat.records.schedules import Schedule
 from refloat.records.tables import CheckpointRow, OperationRow
@@ -20,26 +19,28 @@ CHAIN = "chain"
 
 
 def kept(database: Database, schedule: Schedule) -> list[Kept]:
-    """The checkpoints of a schedule's plan and provider that are available, or were to be deleted."""
-    query = select(CheckpointRow.id, CheckpointRow.created_at, CheckpointRow.status).where(
+    """The checkpoints of a schedule's plan and provider: available, missing, or not wholly deleted."""
+    query = select(
+        CheckpointRow.id, CheckpointRow.created_at, CheckpointRow.status, CheckpointRow.verified
+    ).where(
         CheckpointRow.project_id == schedule.project_id,
         CheckpointRow.plan_id == schedule.plan_id,
         CheckpointRow.provider_id == schedule.definition["provider_id"],
-        CheckpointRow.status.in_((AVAILABLE, ERROR_DELETING)),
+        CheckpointRow.status.in_((AVAILABLE, ERROR_DELETING, MISSING)),
     )
     with database.session() as session:
         rows = session.execute(query).all()
         held = {row.checkpoint_id: row.reason for row in session.scalars(select(HoldRow))}
-        bad = found_bad(session, schedule.project_id)
         needs = _needs(session, schedule)
     return [
         Kept(
             row.id,
             row.created_at,
-            bad=row.id in bad,
+            bad=row.verified == BAD,
             unfinished=row.status == ERROR_DELETING,
             held=held.get(row.id),
             needs=needs.get(row.id, frozenset()),
+            missing=row.status == MISSING,
         )
         for row in rows
     ]

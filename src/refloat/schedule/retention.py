@@ -67,15 +67,19 @@ class Rules:
         )
 
 
+_NEITHER = "it neither counts nor goes by itself"
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A checkpoint that is available, or was not wholly deleted.
+    """A checkpoint that is available or missing, or was not wholly deleted.
 
     :param created_at: UTC, without saying so.
-    :param bad: a verification found it bad.
+    :param bad: a look at it found it bad.
     :param unfinished: deleting it has failed.
     :param held: why it is on legal hold; None: it is not.
     :param needs: the checkpoints without which it cannot be restored.
+    :param missing: it is not found in its bank.
     """
 
     id: str
@@ -84,6 +88,7 @@ class Kept:
     unfinished: bool = False
     held: str | None = None
     needs: frozenset[str] = frozenset()
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,20 @@ class Verdict:
     rule: str
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What becomes of all checkpoints of a plan.
+
+    :param rules: as :meth:`Rules.to_json` has them.
+    :param proves: the last good one. Before anything goes it is shown that all of it is there; else nothing
+        goes. Empty: nothing is to go.
+    """
+
+    rules: Mapping[str, Any]
+    verdicts: Sequence[Verdict]
+    proves: str
+
+
 def judge(
     checkpoints: Sequence[Kept], rules: Rules, now: datetime, zone: ZoneInfo | None = None
 ) -> list[Verdict]:
@@ -103,8 +122,8 @@ def judge(
 
     :param zone: whose days, weeks... count; None: UTC's.
     """
-    newest_first = sorted(checkpoints, key=lambda item: (item.created_at, item.id), reverse=True)
-    good = [item for item in newest_first if not (item.bad or item.unfinished)]
+    newest_first = _newest_first(checkpoints)
+    good = counting(checkpoints, now)
     keeping = _protected(newest_first, good, rules, now)
     for name, count in rules.periods.items():
         for item in _latest(good, PERIODS[name], count, zone or ZoneInfo("UTC")):
@@ -124,6 +143,22 @@ def judge(
     ]
 
 
+def counting(checkpoints: Sequence[Kept], now: datetime) -> list[Kept]:
+    """The checkpoints that rules count, the newest first: as far as anybody knows, they can be restored.
+
+    One of a time that has not come yet would take the place of all that are really newer.
+    """
+    return [
+        item
+        for item in _newest_first(checkpoints)
+        if not (item.bad or item.unfinished or item.missing) and item.created_at <= now
+    ]
+
+
+def _newest_first(checkpoints: Sequence[Kept]) -> list[Kept]:
+    return sorted(checkpoints, key=lambda item: (item.created_at, item.id), reverse=True)
+
+
 def _protected(
     newest_first: Sequence[Kept], good: Sequence[Kept], rules: Rules, now: datetime
 ) -> dict[str, str]:
@@ -132,12 +167,20 @@ def _protected(
     for item in newest_first:
         if item.held is not None:
             keeping[item.id] = f"legal hold: {item.held}"
-        elif now - item.created_at < rules.minimum:
+        elif item.created_at <= now < item.created_at + rules.minimum:
             keeping[item.id] = f"the operator keeps everything for {span_text(rules.minimum)}"
-        elif item.bad and not item.unfinished:
-            keeping[item.id] = "a verification found it bad: it neither counts nor goes by itself"
+        elif item.unfinished:
+            continue
+        elif item.missing:
+            keeping[item.id] = f"it is missing: {_NEITHER}"
+        elif item.bad:
+            keeping[item.id] = f"a verification found it bad: {_NEITHER}"
+        elif item.created_at > now:
+            keeping[item.id] = f"it is dated in the future: {_NEITHER}"
     if good:
         keeping.setdefault(good[0].id, "the last good checkpoint")
+    else:
+        keeping |= {item.id: "there is no good checkpoint" for item in newest_first if item.id not in keeping}
     return keeping
 
 

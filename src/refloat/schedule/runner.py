@@ -3,8 +3,8 @@
 A firing goes through the database alone. *Claimed*: one transaction writes its row, which there can be one
 of, and moves the schedule on to the next. *Begun*: one transaction writes the protect operation, the
 checkpoint and that the firing runs; what a dead worker has only claimed, another begins. Then it waits until
-the operation has ended, and deletes what retention says, one checkpoint after the other, the newest first:
-what is built on others goes before these.
+the operation has ended; when that has protected something, it deletes what retention says, one checkpoint
+after the other, the newest first: what is built on others goes before these.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from refloat.log_context import about
 from refloat.notify.events import AUTHORITY_BACK, AUTHORITY_LOST
 from refloat.records.checkpoints import now as utc_now
 from refloat.records.database import Database
+from refloat.records.quotas import OverQuota
 from refloat.records.schedule_tables import FiringRow, ScheduleRow, TriggerRow
 from refloat.records.schedules import (
     DROPPED,
@@ -221,9 +222,13 @@ class Runner:
         ended = self._firings.ended(firing.operation_id)
         if ended is None:
             return
-        state, words, _kind = ended
+        state, words, kind = ended
         if schedule.operation_type != RETENTION_PROTECT or not schedule.trigger_id:
             self._end(firing, state, words)
+            return
+        # A full quota says nothing of the application, and only deleting helps.
+        if state == FAILED and kind != OverQuota.__name__:
+            self._end(firing, state, f"{words}; nothing was deleted, for nothing was protected")
             return
         try:
             self._authority.check(schedule.authority or {})

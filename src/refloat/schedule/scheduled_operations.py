@@ -30,7 +30,7 @@ from refloat.records.schedules import WAITING, Schedule, Schedules, schedule_of,
 from refloat.records.triggers import Trigger, Triggers
 from refloat.schedule import definition, timetable
 from refloat.schedule.inventory import kept
-from refloat.schedule.retention import Rules, Verdict, judge
+from refloat.schedule.retention import Judgement, Rules, counting, judge
 from refloat.schedule.timetable import Limits, Timetable
 
 _LOG = logging.getLogger(__name__)
@@ -261,12 +261,13 @@ class ScheduledOperations:
             return Rules(minimum=self.terms.minimum)
         return Rules.from_definition(schedule.definition, self.terms.minimum)
 
-    def preview(self, schedule: Schedule, moment: datetime | None = None) -> tuple[Rules, list[Verdict]]:
+    def preview(self, schedule: Schedule) -> Judgement:
         """What a schedule's retention would do now. Changes nothing."""
-        rules = self.rules(schedule)
-        return rules, judge(
-            kept(self._database, schedule), rules, moment or self._clock(), self.zone(schedule)
-        )
+        rules, moment = self.rules(schedule), self._clock()
+        checkpoints = kept(self._database, schedule)
+        verdicts = judge(checkpoints, rules, moment, self.zone(schedule))
+        going = any(not verdict.keep for verdict in verdicts)
+        return Judgement(rules.to_json(), verdicts, counting(checkpoints, moment)[0].id if going else "")
 
     def zone(self, schedule: Schedule) -> ZoneInfo:
         with self._database.session() as session:

@@ -15,7 +15,7 @@ from refloat.api.validation import same_form
 from refloat.control import deletions
 from refloat.errors import InvalidInput
 from refloat.graph import Graph
-from refloat.records.checkpoints import AVAILABLE, CheckpointRecord
+from refloat.records.checkpoints import AVAILABLE, BAD, GOOD, NEVER, CheckpointRecord
 
 NO_GRAPH = "[{}, []]"
 
@@ -25,7 +25,7 @@ RESET = s.wrapped("os-resetState", s.reply(state={"enum": ["available", "error"]
 _DATE: s.Schema = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$", "description": "YYYY-MM-DD, UTC"}
 _COPIED_FROM = s.reply(checkpoint_id=s.STRING, provider_id=s.STRING) | {"type": ["object", "null"]}
 SCHEMA = s.reply(
-    "protected_at error_info operation_id copied_from",
+    "protected_at error_info operation_id copied_from verified verified_at verified_depth",
     id=s.UUID,
     project_id=s.STRING,
     status=s.STRING,
@@ -39,6 +39,9 @@ SCHEMA = s.reply(
     error_info=s.TEXT,
     operation_id={**s.TEXT, "description": "the operation that made it, while that is remembered"},
     copied_from=_COPIED_FROM,
+    verified={"enum": [NEVER, GOOD, BAD], "description": "what verifications and restores have found"},
+    verified_at=s.TIME,
+    verified_depth={**s.TEXT, "description": "how deep that looked: manifests, existence or full"},
 )
 
 
@@ -128,6 +131,8 @@ def _view(record: CheckpointRecord, makers: Mapping[str, str]) -> dict[str, Any]
         extra_info=json.dumps(_extra(record)),
         error_info=record.reason or None,
         operation_id=makers.get(record.id),
+        verified_at=f"{record.verified_at:%Y-%m-%dT%H:%M:%S}Z" if record.verified_at else None,
+        verified_depth=record.verified_depth or None,
         copied_from={name: copied[name] for name in _COPIED_FROM["properties"]} if copied else None,
     )
 

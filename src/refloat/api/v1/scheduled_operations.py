@@ -66,8 +66,10 @@ SCHEMA = s.reply(
     last_runs=s.array(RUN),
 )
 RETENTION = s.reply(
+    "proves",
     rules=s.ANY_OBJECT,
     checkpoints=s.array(s.reply(id=s.STRING, created_at=s.STRING, keep=s.BOOLEAN, rule=s.STRING)),
+    proves={**s.TEXT, "description": "the checkpoint that has to be shown whole before anything is deleted"},
 )
 
 
@@ -129,11 +131,12 @@ def act(request: Request) -> dict[str, Any]:
 
 def retention(request: Request) -> dict[str, Any]:
     """What retention would delete now, and by which rule."""
-    rules, verdicts = request.deployment.schedules.preview(_find(request))
+    found = request.deployment.schedules.preview(_find(request))
     checkpoints = [
-        {**asdict(verdict), "created_at": times.of_trigger(verdict.created_at)} for verdict in verdicts
+        {**asdict(verdict), "created_at": times.of_trigger(verdict.created_at)} for verdict in found.verdicts
     ]
-    return {"retention": {"rules": rules.to_json(), "checkpoints": checkpoints}}
+    more = {"rules": dict(found.rules), "proves": found.proves or None}
+    return {"retention": {"checkpoints": checkpoints, **more}}
 
 
 def _find(request: Request) -> Schedule:

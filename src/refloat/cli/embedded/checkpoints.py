@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,12 +11,13 @@ from refloat.bank import Bank, Checkpoint, CheckpointInfo
 from refloat.cli.embedded.session import EmbeddedSession
 from refloat.cli.views import LIVE, CheckpointState, Json
 from refloat.control.adoption import adopt
+from refloat.control.expected import expected
 from refloat.control.progress import status_of
 from refloat.control.submit import not_available
 from refloat.engine.reader import Reader
 from refloat.errors import BankError, InvalidInput, NotFound
 from refloat.providers.banks import BankLocation
-from refloat.records.checkpoints import MISSING, CheckpointRecord, CheckpointRecords
+from refloat.records.checkpoints import MISSING, CheckpointRecord
 from refloat.records.holds import Hold, Holds
 from refloat.records.operations import OPEN, Operation
 from refloat.records.tables import OPERATIONS
@@ -49,8 +50,9 @@ class EmbeddedCheckpoints(EmbeddedSession):
         kept, unread, read = self._kept()
         for error in unread:
             self.notify(f"Its checkpoints are not listed: {error}")
-        found = {record.id: _missing_state(record) for record in self._missing(kept, read)}
-        found |= {each.info.id: _state_of(each.info) for each in reversed(kept)}
+        expected = self._expected(read)
+        found = {record.id: _missing_state(record) for record in expected.values()}
+        found |= {each.info.id: _state_of(each.info, expected.get(each.info.id)) for each in reversed(kept)}
         for operation in self.operations.list((*OPEN, "failed")):
             known = found.get(operation.checkpoint_id)
             if operation.kind == "protect" and known is None and operation.state in OPEN:
@@ -153,12 +155,19 @@ class EmbeddedCheckpoints(EmbeddedSession):
         )
 
     def _missing(
-        self, kept: Iterable[FoundCheckpoint], read: Collection[BankLocation]
+        self, kept: Iterable[FoundCheckpoint], read: Iterable[BankLocation]
     ) -> list[CheckpointRecord]:
         there = {each.info.id for each in kept}
-        whose = [provider.id for provider in self.providers if self.bank_location(provider) in read]
-        expected = CheckpointRecords(self.database).expected(whose, self.cloud.project_id)
-        return [record for record in expected if record.id not in there]
+        return [record for record in self._expected(read).values() if record.id not in there]
+
+    def _expected(self, read: Iterable[BankLocation]) -> Mapping[str, CheckpointRecord]:
+        """What should be in some banks, by id."""
+        known = (self.database, self.providers, self.settings.bank)
+        return {
+            record.id: record
+            for place in read
+            for record in expected(*known, place.url, self.cloud.project_id)
+        }
 
     def record_of(self, found: FoundCheckpoint) -> CheckpointRecord:
         provider_id = self._id_of(found.info.provider)
@@ -199,7 +208,7 @@ class EmbeddedCheckpoints(EmbeddedSession):
             return reference
 
 
-def _state_of(info: CheckpointInfo) -> CheckpointState:
+def _state_of(info: CheckpointInfo, known: CheckpointRecord | None = None) -> CheckpointState:
     return CheckpointState(
         info.id,
         "damaged" if info.damaged else "available",
@@ -209,6 +218,7 @@ def _state_of(info: CheckpointInfo) -> CheckpointState:
         info.plan,
         reason=info.reason,
         operation_id=str((info.extra or {}).get("operation_id", "")),
+        **_verified(known),
     )
 
 
@@ -221,4 +231,12 @@ def _missing_state(record: CheckpointRecord) -> CheckpointState:
         record.provider_id,
         record.plan,
         reason=record.reason or _UNSEEN,
+        **_verified(record),
     )
+
+
+def _verified(known: CheckpointRecord | None) -> dict[str, Any]:
+    if known is None or known.verified_at is None:
+        return {}
+    moment = f"{known.verified_at:%Y-%m-%dT%H:%M:%S}+00:00"
+    return {"verified": known.verified, "verified_at": moment, "verified_depth": known.verified_depth}

@@ -12,7 +12,7 @@ from refloat.records.schedules import Firing, Schedule, Schedules
 from refloat.records.triggers import Trigger, Triggers
 from refloat.schedule import definition
 from refloat.schedule.firings import Firings
-from refloat.schedule.retention import Verdict
+from refloat.schedule.retention import Judgement
 from refloat.schedule.runner import Runner
 from refloat.schedule.scheduled_operations import TIME_TRIGGER, ScheduledOperations
 from refloat.schedule.view import LAST_RUNS, ScheduleView
@@ -85,8 +85,8 @@ class EmbeddedSchedules:
     def change(self, schedule: Schedule, **changes: Any) -> ScheduleView:
         return self._views([self._scheduled.change(self._refloat.caller, schedule, **changes)])[0]
 
-    def preview(self, schedule: Schedule) -> Sequence[Verdict]:
-        return self._scheduled.preview(schedule)[1]
+    def preview(self, schedule: Schedule) -> Judgement:
+        return self._scheduled.preview(schedule)
 
     def run(self, schedule: Schedule, say: Callable[[Firing, Schedule], None]) -> int:
         self._scheduled.run(schedule)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from refloat.errors import Conflict, InvalidInput
 from refloat.records.schedules import OPEN, WAITING, Firing, Schedule
 from refloat.records.triggers import Trigger
 from refloat.schedule.definition import PROTECT, RETENTION_PROTECT
-from refloat.schedule.retention import Verdict
+from refloat.schedule.retention import Judgement, Verdict
 from refloat.schedule.view import ScheduleView
 
 _TICK = 0.5
@@ -116,13 +116,14 @@ class RemoteSchedules:
         with told("delete the schedule", schedule.name):
             self._api.delete_scheduled_operation(schedule.id, ignore_missing=False)
 
-    def preview(self, schedule: Schedule) -> Sequence[Verdict]:
+    def preview(self, schedule: Schedule) -> Judgement:
         with told("find out what the schedule would delete", schedule.name):
             found = self._api.scheduled_operation_retention(schedule.id)
-        return [
+        verdicts = [
             Verdict(item["id"], moment_of(item["created_at"]) or datetime.min, item["keep"], item["rule"])
             for item in found["checkpoints"]
         ]
+        return Judgement(found["rules"], verdicts, found.get("proves") or "")
 
     def run(self, schedule: Schedule, say: Callable[[Firing, Schedule], None]) -> int:
         """Have a worker run it now, and wait for that.

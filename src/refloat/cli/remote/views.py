@@ -52,6 +52,9 @@ def checkpoint_state(item: Any) -> CheckpointState:
         plan=item.protection_plan,
         reason=item.error_info or "",
         operation_id=item.operation_id or "",
+        verified=item.verified or "never",
+        verified_at=item.verified_at or "",
+        verified_depth=item.verified_depth or "",
     )
 
 

@@ -1,0 +1,75 @@
+"""Which checkpoints should be in a bank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from refloat.bank import VerificationReport
+from refloat.control.settings import Settings
+from refloat.providers.banks import BankLocation
+from refloat.providers.provider import Provider, Providers
+from refloat.records.checkpoints import BAD, GOOD, CheckpointRecord, CheckpointRecords
+from refloat.records.database import Database
+
+
+def expected(
+    database: Database,
+    providers: Iterable[Provider],
+    shared: BankLocation,
+    url: str,
+    project_id: str | None = None,
+) -> Sequence[CheckpointRecord]:
+    """Those that the records know as available, or missing, of the providers whose bank is at a URL.
+
+    :param shared: the bank of the providers that have none of their own.
+    :param project_id: of this project only; None: of all.
+    """
+    whose = [provider.id for provider in providers if (provider.bank or shared).url == url]
+    return CheckpointRecords(database).expected(whose, project_id)
+
+
+class RecordsBeside:
+    """The records of this machine, for who looks into a bank without them.
+
+    Where there are none yet, none are made.
+
+    :param url: where the bank is.
+    """
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._settings = settings
+        self._url = url
+
+    def expected(self, project_id: str | None) -> set[str]:
+        """The ids of the checkpoints that should be in it."""
+        with self._opened() as database:
+            if database is None:
+                return set()
+            providers = Providers(self._settings.providers, self._settings.key_file)
+            shared = self._settings.bank
+            return {each.id for each in expected(database, providers, shared, self._url, project_id)}
+
+    def write(self, report: VerificationReport) -> None:
+        """Write down what a verification has found of checkpoints."""
+        with self._opened() as database:
+            if database is not None:
+                with database.session() as session:
+                    records = CheckpointRecords(database)
+                    records.verified(session, report.bad, BAD, report.depth)
+                    records.verified(session, report.good, GOOD, report.sure_depth)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Database | None]:
+        url = make_url(self._settings.database_url)
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+            yield None
+            return
+        database = Database(self._settings.database_url)
+        try:
+            yield database
+        finally:
+            database.close()
