@@ -13,6 +13,7 @@ The file must be on a local file system: WAL needs shared memory between the pro
 from __future__ import annotations
 
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,7 +36,7 @@ class SqlDatabase:
     """An open database.
 
     :param url: ``sqlite:///path`` or ``postgresql://user@host/name``. An SQLite file and its folder are made,
-        for this user alone.
+        for this user alone; a file that is there becomes his alone.
     """
 
     def __init__(self, url: str) -> None:
@@ -113,6 +114,12 @@ def _make_file(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(OSError):  # it is there; or it cannot be made, and SQLite says why
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    # SQLite gives the files beside it the mode of the first. What was made otherwise, another's umask say:
+    for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        with suppress(FileNotFoundError):
+            found = each.stat()
+            if stat.S_ISREG(found.st_mode) and found.st_mode & 0o077 and found.st_uid == os.geteuid():
+                each.chmod(0o600)
 
 
 def _has_written(session: Session) -> bool:

@@ -34,6 +34,10 @@ ADMIN = "admin,manager,member,reader"
         (b"null", "object"),
         (b"1" * 5000, ""),
         (b'{"plan": ' + b"1" * 400 + b"}", "is wrong"),
+        (b'{"plan": 1e999}', "too large"),
+        (b'{"plan": [-1e400]}', "too large"),
+        (b"[" * 33 + b"]" * 33, "nested too deeply"),
+        (b'{"plan":' * 950 + b"1" + b"}" * 950, "nested too deeply"),
     ],
 )
 def test_bodies_that_are_none(member: User, body: bytes, words: str) -> None:
@@ -41,6 +45,31 @@ def test_bodies_that_are_none(member: User, body: bytes, words: str) -> None:
         answer = member(method, path, body)
         assert answer.status == 400
         assert words in answer.message
+
+
+def _patterns(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["pattern"]] if isinstance(value.get("pattern"), str) else []
+        own += value["patternProperties"] if isinstance(value.get("patternProperties"), dict) else []
+        return own + [found for each in value.values() for found in _patterns(each)]
+    return [found for each in value for found in _patterns(each)] if isinstance(value, list) else []
+
+
+def test_l1_no_pattern_lets_a_last_newline_through(member: User) -> None:
+    """L1, and its cousins: whatever has a pattern in any route's schema."""
+    patterns = {p for route in ROUTES for each in (route.body, route.query) for p in _patterns(each)}
+    assert len(patterns) >= 5
+    assert not [p for p in patterns if p.endswith("$")]
+    resources = [{"type": "Refloat::Noop", "id": "tree-1", "name": "x"}]
+    plan = {"name": "x", "provider_id": NOOP, "resources": resources, "parameters": {}}
+    for wrong in (
+        {"name": "x\n"},
+        {"description": "x\n"},
+        {"provider_id": f"{NOOP}\n"},
+        {"parameters": {"Refloat::Noop\n": {}}},
+        {"parameters": {"Refloat::Noop": {"a\n": 1}}},
+    ):
+        assert member("POST", "plans", {"plan": plan | wrong}).status == 400
 
 
 def test_a_body_that_is_too_large(member: User) -> None:
@@ -73,6 +102,9 @@ def test_a_body_that_is_not_said_to_be_json(member: User, media: str) -> None:
         ("GET", "restores/%00", 400),
         ("GET", f"providers/{NOOP}/checkpoints/{NOWHERE}", 404),
         ("GET", "restores/x", 400),
+        ("GET", f"plans/{NOWHERE}%0A", 400),
+        ("GET", f"providers/{NOOP}%0A", 400),
+        ("GET", f"providers/{NOOP}/checkpoints?start_date=2026-01-01%0A", 400),
         ("GET", "protectables/%ff", 400),
         ("GET", "protectables/Refloat::Noop/instances/%F0%9F%92%A9", 404),
     ],
@@ -297,13 +329,31 @@ def test_noauth_believes_everything(tmp_path: Path) -> None:
 
     deployment = Deployment(config.load([], overrides(tmp_path, api__auth_strategy="noauth")), Notes())
     client = testing.TestClient(make_application(deployment))
+    here = {"HTTP_HOST": "localhost:8799", "REMOTE_ADDR": "127.0.0.1"}
     headers = {"X-Auth-User": "me", "X-Auth-Project-Id": DEMO}
-    token = client.simulate_get("/v1", headers=headers).headers["x-auth-token"]
+    token = client.simulate_get("/v1", headers=headers, extras=here).headers["x-auth-token"]
     assert token == f"me:{DEMO}"
     headers = {"X-Auth-Token": token}
-    assert client.simulate_get(f"/v1/{DEMO}/os-services", headers=headers).status_code == 200
+    assert client.simulate_get(f"/v1/{DEMO}/os-services", headers=headers, extras=here).status_code == 200
     spoof = {"X-Identity-Status": "Confirmed", "X-Project-Id": DEMO, "X-Roles": "admin"}
-    assert client.simulate_get(f"/v1/{DEMO}/plans", headers=spoof).status_code == 401
+    assert client.simulate_get(f"/v1/{DEMO}/plans", headers=spoof, extras=here).status_code == 401
+    # L2, M10: whatever the server, and whoever led a browser here.
+    for more, status in (
+        ({"HTTP_HOST": "127.0.0.1"}, 200),
+        ({"HTTP_HOST": "[::1]:8799", "REMOTE_ADDR": "::1"}, 200),
+        ({"HTTP_HOST": "evil.example:8799"}, 403),
+        ({"HTTP_HOST": "localhost.evil.example"}, 403),
+        ({"HTTP_HOST": "evil.example@localhost"}, 403),
+        ({"HTTP_HOST": "localhost/evil.example"}, 403),
+        ({"HTTP_HOST": ""}, 403),
+        ({"REMOTE_ADDR": "192.0.2.7"}, 403),
+        ({"REMOTE_ADDR": ""}, 403),
+        ({"HTTP_X_FORWARDED_FOR": "127.0.0.1"}, 403),
+        ({"HTTP_FORWARDED": "for=192.0.2.7"}, 403),
+    ):
+        answer = client.simulate_get(f"/v1/{DEMO}/plans", headers=headers, extras={**here, **more})
+        assert answer.status_code == status, more
+        assert status == 200 or "localhost" in answer.json["forbidden"]["message"]
     deployment.close()
 
 

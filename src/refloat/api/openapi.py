@@ -79,7 +79,7 @@ def _of_path(name: str) -> schemas.Schema:
     if name == "type_name":
         return {"type": "string", "enum": list(protectables())}
     if name == "service_id":
-        return {"type": "string", "pattern": "^[0-9]{1,9}$"}
+        return {"type": "string", "pattern": f"^[0-9]{{1,9}}{schemas.END}"}
     return {"type": "string", "minLength": 1}
 
 

@@ -44,28 +44,31 @@ def view(schema: Schema, row: object, **values: Any) -> dict[str, Any]:
     return {name: values[name] if name in values else getattr(row, name) for name in schema["properties"]}
 
 
+END = r"$(?!\n)"
+"""The end of a text, in patterns. In Python ``$`` also means the place before a last newline."""
+
 STRING: Schema = {"type": "string"}
 TEXT: Schema = {"type": ["string", "null"]}
 BOOLEAN: Schema = {"type": "boolean"}
 ANY_OBJECT: Schema = {"type": "object"}
 UUID: Schema = {
     "type": "string",
-    "pattern": "^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$",
+    "pattern": f"^[0-9a-fA-F]{{8}}-?([0-9a-fA-F]{{4}}-?){{3}}[0-9a-fA-F]{{12}}{END}",
     "description": "a UUID",
 }
 NAME: Schema = {
     "type": "string",
     "minLength": 1,
     "maxLength": 255,
-    "pattern": r"^(?=[\s\S]*\S)[^\x00-\x1f\x7f]*$",
+    "pattern": rf"^(?=[\s\S]*\S)[^\x00-\x1f\x7f]*{END}",
 }
-DESCRIPTION: Schema = {"type": ["string", "null"], "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f]*$"}
+DESCRIPTION: Schema = {"type": ["string", "null"], "maxLength": 255, "pattern": rf"^[^\x00-\x1f\x7f]*{END}"}
 TIME: Schema = {"type": ["string", "null"], "description": "ISO 8601, UTC"}
 WHEN: Schema = {"type": ["string", "null"], "description": "YYYY-MM-DD HH:MM:SS, UTC"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 NOTHING: Schema = {"type": ["object", "null"], "maxProperties": 0}
 
-KEY = r"^[a-zA-Z0-9\-_:.# ]{1,255}$"
+KEY = rf"^[a-zA-Z0-9\-_:.# ]{{1,255}}{END}"
 PARAMETERS: Schema = {
     "type": "object",
     "description": "settings by resource type, or by type#id",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import signal
@@ -17,6 +16,7 @@ import waitress
 from refloat.api import config, logs
 from refloat.api.app import make_application
 from refloat.api.deployment import Deployment
+from refloat.api.noauth import is_loopback
 from refloat.control.fairness import Fairness
 from refloat.control.metrics import Metrics, bank_sizes
 from refloat.control.worker import Worker
@@ -166,16 +166,9 @@ def make_deliveries(deployment: Deployment) -> Deliveries:
     return Deliveries(Outbox(deployment.database), destinations, deployment.conf.notifications.tries)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _listen(deployment: Deployment) -> Any:
     conf = deployment.conf
-    if conf.api.auth_strategy == "noauth" and not _is_loopback(conf.api.host):
+    if conf.api.auth_strategy == "noauth" and not is_loopback(conf.api.host):
         raise InvalidInput(
             f"without authentication the API does not listen on {conf.api.host}",
             reason="everybody who reaches it is an administrator",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import uuid
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ _BOOLEANS = {
 _UUID = re.compile(UUID["pattern"])
 _MOST_DIGITS = 40
 _SHOWN = 200
+DEEPEST = 32
+"""So deep the objects and arrays of a body may be nested."""
 SECRET = "restore_auth"  # noqa: S105 - the name of what holds one
 
 
@@ -38,11 +41,11 @@ def check(schema: Schema, value: Any, what: str) -> None:
 def read_body(data: bytes, schema: Schema) -> Mapping[str, Any]:
     """The body of a request. :raises Fault: it is not what the schema says."""
     try:
-        value = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        value = json.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
     except UnicodeDecodeError:
         raise Fault(400, "the body is not UTF-8") from None
     except RecursionError:
-        raise Fault(400, "the body is nested too deeply") from None
+        raise _too_deep() from None
     except ValueError as exc:
         raise Fault(400, f"the body is not JSON: {exc}") from None
     if any(not storable(text) for text in _strings(value)):
@@ -117,16 +120,28 @@ def _convert(name: str, value: str, wanted: Schema) -> Any:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    pending = [value]
+    """All texts in a value. :raises Fault: it is nested too deeply."""
+    pending = [(value, 0)]
     while pending:
-        item = pending.pop()
+        item, depth = pending.pop()
         if isinstance(item, str):
             yield item
-        elif isinstance(item, dict):
-            pending.extend(item)
-            pending.extend(item.values())
-        elif isinstance(item, list):
-            pending.extend(item)
+        elif isinstance(item, dict | list):
+            if depth == DEEPEST:
+                raise _too_deep()
+            parts = (*item, *item.values()) if isinstance(item, dict) else item
+            pending.extend((part, depth + 1) for part in parts)
+
+
+def _too_deep() -> Fault:
+    return Fault(400, f"the body is nested too deeply: {DEEPEST} levels at most")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
 
 
 def _no_constant(name: str) -> Any:

@@ -194,10 +194,18 @@ class Cloud:
             self.require(kind.service)
         return kind
 
+    def _addressed(self, kind: str, identity: str) -> Kind:
+        """The kind of a thing. :raises NotFound: none has such an id, and so the service is not asked."""
+        entry = self.kind(kind)
+        if entry.ids is not None and not entry.ids.fullmatch(identity):
+            raise NotFound(f"there is no {kind.replace('_', ' ')} of the id {identity!r}")
+        return entry
+
     def get(self, kind: str, identity: str) -> Any:
         """One thing by id. :raises NotFound: it is not there."""
+        entry = self._addressed(kind, identity)
         with explained(f"read the {kind.replace('_', ' ')} {identity}"):
-            return self.kind(kind).get(self.connection, identity)
+            return entry.get(self.connection, identity)
 
     def find(self, kind: str, identity: str) -> Any | None:
         try:
@@ -216,7 +224,7 @@ class Cloud:
         return create(self.connection, fields)
 
     def update(self, kind: str, identity: str, fields: Mapping[str, Any]) -> None:
-        update = self.kind(kind).update
+        update = self._addressed(kind, identity).update
         if update is None:
             raise NotImplementedError(f"{kind} does not say how one is changed")
         with explained(f"change the {kind.replace('_', ' ')} {identity}"):
@@ -233,9 +241,10 @@ class Cloud:
 
     def remove(self, kind: str, identity: str) -> bool:
         """Ask for a thing to be deleted; false when it is gone already."""
+        entry = self._addressed(kind, identity)
         try:
             with explained(f"delete the {kind.replace('_', ' ')} {identity}"):
-                self.kind(kind).remove(self.connection, identity)
+                entry.remove(self.connection, identity)
         except NotFound:
             return False
         return True

@@ -23,6 +23,11 @@ Creator = Callable[[Connection, Mapping[str, Any]], Any]
 Updater = Callable[[Connection, str, Mapping[str, Any]], Any]
 
 
+UUIDS = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
+WORDS = re.compile(r"(?!\.{1,2}\Z)[^/?#%\\\x00-\x1f\x7f]{1,255}")
+"""The ids of things that are called as somebody likes: one part of a path, and no other."""
+
+
 def status_of_thing(thing: Any, attribute: str = "status") -> str:
     """The state of a thing, in small letters; empty when it tells none."""
     return str(getattr(thing, attribute, "") or "").lower()
@@ -49,6 +54,7 @@ class Kind:
     :param update: set some fields of one by id.
     :param unmark: take the mark off one, where ``update`` does not: given what is to be in the mark's place.
     :param part_of: the kind and id of what one is a part of, where it can carry no mark itself.
+    :param ids: what their ids look like, wholly: nothing else becomes part of a path. None: anything.
 
     States are in small letters.
     """
@@ -69,6 +75,7 @@ class Kind:
     update: Updater | None = None
     unmark: Updater | None = None
     part_of: Callable[[str, Any], tuple[str, str]] | None = None
+    ids: re.Pattern[str] | None = None
 
     def state(self, thing: Any) -> str:
         """The state of a thing of this kind."""
@@ -107,7 +114,7 @@ def sdk_kind(
     def remove(connection: Connection, identity: str) -> None:
         method(connection, f"delete_{word}")(identity, ignore_missing=False)
 
-    usual = {
+    usual: dict[str, Any] = {
         "get": lambda connection, identity: method(connection, f"get_{word}")(identity),
         "list": list_all,
         "remove": remove,
@@ -115,6 +122,7 @@ def sdk_kind(
         "update": lambda connection, identity, values: method(connection, f"update_{word}")(
             identity, **values
         ),
+        "ids": UUIDS,
     }
     return Kind(name, service, **(usual | fields))
 
@@ -255,8 +263,8 @@ KINDS: dict[str, Kind] = {
             remove=_remove_server,
             unmark=_unmark_server,
         ),
-        sdk_kind("flavor", "compute"),
-        sdk_kind("keypair", "compute"),
+        sdk_kind("flavor", "compute", ids=WORDS),
+        sdk_kind("keypair", "compute", ids=WORDS),
         sdk_kind("server_group", "compute"),
         _in_background("volume", *_WORK_ON_VOLUMES, unmark=unmark_metadata("block_storage", "/volumes")),
         _in_background("snapshot", "creating", "backing-up"),

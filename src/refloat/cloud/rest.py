@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 from openstack import exceptions as sdk_exceptions
 from openstack.connection import Connection
 
-from refloat.cloud.kinds import Kind
+from refloat.cloud.kinds import WORDS, Kind
 
 
 class Thing(SimpleNamespace):
@@ -86,5 +86,5 @@ def rest_kind(
         remove=lambda connection, identity: request(service(connection), "delete", f"{path}/{identity}"),
         create=make,
         update=change,
-        **states,
+        **{"ids": WORDS, **states},
     )

@@ -130,3 +130,23 @@ def test_a_new_file_is_for_its_owner_alone(tmp_path: Path) -> None:
         assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
     finally:
         database.close()
+
+
+def test_m8_a_file_in_a_folder_that_others_read_becomes_its_owners_alone(tmp_path: Path) -> None:
+    """M8: the database is as secret as what it remembers, and so is what SQLite puts beside it."""
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o755)
+    first = Database(f"sqlite:///{folder}/refloat.sqlite")
+    for path in folder.iterdir():
+        path.chmod(0o644)  # as an older version, or another umask, has left them
+    again = Database(f"sqlite:///{folder}/refloat.sqlite")
+    try:
+        with again.session() as session:
+            session.execute(sa.text("CREATE TABLE more (id INTEGER)"))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+        assert len(modes) == 3
+        assert set(modes.values()) == {0o600}, modes
+        assert folder.stat().st_mode & 0o777 == 0o755  # somebody else's
+    finally:
+        first.close()
+        again.close()

@@ -22,7 +22,11 @@ NO_GRAPH = "[{}, []]"
 _EXTRA: s.Schema = {"type": ["object", "null"]}
 NEW = s.obj(("plan_id",), plan_id=s.UUID, **{"extra-info": _EXTRA, "extra_info": _EXTRA})
 RESET = s.wrapped("os-resetState", s.reply(state={"enum": ["available", "error"]}))
-_DATE: s.Schema = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$", "description": "YYYY-MM-DD, UTC"}
+_DATE: s.Schema = {
+    "type": "string",
+    "pattern": rf"^\d{{4}}-\d{{2}}-\d{{2}}{s.END}",
+    "description": "YYYY-MM-DD, UTC",
+}
 _COPIED_FROM = s.reply(checkpoint_id=s.STRING, provider_id=s.STRING) | {"type": ["object", "null"]}
 SCHEMA = s.reply(
     "protected_at error_info operation_id copied_from verified verified_at verified_depth",
