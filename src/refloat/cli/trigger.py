@@ -22,9 +22,6 @@ def when(moment: datetime | None) -> Time:
 
 
 def shown(trigger: Trigger) -> Mapping[str, Any]:
-    from refloat.records.checkpoints import now
-    from refloat.schedule.timetable import Timetable
-
     properties = dict(trigger.properties)
     return {
         "id": trigger.id,
@@ -33,7 +30,7 @@ def shown(trigger: Trigger) -> Mapping[str, Any]:
             name: properties.get(name, "")
             for name in ("format", "pattern", "timezone", "start_time", "end_time", "window", "misfire")
         },
-        "next_run_at": when(Timetable.from_json(properties).next_after(now())),
+        "next_run_at": when(trigger.next_run_at),
         "created_at": when(trigger.created_at),
     }
 

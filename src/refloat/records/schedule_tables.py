@@ -15,13 +15,18 @@ class TriggerRow(Base):
     """When something is to happen."""
 
     __tablename__ = "triggers"
-    __table_args__ = (Index("triggers_by_time", "project_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("triggers_by_time", "project_id", "created_at", "id"),
+        Index("triggers_due", "next_run_at"),
+    )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     project_id: Mapped[str] = mapped_column(String(64))
     name: Mapped[str] = mapped_column(String(255))
     type: Mapped[str] = mapped_column(String(64))
     properties: Mapped[dict[str, Any]] = mapped_column(JSON)
+    next_run_at: Mapped[datetime | None] = mapped_column(DateTime, default=None)
+    """When it fires next; once that is over, a worker finds out when it does then. None: never again."""
     created_at: Mapped[datetime] = mapped_column(DateTime)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Text, cast, delete, func, select
+from sqlalchemy import Text, cast, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -28,7 +28,7 @@ class Trigger:
     """One trigger.
 
     :param properties: as :meth:`refloat.schedule.timetable.Timetable.to_json` writes them.
-    :param created_at: UTC.
+    :param next_run_at: as it was last worked out; None: never again. Times are UTC.
     """
 
     id: str
@@ -36,6 +36,7 @@ class Trigger:
     name: str
     type: str
     properties: Mapping[str, Any]
+    next_run_at: datetime | None
     created_at: datetime
 
 
@@ -50,13 +51,21 @@ class Triggers(Named[TriggerRow, Trigger]):
     sortable = ("id", "name", "type", "created_at")
     made = staticmethod(_trigger)
 
-    def create(self, session: Session, name: str, kind: str, properties: Mapping[str, Any]) -> Trigger:
+    def create(
+        self,
+        session: Session,
+        name: str,
+        kind: str,
+        properties: Mapping[str, Any],
+        next_run_at: datetime | None,
+    ) -> Trigger:
         row = TriggerRow(
             id=str(uuid.uuid4()),
             project_id=self._project_id,
             name=name,
             type=kind,
             properties=dict(properties),
+            next_run_at=next_run_at,
             created_at=now(),
         )
         session.add(row)
@@ -76,6 +85,19 @@ class Triggers(Named[TriggerRow, Trigger]):
             [(TriggerRow.type, kind)],
             [(TriggerRow.name, name), (cast(TriggerRow.properties, Text), properties)],
         )
+
+    def passed(self, moment: datetime, limit: int = 100) -> Sequence[Trigger]:
+        """Those that have fired since it was worked out when they do."""
+        query = select(TriggerRow).where(*self._scope(), TriggerRow.next_run_at <= moment)
+        with self._database.session() as session:
+            rows = session.scalars(query.order_by(TriggerRow.next_run_at, TriggerRow.id).limit(limit))
+            return [_trigger(row) for row in rows]
+
+    def fires_next(self, trigger: Trigger, moment: datetime | None) -> None:
+        """Write down when a trigger fires next, if it is still as it was seen."""
+        same = TriggerRow.id == trigger.id, TriggerRow.next_run_at == trigger.next_run_at
+        with self._database.session() as session:
+            session.execute(update(TriggerRow).where(*same).values(next_run_at=moment))
 
     def delete(self, identity: str) -> None:
         """Forget a trigger.

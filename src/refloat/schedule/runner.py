@@ -19,7 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Authority, AuthorityGone
-from refloat.errors import CloudError, RefloatError
+from refloat.errors import CloudError, InvalidInput, RefloatError
 from refloat.log_context import about
 from refloat.notify.events import AUTHORITY_BACK, AUTHORITY_LOST
 from refloat.records.checkpoints import now as utc_now
@@ -103,6 +103,7 @@ class Runner:
             self._asked.clear()
 
     def look(self) -> None:
+        self._scheduled.look_ahead()
         for schedule in self._schedules.due(self._clock()):
             self._each(schedule, self._claim, schedule)
         opened = self._schedules.open_firings()
@@ -134,7 +135,11 @@ class Runner:
         if properties is None or schedule.next_due is None:
             return
         moment = self._clock()
-        decision = decide(Timetable.from_json(properties), schedule.next_due, moment)
+        try:
+            decision = decide(Timetable.from_json(properties), schedule.next_due, moment)
+        except InvalidInput as exc:
+            self._disable(schedule, f"its trigger cannot be worked out: {exc.message}: {exc.reason}")
+            return
         with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
             row = session.get(ScheduleRow, schedule.id, with_for_update=True)
             if row is None or not row.enabled or row.next_due != schedule.next_due:
@@ -143,6 +148,15 @@ class Runner:
                 return  # changed just now: in the next round
             self._write_claims(session, schedule, decision, moment)
             row.next_due = decision.following
+
+    def _disable(self, schedule: Schedule, reason: str) -> None:
+        """Its trigger was made when more was allowed. Its owner sees why, can change that and enable it."""
+        _LOG.warning("scheduled operation %s (%s) is disabled: %s", schedule.name, schedule.id, reason)
+        with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
+            row = session.get(ScheduleRow, schedule.id, with_for_update=True)
+            if row is not None and row.next_due == schedule.next_due:
+                row.enabled, row.next_due = False, None
+                row.reason = f"{reason}. Change the trigger, then enable this again"
 
     def _write_claims(
         self, session: Session, schedule: Schedule, decision: Decision, moment: datetime

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from refloat.cloud.authority import Authority, Caller
 from refloat.control.grants import Grant, Grants
 from refloat.control.submit import own
-from refloat.errors import InvalidInput, NotFound, RefloatError
+from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
 from refloat.notify.events import AUTHORITY_BACK, NOBODY, Notices
 from refloat.providers.provider import Providers
 from refloat.records.checkpoints import now
@@ -93,11 +93,13 @@ class ScheduledOperations:
         """
         if kind != TIME_TRIGGER:
             raise InvalidInput(f"type must be {TIME_TRIGGER}")
-        table = timetable.checked(properties, self._clock(), self.terms.limits)
+        moment = self._clock()
+        table = timetable.checked(properties, moment, self.terms.limits)
+        following = table.next_after(moment)
         triggers = Triggers(self._database, project_id)
         with self._database.one_at_a_time(f"triggers {project_id}") as session:
             self._quotas.check(session, "triggers", project_id)
-            return triggers.create(session, name, kind, table.to_json())
+            return triggers.create(session, name, kind, table.to_json(), following)
 
     def change_trigger(
         self, project_id: str | None, identity: str, name: str | None, properties: Mapping[str, Any] | None
@@ -114,16 +116,40 @@ class ScheduledOperations:
         if properties and not properties.get("start_time"):
             raise InvalidInput("new properties need a start_time")
         table = timetable.checked(properties, moment, self.terms.limits) if properties else None
+        following = table.next_after(moment) if table is not None else None
         with self._database.one_at_a_time(f"trigger {identity}") as session:
             row = triggers.row(session, identity)
             if name is not None:
                 row.name = name
             if table is not None:
-                row.properties = table.to_json()
+                row.properties, row.next_run_at = table.to_json(), following
                 users = select(ScheduleRow).where(ScheduleRow.trigger_id == row.id)
                 for schedule in session.scalars(users.with_for_update()):
-                    schedule.next_due = table.next_after(moment)
+                    schedule.next_due = following
         return triggers.get(identity)
+
+    def look_ahead(self) -> None:
+        """Work out when triggers fire next whose time is over; whoever looks at them need not."""
+        triggers, moment = Triggers(self._database, None), self._clock()
+        for trigger in triggers.passed(moment):
+            try:
+                following = Timetable.from_json(trigger.properties).next_after(moment)
+            except InvalidInput as exc:  # made when more was allowed
+                _LOG.warning("the trigger %s will not fire again: %s", trigger.id, exc)
+                following = None
+            triggers.fires_next(trigger, following)
+
+    def _ahead(self, trigger_id: str) -> tuple[Mapping[str, Any], datetime]:
+        """The properties of a trigger and when it fires next: worked out before anything is locked.
+
+        :raises InvalidInput: it never fires again.
+        """
+        with self._database.session() as session:
+            properties = dict(_trigger(session, trigger_id).properties)
+        following = Timetable.from_json(properties).next_after(self._clock())
+        if following is None:
+            raise InvalidInput(f"the trigger {trigger_id} never fires again", advice="Change it first")
+        return properties, following
 
     # --- scheduled operations
 
@@ -151,8 +177,7 @@ class ScheduledOperations:
             raise InvalidInput(
                 f"the plan {plan.id} is not of provider {given['provider_id']}, but of {provider.id}"
             )
-        if Timetable.from_json(trigger.properties).next_after(self._clock()) is None:
-            raise InvalidInput(f"the trigger {trigger.id} never fires again")
+        properties, following = self._ahead(trigger.id)
         row = ScheduleRow(
             id=str(uuid.uuid4()),
             project_id=caller.project_id,
@@ -164,6 +189,7 @@ class ScheduledOperations:
             plan_id=plan.id,
             definition=dict(given),
             enabled=True,
+            next_due=following,
             retired=[],
             reason="",
             checked_at=self._clock(),
@@ -174,8 +200,7 @@ class ScheduledOperations:
                 locks = f"scheduled operations {caller.project_id}", f"trigger {trigger.id}"
                 with self._database.one_at_a_time(*locks) as session:
                     self._quotas.check(session, "scheduled_operations", caller.project_id)
-                    # It may have been changed, or deleted, just now.
-                    row.next_due = _table(session, trigger.id).next_after(self._clock())
+                    _unchanged(session, trigger.id, properties)
                     row.authority = grant.authority
                     grant.settle(session, self._grants.intents)
                     session.add(row)
@@ -201,8 +226,10 @@ class ScheduledOperations:
 
         :raises InvalidInput: it is of another project, and is to be enabled; or it never fires again.
         """
+        ahead = None
         if enabled:
             own(caller, schedule.project_id)
+            ahead = self._ahead(schedule.trigger_id)
         with self._grants.to(caller) if enabled else nullcontext() as grant:
             with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
                 row = Schedules(self._database, schedule.project_id).row(session, schedule.id)
@@ -210,8 +237,9 @@ class ScheduledOperations:
                     row.name = name
                 if description is not None:
                     row.description = description
-                if grant is not None:
-                    self._enable(session, row, caller, grant)
+                if grant is not None and ahead is not None:
+                    _unchanged(session, schedule.trigger_id, ahead[0])
+                    self._enable(session, row, caller, grant, ahead[1])
                 elif enabled is False:
                     row.enabled = False
                 session.flush()
@@ -221,10 +249,9 @@ class ScheduledOperations:
         self.give_back(changed)
         return Schedules(self._database, schedule.project_id).get(schedule.id)
 
-    def _enable(self, session: Session, row: ScheduleRow, caller: Caller, grant: Grant) -> None:
-        following = _table(session, row.trigger_id or "").next_after(self._clock())
-        if following is None:
-            raise InvalidInput("it never fires again", advice="Change its trigger first")
+    def _enable(
+        self, session: Session, row: ScheduleRow, caller: Caller, grant: Grant, following: datetime
+    ) -> None:
         was_lost = bool(row.reason)
         row.enabled, row.next_due, row.reason = True, following, ""
         row.retired = [*row.retired, row.authority] if row.authority else list(row.retired)
@@ -271,7 +298,7 @@ class ScheduledOperations:
 
     def zone(self, schedule: Schedule) -> ZoneInfo:
         with self._database.session() as session:
-            return ZoneInfo(_table(session, schedule.trigger_id).timezone)
+            return ZoneInfo(_trigger(session, schedule.trigger_id).properties["timezone"])
 
     # --- what is given back
 
@@ -316,8 +343,14 @@ def new_firing(
     )
 
 
-def _table(session: Session, trigger_id: str) -> Timetable:
+def _trigger(session: Session, trigger_id: str) -> TriggerRow:
     row = session.get(TriggerRow, trigger_id)
     if row is None:
         raise NotFound(f"Trigger {trigger_id} could not be found")
-    return Timetable.from_json(row.properties)
+    return row
+
+
+def _unchanged(session: Session, trigger_id: str, properties: Mapping[str, Any]) -> None:
+    """:raises Conflict: the trigger was changed, :raises NotFound: or deleted, since it was looked at."""
+    if _trigger(session, trigger_id).properties != properties:
+        raise Conflict(f"the trigger {trigger_id} was changed just now", advice="Try again")

@@ -17,7 +17,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from refloat.errors import InvalidInput
-from refloat.schedule.patterns import FORMATS, Pattern, closest, parse
+from refloat.schedule.patterns import FORMATS, Budget, Pattern, closest, parse
 
 TIME = "%Y-%m-%d %H:%M:%S"
 MISFIRES = ("skip", "run_once", "run_all")
@@ -59,7 +59,10 @@ class Timetable:
     misfire: str = "run_once"
 
     def next_after(self, moment: datetime) -> datetime | None:
-        """The first firing after a moment; None when there is none any more."""
+        """The first firing after a moment; None when there is none any more.
+
+        :raises InvalidInput: that takes too long to find out.
+        """
         return next(self._after(moment), None)
 
     def between(self, first: datetime, last: datetime) -> list[datetime]:
@@ -78,7 +81,7 @@ class Timetable:
         clock = _clock(max(moment, self.start), zone)
         waiting: list[datetime] = []
         # The clock may go back: what it shows later may have come earlier.
-        for shown in pattern.from_on(max(clock - margin, datetime.min + _FURTHEST)):
+        for shown in pattern.from_on(max(clock - margin, datetime.min + _FURTHEST), Budget()):
             while waiting and shown > _clock(waiting[0], zone) + margin:
                 yield heappop(waiting)
             for found in _moments(shown, zone, twice=pattern.sub_daily):
@@ -132,6 +135,7 @@ def checked(properties: Mapping[str, Any], now: datetime, limits: Limits) -> Tim
     if found.end is not None and found.end <= found.start:
         raise InvalidInput("end_time must be after start_time")
     pattern = _pattern(found)
+    pattern.check_new()
     shortest = closest(pattern, _clock(max(now, found.start), ZoneInfo(found.timezone)))
     if shortest is not None and shortest < timedelta(seconds=limits.min_interval):
         raise InvalidInput(

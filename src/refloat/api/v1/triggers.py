@@ -9,10 +9,9 @@ from refloat.api import times
 from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, member, reader
 from refloat.errors import InvalidInput
-from refloat.records.checkpoints import now
 from refloat.records.triggers import Trigger, Triggers
 from refloat.schedule.patterns import FORMATS
-from refloat.schedule.timetable import MISFIRES, Timetable
+from refloat.schedule.timetable import MISFIRES
 
 _SENT = {
     "format": {"enum": list(FORMATS)},
@@ -108,7 +107,7 @@ def _view(trigger: Trigger) -> dict[str, Any]:
     return s.view(
         SCHEMA,
         trigger,
-        next_run_at=times.of_trigger(Timetable.from_json(trigger.properties).next_after(now())),
+        next_run_at=times.of_trigger(trigger.next_run_at),
         created_at=times.of_trigger(trigger.created_at),
     )
 

@@ -34,9 +34,15 @@ class EmbeddedSchedules:
         )
         self._triggers = Triggers(refloat.database, refloat.cloud.project_id)
         self._schedules = Schedules(refloat.database, refloat.cloud.project_id)
-        self.list_triggers = self._triggers.list
-        self.find_trigger = self._triggers.find
         self.delete = self._scheduled.delete
+
+    def list_triggers(self) -> Sequence[Trigger]:
+        self._scheduled.look_ahead()
+        return self._triggers.list()
+
+    def find_trigger(self, name_or_id: str) -> Trigger:
+        self._scheduled.look_ahead()
+        return self._triggers.find(name_or_id)
 
     def create_trigger(self, name: str, properties: Mapping[str, Any]) -> Trigger:
         return self._scheduled.create_trigger(self._refloat.cloud.project_id, name, TIME_TRIGGER, properties)

@@ -148,7 +148,14 @@ def moment_of(text: str | None) -> datetime | None:
 
 def trigger_of(item: Any) -> Trigger:
     created_at = moment_of(item.created_at) or datetime.min
-    return _row(Trigger, item, project_id="", properties=dict(item.properties), created_at=created_at)
+    return _row(
+        Trigger,
+        item,
+        project_id="",
+        properties=dict(item.properties),
+        next_run_at=moment_of(item.next_run_at),
+        created_at=created_at,
+    )
 
 
 def schedule_of(item: Any) -> Schedule:
