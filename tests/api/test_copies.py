@@ -254,6 +254,14 @@ def test_m4_a_copy_that_runs_cannot_be_set_to_error_and_wins_over_its_record(two
         session.get_one(CheckpointRow, pair["checkpoint_copy_id"]).status = "deleted"
     two_banks.work()
     assert status(member, path, "available")
+    # What is known of the original is not known of the copy, nor what was known of a former copy of this id.
+    with two_banks.deployment.database.session() as session:
+        for identity, verified in ((made, "good"), (pair["checkpoint_copy_id"], "bad")):
+            session.get_one(CheckpointRow, identity).verified = verified
+    assert member("DELETE", path).status == 200
+    assert status(member, path, "deleted")
+    assert copy(member, checkpoint_id=made).status == 200
+    assert status(member, path, "available")["verified"] == "never"
     # Without an operation, such as when its row was lost, it can be set.
     with two_banks.deployment.database.session() as session:
         session.get_one(CheckpointRow, pair["checkpoint_copy_id"]).status = "copying"

@@ -265,7 +265,15 @@ def test_c2_restores_and_looks_tell_too_and_what_fails_for_another_reason_does_n
     ruin(service, hurt, "manifest")
     look(service, 1)
     assert (shown(member, hurt), status(member, hurt)) == (("bad", "manifests"), "available")
+    with monkeypatch.context() as patched:
+        patched.setattr(NoopVerify, "on_main", lambda *_given: {"ok": False, "reason": "the backup is gone"})
+        assert verify(member, whole) == "fail"
+    admin = service.user(roles="admin")
+    made = admin("POST", f"providers/{NOOP}/bank/action", {"verify": None}).body["operation"]["id"]
+    admin.until(f"operations/{made}", lambda found: found["result"])
+    assert shown(member, whole) == ("bad", "full")  # the bank knows nothing of what is in the cloud
     assert verify(member, whole) == "success"
+    assert shown(member, whole) == ("good", "full")
     ruin(service, whole, "body")
     assert restore(whole) == "fail"
     assert shown(member, whole)[0] == "bad"

@@ -12,10 +12,10 @@ from refloat.control.submit import Requester, Submitter, own, short
 from refloat.errors import Conflict, InvalidInput
 from refloat.operations.copyplan import copy_id
 from refloat.providers.provider import Provider
-from refloat.records.checkpoints import DELETED, ERROR, WAIT_COPYING, CheckpointRecord
+from refloat.records.checkpoints import DELETED, ERROR, MISSING, UNVERIFIED, WAIT_COPYING, CheckpointRecord
 from refloat.records.operations import Operation
 
-COPIED_AGAIN = (ERROR, DELETED)
+COPIED_AGAIN = (ERROR, DELETED, MISSING)
 """A copy of these statuses is made again, under the id that it had."""
 
 
@@ -133,6 +133,7 @@ def _copy_of(checkpoint: CheckpointRecord, order: CopyOrder, source: Bank) -> Ch
         status=WAIT_COPYING,
         reason="",
         graph=None,
+        **UNVERIFIED,
         copied_from={
             "checkpoint_id": checkpoint.id,
             "provider_id": checkpoint.provider_id,

@@ -12,7 +12,7 @@ from refloat.bank import VerificationReport
 from refloat.control.settings import Settings
 from refloat.providers.banks import BankLocation
 from refloat.providers.provider import Provider, Providers
-from refloat.records.checkpoints import BAD, GOOD, CheckpointRecord, CheckpointRecords
+from refloat.records.checkpoints import BAD, GOOD_IN_BANK, CheckpointRecord, CheckpointRecords
 from refloat.records.database import Database
 
 
@@ -60,7 +60,7 @@ class RecordsBeside:
                 with database.session() as session:
                     records = CheckpointRecords(database)
                     records.verified(session, report.bad, BAD, report.depth)
-                    records.verified(session, report.good, GOOD, report.sure_depth)
+                    records.verified(session, report.good, GOOD_IN_BANK, report.sure_depth)
 
     @contextmanager
     def _opened(self) -> Iterator[Database | None]:

@@ -20,7 +20,9 @@ from refloat.records.checkpoints import (
     ERROR,
     ERROR_DELETING,
     GOOD,
+    GOOD_IN_BANK,
     PROTECTING,
+    UNVERIFIED,
     WAIT_COPYING,
     CheckpointRecords,
 )
@@ -81,6 +83,8 @@ def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:
     # A copy may have found another one there.
     if succeeded and prepared.get("there", "") in ("", subject(ended)):
         values = {"status": AVAILABLE, "graph": prepared["graph"], "reason": ""}
+        if not prepared.get("there"):  # it is a new one, also where there was one of this id
+            values |= UNVERIFIED
         # What is in the bank is there, whatever has become of its record meanwhile.
         before += HEALED
         return before, {**values, "plugins": prepared["plugins"]} if "plugins" in prepared else values
@@ -94,8 +98,8 @@ def _verified(ended: Milestone) -> Iterator[tuple[str, str, Collection[str]]]:
     """
     result, prepared = ended.result or {}, ended.prepared or {}
     if ended.kind == "bank_verify" and ended.state == "succeeded":
-        yield BAD, prepared["depth"], prepared["bad"]
-        yield GOOD, prepared["sure_depth"], prepared["good"]
+        yield BAD, str(prepared["depth"]), prepared.get("bad", ())
+        yield GOOD_IN_BANK, str(prepared.get("sure_depth", "")), prepared.get("good", ())
     elif ended.kind == "verify" and ended.state == "succeeded":
         state = BAD if result.get("status") == BAD else GOOD
         yield state, str(ended.payload.get("depth", "full")), [subject(ended)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from refloat.errors import NotFound
@@ -30,6 +30,11 @@ SET_BY_HAND = "set by hand"
 """The reason of an ``error`` that somebody has set."""
 
 NEVER, GOOD, BAD = "never", "good", "bad"
+
+GOOD_IN_BANK = "good in its bank"
+"""What a look at the bank alone finds: good, if nothing is known that is bad, such as in the cloud."""
+
+UNVERIFIED: dict[str, Any] = {"verified": NEVER, "verified_at": None, "verified_depth": ""}
 
 DEPTHS = ("manifests", "existence", "full")
 """How deep a verification looks, from the shallowest on."""
@@ -173,24 +178,27 @@ class CheckpointRecords:
         with self._database.session() as session:
             return {row[0]: (row[1], row[2]) for row in session.execute(query)}
 
-    def verified(
-        self,
-        session: Session,
-        identities: Iterable[str],
-        state: str,
-        depth: str,
-        moment: datetime | None = None,
-    ) -> None:
+    def verified(self, session: Session, identities: Iterable[str], state: str, depth: str) -> None:
         """Write down what a look at checkpoints has found.
 
         A shallower look takes back nothing that a deeper one has found; but that something is bad counts
         whatever a deeper one has found before.
+
+        :param state: :data:`GOOD`, :data:`GOOD_IN_BANK` or :data:`BAD`.
         """
-        shallower = CheckpointRow.verified_depth.in_(("", *DEPTHS[: DEPTHS.index(depth) + 1]))
-        counts = or_(shallower, CheckpointRow.verified != BAD) if state == BAD else shallower
-        values = {"verified": state, "verified_depth": depth, "verified_at": moment or now()}
-        for identity in identities:
-            session.execute(update(CheckpointRow).where(CheckpointRow.id == identity, counts).values(values))
+        row, chosen = CheckpointRow, sorted(identities)
+        if not chosen:
+            return
+        counts: ColumnElement[bool] = row.verified_depth.in_(("", *DEPTHS[: DEPTHS.index(depth) + 1]))
+        if state != GOOD:
+            counts = (or_ if state == BAD else and_)(counts, row.verified != BAD)
+        values = {
+            "verified": BAD if state == BAD else GOOD,
+            "verified_depth": depth,
+            "verified_at": now(),
+        }
+        for some in (chosen[at : at + 500] for at in range(0, len(chosen), 500)):
+            session.execute(update(row).where(row.id.in_(some), counts).values(values))
 
     def move(self, session: Session, identity: str, before: Sequence[str], **values: Any) -> bool:
         """Change a checkpoint, if its status still is one of some; whether it was."""
