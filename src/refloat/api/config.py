@@ -275,6 +275,7 @@ def settings(conf: Any) -> Settings:
         conf.bank.url or fallback.bank_url,
         Path(conf.bank.key_file) if conf.bank.key_file else fallback.key_file,
         Path(conf.providers.folder) if conf.providers.folder else fallback.providers,
+        fallback.seen,
     )
 
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from refloat.bank import collect as collecting
+from refloat.bank import databases
 from refloat.bank.bankkeys import BankKeys
 from refloat.bank.collect import Collected
 from refloat.bank.dataindex import check_ref
@@ -170,6 +171,13 @@ class Bank:
         :raises Conflict: it was committed.
         """
         return collecting.abandon(self._objects, check_checkpoint_id(checkpoint_id))
+
+    def recall(self, database_id: str) -> tuple[int, int] | None:
+        """How far a database had come when one who uses it last said so here; None: nobody has."""
+        return databases.recall(self._objects.store, database_id)
+
+    def remember(self, database_id: str, number: int, sequence: int) -> None:
+        databases.remember(self._objects.store, database_id, number, sequence)
 
     def open_data(self, ref: Any) -> DataReader:
         """Read data back.

@@ -17,10 +17,14 @@ from sqlalchemy.engine import make_url
 from refloat.api import config
 from refloat.bank import create_key
 from refloat.control import purge as purging
+from refloat.control.brought_back import Remembered, bring_back
 from refloat.control.settings import Settings
 from refloat.engine.engine import Engine
 from refloat.errors import RefloatError
+from refloat.notify.events import Notices
+from refloat.records.backup import copy_database
 from refloat.records.database import HEAD, Database
+from refloat.records.incarnation import Incarnations
 from refloat.records.outbox import Outbox
 from refloat.records.services import ServiceRecords
 from refloat.records.tables import OPERATIONS, Base
@@ -63,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     command(database, "sync", sync)
     command(database, "version", version)
     command(database, "check", check)
+    made = command(database, "backup", backup)
+    made.add_argument("file", type=Path, metavar="FILE", help="the copy; one that is there is replaced")
+    command(database, "restored", restored)
     purged = command(database, "purge", purge)
     purged.add_argument("days", type=_days, metavar="DAYS", help="what is older than so many days")
     purged.add_argument("--dry-run", action="store_true", help="only tell how much it would be")
@@ -139,6 +146,31 @@ def faults(database: Database) -> Sequence[str]:
             said = connection.scalars(text("PRAGMA quick_check")).all()
             wrong += [f"SQLite: {line}" for line in said if line != "ok"]
     return wrong
+
+
+def backup(chosen: argparse.Namespace, conf: Any) -> None:
+    """Make a consistent copy of an SQLite database, also while it is in use; of PostgreSQL, say what does."""
+    url = config.settings(conf).database_url
+    size = copy_database(url, chosen.file)
+    print(f"{chosen.file}: {size} bytes. When it is brought back, say so: refloat-manage db restored")
+
+
+def restored(chosen: argparse.Namespace, conf: Any) -> None:
+    """Say that the database was brought back from a copy: operations that had not ended are parked.
+
+    Workers notice it by themselves where the host, or a bank, remembers the database. What is parked goes on
+    only when it is resumed, and is undone only when it is cancelled.
+    """
+    settings = config.settings(conf)
+    database = Database(settings.database_url)
+    try:
+        seen = Remembered(settings.seen).read(Incarnations(database).read().id)
+        parked = bring_back(database, seen, Notices(config.told(conf)))
+    finally:
+        database.close()
+    print(
+        f"{_shown(settings)}: {parked} operations are parked. See which have ended since the copy was made."
+    )
 
 
 def purge(chosen: argparse.Namespace, conf: Any) -> None:

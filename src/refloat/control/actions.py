@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from refloat.cloud.authority import Authority, Caller
+from refloat.control.brought_back import is_brought_back
 from refloat.control.grants import Grants
 from refloat.control.submit import HERE, Elsewhere, own
 from refloat.errors import Conflict, InvalidInput
@@ -94,7 +95,9 @@ class Actions:
 
     def _new_grant(self, caller: Caller, operation: Operation, elsewhere: Elsewhere) -> Any:
         """What the operation acts with from now on, when what it had is given back already."""
-        if operation.authority is not None or operation.state in OPEN:
+        # What a database that was brought back says of it may have been given back since.
+        back = is_brought_back(operation) and not operation.payload.get("elsewhere")
+        if not back and (operation.authority is not None or operation.state in OPEN):
             return nullcontext(None)
         acting = self._authority.login(elsewhere.target, elsewhere.auth) if elsewhere.auth else caller
         # Elsewhere, what is to be removed is not there, which would look as if it had been removed.

@@ -19,6 +19,7 @@ from refloat.records.checkpoints import (
     CheckpointRecord,
 )
 from refloat.records.holds import refuse_held, refuse_young
+from refloat.records.incarnation import brought_back_since
 from refloat.records.operations import Operation
 from refloat.records.terms import OperatorTerms
 
@@ -50,8 +51,10 @@ def delete(
     lock = f"checkpoint {checkpoint.id}"
     if checkpoint.graph is None and checkpoint.status == ERROR:
         with submitter.transaction(session, lock) as writing:
-            submitter.checkpoints.move(writing, checkpoint.id, [ERROR], status=DELETED)
-        return None
+            # What a database that was brought back does not know of may have been made since.
+            if not brought_back_since(writing, checkpoint.created_at):
+                submitter.checkpoints.move(writing, checkpoint.id, [ERROR], status=DELETED)
+                return None
     if checkpoint.status not in DELETABLE:
         raise not_deletable(checkpoint.id, checkpoint.status)
     with submitter.granted(by) as grant:

@@ -27,6 +27,7 @@ from refloat.records.checkpoints import (
     CheckpointRecords,
 )
 from refloat.records.database import Database
+from refloat.records.incarnation import advance
 from refloat.records.operations import without_result
 
 
@@ -49,6 +50,7 @@ class Outcomes:
         No bank is asked: whoever writes to the database waits for this.
         """
         operation = without_result(session, milestone.operation_id, milestone.payload)
+        advance(session)
         if milestone.what == "taken over":
             self._notices.operation(session, operation, TAKE_OVER, host=self._host)
         elif milestone.what == "began" and not milestone.undoing:

@@ -20,12 +20,14 @@ class Settings:
     :param bank_url: ``REFLOAT_BANK``: a folder, or a URL as in ``docs/stores.md``.
     :param key_file: ``REFLOAT_BANK_KEY``: the file with the bank's key. Without it the bank cannot be read.
     :param providers: ``REFLOAT_PROVIDERS``: the folder of the files that define providers; None: no files.
+    :param seen: the folder where this host keeps what it has seen of databases; None: it does not.
     """
 
     database_url: str
     bank_url: str
     key_file: Path
     providers: Path | None = None
+    seen: Path | None = None
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -37,6 +39,7 @@ class Settings:
             bank_url=environ.get("REFLOAT_BANK") or str(dirs.user_data_path / "bank"),
             key_file=Path(environ.get("REFLOAT_BANK_KEY") or dirs.user_config_path / "bank.key"),
             providers=Path(environ.get("REFLOAT_PROVIDERS") or dirs.user_config_path / "providers.d"),
+            seen=dirs.user_state_path / "databases",
         )
 
     @property

@@ -22,6 +22,7 @@ from refloat.bank import Bank
 from refloat.cloud import Cloud
 from refloat.cloud.authority import Authority, NoCloud
 from refloat.control.bank_looks import BankLooks
+from refloat.control.brought_back import Guard
 from refloat.control.expected import expected
 from refloat.control.fairness import Fairness, in_turn
 from refloat.control.grants import Grants
@@ -118,6 +119,7 @@ class Worker:
         self._outcomes = Outcomes(database, notices, self._worker_name.name if self._worker_name else "")
         self.bank_looks = BankLooks(database, providers, self._banks, settings.bank, notices)
         self._records = ServiceRecords(database)
+        self._guard = Guard(database, settings.seen, self._banks_there, notices)
         self._clouds: dict[str, Cloud] = {}
         self._asked = threading.Event()
         self._closing = False
@@ -157,6 +159,10 @@ class Worker:
         if self._thread.is_alive():
             self._thread.join()
         self._engine.close(self._drain_time)
+        try:
+            self._guard.look()  # what has just ended
+        except Exception:
+            _LOG.warning("what was seen of the database could not be kept", exc_info=True)
         for cloud in self._clouds.values():
             cloud.close()
         if self._worker_name is not None:
@@ -173,6 +179,7 @@ class Worker:
             self._asked.clear()
 
     def work(self) -> None:
+        self._guard.look(busy=bool(self._engine.running()))
         if self._worker_name is not None:
             self._look_after(self._worker_name.name)
         queued: list[OpenOperation] = []
@@ -300,6 +307,10 @@ class Worker:
         shared = self._settings.bank
         place = self._providers.find(provider).bank or shared
         return {each.id for each in expected(self._database, self._providers, shared, place.url, project_id)}
+
+    def _banks_there(self) -> Iterable[Bank]:
+        places = {provider.bank or self._settings.bank for provider in self._providers}
+        return [bank for _place, bank, _why in self._banks.existing(places) if bank is not None]
 
     def _bank_for(self, provider: str, create: bool) -> Bank:
         return self._banks.at(self._providers.find(provider).bank or self._settings.bank, create=create)

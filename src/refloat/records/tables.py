@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import JSON, DateTime, Float, ForeignKey, Index, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -147,6 +158,18 @@ class TermRow(Base):
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[Any] = mapped_column(JSON)
+
+
+class IncarnationRow(Base):
+    """Which database this is, and how far it has come: see :mod:`refloat.records.incarnation`. One row."""
+
+    __tablename__ = "incarnation"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    number: Mapped[int] = mapped_column()
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    brought_back_at: Mapped[datetime | None] = mapped_column(DateTime, default=None)
+    """When it was last seen, or said, to be brought back from a copy."""
 
 
 class ServiceRow(Base):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from refloat.bank import Bank
 from refloat.cloud import Cloud
 from refloat.cloud.authority import Caller, NamedCloud
+from refloat.control.brought_back import Guard
 from refloat.control.grants import Grants
 from refloat.control.settings import Settings
 from refloat.control.submit import Submitter
@@ -52,7 +53,10 @@ class EmbeddedSession:
 
     @cached_property
     def database(self) -> Database:
-        return Database(self.settings.database_url)
+        database = Database(self.settings.database_url)
+        # Before anything new is asked for, which would be parked with the rest.
+        Guard(database, self.settings.seen).look()
+        return database
 
     @cached_property
     def providers(self) -> Providers:
