@@ -1,4 +1,4 @@
-"""Protectables: types of resources, and the project's resources."""
+"""How things can be protected, and which."""
 
 from __future__ import annotations
 
@@ -7,7 +7,22 @@ from typing import Any
 
 from refloat.client.osc import arguments as a
 from refloat.client.osc.arguments import Arg
-from refloat.client.osc.base import PAGE, List, Show
+from refloat.client.osc.base import PAGE, Find, List, Show
+
+ProviderList = List.of(
+    "List providers.",
+    "providers",
+    Arg("--name", "of this name"),
+    Arg("--description", "of this description"),
+    *PAGE,
+    columns=("Id", "Name", "Description"),
+)
+ProviderShow = Find.of(
+    "Show a provider: its parameters for protecting, restoring and verifying.",
+    "find_provider",
+    Arg("provider", "name or id"),
+)
+
 
 _TYPE = Arg("protectable_type", "as in OS::Nova::Server")
 _SETTINGS = Arg("--parameters", "parameters of the search", None, nargs="*", metavar="<key=value>")

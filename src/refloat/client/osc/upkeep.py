@@ -1,13 +1,57 @@
-"""Quotas of projects, and quota classes."""
+"""What operators do: the service's workers, the banks, the quotas."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, ClassVar
 
 from refloat.client import resources as r
 from refloat.client.osc.arguments import Arg
-from refloat.client.osc.base import Delete, Show
+from refloat.client.osc.base import PROVIDER, Delete, List, Show
+
+_SERVICE = Arg("service_id", "id of the worker")
+
+
+ServiceList = List.of(
+    "List the service's workers (administrators).",
+    "services",
+    Arg("--host", "on this host"),
+    Arg("--binary", "of this kind"),
+    columns=("Id", "Binary", "Host", "Status", "State", "Updated_at", "Disabled Reason"),
+)
+ServiceEnable = Show.of(
+    "Have a worker take new operations again.", "update_service", _SERVICE, always={"status": "enabled"}
+)
+ServiceDisable = Show.of(
+    "Have a worker take no new operations.",
+    "update_service",
+    _SERVICE,
+    Arg("--reason", "why", "disabled_reason"),
+    always={"status": "disabled"},
+)
+
+
+class _OnBank(Show):
+    action: ClassVar[str]
+    args: ClassVar[tuple[Arg, ...]] = (PROVIDER,)
+
+    def call(self, parsed_args: argparse.Namespace) -> Any:
+        return self.service.maintain_bank(parsed_args.provider_id, self.action, **self.sent(parsed_args))
+
+
+BankInfo = _OnBank.of("Begin to count what is in a provider's bank (administrators).", action="info")
+BankVerify = _OnBank.of(
+    "Begin to verify a provider's bank (administrators).",
+    "",
+    PROVIDER,
+    Arg("--depth", "how thoroughly", choices=("manifests", "existence", "full")),
+    Arg("--sample", "so many percent of the data, chosen at random", type=float),
+    action="verify",
+)
+BankCollect = _OnBank.of(
+    "Begin to remove from a provider's bank what no checkpoint needs (administrators).", action="collect"
+)
+
 
 _LIMITS = tuple(
     Arg(f"--{name.replace('_', '-')}", f"so many {name.replace('_', ' ')} at most; -1: no limit", type=int)
