@@ -19,7 +19,7 @@ from refloat.operations.data import BankData
 from refloat.resources.base import PROJECT
 from refloat.resources.image import IMAGES
 from refloat.resources.volume import IN_BANK
-from refloat.resources.volume.messages import told_about
+from refloat.resources.volume.capture import told_about
 from refloat.resources.volume.protectable import COPY, TYPE
 from refloat.resources.volume.section import describe
 from refloat.resources.volume.temporary import IMAGE

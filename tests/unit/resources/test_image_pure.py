@@ -19,9 +19,8 @@ from refloat.resources.base import PROJECT, PlanContext, Planned
 from refloat.resources.context import HookContext
 from refloat.resources.glance import temporary_name
 from refloat.resources.image import IMAGES, ImageProtectable, disks
-from refloat.resources.image.attributes import ATTRIBUTES
 from refloat.resources.image.protectable import SERVER, TYPE, is_wanted_itself, servers_of
-from refloat.resources.image.section import OF_SNAPSHOTS, properties_of
+from refloat.resources.image.section import ATTRIBUTES, OF_SNAPSHOTS, properties_of
 from refloat.resources.image_data import Body, Tally, download
 from refloat.resources.options import settle
 

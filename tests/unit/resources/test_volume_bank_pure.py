@@ -19,10 +19,10 @@ from refloat.resources.base import PROJECT, PlanContext, Planned
 from refloat.resources.context import HookContext
 from refloat.resources.options import settle
 from refloat.resources.volume import IN_BANK
-from refloat.resources.volume.attributes import ATTRIBUTES
 from refloat.resources.volume.bank import VolumeBankProtect, VolumeBankRestore, padded
-from refloat.resources.volume.messages import told_about
+from refloat.resources.volume.capture import told_about
 from refloat.resources.volume.protectable import COPY, TYPE
+from refloat.resources.volume.section import ATTRIBUTES
 from refloat.resources.volume.temporary import IMAGE, advised, image_of_volume
 
 GIB = 1 << 30

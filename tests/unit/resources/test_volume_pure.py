@@ -14,10 +14,9 @@ from refloat.graph import Graph, Resource
 from refloat.resources.base import PROJECT, PlanContext, Planned, ProtectionPlugin
 from refloat.resources.options import settle
 from refloat.resources.volume import BACKUPS, SNAPSHOTS
-from refloat.resources.volume.attributes import ATTRIBUTES
 from refloat.resources.volume.chains import PARENT_KEY, dependants, parent_for
 from refloat.resources.volume.protectable import SERVER, TYPE, VolumeProtectable
-from refloat.resources.volume.section import is_readonly
+from refloat.resources.volume.section import ATTRIBUTES, is_readonly
 
 
 def volume(identity: str, **fields: Any) -> SimpleNamespace:

@@ -16,11 +16,11 @@ from typing import Any
 from refloat.cloud.kinds import KINDS
 from refloat.resources.base import Section
 from refloat.resources.declared import Declared
-from refloat.resources.image.attributes import ATTRIBUTES
 from refloat.resources.image.plan import plan
 from refloat.resources.image.protect import ImageProtect
 from refloat.resources.image.protectable import SERVER, TYPE, ImageProtectable
 from refloat.resources.image.restore import restore
+from refloat.resources.image.section import ATTRIBUTES
 from refloat.resources.verifying import data_is
 
 

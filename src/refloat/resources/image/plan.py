@@ -16,8 +16,8 @@ from refloat.resources.attributes import (
 )
 from refloat.resources.base import PlanContext, Planned
 from refloat.resources.glance import read_image
-from refloat.resources.image.attributes import ATTRIBUTES
 from refloat.resources.image.protectable import servers_of
+from refloat.resources.image.section import ATTRIBUTES
 
 STILL_THERE = "it is still there, with the same data"
 

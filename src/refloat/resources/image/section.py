@@ -1,8 +1,8 @@
-"""What an image is besides its data, as a section keeps it."""
+"""What an image is besides its data, as a section keeps it, and how faithfully it comes back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from openstack import exceptions as sdk_exceptions
@@ -10,7 +10,41 @@ from openstack import exceptions as sdk_exceptions
 from refloat.cloud import Cloud, explained
 from refloat.cloud.marker import METADATA_KEY
 from refloat.errors import NotFound
+from refloat.resources.attributes import Attribute, Fidelity
 from refloat.resources.glance import read_image
+
+
+def _of_image(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda section: (section.get("image") or {}).get(name)
+
+
+_EXACT = (
+    "name",
+    "disk_format",
+    "container_format",
+    "min_disk",
+    "min_ram",
+    "size",
+    "checksum",
+    "os_hash_value",
+    "properties",
+    "tags",
+    "visibility",
+    "protected",
+    "os_hidden",
+)
+_OTHER: tuple[tuple[str, Fidelity, str], ...] = (
+    ("members", "exact", "each of them has to accept the image anew"),
+    ("id", "mapped", "the same one where Glance allows it, which is not after a deletion"),
+    ("owner", "mapped", "the project that restores owns it"),
+    ("created_at", "lost", "Glance writes the time of the restore"),
+)
+
+ATTRIBUTES = (
+    *(Attribute(name, "exact", value=_of_image(name)) for name in _EXACT),
+    *(Attribute(name, fidelity, how, _of_image(name)) for name, fidelity, how in _OTHER),
+)
+
 
 _DISK_FORMATS = ("disk_format", "container_format", "min_disk", "min_ram")
 

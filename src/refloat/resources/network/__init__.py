@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cached_property
+
 from refloat.cloud.kinds import KINDS
+from refloat.graph import Resource
 from refloat.resources.declared import Declared
-from refloat.resources.network.attributes import ATTRIBUTES, NETWORK_FIELDS
 from refloat.resources.network.plan import plan
-from refloat.resources.network.protectable import ROUTER, NetworkProtectable
 from refloat.resources.network.restore import restore
-from refloat.resources.network.section import read
-from refloat.resources.networking import NETWORK, RESTORE_OPTIONS, SERVER
+from refloat.resources.network.section import ATTRIBUTES, NETWORK_FIELDS, read
+from refloat.resources.networking import (
+    INTERFACE_OWNERS,
+    NETWORK,
+    RESTORE_OPTIONS,
+    SERVER,
+    NeutronProtectable,
+)
 from refloat.resources.verifying import section_has
+
+ROUTER = "OS::Neutron::Router"
+
+
+class NetworkProtectable(NeutronProtectable):
+    """The networks of the project."""
+
+    def needed_by(self, parent: Resource) -> Iterable[str]:
+        """The networks that a server has ports on; those that a router serves or leads out to."""
+        needed = dict.fromkeys(self._networks_of_device[parent.id])
+        if parent.type == ROUTER:
+            gateway = self.cloud.get("router", parent.id).external_gateway_info or {}
+            needed.update(dict.fromkeys([gateway.get("network_id", "")]))
+        return needed
+
+    @cached_property
+    def _networks_of_device(self) -> dict[str, list[str]]:
+        networks: dict[str, list[str]] = defaultdict(list)
+        for port in self.ports:
+            if port.device_id and (
+                port.device_owner in INTERFACE_OWNERS or str(port.device_owner).startswith("compute:")
+            ):
+                networks[port.device_id].append(str(port.network_id))
+        return networks
+
 
 NETWORKS = Declared(
     type=NETWORK,

@@ -8,8 +8,7 @@ from typing import Any
 
 from refloat.resources.attributes import Change, outcomes
 from refloat.resources.base import PlanContext, Planned
-from refloat.resources.network.attributes import ATTRIBUTES
-from refloat.resources.network.section import network_section
+from refloat.resources.network.section import ATTRIBUTES, network_section
 from refloat.resources.networking import (
     exists,
     given,

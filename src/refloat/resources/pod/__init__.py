@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from refloat.resources.base import hooks
 from refloat.resources.declared import Declared
-from refloat.resources.pod.attributes import ATTRIBUTES
 from refloat.resources.pod.cluster import KINDS
 from refloat.resources.pod.plan import plan
 from refloat.resources.pod.protectable import TYPE, PodProtectable
 from refloat.resources.pod.restore import restore
-from refloat.resources.pod.section import read
+from refloat.resources.pod.section import ATTRIBUTES, read
 from refloat.resources.verifying import data_is
 
 PODS = Declared(

@@ -9,8 +9,8 @@ from typing import Any
 from refloat.graph import ResourceKey
 from refloat.resources.attributes import Change, nothing_to_lose, outcomes
 from refloat.resources.base import PlanContext, Planned
-from refloat.resources.pod.attributes import ATTRIBUTES
 from refloat.resources.pod.cluster import CLAIM, POD, find_cluster
+from refloat.resources.pod.section import ATTRIBUTES
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 """What a pod may be called."""

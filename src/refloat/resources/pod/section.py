@@ -1,4 +1,4 @@
-"""A pod as a section."""
+"""A pod as a section, and how faithfully pods come back."""
 
 from __future__ import annotations
 
@@ -6,10 +6,30 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from refloat.resources.attributes import Attribute, exact
 from refloat.resources.base import HookContext
 from refloat.resources.pod import manifest
 from refloat.resources.pod.cluster import POD
 from refloat.resources.pod.protectable import Claims, inline_volumes
+
+_THERE = "it must be there already"
+
+ATTRIBUTES = (
+    *exact("name", "namespace", "labels", "annotations"),
+    Attribute("containers", "exact", "with all settings, those of init containers too"),
+    Attribute(
+        "spec", "exact", "all else that the owner can set", value=lambda _section: "as in the manifest"
+    ),
+    Attribute("claims", "mapped", "new claims on the restored volumes; of the same name when that is free"),
+    Attribute("needed_objects", "lost", _THERE),
+    Attribute(
+        "ephemeral_volumes", "lost", "they live and die with a pod, and so do files outside of volumes"
+    ),
+    Attribute("owner", "lost", "it comes back as a pod by itself; restore its owner's manifest instead"),
+    Attribute("uid", "mapped", "Kubernetes chooses a new one"),
+    Attribute("node", "mapped", "Kubernetes chooses one"),
+    Attribute("addresses", "mapped", "the cluster gives the new pod addresses of its own"),
+)
 
 
 def read(context: HookContext) -> Mapping[str, Any]:

@@ -22,8 +22,7 @@ from refloat.resources.networking import (
     unset,
     zones_there,
 )
-from refloat.resources.router.attributes import ATTRIBUTES
-from refloat.resources.router.section import router_section
+from refloat.resources.router.section import ATTRIBUTES, router_section
 
 _NOT_OWN = "the network belongs to another project: Neutron chooses the address"
 

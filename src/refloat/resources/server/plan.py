@@ -8,12 +8,11 @@ from refloat.cloud import explained
 from refloat.graph import ResourceKey
 from refloat.resources.attributes import outcomes
 from refloat.resources.base import PlanContext, Planned
-from refloat.resources.server.attributes import ATTRIBUTES
 from refloat.resources.server.flavors import choose_flavor
 from refloat.resources.server.plan_builder import PlanBuilder
 from refloat.resources.server.plan_disks import plan_disks
 from refloat.resources.server.plan_ports import PortsPlanner
-from refloat.resources.server.section import cloud_knows
+from refloat.resources.server.section import ATTRIBUTES, cloud_knows
 from refloat.resources.server.states import power_restore
 
 KEYPAIR = "OS::Nova::KeyPair"

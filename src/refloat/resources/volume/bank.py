@@ -27,9 +27,8 @@ from refloat.resources.glance import filled, temporary_name
 from refloat.resources.image_data import Tally, download
 from refloat.resources.verifying import data_is
 from refloat.resources.volume import plan, restore
-from refloat.resources.volume.capture import steady
+from refloat.resources.volume.capture import steady, told_about
 from refloat.resources.volume.declared import VOLUME
-from refloat.resources.volume.messages import told_about
 from refloat.resources.volume.restore import GIB, TIMEOUT
 from refloat.resources.volume.section import describe
 from refloat.resources.volume.temporary import (

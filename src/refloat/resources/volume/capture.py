@@ -1,10 +1,13 @@
-"""Cutting a snapshot of a volume, also of one that a running server uses."""
+"""Cutting a snapshot of a volume, also of one that a running server uses; and why Cinder failed at it.
+
+A volume's status tells only that something failed. Since API version 3.5 Cinder keeps a message for the user.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from refloat.cloud import Marker
+from refloat.cloud import Cloud, Marker, explained
 from refloat.cloud.kinds import status_of_thing
 from refloat.cloud.removal import servers_idle
 from refloat.errors import Conflict
@@ -53,3 +56,18 @@ def cut(context: HookContext, role: str, volume: Any, name: str, description: st
         reason=f"its status became 'error', {ATTEMPTS} times",
         advice="The log of cinder-volume tells why",
     )
+
+
+VERSION = "3.5"
+
+
+def told_about(cloud: Cloud, resource_id: str) -> str:
+    """The latest message about a volume or snapshot; empty when there is none, or the cloud is too old."""
+    with explained("read Cinder's messages"):
+        response = cloud.block_storage.get(
+            "/messages", params={"resource_uuid": resource_id}, microversion=VERSION
+        )
+    if response.status_code != 200:
+        return ""
+    found = sorted(response.json().get("messages", ()), key=lambda message: str(message["created_at"]))
+    return str(found[-1]["user_message"]) if found else ""

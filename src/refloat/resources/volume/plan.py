@@ -7,7 +7,7 @@ from typing import Any
 
 from refloat.resources.attributes import Change, asked_for, nothing_to_lose, outcomes
 from refloat.resources.base import PlanContext, Planned
-from refloat.resources.volume.attributes import ATTRIBUTES
+from refloat.resources.volume.section import ATTRIBUTES
 
 
 def plan(context: PlanContext, source_problem: str) -> Planned:

@@ -1,4 +1,4 @@
-"""What a volume is besides its data, as a section keeps it."""
+"""What a volume is besides its data, as a section keeps it, and how faithfully it comes back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,22 @@ from typing import Any
 from openstack import exceptions as sdk_exceptions
 
 from refloat.cloud import Cloud, explained, unmarked
+from refloat.resources.attributes import Attribute, exact
 from refloat.resources.volume.protectable import attached_to
+
+ATTRIBUTES = (
+    *exact("name", "description", "size"),
+    Attribute("type", "exact", value=lambda section: section["type"]["name"]),
+    *exact("availability_zone", "metadata", "image_metadata", "bootable", "readonly"),
+    Attribute("multiattach", "exact", "comes with the volume type"),
+    Attribute("encrypted", "exact", "comes with the volume type; the key is made anew by Cinder"),
+    Attribute("qos", "exact", "comes with the volume type", value=lambda section: section["type"]["name"]),
+    Attribute("attachments", "mapped", "the restored servers attach it"),
+    Attribute("group_id", "lost", "a volume enters a group only when it is made or by changing the group"),
+    Attribute("snapshots", "lost", "earlier snapshots stay with the original volume"),
+    Attribute("id", "mapped", "Cinder chooses a new one"),
+    Attribute("created_at", "lost", "Cinder writes the time of the restore"),
+)
 
 
 def describe(cloud: Cloud, volume: Any) -> dict[str, Any]:

@@ -17,8 +17,7 @@ from refloat.cloud.kinds import status_of_thing
 from refloat.errors import CloudError
 from refloat.resources.context import HookContext, Waiting
 from refloat.resources.glance import read_image, temporary_name
-from refloat.resources.volume.capture import cut, steady
-from refloat.resources.volume.messages import told_about
+from refloat.resources.volume.capture import cut, steady, told_about
 from refloat.resources.volume.protectable import COPY
 from refloat.resources.volume.restore import TIMEOUT
 
