@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from refloat.resources.server.disks import device_rank, in_device_order, root_of
-from refloat.resources.server.nics import by_mac, nic_order
+from refloat.resources.server.order import by_mac, device_rank, in_device_order, nic_order, root_of
 
 
 def port(name: str, created: int = 0, updated: int = 0, addresses: tuple[str, ...] = ("10.0.0.1",)) -> Any:

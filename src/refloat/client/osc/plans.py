@@ -6,8 +6,6 @@ import argparse
 from typing import Any
 
 from refloat.client import resources as r
-from refloat.client.osc import arguments as a
-from refloat.client.osc.arguments import Arg, options
 from refloat.client.osc.base import (
     ALL,
     CHECKPOINT,
@@ -17,6 +15,7 @@ from refloat.client.osc.base import (
     PROVIDER,
     SETTINGS,
     STATUS,
+    Arg,
     Create,
     CreateWithSettings,
     Delete,
@@ -24,6 +23,9 @@ from refloat.client.osc.base import (
     List,
     Show,
     Update,
+    options,
+    resources,
+    words,
 )
 
 PlanList = List.of(
@@ -43,7 +45,7 @@ PlanCreate = CreateWithSettings.of(
     "create_plan",
     Arg("name", "what to call it"),
     PROVIDER,
-    Arg("resources", "what to protect", read=a.resources, metavar="<id=type=name[=extra_info],...>"),
+    Arg("resources", "what to protect", read=resources, metavar="<id=type=name[=extra_info],...>"),
     *SETTINGS,
     Arg("--description", "a few words for people"),
     *options(r.Plan),
@@ -54,7 +56,7 @@ PlanUpdate = Update.of(
     Arg("plan_id", "name or id"),
     Arg("--name", "a new name"),
     Arg("--description", "a new description"),
-    Arg("--resources", "what to protect from now on", read=a.resources, metavar="<id=type=name,...>"),
+    Arg("--resources", "what to protect from now on", read=resources, metavar="<id=type=name,...>"),
     Arg("--status", "a new status", metavar="<suspended|started>"),
     *options(r.Plan),
     finder="find_plan",
@@ -88,7 +90,7 @@ CheckpointCreate = Create.of(
     "create_checkpoint",
     PROVIDER,
     Arg("plan_id", "id of the plan"),
-    Arg("--extra_info", "what to remember with it", read=a.words, nargs="*", metavar="<key=value>"),
+    Arg("--extra_info", "what to remember with it", read=words, nargs="*", metavar="<key=value>"),
     within=PROVIDER,
 )
 CheckpointDelete = Delete.of("Start to delete checkpoints.", "delete_checkpoint", PROVIDER, _SEVERAL)

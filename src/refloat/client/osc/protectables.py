@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from refloat.client.osc import arguments as a
-from refloat.client.osc.arguments import Arg
-from refloat.client.osc.base import PAGE, Find, List, Show
+from refloat.client.osc.base import PAGE, Arg, Find, List, Show, words, write_json
 
 ProviderList = List.of(
     "List providers.",
@@ -47,7 +45,7 @@ class _OnInstances:
     def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
         found: dict[str, Any] = super().sent(parsed_args)  # type: ignore[misc]
         if parsed_args.parameters:
-            found["parameters"] = a.write_json(a.words(parsed_args.parameters))
+            found["parameters"] = write_json(words(parsed_args.parameters))
         return found
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from osc_lib import exceptions
 
-from refloat.client.osc.arguments import Arg
 from refloat.client.osc.base import (
     ALL,
     CHECKPOINT,
@@ -16,6 +15,7 @@ from refloat.client.osc.base import (
     PROVIDER,
     RUNS,
     SETTINGS,
+    Arg,
     Create,
     CreateWithSettings,
     List,

@@ -5,9 +5,20 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from refloat.client.osc import arguments as a
-from refloat.client.osc.arguments import Arg
-from refloat.client.osc.base import ALL, NAME, PAGE, PROJECT, Create, Delete, Find, List, Update
+from refloat.client.osc.base import (
+    ALL,
+    NAME,
+    PAGE,
+    PROJECT,
+    Arg,
+    Create,
+    Delete,
+    Find,
+    List,
+    Update,
+    pairs,
+    trigger_properties,
+)
 
 _FORM = "<key=value,key=value>"
 
@@ -32,7 +43,7 @@ TriggerCreate = Create.of(
     Arg(
         "properties",
         "format (calendar or crontab), pattern, start_time, end_time, window (seconds)",
-        read=a.trigger_properties,
+        read=trigger_properties,
         metavar=_FORM,
     ),
 )
@@ -41,7 +52,7 @@ TriggerUpdate = Update.of(
     "update_trigger",
     Arg("trigger_id", "name or id"),
     Arg("--name", "a new name"),
-    Arg("--properties", "new properties, in place of all", read=a.trigger_properties, metavar=_FORM),
+    Arg("--properties", "new properties, in place of all", read=trigger_properties, metavar=_FORM),
     finder="find_trigger",
 )
 TriggerDelete = Delete.of(
@@ -84,7 +95,7 @@ class ScheduledCreate(Create):
         Arg(
             "operation_definition",
             "provider_id and plan_id; for retention_protect max_backups or retention_duration (days)",
-            read=a.pairs,
+            read=pairs,
             metavar="<key=value,key=value>",
         ),
     )

@@ -6,8 +6,7 @@ import argparse
 from typing import Any, ClassVar
 
 from refloat.client import resources as r
-from refloat.client.osc.arguments import Arg
-from refloat.client.osc.base import PROVIDER, Delete, List, Show
+from refloat.client.osc.base import PROVIDER, Arg, Delete, List, Show
 
 _SERVICE = Arg("service_id", "id of the worker")
 

@@ -10,8 +10,7 @@ from refloat.graph import ResourceKey
 from refloat.resources.base import RESTORE_NAME, HookContext, hooks
 from refloat.resources.declared import Declared
 from refloat.resources.options import Option
-from refloat.resources.server.plan import plan_server
-from refloat.resources.server.plan_disks import VOLUME
+from refloat.resources.server.plan import VOLUME, plan_server
 from refloat.resources.server.protectable import TYPE, ServerProtectable
 from refloat.resources.server.restore import restore
 from refloat.resources.server.section import ATTRIBUTES, server_section

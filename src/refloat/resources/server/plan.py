@@ -1,16 +1,15 @@
-"""Plans the restore of a server."""
+"""Plans the restore of a server: its flavor, what it boots from, which volumes it gets, and all else."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from refloat.cloud import explained
 from refloat.graph import ResourceKey
 from refloat.resources.attributes import outcomes
 from refloat.resources.base import PlanContext, Planned
-from refloat.resources.server.flavors import choose_flavor
 from refloat.resources.server.plan_builder import PlanBuilder
-from refloat.resources.server.plan_disks import plan_disks
 from refloat.resources.server.plan_ports import PortsPlanner
 from refloat.resources.server.section import ATTRIBUTES, cloud_knows
 from refloat.resources.server.states import power_restore
@@ -147,3 +146,137 @@ def _plan_power(context: PlanContext, plan: PlanBuilder) -> None:
         plan.change("status", power.state, "degraded", power.reason)
     elif power.state != context.section["status"]:
         plan.change("status", power.state, "mapped", "what it was on its way to")
+
+
+_SIZE = ("vcpus", "ram", "disk", "ephemeral", "swap")
+
+
+class FlavorChoice(NamedTuple):
+    """The flavor to use, or why there is none.
+
+    :param difference: what is not as it was, one sentence; empty when nothing is.
+    """
+
+    flavor: Any | None
+    difference: str = ""
+    problem: str = ""
+
+
+def choose_flavor(was: Mapping[str, Any], flavors: Iterable[Any], wanted: str, local: bool) -> FlavorChoice:
+    """Choose among openstacksdk flavors: the same one, else one of the same name, else one of the same size.
+
+    :param was: the flavor in the server's section.
+    :param wanted: the option ``restore_flavor_id``, id or name; empty when not given.
+    :param local: whether the root disk is a local one, which has to fit.
+    """
+    flavors = list(flavors)
+    if wanted:
+        given = [f for f in flavors if f.id == wanted] or [f for f in flavors if f.name == wanted]
+        if not given:
+            return FlavorChoice(
+                None, problem=f"there is no flavor '{wanted}', which restore_flavor_id asks for"
+            )
+        return _fitting(given[0], was, local, f"restore_flavor_id asks for the flavor {given[0].name}")
+    same = next((f for f in flavors if was["id"] and f.id == was["id"]), None)
+    if same is not None:
+        return FlavorChoice(same)
+    gone = f"the flavor {was['name']} is gone"
+    named = next((f for f in flavors if f.name == was["name"]), None)
+    if named is not None:
+        size = "" if _size(named) == _size_of(was) else f", which now has {_in_words(_size(named))}"
+        return _fitting(named, was, local, f"{gone}: another of the same name is used{size}")
+    alike = next((f for f in flavors if _size(f) == _size_of(was)), None)
+    if alike is not None:
+        return FlavorChoice(alike, f"{gone}: {alike.name}, which has the same size, is used")
+    return FlavorChoice(
+        None,
+        problem=f"{gone}, and no other has {_in_words(_size_of(was))}; choose one with restore_flavor_id",
+    )
+
+
+def _fitting(flavor: Any, was: Mapping[str, Any], local: bool, difference: str) -> FlavorChoice:
+    if local and 0 < flavor.disk < was["disk"]:
+        return FlavorChoice(
+            None,
+            problem=f"{difference}, whose disk of {flavor.disk} GiB is smaller than the server's"
+            f" ({was['disk']} GiB); choose another with restore_flavor_id",
+        )
+    return FlavorChoice(flavor, "" if flavor.id == was["id"] else difference)
+
+
+def _size(flavor: Any) -> tuple[int, ...]:
+    return tuple(int(getattr(flavor, name) or 0) for name in _SIZE)
+
+
+def _size_of(was: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(int(was[name] or 0) for name in _SIZE)
+
+
+def _in_words(size: tuple[int, ...]) -> str:
+    vcpus, ram, disk, ephemeral, swap = size
+    words = f"{vcpus} vCPU, {ram} MiB of memory and a disk of {disk} GiB"
+    if ephemeral:
+        words += f", {ephemeral} GiB of ephemeral disk"
+    if swap:
+        words += f", {swap} MiB of swap"
+    return words
+
+
+IMAGE = "OS::Glance::Image"
+VOLUME = "OS::Cinder::Volume"
+
+
+def plan_disks(context: PlanContext, plan: PlanBuilder) -> None:
+    """Decide about the boot image and every volume; ends in ``decisions["image"]`` and ``["volumes"]``."""
+    plan.decisions["image"] = _plan_image(context, plan)
+    decided = (_plan_volume(volume, context, plan) for volume in context.section["volumes"])
+    plan.decisions["volumes"] = [volume for volume in decided if volume is not None]
+
+
+def _plan_image(context: PlanContext, plan: PlanBuilder) -> dict[str, str] | None:
+    image_id = context.section["image_id"]
+    if not image_id:
+        return None
+    if ResourceKey(IMAGE, image_id) in context.graph:
+        return {"source": image_id, "original": ""}
+    if context.cloud.find("image", image_id) is None:
+        plan.problems.append(f"the image {image_id} that it boots from is gone and not part of the restore")
+    else:
+        plan.conflict(
+            "image_id",
+            image_id,
+            "degraded",
+            f"the image {image_id} is not part of the restore: the server boots from it as it is, "
+            "without what was on its own disk",
+        )
+    return {"source": image_id, "original": image_id}
+
+
+def _plan_volume(volume: Mapping[str, Any], context: PlanContext, plan: PlanBuilder) -> dict[str, Any] | None:
+    key = ResourceKey(VOLUME, volume["id"])
+    if key in context.graph:
+        return dict(volume)
+    live = context.listed("volume", volume["id"])
+    usable = live is not None and (
+        live.status == "available" or (live.status == "in-use" and live.is_multiattach)
+    )
+    if live is not None and usable:
+        plan.conflict(
+            "volumes",
+            volume["id"],
+            "degraded",
+            f"the volume {live.name or live.id} is not part of the restore: the server gets the original one",
+        )
+        return dict(volume)
+    state = "gone" if live is None else f"{live.status}"
+    name = (live.name if live is not None else "") or volume["id"]
+    if volume["root"]:
+        plan.problems.append(f"the volume {name} that it boots from is {state} and not part of the restore")
+        return None
+    plan.conflict(
+        "volumes",
+        None,
+        "lost",
+        f"the volume {name} ({volume['device']}) is {state} and not part of the restore: it is left out",
+    )
+    return None

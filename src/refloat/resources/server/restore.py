@@ -8,8 +8,7 @@ from refloat.cloud import Marker, explained
 from refloat.cloud.retries import ensure_done
 from refloat.graph import ResourceKey
 from refloat.resources.base import HookBody, HookContext, Restored, restored
-from refloat.resources.server.plan import KEYPAIR, SERVER_GROUP
-from refloat.resources.server.plan_disks import IMAGE, VOLUME
+from refloat.resources.server.plan import IMAGE, KEYPAIR, SERVER_GROUP, VOLUME
 from refloat.resources.server.plan_ports import PORT
 from refloat.resources.server.ports import lead_floating_ips, make_port, not_as_planned
 from refloat.resources.server.protectable import TYPE

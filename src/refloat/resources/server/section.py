@@ -10,8 +10,7 @@ from typing import Any
 
 from refloat.cloud import Cloud, explained
 from refloat.resources.attributes import Attribute, exact, plain
-from refloat.resources.server.disks import in_device_order, root_of
-from refloat.resources.server.nics import by_mac, nic_order
+from refloat.resources.server.order import by_mac, in_device_order, nic_order, root_of
 from refloat.resources.server.protectable import unfit
 
 _NOVA = "Nova chooses it"
