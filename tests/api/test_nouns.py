@@ -70,7 +70,7 @@ NOUNS = {
         "resources parameters objective project_id created_at updated_at",
     ),
     "provider": Noun(
-        *(providers, r.Provider, providers.SCHEMA, "providers:ProviderList"),
+        *(providers, r.Provider, providers.SCHEMA, "protectables:ProviderList"),
         shown_alone="extended_info_schema plugins",
     ),
     "protectable": Noun(protectables, r.Protectable, protectables.SCHEMA),
@@ -79,48 +79,48 @@ NOUNS = {
         shown_alone="name references",
     ),
     "checkpoint": Noun(
-        *(checkpoints, r.Checkpoint, checkpoints.SCHEMA, "checkpoints:CheckpointList"),
-        created="checkpoints:CheckpointCreate",
+        *(checkpoints, r.Checkpoint, checkpoints.SCHEMA, "plans:CheckpointList"),
+        created="plans:CheckpointCreate",
         shown_alone="resource_graph protected_at error_info operation_id copied_from "
         "verified verified_at verified_depth",
     ),
     "hold": Noun(holds, r.Hold, holds.SCHEMA),
-    "copy": Noun(copies, r.Copy, copies.SCHEMA, created="copies:CopyCreate"),
+    "copy": Noun(copies, r.Copy, copies.SCHEMA, created="runs:CopyCreate"),
     "restore": Noun(
-        *(restores, r.Restore, restores.SCHEMA, "restores:RestoreList", "restores:RestoreCreate"),
+        *(restores, r.Restore, restores.SCHEMA, "runs:RestoreList", "runs:RestoreCreate"),
         shown_alone="resources_status resources_reason error_info",
     ),
     "verification": Noun(
-        *(verifications, r.Verification, verifications.SCHEMA, "verifications:VerificationList"),
-        created="verifications:VerificationCreate",
+        *(verifications, r.Verification, verifications.SCHEMA, "runs:VerificationList"),
+        created="runs:VerificationCreate",
         shown_alone="resources_status resources_reason error_info",
     ),
     "operation": Noun(
-        *(operations, r.Operation, operations.DETAIL, "operations:OperationList"),
-        created="restores:RestoreDryRun",
+        *(operations, r.Operation, operations.DETAIL, "runs:OperationList"),
+        created="runs:RestoreDryRun",
         shown_alone="project_id dry_run provider_id copy_id copy_provider_id plan_id restore_target "
         "updated_at attempt progress active resources created result error",
     ),
     "operation_log": Noun(
-        *(operation_logs, r.OperationLog, operation_logs.SCHEMA, "operation_logs:LogList"),
+        *(operation_logs, r.OperationLog, operation_logs.SCHEMA, "runs:LogList"),
         shown_alone="project_id verification_id",
     ),
-    "quota": Noun(quotas, r.Quota, quotas.SCHEMA, updated="quotas:QuotaUpdate"),
-    "quota_class": Noun(quotas, r.QuotaClass, quotas.SCHEMA, updated="quotas:QuotaClassUpdate"),
+    "quota": Noun(quotas, r.Quota, quotas.SCHEMA, updated="upkeep:QuotaUpdate"),
+    "quota_class": Noun(quotas, r.QuotaClass, quotas.SCHEMA, updated="upkeep:QuotaClassUpdate"),
     "trigger": Noun(
-        *(triggers, r.Trigger, triggers.SCHEMA, "triggers:TriggerList", "triggers:TriggerCreate"),
-        updated="triggers:TriggerUpdate",
+        *(triggers, r.Trigger, triggers.SCHEMA, "schedules:TriggerList", "schedules:TriggerCreate"),
+        updated="schedules:TriggerUpdate",
         shown_alone="next_run_at created_at",
     ),
     "scheduled_operation": Noun(
         *(scheduled_operations, r.ScheduledOperation, scheduled_operations.SCHEMA),
-        listed="scheduled_operations:ScheduledList",
-        created="scheduled_operations:ScheduledCreate",
-        updated="scheduled_operations:ScheduledUpdate",
+        listed="schedules:ScheduledList",
+        created="schedules:ScheduledCreate",
+        updated="schedules:ScheduledUpdate",
         shown_alone="description enabled next_run_at status_reason last_runs",
     ),
     "service": Noun(
-        *(services, r.Service, services.SCHEMA, "services:ServiceList"), updated="services:ServiceDisable"
+        *(services, r.Service, services.SCHEMA, "upkeep:ServiceList"), updated="upkeep:ServiceDisable"
     ),
 }
 

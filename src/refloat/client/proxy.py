@@ -23,7 +23,7 @@ def verbs(kind: type[R], names: str, *, parent: str = "") -> tuple[Verb, ...]:
     :param parent: the parameter of the path that names what the resource is in: the first argument, by id
         or as a resource.
     """
-    single = "".join(f"_{c.lower()}" if c.isupper() else c for c in kind.__name__).lstrip("_")
+    single = r.word(kind)
     return tuple(_made(kind, name, single, f"{single}s", parent) for name in names.split())
 
 
@@ -122,9 +122,9 @@ class Proxy(SdkProxy):
         :param retries: ask again so often, after ever longer times, while the service does not answer.
         """
         url = f"{r.Operation.base_path}/{_id(operation)}"
-        response = self.get(url, connect_retries=retries, status_code_retries=retries)
-        exceptions.raise_from_response(response)
-        return r.Operation.existing(connection=self._get_connection(), **response.json()["operation"])
+        how = {"connect_retries": retries, "status_code_retries": retries}
+        found = _told(self.get(url, **how), "operation")
+        return r.Operation.existing(connection=self._get_connection(), **found)
 
     def dry_run(self, type: str, provider: Any, checkpoint: Any, **settings: Any) -> r.Operation:  # noqa: A002
         """Begin to find out what an operation would do; the result of the ended operation tells.
@@ -154,9 +154,7 @@ class Proxy(SdkProxy):
 
     def operation_events(self, operation: Any) -> list[dict[str, Any]]:
         """What has happened in an operation, oldest first."""
-        response = self.get(f"{r.Operation.base_path}/{_id(operation)}/events")
-        exceptions.raise_from_response(response)
-        return list(response.json()["events"])
+        return list(_told(self.get(f"{r.Operation.base_path}/{_id(operation)}/events"), "events"))
 
     def maintain_bank(self, provider: Any, action: str, **settings: Any) -> r.Operation:
         """Begin upkeep of a provider's bank: ``info``, ``verify`` or ``collect``."""
@@ -165,16 +163,13 @@ class Proxy(SdkProxy):
     def run_scheduled_operation(self, operation: Any) -> str:
         """Run a scheduled operation now, besides its times; the id of the run, one of its last runs."""
         url = f"{r.ScheduledOperation.base_path}/{_id(operation)}/action"
-        response = self.post(url, json={"run": {}})
-        exceptions.raise_from_response(response)
-        runs = response.json()[r.ScheduledOperation.resource_key]["last_runs"]
+        runs = _told(self.post(url, json={"run": {}}), "scheduled_operation")["last_runs"]
         return next(str(run["id"]) for run in runs if run["manual"])
 
     def scheduled_operation_retention(self, operation: Any) -> dict[str, Any]:
         """Which checkpoints a scheduled operation would keep, and by which rule."""
-        response = self.get(f"{r.ScheduledOperation.base_path}/{_id(operation)}/retention")
-        exceptions.raise_from_response(response)
-        return dict(response.json()["retention"])
+        url = f"{r.ScheduledOperation.base_path}/{_id(operation)}/retention"
+        return dict(_told(self.get(url), "retention"))
 
     def get_hold(self, provider: Any, checkpoint: Any) -> r.Hold:
         """Why a checkpoint must not be deleted. Raises NotFoundException."""
@@ -202,9 +197,13 @@ class Proxy(SdkProxy):
         return self._quota(project, "/defaults")
 
     def _quota(self, project: str, below: str) -> r.Quota:
-        response = self.get(f"{r.Quota.base_path}/{project}{below}")
-        exceptions.raise_from_response(response)
-        return r.Quota.existing(connection=self._get_connection(), **response.json()["quota"])
+        found = _told(self.get(f"{r.Quota.base_path}/{project}{below}"), "quota")
+        return r.Quota.existing(connection=self._get_connection(), **found)
+
+
+def _told(response: Any, key: str) -> Any:
+    exceptions.raise_from_response(response)
+    return response.json()[key]
 
 
 def _id(given: Any) -> str:

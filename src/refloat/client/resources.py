@@ -28,6 +28,11 @@ class Option(NamedTuple):
     metavar: str
 
 
+def word(kind: type[Resource]) -> str:
+    """How one is called in methods and bodies: ``operation_log``."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in kind.__name__).lstrip("_")
+
+
 class _Ours(Resource):
     """Everything is changed with PUT; that needs no id in the body."""
 
@@ -45,7 +50,12 @@ class _Ours(Resource):
     """
 
     def __init_subclass__(cls, **more: Any) -> None:
-        for name in re.findall(r"%\((\w+)\)", vars(cls).get("base_path", "")):
+        """What a class does not say of the keys in bodies and of its path is as it is called."""
+        said, called = vars(cls), word(cls)
+        usual = {"resource_key": called, "resources_key": f"{called}s", "base_path": f"/{called}s"}
+        for name in usual.keys() - said.keys():
+            setattr(cls, name, usual[name])
+        for name in re.findall(r"%\((\w+)\)", cls.base_path):
             setattr(cls, name, URI(name))
         types = {"": None, "list": list, "dict": dict, "int": int, "bool": bool}
         for told in vars(cls).get("attributes", "").split():
@@ -57,9 +67,6 @@ class _Ours(Resource):
 class Plan(_Ours):
     """What is to be protected together."""
 
-    resource_key = "plan"
-    resources_key = "plans"
-    base_path = "/plans"
     allow_create = allow_commit = allow_delete = True
     _query_mapping = _filters("name", "description", "status")
     options: ClassVar[Mapping[str, Option]] = {
@@ -91,8 +98,6 @@ class Protectable(_Ours):
 class Instance(_Ours):
     """A resource of the project that can be protected, with what it needs directly."""
 
-    resource_key = "instance"
-    resources_key = "instances"
     base_path = "/protectables/%(protectable_type)s/instances"
     _query_mapping = _filters("parameters")
     attributes = "name type extra_info:dict dependent_resources:list references:list"
@@ -101,9 +106,6 @@ class Instance(_Ours):
 class Provider(_Ours):
     """A way to protect."""
 
-    resource_key = "provider"
-    resources_key = "providers"
-    base_path = "/providers"
     _query_mapping = _filters("name", "description")
     attributes = "name description extended_info_schema:dict plugins:list"
 
@@ -111,8 +113,6 @@ class Provider(_Ours):
 class Checkpoint(_Ours):
     """What was protected at one time."""
 
-    resource_key = "checkpoint"
-    resources_key = "checkpoints"
     base_path = "/providers/%(provider_id)s/checkpoints"
     allow_create = allow_delete = True
     _query_mapping = _filters("plan_id", "start_date", "end_date", "status")
@@ -145,24 +145,16 @@ class _Run(_Ours):
 class Restore(_Run):
     """A run that creates anew what is in a checkpoint."""
 
-    resource_key = "restore"
-    resources_key = "restores"
-    base_path = "/restores"
     attributes = "restore_target restore_auth only:list keep_on_failure:bool"
 
 
 class Verification(_Run):
     """A run that reads a checkpoint to see whether it can be restored."""
 
-    resource_key = "verification"
-    resources_key = "verifications"
-    base_path = "/verifications"
-
 
 class Copy(_Ours):
     """Copies of a plan's checkpoints that were asked for."""
 
-    resource_key = "copy"
     base_path = "/providers/%(provider_id)s/checkpoints/action"
     allow_fetch = allow_list = False
     allow_create = True
@@ -173,8 +165,6 @@ class Trigger(_Ours):
     """A time, or times, at which scheduled operations run."""
 
     resource_key = "trigger_info"
-    resources_key = "triggers"
-    base_path = "/triggers"
     allow_create = allow_commit = allow_delete = True
     _query_mapping = _filters("name", "type", "properties")
     attributes = "name type properties:dict next_run_at created_at"
@@ -183,9 +173,7 @@ class Trigger(_Ours):
 class ScheduledOperation(_Ours):
     """What a trigger sets going."""
 
-    resource_key = "scheduled_operation"
     resources_key = "operations"
-    base_path = "/scheduled_operations"
     allow_create = allow_commit = allow_delete = True
     _query_mapping = _filters("name", "operation_type", "trigger_id", "operation_definition")
     attributes = (
@@ -200,9 +188,6 @@ class Operation(_Ours):
     Lists leave out what comes after ``error_info``.
     """
 
-    resource_key = "operation"
-    resources_key = "operations"
-    base_path = "/operations"
     allow_create = True
     _query_mapping = _filters("type", "status", "checkpoint_id", "plan_id", "dry_run")
     attributes = (
@@ -231,9 +216,6 @@ class Operation(_Ours):
 class OperationLog(_Ours):
     """What was done, when, and what came of it."""
 
-    resource_key = "operation_log"
-    resources_key = "operation_logs"
-    base_path = "/operation_logs"
     _query_mapping = _filters("checkpoint_id", "plan_id", "restore_id", "status")
     attributes = (
         "project_id operation_type checkpoint_id plan_id provider_id restore_id verification_id "
@@ -244,7 +226,6 @@ class OperationLog(_Ours):
 class Hold(_Ours):
     """Why a checkpoint must not be deleted."""
 
-    resource_key = "hold"
     base_path = "/providers/%(provider_id)s/checkpoints/%(checkpoint_id)s/hold"
     requires_id = False
     allow_list = False
@@ -255,8 +236,6 @@ class Hold(_Ours):
 class Quota(_Ours):
     """A project's limits, -1: none. In the detailed form each is ``{"limit", "in_use", "reserved"}``."""
 
-    resource_key = "quota"
-    base_path = "/quotas"
     allow_list = False
     allow_commit = allow_delete = True
     attributes = "plans checkpoints triggers scheduled_operations"
@@ -266,7 +245,6 @@ class Quota(_Ours):
 class QuotaClass(Quota):
     """Limits of all projects that have none of their own."""
 
-    resource_key = "quota_class"
     base_path = "/quota_classes"
     allow_delete = False
 
@@ -274,8 +252,6 @@ class QuotaClass(Quota):
 class Service(_Ours):
     """A worker of the service."""
 
-    resource_key = "service"
-    resources_key = "services"
     base_path = "/os-services"
     allow_fetch = False
     allow_commit = True

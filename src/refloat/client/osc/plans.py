@@ -6,103 +6,83 @@ import argparse
 from typing import Any
 
 from refloat.client import resources as r
-from refloat.client.osc.base import (
-    ALL,
-    CHECKPOINT,
-    NAME,
-    PAGE,
-    PROJECT,
-    PROVIDER,
-    SETTINGS,
-    STATUS,
-    Arg,
-    Create,
-    CreateWithSettings,
-    Delete,
-    Find,
-    List,
-    Show,
-    Update,
-    options,
-    resources,
-    words,
-)
+from refloat.client.osc import base as o
 
-PlanList = List.of(
+PlanList = o.List.of(
     "List plans.",
     "plans",
-    ALL,
-    NAME,
-    Arg("--description", "whose description contains this"),
-    STATUS,
-    *PAGE,
-    PROJECT,
+    o.ALL,
+    o.NAME,
+    o.Arg("--description", "whose description contains this"),
+    o.STATUS,
+    *o.PAGE,
+    o.PROJECT,
     columns=("Id", "Name", "Description", "Provider id", "Status"),
 )
-PlanShow = Find.of("Show a plan.", "find_plan", Arg("plan", "name or id"))
-PlanCreate = CreateWithSettings.of(
+PlanShow = o.Find.of("Show a plan.", "find_plan", o.Arg("plan", "name or id"))
+PlanCreate = o.CreateWithSettings.of(
     "Create a plan.",
     "create_plan",
-    Arg("name", "what to call it"),
-    PROVIDER,
-    Arg("resources", "what to protect", read=resources, metavar="<id=type=name[=extra_info],...>"),
-    *SETTINGS,
-    Arg("--description", "a few words for people"),
-    *options(r.Plan),
+    o.Arg("name", "what to call it"),
+    o.PROVIDER,
+    o.Arg("resources", "what to protect", read=o.resources, metavar="<id=type=name[=extra_info],...>"),
+    *o.SETTINGS,
+    o.Arg("--description", "a few words for people"),
+    *o.options(r.Plan),
 )
-PlanUpdate = Update.of(
+PlanUpdate = o.Update.of(
     "Change a plan.",
     "update_plan",
-    Arg("plan_id", "name or id"),
-    Arg("--name", "a new name"),
-    Arg("--description", "a new description"),
-    Arg("--resources", "what to protect from now on", read=resources, metavar="<id=type=name,...>"),
-    Arg("--status", "a new status", metavar="<suspended|started>"),
-    *options(r.Plan),
+    o.Arg("plan_id", "name or id"),
+    o.Arg("--name", "a new name"),
+    o.Arg("--description", "a new description"),
+    o.Arg("--resources", "what to protect from now on", read=o.resources, metavar="<id=type=name,...>"),
+    o.Arg("--status", "a new status", metavar="<suspended|started>"),
+    *o.options(r.Plan),
     finder="find_plan",
 )
-PlanDelete = Delete.of(
+PlanDelete = o.Delete.of(
     "Delete plans; their checkpoints stay.",
     "delete_plan",
-    Arg("plan", "name or id", nargs="+"),
+    o.Arg("plan", "name or id", nargs="+"),
     finder="find_plan",
 )
 
 
-_SEVERAL = Arg("checkpoint", "id of the checkpoint", nargs="+")
+_SEVERAL = o.Arg("checkpoint", "id of the checkpoint", nargs="+")
 
 
-CheckpointList = List.of(
+CheckpointList = o.List.of(
     "List the checkpoints of a provider.",
     "checkpoints",
-    PROVIDER,
-    ALL,
-    Arg("--plan_id", "of this plan"),
-    Arg("--start_date", "made on this day or later", metavar="<YYYY-MM-DD>"),
-    Arg("--end_date", "with --start_date: made on this day or earlier", metavar="<YYYY-MM-DD>"),
-    Arg("--project_id", "of this project (administrators)"),
-    *PAGE,
+    o.PROVIDER,
+    o.ALL,
+    o.Arg("--plan_id", "of this plan"),
+    o.Arg("--start_date", "made on this day or later", metavar="<YYYY-MM-DD>"),
+    o.Arg("--end_date", "with --start_date: made on this day or earlier", metavar="<YYYY-MM-DD>"),
+    o.Arg("--project_id", "of this project (administrators)"),
+    *o.PAGE,
     columns=("Id", "Project id", "Status", "Protection plan", "Extra info", "Created at"),
 )
-CheckpointShow = Show.of("Show a checkpoint.", "get_checkpoint", PROVIDER, CHECKPOINT)
-CheckpointCreate = Create.of(
+CheckpointShow = o.Show.of("Show a checkpoint.", "get_checkpoint", o.PROVIDER, o.CHECKPOINT)
+CheckpointCreate = o.Create.of(
     "Protect a plan: start to make a checkpoint.",
     "create_checkpoint",
-    PROVIDER,
-    Arg("plan_id", "id of the plan"),
-    Arg("--extra_info", "what to remember with it", read=words, nargs="*", metavar="<key=value>"),
-    within=PROVIDER,
+    o.PROVIDER,
+    o.Arg("plan_id", "id of the plan"),
+    o.Arg("--extra_info", "what to remember with it", read=o.words, nargs="*", metavar="<key=value>"),
+    within=o.PROVIDER,
 )
-CheckpointDelete = Delete.of("Start to delete checkpoints.", "delete_checkpoint", PROVIDER, _SEVERAL)
+CheckpointDelete = o.Delete.of("Start to delete checkpoints.", "delete_checkpoint", o.PROVIDER, _SEVERAL)
 
 
-class CheckpointReset(Delete):
+class CheckpointReset(o.Delete):
     """Set the status of checkpoints by hand."""
 
     args = (
-        PROVIDER,
+        o.PROVIDER,
         _SEVERAL,
-        Arg(
+        o.Arg(
             "--available",
             "set it to available, rather than to error",
             dest="state",
@@ -116,17 +96,21 @@ class CheckpointReset(Delete):
         service.reset_checkpoint_status(*place, found, parsed_args.state)
 
 
-HoldShow = Show.of("Show why a checkpoint must not be deleted.", "get_hold", PROVIDER, CHECKPOINT)
-HoldSet = Show.of(
-    "Have a checkpoint kept until it is released.", "place_hold", PROVIDER, CHECKPOINT, Arg("reason", "why")
+HoldShow = o.Show.of("Show why a checkpoint must not be deleted.", "get_hold", o.PROVIDER, o.CHECKPOINT)
+HoldSet = o.Show.of(
+    "Have a checkpoint kept until it is released.",
+    "place_hold",
+    o.PROVIDER,
+    o.CHECKPOINT,
+    o.Arg("reason", "why"),
 )
 
 
-class HoldUnset(Show):
+class HoldUnset(o.Show):
     """Let a checkpoint be deleted again (managers)."""
 
     verb = "release_hold"
-    args = (PROVIDER, CHECKPOINT)
+    args = (o.PROVIDER, o.CHECKPOINT)
 
     def call(self, parsed_args: argparse.Namespace) -> Any:
         super().call(parsed_args)

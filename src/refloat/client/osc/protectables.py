@@ -5,28 +5,28 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from refloat.client.osc.base import PAGE, Arg, Find, List, Show, words, write_json
+from refloat.client.osc import base as o
 
-ProviderList = List.of(
+ProviderList = o.List.of(
     "List providers.",
     "providers",
-    Arg("--name", "of this name"),
-    Arg("--description", "of this description"),
-    *PAGE,
+    o.Arg("--name", "of this name"),
+    o.Arg("--description", "of this description"),
+    *o.PAGE,
     columns=("Id", "Name", "Description"),
 )
-ProviderShow = Find.of(
+ProviderShow = o.Find.of(
     "Show a provider: its parameters for protecting, restoring and verifying.",
     "find_provider",
-    Arg("provider", "name or id"),
+    o.Arg("provider", "name or id"),
 )
 
 
-_TYPE = Arg("protectable_type", "as in OS::Nova::Server")
-_SETTINGS = Arg("--parameters", "parameters of the search", None, nargs="*", metavar="<key=value>")
+_TYPE = o.Arg("protectable_type", "as in OS::Nova::Server")
+_SETTINGS = o.Arg("--parameters", "parameters of the search", None, nargs="*", metavar="<key=value>")
 
 
-class ProtectableList(List):
+class ProtectableList(o.List):
     """List the types of resources that can be protected."""
 
     verb = "protectables"
@@ -36,7 +36,7 @@ class ProtectableList(List):
         return self.columns, ((item.id,) for item in self.call(parsed_args))
 
 
-ProtectableShow = Show.of(
+ProtectableShow = o.Show.of(
     "Show a type of resources: on which others they may depend.", "get_protectable", _TYPE
 )
 
@@ -45,20 +45,20 @@ class _OnInstances:
     def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
         found: dict[str, Any] = super().sent(parsed_args)  # type: ignore[misc]
         if parsed_args.parameters:
-            found["parameters"] = write_json(words(parsed_args.parameters))
+            found["parameters"] = o.write_json(o.words(parsed_args.parameters))
         return found
 
 
-class InstanceList(_OnInstances, List):
+class InstanceList(_OnInstances, o.List):
     """List the project's resources of a type."""
 
     verb = "instances"
     columns = ("Id", "Type", "Dependent resources", "Extra info")
-    args = (_TYPE, Arg("--type", "the same type again; without effect", None), *PAGE, _SETTINGS)
+    args = (_TYPE, o.Arg("--type", "the same type again; without effect", None), *o.PAGE, _SETTINGS)
 
 
-class InstanceShow(_OnInstances, Show):
+class InstanceShow(_OnInstances, o.Show):
     """Show a resource that can be protected, and what it depends on."""
 
     verb = "get_instance"
-    args = (_TYPE, Arg("protectable_id", "id of the resource"), _SETTINGS)
+    args = (_TYPE, o.Arg("protectable_id", "id of the resource"), _SETTINGS)

@@ -7,49 +7,36 @@ from typing import Any
 
 from osc_lib import exceptions
 
-from refloat.client.osc.base import (
-    ALL,
-    CHECKPOINT,
-    PAGE,
-    PROJECT,
-    PROVIDER,
-    RUNS,
-    SETTINGS,
-    Arg,
-    Create,
-    CreateWithSettings,
-    List,
-    Show,
-)
+from refloat.client.osc import base as o
 
-_OPERATION = Arg("operation", "id of the operation")
+_OPERATION = o.Arg("operation", "id of the operation")
 
-OperationList = List.of(
+OperationList = o.List.of(
     "List operations, and how far they are.",
     "operations",
-    ALL,
-    Arg("--type", "of this type", metavar="<protect|restore|verify|copy|delete>"),
-    Arg("--status", "in this status", metavar="<running|parked|succeeded|failed|cancelled>"),
-    Arg("--checkpoint", "of this checkpoint", "checkpoint_id"),
-    Arg("--plan", "of this plan", "plan_id"),
-    *PAGE,
-    PROJECT,
+    o.ALL,
+    o.Arg("--type", "of this type", metavar="<protect|restore|verify|copy|delete>"),
+    o.Arg("--status", "in this status", metavar="<running|parked|succeeded|failed|cancelled>"),
+    o.Arg("--checkpoint", "of this checkpoint", "checkpoint_id"),
+    o.Arg("--plan", "of this plan", "plan_id"),
+    *o.PAGE,
+    o.PROJECT,
     columns=("Id", "Type", "Status", "Plan name", "Checkpoint id", "Created at", "Ended at", "Error info"),
     always={"dry_run": False},
 )
-OperationShow = Show.of(
+OperationShow = o.Show.of(
     "Show an operation: progress, what runs, what has become of each resource, what went wrong.",
     "get_operation",
     _OPERATION,
 )
-OperationCancel = Show.of(
+OperationCancel = o.Show.of(
     "Stop an operation, and remove what it has created.", "cancel_operation", _OPERATION
 )
-OperationResume = Show.of("Have an operation go on that is parked.", "resume_operation", _OPERATION)
-OperationPark = Show.of(
+OperationResume = o.Show.of("Have an operation go on that is parked.", "resume_operation", _OPERATION)
+OperationPark = o.Show.of(
     "Stop an operation where it is, to be resumed or cancelled.", "park_operation", _OPERATION
 )
-OperationEvents = List.of(
+OperationEvents = o.List.of(
     "List what has happened in an operation.",
     "operation_events",
     _OPERATION,
@@ -57,32 +44,32 @@ OperationEvents = List.of(
 )
 
 
-RestoreList = List.of(
+RestoreList = o.List.of(
     "List restores.",
     "restores",
-    *RUNS,
+    *o.RUNS,
     columns=(
         *("Id", "Project id", "Provider id", "Checkpoint id", "Restore target", "Parameters", "Status"),
     ),
 )
-RestoreShow = Show.of("Show a restore.", "get_restore", Arg("restore", "id of the restore"))
+RestoreShow = o.Show.of("Show a restore.", "get_restore", o.Arg("restore", "id of the restore"))
 
 
-class RestoreCreate(CreateWithSettings):
+class RestoreCreate(o.CreateWithSettings):
     """Start to restore a checkpoint."""
 
     verb = "create_restore"
     args = (
-        PROVIDER,
-        CHECKPOINT,
-        Arg(
+        o.PROVIDER,
+        o.CHECKPOINT,
+        o.Arg(
             "--only", "only this (TYPE#ID or TYPE#NAME), and what it needs; can be repeated", action="append"
         ),
-        Arg("--keep-on-failure", "park it when it fails", action="store_true", default=False),
-        Arg("--restore_target", "another cloud, of those that the service allows"),
-        Arg("--restore_username", "who works there", None),
-        Arg("--restore_password", "that user's password", None),
-        *SETTINGS,
+        o.Arg("--keep-on-failure", "park it when it fails", action="store_true", default=False),
+        o.Arg("--restore_target", "another cloud, of those that the service allows"),
+        o.Arg("--restore_username", "who works there", None),
+        o.Arg("--restore_password", "that user's password", None),
+        *o.SETTINGS,
     )
 
     def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
@@ -100,43 +87,43 @@ class RestoreCreate(CreateWithSettings):
         return found
 
 
-class RestoreDryRun(Show):
+class RestoreDryRun(o.Show):
     """Begin to find out what a restore would do; the result of the operation tells.
 
     As in: restore plan PROVIDER CHECKPOINT -f value -c id; operation show ID.
     """
 
-    args = (PROVIDER, CHECKPOINT, Arg("--only", "only this, and what it needs", action="append"))
+    args = (o.PROVIDER, o.CHECKPOINT, o.Arg("--only", "only this, and what it needs", action="append"))
 
     def call(self, parsed_args: argparse.Namespace) -> Any:
         where = parsed_args.provider_id, parsed_args.checkpoint_id
         return self.service.dry_run("restore", *where, **self.sent(parsed_args))
 
 
-VerificationList = List.of(
+VerificationList = o.List.of(
     "List verifications.",
     "verifications",
-    *RUNS,
+    *o.RUNS,
     columns=("Id", "Project id", "Provider id", "Checkpoint id", "Parameters", "Status"),
 )
-VerificationShow = Show.of(
-    "Show a verification.", "get_verification", Arg("verification", "id of the verification")
+VerificationShow = o.Show.of(
+    "Show a verification.", "get_verification", o.Arg("verification", "id of the verification")
 )
-VerificationCreate = CreateWithSettings.of(
-    "Start to verify a checkpoint.", "create_verification", PROVIDER, CHECKPOINT, *SETTINGS
+VerificationCreate = o.CreateWithSettings.of(
+    "Start to verify a checkpoint.", "create_verification", o.PROVIDER, o.CHECKPOINT, *o.SETTINGS
 )
 
 
-class CopyCreate(Create):
+class CopyCreate(o.Create):
     """Start to copy the checkpoints of a plan, or one checkpoint, to the bank of another provider."""
 
-    verb, within = "create_copy", PROVIDER
+    verb, within = "create_copy", o.PROVIDER
     args = (
-        PROVIDER,
-        Arg("--to", "the provider (name or id) to whose bank they are copied", None, required=True),
-        Arg("--plan", "id of the plan", "plan_id"),
-        Arg("--checkpoint", "id of the checkpoint", "checkpoint_id"),
-        Arg(
+        o.PROVIDER,
+        o.Arg("--to", "the provider (name or id) to whose bank they are copied", None, required=True),
+        o.Arg("--plan", "id of the plan", "plan_id"),
+        o.Arg("--checkpoint", "id of the checkpoint", "checkpoint_id"),
+        o.Arg(
             "--allow-incomplete",
             "although some data stays in the cloud",
             None,
@@ -150,10 +137,10 @@ class CopyCreate(Create):
         return {**super().sent(parsed_args), "parameters": settings}
 
 
-LogList = List.of(
+LogList = o.List.of(
     "List operation logs.",
     "operation_logs",
-    *RUNS,
+    *o.RUNS,
     columns=(
         "Id",
         "Operation Type",
@@ -169,6 +156,6 @@ LogList = List.of(
         "Extra Info",
     ),
 )
-LogShow = Show.of(
-    "Show an operation log.", "get_operation_log", Arg("operation_log", "id of the operation log")
+LogShow = o.Show.of(
+    "Show an operation log.", "get_operation_log", o.Arg("operation_log", "id of the operation log")
 )

@@ -5,83 +5,70 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from refloat.client.osc.base import (
-    ALL,
-    NAME,
-    PAGE,
-    PROJECT,
-    Arg,
-    Create,
-    Delete,
-    Find,
-    List,
-    Update,
-    pairs,
-    trigger_properties,
-)
+from refloat.client.osc import base as o
 
 _FORM = "<key=value,key=value>"
 
 
-TriggerList = List.of(
+TriggerList = o.List.of(
     "List triggers.",
     "triggers",
-    ALL,
-    NAME,
-    Arg("--type", "of this type"),
-    Arg("--properties", "whose properties contain this"),
-    *PAGE,
-    PROJECT,
+    o.ALL,
+    o.NAME,
+    o.Arg("--type", "of this type"),
+    o.Arg("--properties", "whose properties contain this"),
+    *o.PAGE,
+    o.PROJECT,
     columns=("Id", "Name", "Type", "Properties"),
 )
-TriggerShow = Find.of("Show a trigger.", "find_trigger", Arg("trigger", "name or id"))
-TriggerCreate = Create.of(
+TriggerShow = o.Find.of("Show a trigger.", "find_trigger", o.Arg("trigger", "name or id"))
+TriggerCreate = o.Create.of(
     "Create a trigger.",
     "create_trigger",
-    Arg("name", "what to call it"),
-    Arg("type", "time"),
-    Arg(
+    o.Arg("name", "what to call it"),
+    o.Arg("type", "time"),
+    o.Arg(
         "properties",
         "format (calendar or crontab), pattern, start_time, end_time, window (seconds)",
-        read=trigger_properties,
+        read=o.trigger_properties,
         metavar=_FORM,
     ),
 )
-TriggerUpdate = Update.of(
+TriggerUpdate = o.Update.of(
     "Change a trigger.",
     "update_trigger",
-    Arg("trigger_id", "name or id"),
-    Arg("--name", "a new name"),
-    Arg("--properties", "new properties, in place of all", read=trigger_properties, metavar=_FORM),
+    o.Arg("trigger_id", "name or id"),
+    o.Arg("--name", "a new name"),
+    o.Arg("--properties", "new properties, in place of all", read=o.trigger_properties, metavar=_FORM),
     finder="find_trigger",
 )
-TriggerDelete = Delete.of(
+TriggerDelete = o.Delete.of(
     "Delete triggers that no operation uses.",
     "delete_trigger",
-    Arg("trigger", "name or id", nargs="+"),
+    o.Arg("trigger", "name or id", nargs="+"),
     finder="find_trigger",
 )
 
 
-_SCHEDULED = Arg("scheduledoperation", "name or id")
+_SCHEDULED = o.Arg("scheduledoperation", "name or id")
 
 
-ScheduledList = List.of(
+ScheduledList = o.List.of(
     "List scheduled operations.",
     "scheduled_operations",
-    ALL,
-    NAME,
-    Arg("--operation_type", "of this type"),
-    Arg("--trigger_id", "of this trigger"),
-    Arg("--operation_definition", "whose definition contains this"),
-    *PAGE,
-    PROJECT,
+    o.ALL,
+    o.NAME,
+    o.Arg("--operation_type", "of this type"),
+    o.Arg("--trigger_id", "of this trigger"),
+    o.Arg("--operation_definition", "whose definition contains this"),
+    *o.PAGE,
+    o.PROJECT,
     columns=("Id", "Name", "Operation Type", "Trigger Id", "Operation Definition"),
 )
-ScheduledShow = Find.of("Show a scheduled operation.", "find_scheduled_operation", _SCHEDULED)
+ScheduledShow = o.Find.of("Show a scheduled operation.", "find_scheduled_operation", _SCHEDULED)
 
 
-class ScheduledCreate(Create):
+class ScheduledCreate(o.Create):
     """Create a scheduled operation.
 
     As in: scheduledoperation create nightly protect TRIGGER provider_id=PROVIDER,plan_id=PLAN.
@@ -89,28 +76,28 @@ class ScheduledCreate(Create):
 
     verb = "create_scheduled_operation"
     args = (
-        Arg("name", "what to call it"),
-        Arg("operation_type", "protect or retention_protect"),
-        Arg("trigger_id", "id of the trigger"),
-        Arg(
+        o.Arg("name", "what to call it"),
+        o.Arg("operation_type", "protect or retention_protect"),
+        o.Arg("trigger_id", "id of the trigger"),
+        o.Arg(
             "operation_definition",
             "provider_id and plan_id; for retention_protect max_backups or retention_duration (days)",
-            read=pairs,
+            read=o.pairs,
             metavar="<key=value,key=value>",
         ),
     )
 
 
-class ScheduledUpdate(Update):
+class ScheduledUpdate(o.Update):
     """Rename, enable or disable a scheduled operation."""
 
     verb, finder = "update_scheduled_operation", "find_scheduled_operation"
     args = (
         _SCHEDULED,
-        Arg("--name", "a new name"),
-        Arg("--description", "a new description"),
-        Arg("--enable", "let it run", None, dest="enabled", action="store_true", default=None),
-        Arg("--disable", "do not let it run", None, dest="enabled", action="store_false", default=None),
+        o.Arg("--name", "a new name"),
+        o.Arg("--description", "a new description"),
+        o.Arg("--enable", "let it run", None, dest="enabled", action="store_true", default=None),
+        o.Arg("--disable", "do not let it run", None, dest="enabled", action="store_false", default=None),
     )
 
     def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
@@ -118,7 +105,7 @@ class ScheduledUpdate(Update):
         return found if parsed_args.enabled is None else {**found, "enabled": parsed_args.enabled}
 
 
-class ScheduledRun(Find):
+class ScheduledRun(o.Find):
     """Run a scheduled operation now, besides its times."""
 
     verb = "find_scheduled_operation"
@@ -130,7 +117,7 @@ class ScheduledRun(Find):
         return self.service.get_scheduled_operation(found.id)
 
 
-class ScheduledRetention(List):
+class ScheduledRetention(o.List):
     """Say which checkpoints a scheduled operation would keep now, and by which rule. Changes nothing."""
 
     columns = ("Id", "Created at", "Keep", "Rule")
@@ -142,9 +129,9 @@ class ScheduledRetention(List):
         return service.scheduled_operation_retention(found)["checkpoints"]
 
 
-ScheduledDelete = Delete.of(
+ScheduledDelete = o.Delete.of(
     "Delete scheduled operations.",
     "delete_scheduled_operation",
-    Arg("scheduledoperation", "name or id", nargs="+"),
+    o.Arg("scheduledoperation", "name or id", nargs="+"),
     finder="find_scheduled_operation",
 )

@@ -6,33 +6,33 @@ import argparse
 from typing import Any, ClassVar
 
 from refloat.client import resources as r
-from refloat.client.osc.base import PROVIDER, Arg, Delete, List, Show
+from refloat.client.osc import base as o
 
-_SERVICE = Arg("service_id", "id of the worker")
+_SERVICE = o.Arg("service_id", "id of the worker")
 
 
-ServiceList = List.of(
+ServiceList = o.List.of(
     "List the service's workers (administrators).",
     "services",
-    Arg("--host", "on this host"),
-    Arg("--binary", "of this kind"),
+    o.Arg("--host", "on this host"),
+    o.Arg("--binary", "of this kind"),
     columns=("Id", "Binary", "Host", "Status", "State", "Updated_at", "Disabled Reason"),
 )
-ServiceEnable = Show.of(
+ServiceEnable = o.Show.of(
     "Have a worker take new operations again.", "update_service", _SERVICE, always={"status": "enabled"}
 )
-ServiceDisable = Show.of(
+ServiceDisable = o.Show.of(
     "Have a worker take no new operations.",
     "update_service",
     _SERVICE,
-    Arg("--reason", "why", "disabled_reason"),
+    o.Arg("--reason", "why", "disabled_reason"),
     always={"status": "disabled"},
 )
 
 
-class _OnBank(Show):
+class _OnBank(o.Show):
     action: ClassVar[str]
-    args: ClassVar[tuple[Arg, ...]] = (PROVIDER,)
+    args: ClassVar[tuple[o.Arg, ...]] = (o.PROVIDER,)
 
     def call(self, parsed_args: argparse.Namespace) -> Any:
         return self.service.maintain_bank(parsed_args.provider_id, self.action, **self.sent(parsed_args))
@@ -42,9 +42,9 @@ BankInfo = _OnBank.of("Begin to count what is in a provider's bank (administrato
 BankVerify = _OnBank.of(
     "Begin to verify a provider's bank (administrators).",
     "",
-    PROVIDER,
-    Arg("--depth", "how thoroughly", choices=("manifests", "existence", "full")),
-    Arg("--sample", "so many percent of the data, chosen at random", type=float),
+    o.PROVIDER,
+    o.Arg("--depth", "how thoroughly", choices=("manifests", "existence", "full")),
+    o.Arg("--sample", "so many percent of the data, chosen at random", type=float),
     action="verify",
 )
 BankCollect = _OnBank.of(
@@ -53,14 +53,14 @@ BankCollect = _OnBank.of(
 
 
 _LIMITS = tuple(
-    Arg(f"--{name.replace('_', '-')}", f"so many {name.replace('_', ' ')} at most; -1: no limit", type=int)
+    o.Arg(f"--{name.replace('_', '-')}", f"so many {name.replace('_', ' ')} at most; -1: no limit", type=int)
     for name in r.Quota.limits
 )
-_TENANT = Arg("--tenant", "id of the project (default: yours)", None)
-_CLASS = Arg("class_name", "the class, as in default")
+_TENANT = o.Arg("--tenant", "id of the project (default: yours)", None)
+_CLASS = o.Arg("class_name", "the class, as in default")
 
 
-class _OfProject(Show):
+class _OfProject(o.Show):
     def tenant(self, parsed_args: argparse.Namespace) -> str:
         return str(parsed_args.tenant or self.app.client_manager.sdk_connection.current_project_id)
 
@@ -68,7 +68,7 @@ class _OfProject(Show):
 class QuotaShow(_OfProject):
     """Show the quotas of a project."""
 
-    args = (_TENANT, Arg("--detail", "also what it uses", None, action="store_true", default=False))
+    args = (_TENANT, o.Arg("--detail", "also what it uses", None, action="store_true", default=False))
 
     def call(self, parsed_args: argparse.Namespace) -> Any:
         return self.service.get_quota(self.tenant(parsed_args), usage=parsed_args.detail)
@@ -83,18 +83,18 @@ class QuotaDefault(_OfProject):
         return self.service.get_quota_defaults(self.tenant(parsed_args))
 
 
-QuotaUpdate = Show.of(
+QuotaUpdate = o.Show.of(
     "Set the quotas of a project (administrators).",
     "update_quota",
-    Arg("tenant", "id of the project"),
+    o.Arg("tenant", "id of the project"),
     *_LIMITS,
 )
-QuotaDelete = Delete.of(
+QuotaDelete = o.Delete.of(
     "Set the quotas of projects back to the defaults (administrators).",
     "delete_quota",
-    Arg("tenant", "id of the project", nargs="+"),
+    o.Arg("tenant", "id of the project", nargs="+"),
 )
-QuotaClassShow = Show.of("Show a quota class.", "get_quota_class", _CLASS)
-QuotaClassUpdate = Show.of(
+QuotaClassShow = o.Show.of("Show a quota class.", "get_quota_class", _CLASS)
+QuotaClassUpdate = o.Show.of(
     "Set the quotas of a class (administrators).", "update_quota_class", _CLASS, *_LIMITS
 )

@@ -9,14 +9,7 @@ from typing import Any
 from refloat.resources.attributes import Change, outcomes
 from refloat.resources.base import PlanContext, Planned
 from refloat.resources.network.section import ATTRIBUTES, network_section
-from refloat.resources.networking import (
-    exists,
-    given,
-    left_alone,
-    may,
-    unset,
-    zones_there,
-)
+from refloat.resources.networking import exists, given, left_alone, may, unset, zones_there
 
 _SUBNET_BODY = (
     "name",

@@ -22,13 +22,7 @@ from refloat.cloud.marker import METADATA_KEY
 from refloat.cloud.removal import REFUSALS
 from refloat.cloud.retries import in_doubt
 from refloat.errors import CloudError, Conflict
-from refloat.resources.base import (
-    HookBody,
-    HookContext,
-    Hooks,
-    Waiting,
-    hooks,
-)
+from refloat.resources.base import HookBody, HookContext, Hooks, Waiting, hooks
 from refloat.resources.in_cloud import KeptInCloud, description_of_kept, name_of_kept
 from refloat.resources.options import Option
 from refloat.resources.volume import plan, restore

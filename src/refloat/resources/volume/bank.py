@@ -31,14 +31,7 @@ from refloat.resources.volume.capture import steady, told_about
 from refloat.resources.volume.declared import VOLUME
 from refloat.resources.volume.restore import GIB, TIMEOUT
 from refloat.resources.volume.section import describe
-from refloat.resources.volume.temporary import (
-    ATTEMPTS,
-    IMAGE,
-    LIMITS,
-    advised,
-    cut_snapshot,
-    image_of_volume,
-)
+from refloat.resources.volume.temporary import ATTEMPTS, IMAGE, LIMITS, advised, cut_snapshot, image_of_volume
 
 _ZEROS = bytes(1 << 20)
 
