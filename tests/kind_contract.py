@@ -73,9 +73,9 @@ class Case:
         rig.data = Memory()
         return rig
 
-    def protect(self, rig: Rig, resource: Resource) -> None:
+    def protect(self, rig: Rig, resource: Resource, *, hand_over: bool = True) -> None:
         """Protect it, as discovery finds it, with all that it needs."""
-        rig.protect(Discovery(self.cloud).of_type(self.type).show(resource.id))
+        rig.protect(Discovery(self.cloud).of_type(self.type).show(resource.id), hand_over=hand_over)
 
 
 class Memory:
@@ -151,6 +151,7 @@ def whole_life(case: Case) -> None:
     resource = case.make()
     it_is_found(case, resource)
     rig = case.rig()
+    a_protect_that_fails_leaves_nothing(case, rig, resource)
     case.protect(rig, resource)
     assert rig.verify()[resource.key]["ok"]
     before = case.living()
@@ -175,6 +176,13 @@ def whole_life(case: Case) -> None:
     Run(rig, "delete", rig.graph, {}).all()
     assert case.kept() == []
     Run(rig, "delete", rig.graph, {}).all()  # again, as after a crash
+
+
+def a_protect_that_fails_leaves_nothing(case: Case, rig: Rig, resource: Resource) -> None:
+    case.protect(rig, resource, hand_over=False)
+    rig.roll_back()
+    assert case.kept() == []
+    rig.journal = MemoryJournal()
 
 
 def it_is_found(case: Case, resource: Resource) -> None:

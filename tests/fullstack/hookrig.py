@@ -100,11 +100,14 @@ class Rig:
         self.operation_id = ""
         self.data: Any = None
 
-    def protect(self, *resources: Resource) -> Mapping[ResourceKey, dict[str, Any]]:
+    def protect(self, *resources: Resource, hand_over: bool = True) -> Mapping[ResourceKey, dict[str, Any]]:
         """Find and protect resources and all that they need."""
         self.graph = Discovery(self.cloud).graph(resources)
         run = Run(self, "protect", self.graph, {})
         run.all()
+        self.operation_id = run.operation_id
+        if hand_over:
+            assert Creations(self.cloud, run.operation_id, self.journal).hand_over() == []
         self.sections = {key: dict(merged) for key, merged in run.results.items()}
         return self.sections
 

@@ -161,8 +161,8 @@ class Guard:
             for bank in self._banks():
                 try:
                     bank.remember(now.id, now.number, now.sequence)
+                    self._remembered.in_banks_at = time.time()
                 except RefloatError as exc:
                     _LOG.warning("a bank could not be told about the database: %s", exc)
-                self._remembered.in_banks_at = time.time()
         self._remembered.write(now)
         self._seen, self._written_at = now, time.monotonic()

@@ -182,13 +182,13 @@ class ShareProtect(Hooks):
             )
 
         snapshot_id = context.ensure(
-            "share_snapshot", "snapshot", create, what="make a snapshot of the share"
+            "share_snapshot",
+            "snapshot",
+            create,
+            what="make a snapshot of the share",
+            unmarked={"display_description": description_of_kept(context)},
         )
         snapshot = yield context.cloud.wait("share_snapshot", snapshot_id, {"available"}, timeout=TIMEOUT)
-        with explained("describe the snapshot of the share", context.resource):
-            manila(context.cloud).update_share_snapshot(
-                snapshot_id, display_description=description_of_kept(context)
-            )
         kept = {"id": str(snapshot.id), "name": snapshot.name or "", "size": int(snapshot.size)}
         # The snapshot's size is the share's at the cut, should it have grown since it was read.
         return {**section, "size": kept["size"], "snapshot": kept}

@@ -243,7 +243,7 @@ class ProjectCase(DoubleCase):
     def make(self) -> Resource:
         return Resource(self.type, openstack.PROJECT, "shop")
 
-    def protect(self, rig: Rig, resource: Resource) -> None:
+    def protect(self, rig: Rig, resource: Resource, *, hand_over: bool = True) -> None:
         """Without what is in it."""
         rig.graph = Graph()
         rig.graph.add(resource)
