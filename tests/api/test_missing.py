@@ -22,6 +22,7 @@ from refloat.bank.manifest import get_manifest
 from refloat.control.bank_looks import LOOKS
 from refloat.records.outbox import Outbox
 from refloat.records.tables import CheckpointRow, NoticeRow
+from tests.unit.support.mounts import bind, unmount, with_own_mounts
 
 CHECKPOINTS = f"providers/{NOOP}/checkpoints"
 
@@ -171,6 +172,55 @@ def test_c3_what_is_missing_is_deleted_only_where_its_bank_answers(told: Running
     member.until(f"{CHECKPOINTS}/{back}", lambda found: found["status"] == "deleted")
     assert not list((folder(told) / "checkpoints").glob(f"{back}.*"))
     assert told.all_given_back()
+
+
+def test_c3_an_administrator_forgets_what_a_lost_bank_had(told: Running) -> None:
+    member, admin = told.user(), told.user(roles="admin")
+    lost, held, good = (member.protected()["id"] for _ in range(3))
+    record(told, lost, status="error-deleting")
+    record(told, held, status="missing")
+    assert member("PUT", f"{CHECKPOINTS}/{held}/hold", {"hold": {"reason": "trial"}}).status == 200
+    wanted = {"os-resetState": {"state": "deleted"}}
+    assert member("PUT", f"{CHECKPOINTS}/{lost}", wanted).status == 400
+    with away(folder(told)):
+        assert [admin("PUT", f"{CHECKPOINTS}/{each}", wanted).status for each in (lost, held, good)] == [
+            *(200, 409, 400)
+        ]
+        assert [status(member, each) for each in (lost, held, good)] == ["deleted", "missing", "available"]
+    look(told, 1)  # it was not gone for good
+    assert [status(member, each) for each in (lost, held, good)] == ["available"] * 3
+
+
+def test_c3_a_bank_whose_mount_goes_away_and_comes_back(tmp_path: Path) -> None:
+    """With a mount: what was there stays known, what is asked for meanwhile fails, then all is as before."""
+    real, at = tmp_path / "real", tmp_path / "bank"
+
+    def work() -> None:
+        bind(real, at)
+        running = run_service(tmp_path)
+        running.work()
+        member = running.user()
+        made, other = (member.protected()["id"] for _ in range(2))
+        unmount(at)
+        look(running, 2 * LOOKS)
+        assert member("DELETE", f"{CHECKPOINTS}/{other}").status == 200
+        member.until(f"{CHECKPOINTS}/{other}", lambda found: found["status"] != "deleting")
+        failed = member.protect(member.plan("meanwhile"))["id"]
+        member.until(f"{CHECKPOINTS}/{failed}", lambda found: found["status"] != "protecting")
+        found = [status(member, each) for each in (made, other, failed)]
+        assert found == ["available", "error-deleting", "error"]
+        assert list(at.iterdir()) == []
+        bind(real, at)
+        look(running)
+        assert status(member, made) == "available"
+        assert member("DELETE", f"{CHECKPOINTS}/{other}").status == 200
+        member.until(f"{CHECKPOINTS}/{other}", lambda found: found["status"] == "deleted")
+        member.protected()
+        running.close()
+
+    real.mkdir()
+    at.mkdir()
+    with_own_mounts(work)
 
 
 @pytest.mark.parametrize("hurt", ["manifest", "body"])

@@ -40,6 +40,7 @@ from refloat.records.checkpoints import (
     now,
 )
 from refloat.records.database import Database
+from refloat.records.holds import refuse_held
 from refloat.records.operations import SERVICE, Operation, Operations
 from refloat.records.plans import Plan
 from refloat.records.quotas import Quotas
@@ -48,6 +49,9 @@ from refloat.resources.base import OperationKind
 Parameters = Mapping[str, Mapping[str, Any]]
 
 RESETTABLE = (AVAILABLE, ERROR, ERROR_DELETING, COPYING, WAIT_COPYING)
+
+FORGOTTEN = (MISSING, ERROR_DELETING)
+"""Checkpoints of these statuses may be called deleted by hand, when their bank is gone for good."""
 
 
 @dataclass(frozen=True)
@@ -227,15 +231,20 @@ class Submitter:
         """Set the status of a checkpoint by hand.
 
         :raises InvalidInput: its status does not allow it, or it never was completed.
-        :raises Conflict: an operation is about to make it.
+        :raises Conflict: an operation is about to make it, or it is on hold and was to be called deleted.
         """
         if state == AVAILABLE and checkpoint.graph is None:
             raise InvalidInput(
                 f"the checkpoint {checkpoint.id} was never completed: there is nothing to restore"
             )
         with self.transaction(None, f"checkpoint {checkpoint.id}") as session:
-            reason = SET_BY_HAND if state == ERROR else ""
-            if not self.checkpoints.move(session, checkpoint.id, RESETTABLE, status=state, reason=reason):
+            if state == DELETED:
+                refuse_held(session, checkpoint.id)
+            before, reason = (
+                FORGOTTEN if state == DELETED else RESETTABLE,
+                SET_BY_HAND if state == ERROR else "",
+            )
+            if not self.checkpoints.move(session, checkpoint.id, before, status=state, reason=reason):
                 raise InvalidInput(
                     f"the status of checkpoint {checkpoint.id} can not be reset: it is {checkpoint.status}"
                 )

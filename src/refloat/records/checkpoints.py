@@ -143,17 +143,18 @@ class CheckpointRecords:
             return [_record(row) for row in session.scalars(query)]
 
     def expected(self, providers: Collection[str], project_id: str | None) -> Sequence[CheckpointRecord]:
-        """The checkpoints that should be in the bank of some providers.
+        """The checkpoints that should be in the bank of some providers, without their graphs.
 
         :param project_id: of this project only; None: of all.
         """
-        query = select(CheckpointRow).where(
+        names = [name for name in CheckpointRecord.__slots__ if name != "graph"]
+        query = select(*(getattr(CheckpointRow, name) for name in names)).where(
             CheckpointRow.status.in_((AVAILABLE, MISSING)),
             CheckpointRow.provider_id.in_(providers),
             *_scope(project_id, None),
         )
         with self._database.session() as session:
-            return [_record(row) for row in session.scalars(query)]
+            return [CheckpointRecord(**row, graph=None) for row in session.execute(query).mappings()]
 
     def copies_of(self, checkpoint_id: str, project_id: str) -> Sequence[CheckpointRecord]:
         """The copies of a checkpoint that are not deleted."""

@@ -15,13 +15,13 @@ from refloat.api.validation import same_form
 from refloat.control import deletions
 from refloat.errors import InvalidInput
 from refloat.graph import Graph
-from refloat.records.checkpoints import AVAILABLE, BAD, GOOD, NEVER, CheckpointRecord
+from refloat.records.checkpoints import AVAILABLE, BAD, DELETED, GOOD, NEVER, CheckpointRecord
 
 NO_GRAPH = "[{}, []]"
 
 _EXTRA: s.Schema = {"type": ["object", "null"]}
 NEW = s.obj(("plan_id",), plan_id=s.UUID, **{"extra-info": _EXTRA, "extra_info": _EXTRA})
-RESET = s.wrapped("os-resetState", s.reply(state={"enum": ["available", "error"]}))
+RESET = s.wrapped("os-resetState", s.reply(state={"enum": ["available", "error", "deleted"]}))
 _DATE: s.Schema = {
     "type": "string",
     "pattern": rf"^\d{{4}}-\d{{2}}-\d{{2}}{s.END}",
@@ -88,8 +88,11 @@ def delete(request: Request) -> dict[str, Any]:
 
 
 def reset(request: Request) -> dict[str, Any]:
-    """Set a checkpoint's status by hand."""
-    request.deployment.submitter.reset(find(request), request.body["os-resetState"]["state"])
+    """Set a checkpoint's status by hand; to deleted only administrators, when its bank is gone for good."""
+    state = request.body["os-resetState"]["state"]
+    if state == DELETED and not request.is_admin:
+        raise InvalidInput("only administrators call a checkpoint deleted", advice="Delete it")
+    request.deployment.submitter.reset(find(request), state)
     return {}
 
 

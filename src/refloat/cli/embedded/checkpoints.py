@@ -90,8 +90,8 @@ class EmbeddedCheckpoints(EmbeddedSession):
         return _state_of(self.found(identity).info)  # says what is wrong
 
     def checkpoint_id(self, identity: str) -> str:
-        missing = self.missing(identity)
-        return missing.id if missing else self.found(identity).info.id
+        found = self.found_or_missing(identity)
+        return found.id if isinstance(found, CheckpointRecord) else found.info.id
 
     def contents(self, checkpoint_id: str) -> Json:
         """What is told of a checkpoint that exists: ``cloud`` (where it was made), ``resources``..."""
@@ -123,16 +123,23 @@ class EmbeddedCheckpoints(EmbeddedSession):
 
         :raises NotFound: there is none.
         :raises InvalidInput: several ids begin so.
+        :raises Conflict: it is missing.
         """
+        found = self.found_or_missing(identity)
+        if isinstance(found, CheckpointRecord):
+            raise not_available(found.id, MISSING, found.reason or _UNSEEN)
+        return found
+
+    def found_or_missing(self, identity: str) -> FoundCheckpoint | CheckpointRecord:
+        """Likewise; or the record of one that no bank has, and that nobody has deleted."""
         kept, unread, read = self._kept()
-        fits = {each.info.id: each for each in reversed(kept) if each.info.id.startswith(identity)}
+        there = {each.info.id: each for each in reversed(kept)}
+        known: dict[str, FoundCheckpoint | CheckpointRecord] = {**self._missing(kept, read), **there}
+        fits = {key: each for key, each in known.items() if key.startswith(identity)}
         if identity in fits:
             return fits[identity]
         if not (fits and identity) and unread:  # it may be there
             raise unread[0]
-        for record in self._missing(kept, read):
-            if not fits and identity and record.id.startswith(identity):
-                raise not_available(record.id, MISSING, record.reason or _UNSEEN)
         if not fits or not identity:
             empty = f"the bank {self.settings.bank.url} has none of this project" if not kept else ""
             raise NotFound(
@@ -144,21 +151,11 @@ class EmbeddedCheckpoints(EmbeddedSession):
             )
         return next(iter(fits.values()))
 
-    def missing(self, identity: str) -> CheckpointRecord | None:
-        """A checkpoint that no bank has, and that nobody has deleted, by the beginning of its id."""
-        kept, _unread, read = self._kept()
-        fits = [record for record in self._missing(kept, read) if identity and record.id.startswith(identity)]
-        return (
-            fits[0]
-            if len(fits) == 1 and not any(each.info.id.startswith(identity) for each in kept)
-            else None
-        )
-
     def _missing(
         self, kept: Iterable[FoundCheckpoint], read: Iterable[BankLocation]
-    ) -> list[CheckpointRecord]:
+    ) -> Mapping[str, CheckpointRecord]:
         there = {each.info.id for each in kept}
-        return [record for record in self._expected(read).values() if record.id not in there]
+        return {key: record for key, record in self._expected(read).items() if key not in there}
 
     def _expected(self, read: Iterable[BankLocation]) -> Mapping[str, CheckpointRecord]:
         """What should be in some banks, by id."""

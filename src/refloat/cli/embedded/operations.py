@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -142,12 +142,12 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
 
     def delete_checkpoint(self, checkpoint: str, *, begin: bool = True) -> Operation:
         """Delete a checkpoint. :raises Conflict: it is on hold, too young, or in use."""
-        record = self.missing(checkpoint)
-        more: Mapping[str, str] = {}
-        if record is None:
-            found = self.found(checkpoint)
+        found = self.found_or_missing(checkpoint)
+        if isinstance(found, CheckpointRecord):
+            operation = deletions.delete(self.submitter(), self.caller, found)
+        else:
             record, more = self.record_of(found), self.elsewhere(found)
-        operation = deletions.delete(self.submitter(), self.caller, record, more=more)
+            operation = deletions.delete(self.submitter(), self.caller, record, more=more)
         assert operation is not None  # noqa: S101 - it is or was in the bank, so it was completed
         return self._begun(operation, begin)
 
