@@ -25,7 +25,14 @@ from typing import Any
 import openstack
 
 SERVICE_TYPE = "data-protect"
-LIMITS = {"plans": 50, "checkpoints": 1000, "triggers": 100, "scheduled_operations": 100}
+LIMITS = {
+    "plans": 50,
+    "checkpoints": 1000,
+    "triggers": 100,
+    "scheduled_operations": 100,
+    "operations_queued": 200,
+    "operations_running": -1,
+}
 
 
 def main(argv: list[str] | None = None) -> int:

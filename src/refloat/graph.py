@@ -199,11 +199,14 @@ class Graph:
 Finder = Callable[[Resource], Iterable[Resource]]
 
 
-def discover(roots: Iterable[Resource], dependants: Finder, references: Finder) -> Graph:
+def discover(roots: Iterable[Resource], dependants: Finder, references: Finder, most: int = 0) -> Graph:
     """Build the graph of ``roots`` and everything they need, however deep.
 
     ``dependants`` is asked once per resource for what it needs, ``references`` for what it names.
     Whatever either raises ends the discovery: a graph is complete or there is none.
+
+    :param most: so many resources there may be; 0: any number.
+    :raises InvalidInput: there are more. It is not looked how many.
     """
     graph = Graph()
     pending = [graph.add(root) for root in roots]
@@ -213,6 +216,11 @@ def discover(roots: Iterable[Resource], dependants: Finder, references: Finder) 
         if resource.key in seen:
             continue
         seen.add(resource.key)
+        if most and len(graph) > most:
+            raise InvalidInput(
+                f"this is more than {most} resources, which is as many as one operation may have",
+                advice="Divide it among several plans",
+            )
         for child in dependants(resource):
             graph.add(child)
             graph.link(resource.key, child.key)

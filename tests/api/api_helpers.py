@@ -233,5 +233,6 @@ def overrides(folder: Path, **more: Any) -> list[tuple[str, str, Any]]:
         ("bank", "url", str(folder / "bank")),
         ("bank", "key_file", str(folder / "bank.key")),
         ("providers", "folder", str(folder / "providers.d")),
+        ("providers", "noop", True),
         *((*name.split("__"), value) for name, value in more.items()),
     ]

@@ -17,8 +17,9 @@ import yaml
 from api_helpers import DEMO, NOOP, Running
 from prometheus_client.parser import text_string_to_metric_families
 
+from refloat.api import config
 from refloat.api.server import make_metrics, make_worker
-from refloat.control.fairness import Fairness, in_turn
+from refloat.control.fairness import Fairness, Shares, in_turn
 from refloat.control.metrics import Metrics
 from refloat.engine.program import Milestone
 from refloat.records.operations import Operation
@@ -271,3 +272,31 @@ def test_a_limit_holds_for_a_project(ids: Callable[..., list[str]]) -> None:
     # What has ended is still to be given back what it acted with.
     assert set(ids(asked, 2)) == {"0", "4", "5", "6"}
     assert set(ids(asked[:5], 2)) == {"0", "1", "4"}
+
+
+def test_h5_no_priority_takes_more_than_one_beyond_a_projects_limit(ids: Callable[..., list[str]]) -> None:
+    """H5: four protections run and a thousand restores are asked for: one begins, the rest wait."""
+    asked = [operation(number, "a") for number in range(4)]
+    asked += [operation(number, "a", "restore", "queued") for number in range(4, 1000)]
+    begun = [identity for identity in ids(asked, 4) if int(identity) >= 4]
+    assert begun == ["4"]
+    asked[4] = operation(4, "a", "restore")
+    assert not [identity for identity in ids(asked, 4) if int(identity) > 4]
+
+
+def test_h5_a_quota_limits_what_runs_whatever_its_priority() -> None:
+    asked = [operation(number, "a", state="queued") for number in range(5)]
+    asked += [operation(number, "b", "restore", "queued") for number in range(5, 10)]
+    found = in_turn(asked, Fairness(per_project=4), {"a": 2, "b": 0})
+    assert [each.id for each in found] == ["0", "1"]
+    found = in_turn(asked, Fairness(), {"a": -1, "b": 1})
+    assert {each.id for each in found} == {"0", "1", "2", "3", "4", "5"}
+
+
+def test_h5_a_project_has_half_of_the_room_of_all_workers_unless_the_operator_says_otherwise() -> None:
+    shares = Shares(Fairness(per_project=None), None, 8)
+    asked = [operation(number, "a", state="queued") for number in range(50)]
+    assert len(shares.in_turn(asked)) == 4
+    shares.workers = 3
+    assert len(shares.in_turn(asked)) == 12
+    assert config.load([]).operations.per_project is None

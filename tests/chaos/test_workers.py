@@ -75,7 +75,13 @@ class Place:
         settings = {
             "database": {"connection": self.url},
             "bank": {"url": self.folder / "bank", "key_file": self.folder / "bank.key"},
-            "operations": {"authority": "cloud", "cloud": "good", "at_once": self.at_once},
+            "providers": {"noop": True},
+            "operations": {
+                "authority": "cloud",
+                "cloud": "good",
+                "at_once": self.at_once,
+                "per_project": 0,  # there is just one
+            },
         }
         lines = [
             line

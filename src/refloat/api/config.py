@@ -61,6 +61,11 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
     ],
     PROVIDERS: [
         cfg.StrOpt("folder", help="The folder of provider files (*.conf). Default: REFLOAT_PROVIDERS."),
+        cfg.BoolOpt(
+            "noop",
+            help="Whether there is the provider 'noop', which protects made-up resources and keeps nothing: "
+            "for trying out and measuring. Default: REFLOAT_NOOP, else no.",
+        ),
     ],
     API: [
         cfg.StrOpt(
@@ -103,9 +108,9 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
         cfg.IntOpt("at_once", default=8, min=1, help="So many operations run in one worker at once."),
         cfg.IntOpt(
             "per_project",
-            default=0,
             min=0,
-            help="So many operations of a project run at once, over all workers; 0: no limit.",
+            help="So many operations of a project run at once, over all workers; 0: no limit. "
+            "Default: half of what all workers that are up can run.",
         ),
         cfg.DictOpt(
             "project_limits",
@@ -129,6 +134,12 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
             default={},
             help="SERVICE:NUMBER, ...: so many hooks of one worker use a service at once. "
             "Default: nova:8, cinder:8, glance:2, neutron:8, bank:2.",
+        ),
+        cfg.IntOpt(
+            "max_resources",
+            default=5000,
+            min=0,
+            help="A protection of more resources fails before it begins; 0: no limit.",
         ),
         cfg.IntOpt(
             "drain_time",
@@ -276,6 +287,7 @@ def settings(conf: Any) -> Settings:
         Path(conf.bank.key_file) if conf.bank.key_file else fallback.key_file,
         Path(conf.providers.folder) if conf.providers.folder else fallback.providers,
         fallback.seen,
+        fallback.noop if conf.providers.noop is None else conf.providers.noop,
     )
 
 

@@ -45,7 +45,7 @@ class Deployment:
         self.conf = conf
         self.settings = config.settings(conf)
         self.database = Database(self.settings.database_url)
-        self.providers = Providers(self.settings.providers, self.settings.key_file)
+        self.providers = Providers(self.settings.providers, self.settings.key_file, noop=self.settings.noop)
         self.authority = authority or _authority(conf)
         self.quotas = _quotas(conf, self.database)
         self.operations = Operations(self.database)

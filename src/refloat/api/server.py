@@ -129,6 +129,8 @@ def make_worker(deployment: Deployment, milestones: Callable[[Milestone], None] 
             per_project=options.per_project,
             project_limits=_numbers(options, "project_limits", least=0),
         ),
+        quotas=deployment.quotas,
+        max_resources=options.max_resources,
         limits=_numbers(options, "limits"),
         drain_time=options.drain_time,
         milestones=milestones,

@@ -85,7 +85,7 @@ class Checks(upgradecheck.UpgradeCommands):
 
     def _all_providers(self) -> Providers:
         settings = config.settings(self.conf)
-        return Providers(settings.providers, settings.key_file)
+        return Providers(settings.providers, settings.key_file, noop=settings.noop)
 
     _upgrade_checks = tuple(
         (name, (lambda self, check=check: _answer(check, self), {}))

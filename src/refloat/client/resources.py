@@ -106,7 +106,7 @@ class Instance(_Ours):
 class Provider(_Ours):
     """A way to protect."""
 
-    _query_mapping = _filters("name", "description")
+    _query_mapping = _filters("name", "description", "all")
     attributes = "name description extended_info_schema:dict plugins:list"
 
 
@@ -238,7 +238,7 @@ class Quota(_Ours):
 
     allow_list = False
     allow_commit = allow_delete = True
-    attributes = "plans checkpoints triggers scheduled_operations"
+    attributes = "plans checkpoints triggers scheduled_operations operations_queued operations_running"
     limits = tuple(attributes.split())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from refloat.control.sizes import check_size
 from refloat.errors import InvalidInput
 from refloat.providers.provider import Provider, check_parameters
 from refloat.resources.registry import protectable
@@ -22,6 +23,7 @@ def check_plan(provider: Provider, given: Mapping[str, Any]) -> None:
         protect it; or a parameter is wrong.
     """
     check_name(given.get("name"))
+    check_size({name: given.get(name) for name in ("resources", "parameters")}, "the plan")
     if not given.get("resources", True):
         raise InvalidInput("a plan needs at least one resource", advice="Name it with --resource TYPE=ID")
     for resource in given.get("resources", ()):

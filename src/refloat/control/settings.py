@@ -21,6 +21,7 @@ class Settings:
     :param key_file: ``REFLOAT_BANK_KEY``: the file with the bank's key. Without it the bank cannot be read.
     :param providers: ``REFLOAT_PROVIDERS``: the folder of the files that define providers; None: no files.
     :param seen: the folder where this host keeps what it has seen of databases; None: it does not.
+    :param noop: ``REFLOAT_NOOP``: whether there is the provider ``noop``, for trying out.
     """
 
     database_url: str
@@ -28,6 +29,7 @@ class Settings:
     key_file: Path
     providers: Path | None = None
     seen: Path | None = None
+    noop: bool = False
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -40,6 +42,7 @@ class Settings:
             key_file=Path(environ.get("REFLOAT_BANK_KEY") or dirs.user_config_path / "bank.key"),
             providers=Path(environ.get("REFLOAT_PROVIDERS") or dirs.user_config_path / "providers.d"),
             seen=dirs.user_state_path / "databases",
+            noop=environ.get("REFLOAT_NOOP", "").lower() in ("1", "true", "yes"),
         )
 
     @property

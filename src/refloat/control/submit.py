@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from refloat.cloud.authority import Authority, Caller
 from refloat.control.grants import NOTHING, Grant, Grants
 from refloat.control.plans import known_parameters
+from refloat.control.sizes import check_size
 from refloat.errors import Conflict, InvalidInput, NotFound
 from refloat.graph import Graph
 from refloat.log_context import known
@@ -44,7 +45,7 @@ from refloat.records.holds import refuse_held
 from refloat.records.operations import SERVICE, Operation, Operations
 from refloat.records.plans import Plan
 from refloat.records.quotas import Quotas
-from refloat.resources.base import OperationKind
+from refloat.resources.base import OperationKind, ProtectionPlugin
 
 Parameters = Mapping[str, Mapping[str, Any]]
 
@@ -219,7 +220,20 @@ class Submitter:
 
     def plan_deletion(self, by: Requester, checkpoint: CheckpointRecord) -> Operation:
         """Find out what deleting a checkpoint would remove; raises as :meth:`restore`."""
-        return self.on_available(by, "delete_plan", "delete", checkpoint, {}, {})
+        acts = self._has_parts_in_cloud(checkpoint)
+        return self.on_available(by, "delete_plan", "delete", checkpoint, {}, {}, acts=acts)
+
+    def _has_parts_in_cloud(self, checkpoint: CheckpointRecord) -> bool:
+        """Whether anything of a checkpoint may be in the cloud, for an operation to look at."""
+        if checkpoint.graph is None:
+            return True
+        kinds = {node["type"] for node in checkpoint.graph["nodes"]}
+        chosen = plugins_for(self.provider_of(checkpoint), checkpoint.plugins or {})
+        return any(
+            type(plugin).stays_in_cloud is not ProtectionPlugin.stays_in_cloud
+            for kind, plugin in chosen.items()
+            if kind in kinds
+        )
 
     def bank_job(self, by: Requester, kind: str, provider: Provider, given: Mapping[str, Any]) -> Operation:
         """Have something done with the whole bank of a provider (:mod:`refloat.operations.bank_jobs`)."""
@@ -350,6 +364,10 @@ class Submitter:
             whole |= {"authority": by.authority, "scheduled_operation_id": by.scheduled_operation_id}
         if request_id := known().get("request_id"):
             whole["request_id"] = request_id
+        plan = {name: value for name, value in whole.get("plan", {}).items() if name != "resources"}
+        check_size({**whole, "plan": plan}, "what the operation is to do")
+        self._database.lock(session, f"operations {by.project_id}")
+        self.quotas.check(session, "operations_queued", by.project_id)
         grant.settle(session, self._grants.intents)
         return self.operations.add(
             session,

@@ -12,6 +12,9 @@ from refloat.errors import InvalidInput
 from refloat.records.database import Database
 from refloat.records.quotas import Quotas
 
+_LATER = ("operations_queued", "operations_running")
+"""Where Keystone has none of these, they are what the configuration says: 0 would stop everybody."""
+
 
 class UnifiedLimits(Quotas):
     """Quotas by Keystone's unified limits. They cannot be set here.
@@ -24,10 +27,13 @@ class UnifiedLimits(Quotas):
         self._limits = limits
 
     def _of_class(self, session: Session, class_name: str) -> dict[str, int]:
-        return self._limits.registered(self.names)
+        return self._known(self._limits.registered(self.names))
 
     def _of_project(self, session: Session, project_id: str) -> dict[str, int]:
-        return self._limits.of_project(project_id, self.names)
+        return self._known(self._limits.of_project(project_id, self.names))
+
+    def _known(self, found: Mapping[str, int]) -> dict[str, int]:
+        return {**found, **{name: found[name] or self._defaults[name] for name in _LATER}}
 
     def set_project(self, project_id: str, limits: Mapping[str, int]) -> NoReturn:
         """:raises InvalidInput: always."""

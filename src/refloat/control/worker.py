@@ -24,7 +24,7 @@ from refloat.cloud.authority import Authority, NoCloud
 from refloat.control.bank_looks import BankLooks
 from refloat.control.brought_back import Guard
 from refloat.control.expected import expected
-from refloat.control.fairness import Fairness, in_turn
+from refloat.control.fairness import Fairness, Shares
 from refloat.control.grants import Grants
 from refloat.control.outcomes import Outcomes
 from refloat.control.program_logging import Logged, subject_of
@@ -42,6 +42,7 @@ from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.database import Database
 from refloat.records.journal import SqlJournal
 from refloat.records.operations import OPEN, OpenOperation, Operations
+from refloat.records.quotas import Quotas
 from refloat.records.services import ServiceRecords
 from refloat.records.tables import OPERATIONS
 
@@ -57,6 +58,8 @@ _HEARTBEAT = 10.0
 _LOOK_INTO_BANKS = 300.0
 DEATHS = 3
 """So many workers in a row may an operation kill; then it is parked until somebody resumes it."""
+UP = timedelta(minutes=1)
+"""Workers that have been heard of in this time are up."""
 _FORGOTTEN = timedelta(days=1)
 """Workers that have not been heard of for so long are forgotten."""
 
@@ -66,6 +69,8 @@ class Worker:
 
     :param at_once: so many operations run here at once; up to twice as many when workers have died.
     :param rules: who is next, and how many of a project run at once.
+    :param quotas: how many of a project run at once, too.
+    :param max_resources: so many resources may be protected in one operation; 0: any number.
     :param limits: so many hooks use a service at once, in the place of what the kinds say.
     :param drain_time: seconds in which running hooks should end when the worker is closed.
     :param milestones: told when a run of an operation begins or ends here.
@@ -88,6 +93,8 @@ class Worker:
         *,
         at_once: int = 8,
         rules: Fairness = Fairness(),  # noqa: B008 - it does not change
+        quotas: Quotas | None = None,
+        max_resources: int = 0,
         limits: Mapping[str, int] | None = None,
         drain_time: float = 60.0,
         milestones: Callable[[Milestone], None] | None = None,
@@ -107,7 +114,8 @@ class Worker:
         self._authority = authority
         self._grants = grants
         self._at_once = at_once
-        self._rules = rules
+        self._shares = Shares(rules, quotas, at_once)
+        self._max_resources = max_resources
         self._drain_time = drain_time
         self._tick = tick
         self._only = only
@@ -183,7 +191,7 @@ class Worker:
         if self._worker_name is not None:
             self._look_after(self._worker_name.name)
         queued: list[OpenOperation] = []
-        operations = in_turn(self._operations.unfinished(self._only), self._rules)
+        operations = self._shares.in_turn(self._operations.unfinished(self._only))
         self._each(operations, lambda operation: self._attend(operation, queued))
         # What has begun goes on before anything else begins, also when its worker has died.
         self._each(queued, self._begin)
@@ -191,6 +199,7 @@ class Worker:
     def _look_after(self, name: str) -> None:
         if time.monotonic() - self._alive_at > _HEARTBEAT:
             self._disabled = self._records.alive(BINARY, name).disabled
+            self._shares.workers = self._records.up(BINARY, UP)
             self._alive_at = time.monotonic()
         if time.monotonic() - self._looked_at > _LOOK_INTO_BANKS:
             self._looked_at = time.monotonic()
@@ -289,6 +298,7 @@ class Worker:
                 partial(SqlJournal, self._database),
                 self._checkpoints.copies_of,
                 self._expected,
+                self._max_resources,
             )
             made = program(operation_id, payload, services)
             return Logged(made, **subject_of(operation_id, payload))

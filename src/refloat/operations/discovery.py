@@ -15,10 +15,14 @@ SELECTORS = ("tag:", "metadata:")
 
 
 class Discovery:
-    """One look at a project: what is listed is listed once."""
+    """One look at a project: what is listed is listed once.
 
-    def __init__(self, cloud: Cloud) -> None:
+    :param most: so many resources a graph may have; 0: any number.
+    """
+
+    def __init__(self, cloud: Cloud, most: int = 0) -> None:
         self._cloud = cloud
+        self._most = most
         self._open: dict[str, Protectable] = {}
 
     def of_type(self, type_name: str) -> Protectable:
@@ -36,8 +40,8 @@ class Discovery:
         return list(self.of_type(resource.type).references(resource))
 
     def graph(self, roots: Iterable[Resource]) -> Graph:
-        """The graph of some resources and all that they need."""
-        return discover(roots, self.dependants, self.references)
+        """The graph of some resources and all that they need. :raises InvalidInput: these are too many."""
+        return discover(roots, self.dependants, self.references, self._most)
 
     def name(self, type_name: str, wanted: str) -> dict[str, str]:
         """A plan's entry for what a user named: ``{"type", "id", "name"}`` or ``{"type", "select"}``.

@@ -48,6 +48,8 @@ class Services:
     """The known copies of a checkpoint of a project."""
     expected: Callable[[str, str | None], set[str]] = lambda _provider, _project: set()
     """The ids of the checkpoints that should be in a provider's bank; of a project, or (None) of all."""
+    max_resources: int = 0
+    """So many resources may be protected in one operation; 0: any number."""
 
 
 class OperationProgram(ABC):

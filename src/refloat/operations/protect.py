@@ -28,7 +28,7 @@ class ProtectProgram(OperationProgram):
         The bank is opened before: where there can be none, that is said before the cloud is asked for long.
         """
         data = self.data
-        discovery = Discovery(self.services.cloud)
+        discovery = Discovery(self.services.cloud, self.services.max_resources)
         graph = discovery.graph(discovery.resolve(self.payload["plan"]["resources"]))
         cover(self.plugins, graph, self.provider.name)
         check_parameters(self.plugins, self.kind, self.payload["parameters"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from refloat.errors import InvalidInput, NotFound
@@ -25,6 +25,7 @@ class Provider:
     :param plugin_names: the plugins it chooses.
     :param others: for types of which it chooses none, it takes the plugin that is alone in protecting them.
     :param everything: for types of which it still has none, it goes through the motions.
+    :param made_up: the plugin for made-up resources counts among the others.
     :param bank: its own bank; None: the one that all share.
     :param file: what defines it; None: it is built in.
     :param notes: what its file asks for and does not get, one sentence each.
@@ -36,6 +37,7 @@ class Provider:
     plugin_names: tuple[str, ...]
     others: bool = True
     everything: bool = False
+    made_up: bool = False
     bank: BankLocation | None = None
     file: Path | None = None
     notes: tuple[str, ...] = ()
@@ -57,13 +59,18 @@ class Provider:
         if self.others:
             rivals = Counter(plugin.resource_type for plugin in installed.values())
             for plugin in installed.values():
-                if rivals[plugin.resource_type] == 1:
+                if rivals[plugin.resource_type] == 1 and (self.made_up or plugin is not NoopPlugin):
                     chosen.setdefault(plugin.resource_type, plugin())
         if self.everything:
             for resource_type in protectables():
                 if resource_type not in chosen:
                     chosen[resource_type] = noop_plugin(resource_type)()
         return chosen
+
+    @property
+    def keeps_nothing(self) -> bool:
+        """Whether it is for trying out: whoever wants a backup should not be offered it."""
+        return NoopPlugin.name in self.plugin_names
 
     def plugin(self, resource_type: str) -> ProtectionPlugin:
         """The plugin for a type. :raises InvalidInput: the provider has none."""
@@ -95,7 +102,7 @@ BUILT_IN: tuple[Provider, ...] = (
     Provider(
         "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b03",
         "noop",
-        "Protects nothing; for trying out and measuring",
+        "Keeps nothing: no backup, only for trying out and measuring",
         ("noop",),
         others=False,
     ),
@@ -109,11 +116,18 @@ class Providers:
 
     :param folder: where the files are; it need not be there.
     :param key_file: the key of their banks, where they name none.
+    :param noop: whether ``noop`` is one of those that are built in, and made-up resources can be protected.
     :raises InvalidInput: a file is wrong, or two providers have one id or one name.
     """
 
-    def __init__(self, folder: Path | None = None, key_file: Path | None = None) -> None:
-        self._by_id = {provider.id: provider for provider in BUILT_IN}
+    def __init__(
+        self, folder: Path | None = None, key_file: Path | None = None, *, noop: bool = False
+    ) -> None:
+        self._by_id = {
+            provider.id: replace(provider, made_up=noop)
+            for provider in BUILT_IN
+            if noop or not provider.keeps_nothing
+        }
         for found in load_folder(folder, plugins(), key_file or folder / "bank.key") if folder else ():
             self._add(_defined(found))
 
@@ -138,8 +152,9 @@ class Providers:
         for provider in self:
             if name_or_id in (provider.id, provider.name):
                 return provider
-        if name_or_id in _BUILT_IN_IDS:  # a file has taken its place, under another name
-            return self._by_id[_BUILT_IN_IDS[name_or_id]]
+        taken = self._by_id.get(_BUILT_IN_IDS.get(name_or_id, ""))
+        if taken is not None:  # a file has taken its place, under another name
+            return taken
         names = ", ".join(provider.name for provider in self)
         raise NotFound(f"there is no provider '{name_or_id}'", advice=f"Providers: {names}")
 

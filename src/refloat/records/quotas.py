@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from refloat.errors import RefloatError
 from refloat.records.database import Database
+from refloat.records.operations import SERVICE
 from refloat.records.plans import PlanRow
 from refloat.records.schedule_tables import ScheduleRow, TriggerRow
-from refloat.records.tables import Base, CheckpointRow, QuotaClassRow, QuotaRow
+from refloat.records.tables import Base, CheckpointRow, OperationRow, QuotaClassRow, QuotaRow
 
 UNLIMITED = -1
 DEFAULT_CLASS = "default"
@@ -25,6 +26,8 @@ DEFAULTS: Mapping[str, int] = {
     "checkpoints": UNLIMITED,
     "triggers": 100,
     "scheduled_operations": 100,
+    "operations_queued": 200,
+    "operations_running": UNLIMITED,
 }
 """All quotas that there are, and their limits where nothing else is said."""
 
@@ -33,8 +36,10 @@ _COUNTED: Mapping[str, tuple[type[Base], tuple[ColumnElement[bool], ...]]] = {
     "checkpoints": (CheckpointRow, (CheckpointRow.status != "deleted",)),
     "triggers": (TriggerRow, ()),
     "scheduled_operations": (ScheduleRow, (ScheduleRow.trigger_id.is_not(None),)),
+    "operations_queued": (OperationRow, (OperationRow.runner == SERVICE, OperationRow.state == "queued")),
+    "operations_running": (OperationRow, (OperationRow.runner == SERVICE, OperationRow.state == "running")),
 }
-"""Of each quota, what takes room."""
+"""Of each quota, what takes room. What is over ``operations_running`` is not refused, but waits."""
 
 
 class OverQuota(RefloatError):

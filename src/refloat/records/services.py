@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
 from refloat.errors import NotFound
@@ -60,6 +60,14 @@ class ServiceRecords:
             query = query.where(ServiceRow.binary == binary)
         with self._database.session() as session:
             return [_record(row) for row in session.scalars(query)]
+
+    def up(self, binary: str, age: timedelta) -> int:
+        """How many have been heard of in that time, and may take new operations."""
+        query = select(func.count()).where(
+            ServiceRow.binary == binary, ServiceRow.updated_at >= _now() - age, ServiceRow.disabled.is_(False)
+        )
+        with self._database.session() as session:
+            return session.scalar(query) or 0
 
     def forget_dead(self, age: timedelta) -> None:
         """Forget those that have been silent for that long, unless somebody has disabled them."""

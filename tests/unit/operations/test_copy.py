@@ -102,7 +102,7 @@ class Site:
             bank=self.here,
             journal_of=partial(SqlJournal, self.database),
             bank_for=self.bank_for,
-            providers=Providers(),
+            providers=Providers(noop=True),
         )
         program = kind(operation_id, payload, cast(Services, services))
         program.plugins = self.plugins

@@ -62,8 +62,19 @@ def write(folder: Path, text: str, name: str = "p.conf") -> None:
 
 def test_what_is_built_in_is_there_without_files(folder: Path) -> None:
     for providers in (Providers(), Providers(folder), Providers(folder / "nowhere")):
-        assert [provider.name for provider in providers] == ["default", "snapshot", "bank", "noop"]
+        assert [provider.name for provider in providers] == ["default", "snapshot", "bank"]
         assert all(provider.bank is None for provider in providers)
+
+
+def test_h5_the_no_op_provider_is_there_when_it_is_asked_for(folder: Path) -> None:
+    """H5: what is made up, and as large as anybody likes, is protected by nothing otherwise."""
+    assert "noop" in {provider.name for provider in Providers(folder, noop=True)}
+    for provider in Providers(folder):
+        assert "Refloat::Noop" not in provider.plugins()
+        assert not provider.keeps_nothing
+    with pytest.raises(NotFound):
+        Providers(folder).find("noop")
+    assert "Refloat::Noop" in Providers(folder, noop=True).find("default").plugins()
 
 
 def test_a_provider_file_of_karbor_loads_as_it_is(folder: Path, tmp_path: Path) -> None:
@@ -134,7 +145,7 @@ def test_a_file_may_take_the_place_of_a_built_in_provider(folder: Path) -> None:
     default = Providers().find("default")
     write(folder, f"[provider]\nname=ours\nid={default.id}\nenabled=1\nplugin=volume-cinder-snapshot\n")
     providers = Providers(folder)
-    assert [provider.name for provider in providers] == ["ours", "snapshot", "bank", "noop"]
+    assert [provider.name for provider in providers] == ["ours", "snapshot", "bank"]
     # Plans and checkpoints of before refer to it by its name.
     assert providers.find("default") is providers.find("ours")
 

@@ -50,7 +50,9 @@ def test_a_tree_shares_networks_between_servers() -> None:
     assert any(len(graph.parents(node.key)) == 2 for node in graph)
 
 
-@pytest.mark.parametrize("wrong", ["tree:0", "tree-5-5", "tree", "tree:-1", "web", "tree:99999999"])
+@pytest.mark.parametrize(
+    "wrong", ["tree:0", "tree-5-5", "tree", "tree:-1", "web", "tree:99999999", "tree:1001"]
+)
 def test_what_is_no_tree_is_not_found(wrong: str) -> None:
     with pytest.raises(NotFound):
         NoopProtectable(NOBODY).find(wrong)

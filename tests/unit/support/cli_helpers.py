@@ -174,6 +174,7 @@ def new_user(home: Path, port: int) -> Command:
         "HOME": str(home),
         "OS_CLIENT_CONFIG_FILE": str(home / "clouds.yaml"),
         "OS_CLOUD": "good",
+        "REFLOAT_NOOP": "1",
         "XDG_STATE_HOME": str(home / "state"),
         "XDG_DATA_HOME": str(home / "data"),
         "XDG_CONFIG_HOME": str(home / "config"),

@@ -87,7 +87,7 @@ class Rig:
         if url.startswith("sqlite"):  # nothing need survive the machine
             event.listen(self.database.engine, "connect", _hasty)
             self.database.engine.dispose()
-        self.providers = Providers(None, None)
+        self.providers = Providers(None, None, noop=True)
         self.quotas = Quotas(self.database, dict.fromkeys(DEFAULTS, UNLIMITED))
         self.desk = ScheduledOperations(
             self.database,

@@ -26,8 +26,9 @@ _QUERY = s.obj(**s.PAGING, parameters={"type": "string", "maxLength": 1024}, typ
 
 
 def types(request: Request) -> dict[str, Any]:
-    """All types."""
-    return {"protectable_type": list(protectables())}
+    """All types. Those that no provider protects, such as what is made up, are left out."""
+    known = {kind for provider in request.deployment.providers for kind in provider.plugins()}
+    return {"protectable_type": [kind for kind in protectables() if kind in known]}
 
 
 def show_type(request: Request) -> dict[str, Any]:

@@ -29,8 +29,12 @@ SCHEMA = s.reply(
 
 
 def listing(request: Request) -> dict[str, Any]:
-    """A page of the providers, by id."""
-    found = sorted(request.deployment.providers, key=lambda provider: provider.id)
+    """A page of the providers, by id. Users are not offered what keeps nothing, unless they ask for it."""
+    offered = request.is_admin or request.query.get("all") or "name" in request.query
+    found = sorted(
+        (provider for provider in request.deployment.providers if offered or not provider.keeps_nothing),
+        key=lambda provider: provider.id,
+    )
     for name in ("name", "description"):
         if name in request.query:
             found = [provider for provider in found if getattr(provider, name) == request.query[name]]
@@ -93,7 +97,11 @@ def _form(kind: str, options: Iterable[Any]) -> dict[str, Any]:
 
 _PROVIDERS, _PROVIDER = f"{PROJECT}/providers", f"{PROJECT}/providers/{{provider_id}}"
 _one, _many = s.wrapped("provider", SCHEMA), s.listed("providers", SCHEMA)
-_QUERY = s.list_query("name", "description")
+_QUERY = s.list_query(
+    "name",
+    "description",
+    all={"type": "boolean", "description": "also those that keep nothing, which are for trying out"},
+)
 
 ROUTES = (
     Route("GET", _PROVIDERS, listing, reader("provider:get_all"), _many, query=_QUERY),

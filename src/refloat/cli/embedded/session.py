@@ -61,7 +61,7 @@ class EmbeddedSession:
     @cached_property
     def providers(self) -> Providers:
         """The providers that are built in, and those of files. :raises InvalidInput: a file is wrong."""
-        return Providers(self.settings.providers, self.settings.key_file)
+        return Providers(self.settings.providers, self.settings.key_file, noop=self.settings.noop)
 
     @cached_property
     def banks(self) -> Banks:

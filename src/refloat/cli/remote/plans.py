@@ -23,13 +23,14 @@ class RemotePlans(Session):
     @cached_property
     def _providers(self) -> list[Any]:
         with told("list the providers"):
-            return list(self.api.providers())
+            return list(self.api.providers(all=True))
 
     def list_providers(self) -> list[Json]:
-        return [
-            {"id": item.id, "name": item.name, "description": item.description, "bank": ""}
-            for item in self._providers
-        ]
+        with told("list the providers"):
+            return [
+                {"id": item.id, "name": item.name, "description": item.description, "bank": ""}
+                for item in self.api.providers()
+            ]
 
     def show_provider(self, name_or_id: str) -> Json:
         with told("show the provider", name_or_id):

@@ -18,7 +18,8 @@ TYPE = "Refloat::Noop"
 
 TIER = 8
 """Resources of one server: itself, six disks and a network."""
-_SPELLING = re.compile(r"tree[:-](?P<size>[1-9][0-9]{0,6})(?:-(?P<place>[1-9][0-9]{0,6}))?")
+LARGEST = 1000
+_SPELLING = re.compile(r"tree[:-](?P<size>[1-9][0-9]{0,3})(?:-(?P<place>[1-9][0-9]{0,3}))?")
 
 
 class NoopProtectable(Protectable):
@@ -33,9 +34,10 @@ class NoopProtectable(Protectable):
     def show(self, identity: str) -> Resource:
         match = _SPELLING.fullmatch(identity)
         size, place = (int(part or 0) for part in match.groups()) if match else (0, 0)
-        if match is None or place >= size:
+        if match is None or place >= size or size > LARGEST:
             raise NotFound(
-                f"there is no {TYPE} '{identity}'", advice="tree:1000 is one with a thousand resources"
+                f"there is no {TYPE} '{identity}'",
+                advice=f"tree:{LARGEST} is the largest",
             )
         return _part(size, place)
 

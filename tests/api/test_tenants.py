@@ -1,0 +1,142 @@
+"""H5: one tenant cannot stop the others: quotas of operations, bounds of what is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from api_helpers import NOOP, OTHER, Running, User, run_service
+
+from refloat.records.quotas import Quotas
+
+
+@pytest.fixture
+def bounded(tmp_path: Path) -> Iterator[Running]:
+    running = run_service(tmp_path, quota__operations_queued=3, operations__max_resources=8)
+    yield running
+    running.close()
+
+
+def test_h5_operations_that_wait_have_a_quota_dry_runs_too(bounded: Running) -> None:
+    user, other = bounded.user(), bounded.user(project=OTHER)
+    plan = user.plan(size=3)
+    for _ in range(3):
+        user.protect(plan)
+    again = user("POST", f"providers/{NOOP}/checkpoints", {"checkpoint": {"plan_id": plan["id"]}})
+    assert again.status == 413
+    assert "operations_queued allowed (3) exceeded" in again.message
+    listed = user("GET", f"providers/{NOOP}/checkpoints").body["checkpoints"]
+    assert len(listed) == 3  # nothing is left of what was refused
+    assert other.protect(other.plan(size=3))["status"] == "protecting"
+    usage = user("GET", f"quotas/{user.project}/detail").body["quota"]
+    assert usage["operations_queued"] == {"limit": 3, "in_use": 3, "reserved": 0}
+    assert usage["operations_running"] == {"limit": -1, "in_use": 0, "reserved": 0}
+    bounded.work()
+    user.until(
+        f"providers/{NOOP}/checkpoints", lambda found: {each["status"] for each in found} == {"available"}
+    )
+    bounded.workers[0].close()
+    run = {"provider_id": NOOP, "checkpoint_id": listed[0]["id"], "parameters": {}}
+    asked = [
+        user("POST", "operations", {"operation": {**run, "type": "restore", "dry_run": True}})
+        for _ in range(4)
+    ]
+    assert [answer.status for answer in asked] == [200, 200, 200, 413]
+    assert user("POST", "verifications", {"verification": run}).status == 413
+    # An administrator raises it.
+    admin = bounded.user(roles="admin")
+    change = {"quota": {"operations_queued": 4, "operations_running": 1}}
+    assert admin("PUT", f"quotas/{user.project}", change).status == 200
+    assert user("POST", "verifications", {"verification": run}).status == 200
+
+
+def test_h5_a_quota_of_what_runs_has_the_rest_wait(tmp_path: Path) -> None:
+    running = run_service(tmp_path, quota__operations_running=0)
+    try:
+        user = running.user()
+        made = user.protect(user.plan(size=3))
+        worker = running.work()
+        other = running.user(project=OTHER)
+        Quotas(running.deployment.database, {}).set_project(OTHER, {"operations_running": 1})
+        theirs = other.protect(other.plan(size=3))
+        path = f"providers/{NOOP}/checkpoints"
+        other.until(f"{path}/{theirs['id']}", lambda found: found["status"] == "available")
+        assert user("GET", f"{path}/{made['id']}").body["checkpoint"]["status"] == "protecting"
+        assert worker._engine.running() == []
+        Quotas(running.deployment.database, {}).set_project(user.project, {"operations_running": -1})
+        user.until(f"{path}/{made['id']}", lambda found: found["status"] == "available")
+    finally:
+        running.close()
+
+
+def test_h5_a_protection_of_too_many_resources_stops_early_in_words(bounded: Running) -> None:
+    bounded.work()
+    user = bounded.user()
+    made = user.protect(user.plan(size=1000))
+    found = user.until(
+        f"providers/{NOOP}/checkpoints/{made['id']}", lambda checkpoint: checkpoint["status"] == "error"
+    )
+    assert "more than 8 resources" in found["error_info"]
+    fits = user.protect(user.plan(size=8))
+    user.until(f"providers/{NOOP}/checkpoints/{fits['id']}", lambda found: found["status"] == "available")
+
+
+def test_h5_made_up_applications_are_small(member: User) -> None:
+    assert member("GET", "protectables/Refloat::Noop/instances/tree-1001").status == 404
+
+
+def test_h5_what_is_asked_for_is_small(working: Running) -> None:
+    user = working.user()
+    checkpoint = user.protected()
+    run = {"provider_id": NOOP, "checkpoint_id": checkpoint["id"], "parameters": {}}
+    long = {"Refloat::Noop": {f"k{number}": "x" * 200 for number in range(500)}}
+    for body in (
+        {"restore": {**run, "only": ["Refloat::Noop#tree-5" + " " * 400] * 200}},
+        {"restore": {**run, "parameters": long}},
+    ):
+        assert 400 <= user("POST", "restores", body).status < 500
+    extra = {
+        "checkpoint": {"plan_id": checkpoint["protection_plan"]["id"], "extra-info": {"x": "y" * 70_000}}
+    }
+    refused = user("POST", f"providers/{NOOP}/checkpoints", extra)
+    assert refused.status == 400
+    assert "too large" in refused.message
+    assert "65536 at most" in refused.message
+    resources = [{"type": "Refloat::Noop", "id": f"tree-{n}", "name": "x" * 200} for n in range(1, 400)]
+    plan = {"name": "x", "provider_id": NOOP, "resources": resources, "parameters": {}}
+    assert len(json.dumps(plan)) > 65_536
+    refused = user("POST", "plans", {"plan": plan})
+    assert refused.status == 400
+    assert "the plan is too large" in refused.message
+
+
+def test_h5_dry_runs_that_need_nothing_in_the_cloud_make_no_trust(service: Running) -> None:
+    service.work()
+    user = service.user()
+    checkpoint = user.protected()
+    before = len(service.authority.granted)
+    run = {"provider_id": NOOP, "checkpoint_id": checkpoint["id"], "type": "delete", "dry_run": True}
+    made = user("POST", "operations", {"operation": run}).body["operation"]
+    found = user.until(f"operations/{made['id']}", lambda found: found["status"] == "succeeded")
+    assert found["result"]["possible"]
+    assert len(service.authority.granted) == before
+
+
+def test_h5_without_being_configured_nothing_is_made_up(tmp_path: Path) -> None:
+    running = run_service(tmp_path, providers__noop=False)
+    try:
+        for roles in ("member", "admin"):
+            user = running.user(roles=roles)
+            assert "noop" not in {each["name"] for each in user("GET", "providers").body["providers"]}
+            assert user("GET", f"providers/{NOOP}").status == 404
+            assert "Refloat::Noop" not in user("GET", "protectables").body["protectable_type"]
+            for provider in user("GET", "providers").body["providers"]:
+                resources = [{"type": "Refloat::Noop", "id": "tree-1000", "name": "x"}]
+                plan = {"name": "x", "provider_id": provider["id"], "resources": resources, "parameters": {}}
+                refused = user("POST", "plans", {"plan": plan})
+                assert refused.status == 400
+                assert "does not protect" in refused.message
+    finally:
+        running.close()
