@@ -88,6 +88,10 @@ class Conflict(RefloatError):
     """The thing is in a state that does not allow the request."""
 
 
+class Held(Conflict):
+    """The checkpoint must be kept: it is on legal hold, or too young. Nothing of it was removed."""
+
+
 class CloudError(RefloatError):
     """An OpenStack service refused or failed a call."""
 

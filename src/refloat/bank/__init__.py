@@ -7,6 +7,7 @@ what is stored is in ``docs/bank-format.md``.
 from refloat.bank.bank import Bank, Verified
 from refloat.bank.collect import Collected
 from refloat.bank.fence import Check, unfenced
+from refloat.bank.holds import BankHold
 from refloat.bank.info import Info
 from refloat.bank.keys import (
     BankKey,
@@ -32,6 +33,7 @@ from refloat.bank.writer import Writer
 __all__ = [
     "DEPTHS",
     "Bank",
+    "BankHold",
     "BankKey",
     "Check",
     "Checkpoint",

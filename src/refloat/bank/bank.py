@@ -18,6 +18,7 @@ from refloat.bank.collect import Collected
 from refloat.bank.dataindex import check_ref
 from refloat.bank.descriptor import Descriptor, read_descriptors
 from refloat.bank.fence import Check, fenced
+from refloat.bank.holds import BankHolds, refuse_held
 from refloat.bank.info import Info, survey
 from refloat.bank.keys import KeySource, ProjectKey
 from refloat.bank.manifest import (
@@ -63,7 +64,8 @@ class Bank:
     :param only: the key of one project, if it was opened with that.
     :param key_id: which of its keys it was opened with, hexadecimal; empty: a project's.
 
-    ``keys`` has and changes the keys that open it, and those of its projects.
+    ``keys`` has and changes the keys that open it, and those of its projects; ``holds`` has what keeps
+    checkpoints from being deleted.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Bank:
         self._has_copies = False
         self.id = descriptor.id
         self.keys = BankKeys(objects, key_id)
+        self.holds = BankHolds(objects)
 
     @classmethod
     def open(
@@ -280,6 +283,7 @@ class Bank:
         """What opens the bank and is not what it should be; all can be read nevertheless."""
         hurt = {each.name: each.reason for each in hurt_copies(self._objects) if not each.expected}
         hurt |= self._objects.keys.projects.hurt()
+        hurt |= {each.name: "it cannot be read, and holds" for each in self.holds.all() if each.damaged}
         return [Damage("", "", name, reason, readable=True) for name, reason in sorted(hurt.items())]
 
     def _tags(self, tag: str | None) -> set[str]:
@@ -311,15 +315,17 @@ class Bank:
         self._objects.confirm()
         return about
 
-    def delete(self, checkpoint_id: str) -> Collected:
+    def delete(self, checkpoint_id: str, *, young: bool = False) -> Collected:
         """Remove a checkpoint and what only it needed. Other checkpoints are not touched.
 
         While somebody writes for the same project, shared data stays until a later collection;
         ``postponed`` says so.
 
+        :param young: also one that the shortest retention keeps.
         :raises NotFound: there is none.
+        :raises Held: it is on hold, or too young.
         """
-        return collecting.delete(self._objects, checkpoint_id)
+        return collecting.delete(self._objects, checkpoint_id, young=young)
 
     def collect(self) -> Collected:
         self._objects.confirm()
@@ -336,9 +342,11 @@ class Bank:
         Killed in the middle, it can be done again.
 
         :raises BankError: the store refuses to remove something.
+        :raises Held: one of its checkpoints is on legal hold.
         """
         tag = self._objects.keys.project_tag(project_id)
         self._objects.confirm()
+        refuse_held(self._objects, [each for each in self.holds.all() if each.tag == tag], young=True)
         self._objects.keys.erase(tag)
         return collecting.erase(self._objects, tag)
 

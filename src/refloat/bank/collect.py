@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from refloat.bank import holds
 from refloat.bank.lost import lost
 from refloat.bank.manifest import Checkpoint, Manifest, find, get_checkpoint, get_manifest, manifests
 from refloat.bank.objects import ABANDONED, Objects, WriteSession
@@ -24,9 +25,10 @@ from refloat.bank.tombstones import (
     forget_lost_packs,
     put_condemned,
     put_tombstone,
+    store_time,
     tombstones,
 )
-from refloat.errors import BankDamaged, Conflict, NotFound
+from refloat.errors import BankDamaged, Conflict, Held, NotFound
 
 WRITER_LIVES = 7 * 86400.0
 """A writer whose marker is older than this many seconds, and was not renewed since, is taken for dead."""
@@ -68,10 +70,12 @@ def abandon(objects: Objects, checkpoint_id: str) -> Collected:
     return total
 
 
-def delete(objects: Objects, checkpoint_id: str) -> Collected:
+def delete(objects: Objects, checkpoint_id: str, *, young: bool = False) -> Collected:
     """Remove a checkpoint, and what only it needed.
 
+    :param young: also one that the shortest retention keeps.
     :raises NotFound: there is none.
+    :raises Held: it must be kept.
     """
     objects.confirm()
     name = find(objects, checkpoint_id)
@@ -80,8 +84,15 @@ def delete(objects: Objects, checkpoint_id: str) -> Collected:
         own = _own(objects, tag, checkpoint_id, name)
     except ObjectMissing:
         raise NotFound(f"the checkpoint {checkpoint_id} was deleted just now") from None
-    # The tombstone tells a deletion from the loss of a manifest.
+    holds.refuse_held(objects, holds.of(objects, checkpoint_id), young=young)
+    # The tombstone tells a deletion from the loss of a manifest; and whoever places a hold, that it is late.
     tombstone = put_tombstone(objects, tag, own)
+    try:
+        over = holds.of(objects, checkpoint_id)
+        holds.refuse_held(objects, over, young=young)
+    except Held:
+        drop_tombstone(objects, tombstone)
+        raise
     # The marker first: a marker without its manifest allows to abandon, and others may by now share
     # what this checkpoint's writer stored.
     for marker in list(objects.store.list(f"writers/{checkpoint_id}.{tag}.")):
@@ -92,6 +103,7 @@ def delete(objects: Objects, checkpoint_id: str) -> Collected:
     objects.check()  # of what is removed only this has a name that is used again, by a copy that is made anew
     objects.store.delete(name)
     removed = _remove(objects, own)
+    holds.forget(objects, over)
     drop_tombstone(objects, tombstone)
     return removed + collect(objects, tag)
 
@@ -161,6 +173,7 @@ def erase(objects: Objects, tag: str) -> Collected:
     """Remove everything of a project whose keys are gone."""
     prefixes = (f"data/{tag}/", f"condemned/{tag}.", f"damaged/{tag}.", "checkpoints/", "writers/", "alive/")
     names = [e.name for prefix in prefixes for e in objects.store.list(prefix) if tag_in(e.name) == tag]
+    names += [hold.name for hold in holds.of(objects) if hold.tag == tag]
     return _remove(objects, names)
 
 
@@ -302,16 +315,7 @@ def _is_young(objects: Objects, tag: str, since: float, limit: float) -> bool:
 
     That of this machine only says whether it is worth while to ask the store for its own.
     """
-    return time.time() - since < limit or _store_time(objects, tag) - since < limit
-
-
-def _store_time(objects: Objects, tag: str) -> float:
-    """What time it is where objects get theirs: a tombstone of nothing is put up and looked at."""
-    name = put_tombstone(objects, tag, [])
-    try:
-        return objects.store.stat(name).modified
-    finally:
-        drop_tombstone(objects, name)
+    return time.time() - since < limit or store_time(objects, tag) - since < limit
 
 
 def _abandon_session(objects: Objects, session: WriteSession) -> Collected:
@@ -336,6 +340,7 @@ def _abandon_session(objects: Objects, session: WriteSession) -> Collected:
     if _is_committed(objects, session):
         store.delete(session.manifest)  # it came too late: what it needs is gone
     removed += _remove(objects, [e.name for e in store.list(session.folder)])  # and what came with it
+    store.delete(session.hold)
     store.delete(session.marker)
     store.delete(sign)
     drop_renewals(objects, session)

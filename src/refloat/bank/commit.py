@@ -10,9 +10,11 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping
+from datetime import datetime
 
 from refloat.bank.collect import drop_renewals
 from refloat.bank.dataindex import DataIndex, load_index
+from refloat.bank.holds import keep
 from refloat.bank.manifest import (
     CheckpointInfo,
     Manifest,
@@ -44,10 +46,12 @@ class Commit:
         info: CheckpointInfo,
         graph: Json,
         sections: Mapping[str, Json],
+        keep_until: datetime | None = None,
     ) -> None:
         self._objects = objects
         self._session = session
         self._info = info
+        self._keep_until = keep_until
         self._graph = graph
         self._sections = dict(sections)
         described = [info.project_id, info.created_at, info.provider, info.plan, info.extra, graph]
@@ -70,6 +74,8 @@ class Commit:
             try:
                 self._check_there({body, *lists["indexes"]}, sizes)
                 self._objects.keys.confirm(self._session.tag, used)
+                if self._keep_until is not None:
+                    keep(self._objects, self._session, self._info.project_id, self._keep_until)
             except (BankError, Conflict):
                 self._withdraw(body)
                 raise

@@ -14,6 +14,7 @@
 ``condemned/<project tag>.<random>``              objects about to be removed
 ``condemned/<project tag>.<random>.watch``        the writings whose end is waited for before that
 ``damaged/<project tag>.<random>``                packs that nobody may rely on any more
+``holds/<checkpoint>.<project tag>.<random>``     why this checkpoint must not be deleted
 ================================================  ======================================================
 
 A session is one writing of one checkpoint: 32 random hexadecimal digits, never used again.
@@ -109,6 +110,11 @@ class WriteSession:
     def renewals(self) -> str:
         """What the names of its marker's renewals begin with."""
         return f"alive/{self.checkpoint_id}.{self.tag}.{self.id}."
+
+    @property
+    def hold(self) -> str:
+        """What says until when its checkpoint has to be kept."""
+        return f"holds/{self.checkpoint_id}.{self.tag}.{self.id}"
 
     @property
     def folder(self) -> str:

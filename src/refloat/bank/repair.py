@@ -28,7 +28,7 @@ from refloat.bank.second_copies import mend
 from refloat.bank.store import ObjectMissing
 from refloat.bank.tombstones import quarantine
 from refloat.bank.verification_report import VerificationReport
-from refloat.errors import BankDamaged, NotFound
+from refloat.errors import BankDamaged, Held, NotFound
 
 
 @dataclass(slots=True)
@@ -39,6 +39,7 @@ class Repair:
     :param hurt: of the others, the sections that cannot be restored, and why.
     :param manifests: lost or damaged ones that are written anew, from what their bodies repeat.
     :param packs: packs that nobody shall rely on any more.
+    :param held: hopeless checkpoints that stay because they are on hold or too young, and why.
     :param keys: copies of projects' keys, of slots and of the descriptor that are written anew.
     :param deleted: the hopeless checkpoints that were removed.
     :param freed: bytes.
@@ -50,6 +51,7 @@ class Repair:
     hurt: dict[str, dict[str, str]] = field(default_factory=dict)
     manifests: list[str] = field(default_factory=list)
     packs: list[str] = field(default_factory=list)
+    held: dict[str, str] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     freed: int = 0
@@ -90,6 +92,9 @@ def repair(objects: Objects, report: VerificationReport, *, apply: bool, delete_
             try:
                 done = collecting.delete(objects, checkpoint_id)
             except NotFound:
+                continue
+            except Held as error:
+                found.held[checkpoint_id] = str(error)
                 continue
             found.deleted.append(checkpoint_id)
             found.freed += done.freed

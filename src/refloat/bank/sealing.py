@@ -38,6 +38,7 @@ KIND_INDEX = b"I"
 KIND_PACK = b"P"
 KIND_CONDEMNED = b"C"
 KIND_DAMAGED = b"D"
+KIND_HOLD = b"H"
 
 ROOT_ID = bytes(16)
 _RAW, _ZSTD = 0, 1

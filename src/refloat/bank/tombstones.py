@@ -28,6 +28,15 @@ def put_condemned(objects: Objects, name: str, names: Iterable[str]) -> None:
     put_before_removal(objects.store, name, text)
 
 
+def store_time(objects: Objects, tag: str) -> float:
+    """What time it is where objects get theirs: a tombstone of nothing is put up and looked at."""
+    name = put_tombstone(objects, tag, [])
+    try:
+        return objects.store.stat(name).modified
+    finally:
+        drop_tombstone(objects, name)
+
+
 def drop_tombstone(objects: Objects, tombstone: str) -> None:
     """Take a tombstone down; under object lock it stays until a later collection."""
     with contextlib.suppress(Denied):

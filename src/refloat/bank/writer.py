@@ -117,11 +117,13 @@ class Writer:
         extra: Mapping[str, Any] | None = None,
         graph: Json,
         sections: Mapping[str, Json],
+        keep_until: datetime | None = None,
     ) -> None:
         """Make the checkpoint exist, and close the writer. Doing it again with the same content is fine.
 
         :param created_at: when, in UTC, as ``2031-01-31T12:00:00+00:00`` (or with ``Z``).
         :param sections: ``TYPE#id`` -> JSON.
+        :param keep_until: nobody deletes it before then (UTC), but who may delete it young.
         :raises Conflict: the checkpoint exists with another content, or this writer was abandoned.
         """
         if not self._finished:
@@ -130,7 +132,7 @@ class Writer:
         info = CheckpointInfo(
             self.checkpoint_id, self._project_id, created_at, provider, dict(plan or {}), dict(extra or {})
         )
-        Commit(self._objects, self._session, info, graph, sections).run(self._indexes)
+        Commit(self._objects, self._session, info, graph, sections, keep_until).run(self._indexes)
         self._finished = True
         self.close()
 

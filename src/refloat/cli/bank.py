@@ -391,6 +391,7 @@ def _repaired(found: Repair) -> dict[str, Any]:
         "manifests": Items(found.manifests),
         "quarantined_packs": Items(found.packs),
         "keys": Items(found.keys),
+        "held": Items([{"checkpoint_id": i, "reason": why} for i, why in found.held.items()]),
         "deleted": Items(found.deleted),
         "freed_bytes": Bytes(found.freed),
         "postponed": found.postponed,
@@ -415,8 +416,8 @@ def _repair_lines(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"{len(packs)} packs {would}quarantined: the next protection stores their content anew"
     for name in [*lists["manifests"], *lists["keys"]]:
         yield f"{name} {would}written anew"
-    for each in lists["deleted"]:
-        yield f"checkpoint {each} deleted"
+    yield from (f"checkpoint {each} deleted" for each in lists["deleted"])
+    yield from (f"kept: {each['reason']}" for each in data["held"].machine_readable())
     if data["postponed"]:
         yield f"Not all was freed yet: {data['postponed']}"
     if not data["applied"]:

@@ -11,6 +11,7 @@ from functools import partial
 
 from refloat.bank import Bank
 from refloat.control.adoption import HEALED, adopt
+from refloat.control.held import reconcile
 from refloat.errors import BankDamaged, BankError, NotFound
 from refloat.notify.events import MISSING, NOBODY, Notices
 from refloat.providers.banks import BankLocation, Banks
@@ -99,6 +100,7 @@ class BankLooks:
             with self._database.session() as session:
                 self._checkpoints.verified(session, damaged, records.BAD, "manifests")
         seen = {info.id for info in infos}
+        reconcile(self._database, bank, seen)
         return [identity for identity, status in here.items() if status == AVAILABLE and identity not in seen]
 
     def _missing(self, identity: str, bank: Bank) -> None:

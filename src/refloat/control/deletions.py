@@ -47,7 +47,8 @@ def delete(
     """
     own(by, checkpoint.project_id)
     provider = submitter.provider_of(checkpoint)
-    payload = {"plan": short(checkpoint.plan), "parameters": {}, **(more or {})}
+    payload = {"plan": short(checkpoint.plan), "parameters": {}, "young": administrator, **(more or {})}
+    payload["was"] = checkpoint.status
     lock = f"checkpoint {checkpoint.id}"
     if checkpoint.graph is None and checkpoint.status == ERROR:
         with submitter.transaction(session, lock) as writing:

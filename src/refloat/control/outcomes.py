@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from refloat.control.adoption import HEALED
 from refloat.engine.program import Milestone
-from refloat.errors import BankDamaged, RefloatError
+from refloat.errors import BankDamaged, Held, RefloatError
 from refloat.notify.events import NOBODY, START, TAKE_OVER, Notices
 from refloat.records.checkpoints import (
     AVAILABLE,
@@ -73,6 +73,9 @@ def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:
     succeeded = ended.state == "succeeded"
     reason = str(RefloatError.from_json(dict(ended.error))) if ended.error else ended.state
     if ended.kind == "delete":
+        if (ended.error or {}).get("error") == Held.__name__:
+            was = str(ended.payload.get("was", ERROR_DELETING))
+            return [DELETING], {"status": was, "reason": "" if was == AVAILABLE else reason}
         # What is only half deleted may still be in the bank.
         return [DELETING], {"status": DELETED, "reason": ""} if succeeded else {
             "status": ERROR_DELETING,

@@ -40,11 +40,13 @@ from refloat.providers.banks import Banks
 from refloat.providers.provider import Providers
 from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.database import Database
+from refloat.records.holds import Holds
 from refloat.records.journal import SqlJournal
 from refloat.records.operations import OPEN, OpenOperation, Operations
 from refloat.records.quotas import Quotas
 from refloat.records.services import ServiceRecords
 from refloat.records.tables import OPERATIONS
+from refloat.records.terms import OperatorTerms
 
 if TYPE_CHECKING:
     from refloat.engine.program import Event, Milestone
@@ -128,6 +130,7 @@ class Worker:
         self.bank_looks = BankLooks(database, providers, self._banks, settings.bank, notices)
         self._records = ServiceRecords(database)
         self._guard = Guard(database, settings.seen, self._banks_there, notices)
+        self._holds = Holds(database)
         self._clouds: dict[str, Cloud] = {}
         self._asked = threading.Event()
         self._closing = False
@@ -299,6 +302,8 @@ class Worker:
                 self._checkpoints.copies_of,
                 self._expected,
                 self._max_resources,
+                self._holds.refuse,
+                self._minimum,
             )
             made = program(operation_id, payload, services)
             return Logged(made, **subject_of(operation_id, payload))
@@ -321,6 +326,10 @@ class Worker:
     def _banks_there(self) -> Iterable[Bank]:
         places = {provider.bank or self._settings.bank for provider in self._providers}
         return [bank for _place, bank, _why in self._banks.existing(places) if bank is not None]
+
+    def _minimum(self) -> timedelta:
+        with self._database.session() as session:
+            return OperatorTerms.read(session).minimum
 
     def _bank_for(self, provider: str, create: bool) -> Bank:
         return self._banks.at(self._providers.find(provider).bank or self._settings.bank, create=create)

@@ -152,6 +152,7 @@ class CopyProgram(ReadingProgram):
             },
             graph=prepared["graph"],
             sections=sections,
+            keep_until=self.keep_until(info.created_at),
         )
         return result
 

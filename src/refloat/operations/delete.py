@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from refloat.engine.dag import Dag, Step
 from refloat.engine.program import Body, Json, Outcome, StepRun
-from refloat.errors import BankDamaged, Conflict, NotFound
+from refloat.errors import BankDamaged, Conflict, Held, NotFound
 from refloat.graph import Graph, Resource
 from refloat.operations.compile import BEGIN, step_of
 from refloat.operations.on_checkpoint import ReadingProgram
@@ -59,7 +59,17 @@ class DeleteProgram(ReadingProgram):
         return Dag([gate, *others])
 
     def step(self, prepared: Json, run: StepRun) -> Json | Body:
-        return None if run.step == GATE else super().step(prepared, run)
+        if run.step != GATE:
+            return super().step(prepared, run)
+        # Begun, it may have waited for long.
+        self.services.refuse_held(self.checkpoint_id)
+        self.bank.holds.refuse_held(self.checkpoint_id, young=self._young)
+        return None
+
+    @property
+    def _young(self) -> bool:
+        """Whether this caller may delete what the operator's shortest retention keeps."""
+        return bool(self.payload.get("young"))
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
         try:
@@ -68,7 +78,12 @@ class DeleteProgram(ReadingProgram):
                 raise Conflict(
                     f"the checkpoint {self.checkpoint_id} is seen in the bank again", advice="Delete it again"
                 )
-            freed = self.bank.delete(self.checkpoint_id).freed
+            freed = self.bank.delete(self.checkpoint_id, young=self._young).freed
+        except Held as exc:
+            raise Conflict(
+                str(exc),
+                left_behind=f"the checkpoint {self.checkpoint_id}, without what it kept in the cloud",
+            ) from exc
         except NotFound:  # or repeated after a crash
             freed = 0
         result = {"id": self.checkpoint_id, "status": "deleted", "freed_bytes": freed}

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
@@ -50,6 +51,10 @@ class Services:
     """The ids of the checkpoints that should be in a provider's bank; of a project, or (None) of all."""
     max_resources: int = 0
     """So many resources may be protected in one operation; 0: any number."""
+    refuse_held: Callable[[str], None] = lambda _checkpoint_id: None
+    """Raises :class:`refloat.errors.Held` for a checkpoint that the records say is on hold."""
+    minimum: Callable[[], timedelta] = timedelta
+    """So long the operator keeps every checkpoint."""
 
 
 class OperationProgram(ABC):
@@ -105,6 +110,11 @@ class OperationProgram(ABC):
             writing=self.kind == "protect",
             looked=self.payload.get("depth") == "existence",
         )
+
+    def keep_until(self, created_at: str) -> datetime | None:
+        """Until when a checkpoint of that time has to be kept; None: it need not."""
+        minimum = self.services.minimum()
+        return datetime.fromisoformat(created_at) + minimum if minimum else None
 
     @property
     def target(self) -> BankData | None:

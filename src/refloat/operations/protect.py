@@ -55,6 +55,7 @@ class ProtectProgram(OperationProgram):
             },
             graph=prepared["graph"],
             sections=sections,
+            keep_until=self.keep_until(prepared["started_at"]),
         )
         self.hand_over()
         links = (self.plugins[node.type].builds_on(sections[str(node.key)]) for node in graph)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from refloat.errors import Conflict, NotFound
+from refloat.errors import Conflict, Held, NotFound
 from refloat.records.checkpoints import DELETED, DELETING, now
 from refloat.records.database import Database
 from refloat.records.schedule_tables import HoldRow
@@ -18,13 +18,19 @@ from refloat.records.tables import CheckpointRow
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """One hold. ``created_at`` is UTC."""
+    """One hold. Times are UTC.
+
+    :param in_bank: it is also written down in the bank.
+    :param released_at: it has ended, but the bank does not know that yet.
+    """
 
     checkpoint_id: str
     project_id: str
     user_id: str
     reason: str
     created_at: datetime
+    in_bank: bool = False
+    released_at: datetime | None = None
 
 
 class Holds:
@@ -52,7 +58,9 @@ class Holds:
                     created_at=now(),
                 )
                 session.add(row)
-            row.reason = reason
+            if row.released_at is not None:
+                row.created_at, row.released_at = now(), None
+            row.reason, row.in_bank = reason, False
             session.flush()
             return _hold(row)
 
@@ -63,24 +71,60 @@ class Holds:
             raise NotFound(f"the checkpoint {checkpoint_id} is not on hold")
         return found[checkpoint_id]
 
+    def refuse(self, checkpoint_id: str) -> None:
+        """:raises Held: the checkpoint is on hold."""
+        with self._database.session() as session:
+            refuse_held(session, checkpoint_id)
+
     def release(self, checkpoint_id: str) -> None:
         """End a hold. :raises NotFound: there is none."""
         self.get(checkpoint_id)
         with self._database.session() as session:
-            session.execute(delete(HoldRow).where(HoldRow.checkpoint_id == checkpoint_id))
+            one = update(HoldRow).where(HoldRow.checkpoint_id == checkpoint_id)
+            session.execute(one.values(released_at=now()))
 
     def among(self, checkpoint_ids: Iterable[str]) -> Mapping[str, Hold]:
         wanted = set(checkpoint_ids)
+        found = (hold for hold in self.all() if hold.checkpoint_id in wanted)
+        return {hold.checkpoint_id: hold for hold in found if hold.released_at is None}
+
+    # What those need who write holds into the bank
+
+    def all(self) -> list[Hold]:
+        """Also those that are released, but may be in the bank still."""
         with self._database.session() as session:
-            rows = session.scalars(select(HoldRow))
-            return {row.checkpoint_id: _hold(row) for row in rows if row.checkpoint_id in wanted}
+            return [_hold(row) for row in session.scalars(select(HoldRow))]
+
+    def kept(self, checkpoint_id: str, created_at: datetime) -> None:
+        """It is in the bank."""
+        with self._database.session() as session:
+            one = update(HoldRow).where(HoldRow.checkpoint_id == checkpoint_id)
+            session.execute(one.where(HoldRow.created_at == created_at).values(in_bank=True))
+
+    def take_up(self, hold: Hold) -> None:
+        """Write down a hold that only the bank knew."""
+        with self._database.one_at_a_time(f"checkpoint {hold.checkpoint_id}") as session:
+            if session.get(HoldRow, hold.checkpoint_id) is None:
+                values = {name: getattr(hold, name) for name in Hold.__slots__}
+                session.add(HoldRow(**{**values, "reason": hold.reason[:255]}))
+
+    def forget(self, checkpoint_id: str, released_at: datetime | None = None) -> None:
+        """It is nowhere any more.
+
+        :param released_at: only when it was released then: it may have been placed anew.
+        """
+        one = delete(HoldRow).where(HoldRow.checkpoint_id == checkpoint_id)
+        if released_at is not None:
+            one = one.where(HoldRow.released_at == released_at)
+        with self._database.session() as session:
+            session.execute(one)
 
 
 def refuse_held(session: Session, checkpoint_id: str) -> None:
-    """:raises Conflict: the checkpoint is on hold."""
+    """:raises Held: the checkpoint is on hold."""
     row = session.get(HoldRow, checkpoint_id)
-    if row is not None:
-        raise Conflict(
+    if row is not None and row.released_at is None:
+        raise Held(
             f"the checkpoint {checkpoint_id} is on legal hold and cannot be deleted",
             reason=row.reason,
             advice="Release it first",
@@ -88,9 +132,9 @@ def refuse_held(session: Session, checkpoint_id: str) -> None:
 
 
 def refuse_young(checkpoint_id: str, created_at: datetime, minimum: timedelta, moment: datetime) -> None:
-    """:raises Conflict: the operator does not let a checkpoint go that is so young."""
+    """:raises Held: the operator does not let a checkpoint go that is so young."""
     if moment - created_at < minimum:
-        raise Conflict(
+        raise Held(
             f"the checkpoint {checkpoint_id} cannot be deleted yet",
             reason=f"the operator keeps everything for {span_text(minimum)}",
         )

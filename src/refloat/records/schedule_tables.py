@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, DateTime, ForeignKey, Index, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from refloat.records.tables import Base
@@ -96,3 +96,8 @@ class HoldRow(Base):
     user_id: Mapped[str] = mapped_column(String(64))
     reason: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[datetime] = mapped_column(DateTime)
+    in_bank: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """It is also in the bank that the checkpoint is in."""
+
+    released_at: Mapped[datetime | None] = mapped_column(DateTime)
+    """It holds no more; the row stays until it is not in the bank either."""

@@ -10,6 +10,7 @@ from typing import Any
 from refloat.bank import Bank, Checkpoint, CheckpointInfo
 from refloat.cli.embedded.session import EmbeddedSession
 from refloat.cli.views import LIVE, CheckpointState, Json
+from refloat.control import held
 from refloat.control.adoption import adopt
 from refloat.control.expected import expected
 from refloat.control.progress import status_of
@@ -107,16 +108,21 @@ class EmbeddedCheckpoints(EmbeddedSession):
     def place_hold(self, checkpoint: str, reason: str) -> Hold:
         if not reason.strip():
             raise InvalidInput("a hold needs a reason")
-        identity = self.record_of(self.found(checkpoint)).id
-        return Holds(self.database).place(identity, self.cloud.project_id, self.cloud.user_id, reason)
+        found = self.found(checkpoint)
+        identity = self.record_of(found).id
+        return held.place(
+            self.database, found.bank, identity, self.cloud.project_id, self.cloud.user_id, reason
+        )
 
     def hold(self, checkpoint: str) -> Hold:
-        return Holds(self.database).get(self.checkpoint_id(checkpoint))
+        found = self.found(checkpoint)
+        held.take_up(self.database, found.bank, found.info.id)
+        return Holds(self.database).get(found.info.id)
 
     def release_hold(self, checkpoint: str) -> str:
-        identity = self.checkpoint_id(checkpoint)
-        Holds(self.database).release(identity)
-        return identity
+        found = self.found(checkpoint)
+        held.release(self.database, found.bank, found.info.id)
+        return found.info.id
 
     def found(self, identity: str) -> FoundCheckpoint:
         """A checkpoint that exists, from whichever bank has it.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from refloat.cli.embedded.checkpoints import EmbeddedCheckpoints, FoundCheckpoint
 from refloat.cli.embedded.plans import EmbeddedPlans
 from refloat.cli.views import Json, OperationView, Parameters
-from refloat.control import copies, deletions
+from refloat.control import copies, deletions, held
 from refloat.control.actions import Actions
 from refloat.control.progress import status_of
 from refloat.control.submit import HERE
@@ -147,6 +147,7 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
             operation = deletions.delete(self.submitter(), self.caller, found)
         else:
             record, more = self.record_of(found), self.elsewhere(found)
+            held.take_up(self.database, found.bank, record.id)
             operation = deletions.delete(self.submitter(), self.caller, record, more=more)
         assert operation is not None  # noqa: S101 - it is or was in the bank, so it was completed
         return self._begun(operation, begin)
