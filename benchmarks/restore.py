@@ -61,6 +61,8 @@ class Refloat:
             "REFLOAT_PROVIDERS": f"{folder}/providers.d",
         }
 
+        self.run("bank", "create")
+
     def run(self, *words: str) -> Any:
         """Run the command; what it prints as JSON."""
         command = [str(Path(sys.executable).parent / "refloat"), *words, "-f", "json"]

@@ -85,7 +85,9 @@ class Command:
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """Start the command and leave it running."""
-        self.state.mkdir(parents=True, exist_ok=True)
+        if not self.state.exists():
+            self.state.mkdir(parents=True)
+            self.answer("bank", "create")  # or it is there, and somebody else's state is lost
         return subprocess.Popen(  # noqa: S603 (these words are ours)
             self.words(*words), env=self.environment, text=True, stdin=subprocess.DEVNULL, **options
         )

@@ -28,6 +28,10 @@ function configure_refloat {
     done
     chmod 600 "$REFLOAT_CONF_DIR/refloat.conf"
     "$REFLOAT_VENV/bin/refloat-manage" --config-file "$REFLOAT_CONF_DIR/refloat.conf" db sync
+    local provider
+    for provider in default "OS Infra Provider with a file system bank"; do  # or it is there
+        "$REFLOAT_VENV/bin/refloat-manage" --config-file "$REFLOAT_CONF_DIR/refloat.conf" bank create "$provider" || true
+    done
 }
 
 function register_refloat {

@@ -92,6 +92,10 @@ class Held(Conflict):
     """The checkpoint must be kept: it is on legal hold, or too young. Nothing of it was removed."""
 
 
+class NoBank(NotFound):
+    """There is no bank where one was looked for, and none is known to have been there."""
+
+
 class CloudError(RefloatError):
     """An OpenStack service refused or failed a call."""
 

@@ -223,7 +223,15 @@ def run_service(folder: Path, *, files: Sequence[Path] = (), **more: Any) -> Run
     """The service, with everything in one folder."""
     authority = Notes()
     deployment = Deployment(config.load(files, overrides(folder, **more)), authority)
+    make_banks(deployment)
     return Running(deployment, make_application(deployment, believe), authority)
+
+
+def make_banks(deployment: Deployment) -> None:
+    """Those of all providers, as an operator does."""
+    places = {deployment.bank_location(provider) for provider in deployment.providers}
+    for place in places - {found[0] for found in deployment.banks.existing(places)}:
+        deployment.banks.make(place)
 
 
 def overrides(folder: Path, **more: Any) -> list[tuple[str, str, Any]]:

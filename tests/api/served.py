@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import waitress
-from api_helpers import DEMO, Running, overrides
+from api_helpers import DEMO, Running, make_banks, overrides
 
 from refloat.api import config
 from refloat.api.app import make_application
@@ -65,6 +65,7 @@ def serve(folder: Path, who: Roles | None = None, **more: Any) -> Iterator[Serve
 
     authority = Notes()
     deployment = Deployment(config.load([], overrides(folder, **more)), authority)
+    make_banks(deployment)
     running = Running(deployment, make_application(deployment, authenticate), authority)
     server = waitress.create_server(running.application, host="127.0.0.1", port=0, threads=4)
     threading.Thread(target=server.run, daemon=True).start()

@@ -124,6 +124,7 @@ def test_looking_at_operations_writes_nothing(shared: Shared) -> None:
         mine = OperationRow.checkpoint_id == killed
         dead = {"state": "running", "attempt": 1, "executor": "x", "host": "gone", "expires": 1.0}
         session.execute(sa.update(OperationRow).where(mine).values(**dead))
+    shared.command.run("checkpoint", "list")  # now the bank is known
     before = shared.rows()
     listed = json.loads(shared.command.run("operation", "list", "-f", "json").out)
     assert sorted(row["state"] for row in listed) == ["interrupted", "starting", "succeeded"]

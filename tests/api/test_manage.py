@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from refloat.cli import manage, status
-from refloat.providers.bank_keys import open_bank
+from refloat.providers.bank_keys import make_bank
 from refloat.records.database import HEAD, Database
 from refloat.records.migrate import upgrade
 from refloat.records.schedule_tables import FiringRow, ScheduleRow
@@ -225,7 +225,8 @@ def test_a_key_for_a_new_bank(
     assert manage.main(["key", "create", str(tmp_path / "bank.key")]) == 1
     assert (tmp_path / "bank.key").read_bytes() == before
     manage.main(["db", "sync"])
-    open_bank(str(tmp_path / "bank"), tmp_path / "bank.key")
+    assert manage.main(["bank", "create", "default"]) == 0
+    capsys.readouterr()
     assert checks(capsys)[0] == 0
 
 
@@ -234,7 +235,8 @@ def test_a_sound_installation_passes_every_check(
 ) -> None:
     configured(more=NOBODY)
     manage.main(["db", "sync"])
-    open_bank(str(tmp_path / "bank"), tmp_path / "bank.key")
+    assert manage.main(["bank", "create", "default"]) == 0
+    capsys.readouterr()
     code, found = checks(capsys)
     assert code == 0, found
     assert {name for name, (result, _said) in found.items() if result} == set()
@@ -270,9 +272,9 @@ def test_what_is_wrong_is_told(
         manage.main(["db", "sync"])
     (home / "providers.d").mkdir()
     if what == "another key":
-        open_bank(str(home / "bank"), home / "bank.key")
+        make_bank(str(home / "bank"), home / "bank.key")
         (home / "bank.key").unlink()
-        open_bank(str(home / "other"), home / "bank.key")
+        make_bank(str(home / "other"), home / "bank.key")
     elif what == "an unknown plugin":
         (home / "providers.d/x.conf").write_text(PROVIDER.format("nonsense"))
     elif what == "a plugin of Karbor's alone":

@@ -16,7 +16,7 @@ from sqlalchemy import update
 
 from refloat.cloud.authority import Caller
 from refloat.control.grants import ABANDONED
-from refloat.errors import CloudError
+from refloat.errors import CloudError, RefloatError
 from refloat.records.tables import GrantRow
 from refloat.resources.noop.plugin import NoopHooks, NoopProtect, NoopRestore
 
@@ -288,10 +288,12 @@ def test_a_restore_that_fails_tells_of_each_resource(
 
 @pytest.mark.parametrize("action", [{"info": None}, {"verify": None}, {"collect": None}])
 def test_looking_after_a_bank_makes_none(working: Running, action: Any) -> None:
+    bank = Path(working.deployment.settings.bank.url)
+    bank.rename(bank.with_name("away"))
     begun = working.user(roles=ADMIN)("POST", f"providers/{NOOP}/bank/action", action).body["operation"]
     found = ended(working.user(roles=ADMIN), begun["id"])
     assert found["status"] == "failed"
-    assert "there is no bank in" in found["error"]["message"]
+    assert "is not the bank it should be: expected: the bank" in str(RefloatError.from_json(found["error"]))
     assert not Path(working.deployment.settings.bank.url).exists()
 
 

@@ -63,6 +63,7 @@ class Served:
 
 def test_serve_is_killed_and_goes_on(identity_port: int, tmp_path: Path) -> None:
     command = new_user(tmp_path, identity_port)
+    assert command.run("bank", "create").status == 0
     served = Served(command, slow=20)
     resources = [{"type": "Refloat::Noop", "id": "tree-5", "name": "x"}]
     plan = {"name": "x", "provider_id": NOOP, "resources": resources, "parameters": {}}

@@ -109,6 +109,7 @@ def test_from_swift_and_from_a_copy_in_s3(
     command.run("plan", "create", "small", "--resource", server, "--provider", "bank")
     checkpoint = command.json("protect", "small")["id"]
     assert difference(whole, inventory(member)) == []
+    command.run("bank", "create", "--provider", "elsewhere")
     copy = command.json("checkpoint", "copy", checkpoint, "--to", "elsewhere")
     assert (copy["complete"], copy["provider"]) == (True, "elsewhere")
 

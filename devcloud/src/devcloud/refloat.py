@@ -24,6 +24,11 @@ DEPLOY = Path(__file__).parents[3] / "deploy"
 POSTGRES_USER = "postgres"
 SLOW_SECONDS = 300
 """What takes seconds may take minutes while other clouds of the machine come up."""
+BANKS = {
+    "default": "bank",
+    "6659007d-6f66-4a0f-9cb4-17d6aded0bb9": "file-system-bank/refloat-karbor",
+}
+"""The folders of banks, and a provider that uses each."""
 WORKERS = ("refloat-worker-1", "refloat-worker-2")
 
 
@@ -124,7 +129,7 @@ def postgresql_files(cloud: Cloud) -> None:
 
 
 def database(cloud: Cloud) -> None:
-    """The database and its tables."""
+    """The database and its tables, and the banks."""
     programs = _programs()
     where: list[str | Path] = ["-h", home(cloud), "-U", NAME]
     there = shell.run(
@@ -138,6 +143,14 @@ def database(cloud: Cloud) -> None:
         log=cloud.log("schema-refloat"),
         env=environment(cloud),
     )
+    for provider, folder in BANKS.items():
+        if not (cloud.state / "refloat" / folder / "bank").exists():
+            shell.run(
+                [BIN / "refloat-manage", "bank", "create", provider],
+                timeout=SLOW_SECONDS,
+                log=cloud.log("bank-refloat"),
+                env=environment(cloud),
+            )
 
 
 def registration(cloud: Cloud) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
@@ -13,12 +14,13 @@ from refloat.cloud import targets
 from refloat.cloud.authority import Authority, NamedCloud
 from refloat.cloud.trusts import Trusts
 from refloat.control.actions import Actions
+from refloat.control.banks import banks_of_service
 from refloat.control.grants import Grants
 from refloat.control.submit import Submitter
 from refloat.engine.reader import Reader
 from refloat.notify.events import Notices
 from refloat.providers.bank_opener import BankOpener
-from refloat.providers.banks import BankLocation, Banks
+from refloat.providers.banks import BankLocation
 from refloat.providers.provider import Provider, Providers
 from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.database import Database
@@ -29,6 +31,8 @@ from refloat.records.services import ServiceRecords
 from refloat.records.tables import OPERATIONS
 from refloat.records.terms import OperatorTerms
 from refloat.schedule.scheduled_operations import ScheduledOperations
+
+_LOG = logging.getLogger(__name__)
 
 
 class Deployment:
@@ -51,7 +55,8 @@ class Deployment:
         self.operations = Operations(self.database)
         lifetime = timedelta(days=conf.operations.trust_days)
         self.grants = Grants(self.database, self.authority, lifetime)
-        self._opener = BankOpener(Banks(self.settings.bank), self.bank_location)
+        self.banks = banks_of_service(self.settings, self.providers, self.database, _LOG.warning)
+        self._opener = BankOpener(self.banks, self.bank_location)
         self.submitter = Submitter(self.database, self.providers, self.quotas, self.grants, self.authority)
         self.told = config.told(conf)
         self.notices = Notices(self.told)

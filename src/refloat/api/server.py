@@ -24,7 +24,6 @@ from refloat.engine.program import Milestone
 from refloat.errors import InvalidInput
 from refloat.notify.delivery import Deliveries, Destination
 from refloat.notify.messaging import NAME, Notifier
-from refloat.providers.banks import Banks
 from refloat.records.outbox import Outbox
 from refloat.schedule.firings import Firings
 from refloat.schedule.runner import Runner
@@ -101,11 +100,10 @@ def _wake(working: Sequence[Worker | Runner]) -> None:
 
 def make_metrics(deployment: Deployment) -> Metrics:
     """The metrics of this process. :raises InvalidInput: their library is not installed."""
-    banks = Banks(deployment.settings.bank, _LOG.warning)
     return Metrics(
         deployment.database,
         lambda: bank_sizes(
-            banks, [provider.bank or deployment.settings.bank for provider in deployment.providers]
+            deployment.banks, [provider.bank or deployment.settings.bank for provider in deployment.providers]
         ),
     )
 

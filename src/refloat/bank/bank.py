@@ -6,6 +6,7 @@ All of it is synchronous and safe to use from many threads; many processes may u
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -16,7 +17,7 @@ from refloat.bank import databases
 from refloat.bank.bankkeys import BankKeys
 from refloat.bank.collect import Collected
 from refloat.bank.dataindex import check_ref
-from refloat.bank.descriptor import Descriptor, read_descriptors
+from refloat.bank.descriptor import Descriptor
 from refloat.bank.fence import Check, fenced
 from refloat.bank.holds import BankHolds, refuse_held
 from refloat.bank.info import Info, survey
@@ -32,20 +33,18 @@ from refloat.bank.manifest import (
 )
 from refloat.bank.notes import NO_NOTES, Notes
 from refloat.bank.objects import Objects, check_checkpoint_id
-from refloat.bank.opening import open_store
 from refloat.bank.reader import DataReader
 from refloat.bank.references import typed
 from refloat.bank.repair import Repair, repair
 from refloat.bank.reserve import restock
 from refloat.bank.sealing import tag_in
 from refloat.bank.second_copies import add_missing, hurt_copies
-from refloat.bank.slots import Slot, slots
 from refloat.bank.store import ObjectMissing, Store
-from refloat.bank.unlock import find_bank, unlock, unlock_project
+from refloat.bank.unlock import create, find_bank, look, unlock, unlock_project
 from refloat.bank.verification_report import Damage, Depth, VerificationReport
 from refloat.bank.verify import Verifier
 from refloat.bank.writer import Writer
-from refloat.errors import NotFound
+from refloat.errors import Conflict, NoBank, NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,32 +90,31 @@ class Bank:
         """Open the bank at ``url`` (``file:///path`` or a plain path), or in a store.
 
         :param key: a bank's key, where to get it, or the key of a project (for reading only).
-        :param create: make one if there is none.
-        :param expect: the id of the bank that has to be there. None is made then.
-        :raises NotFound: there is no bank, and none was expected.
-        :raises WrongBank: the expected bank is not there, but nothing or another one.
+        :param create: make one if there is none, and none is expected.
+        :param expect: the id of the bank that has to be there.
+        :raises NoBank, WrongBank: there is none; the expected one is not there, but nothing or another one.
         :raises BankError: the key is of another bank, or the format is unknown.
         """
+        try:
+            store, found = find_bank(url, expect=expect)
+        except NoBank:
+            if not create or isinstance(key, ProjectKey):
+                raise
+            with suppress(Conflict):
+                cls.create(url, key)
+            store, found = find_bank(url)
         if isinstance(key, ProjectKey):
-            store, found = find_bank(url, create=None, expect=expect)
             objects, descriptor = unlock_project(store, found, key)
             return cls(objects, descriptor, only=key)
-        store, found = find_bank(url, create=key if create else None, expect=expect)
         objects, descriptor, key_id = unlock(store, found, key)
         return cls(objects, descriptor, key_id=key_id)
 
-    @staticmethod
-    def look(url: str | Store) -> list[Slot] | None:
-        """The keys that open the bank at ``url``, without one; None: there is no bank.
+    create = staticmethod(create)
+    look = staticmethod(look)
 
-        :raises BankError: there is something else.
-        """
-        try:
-            store = open_store(url) if isinstance(url, str) else url
-        except NotFound:
-            return None
-        found = [slots(store, bytes.fromhex(each.id)) for each in read_descriptors(store)]
-        return max(found, key=len) if found else None
+    def confirm(self) -> None:
+        """Ask the store whether it still is this bank. :raises WrongBank: it is not."""
+        self._objects.confirm()
 
     def fenced(self, check: Check) -> Bank:
         """The same bank, for an operation that may be taken over: changed only while the check allows it.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from refloat.bank.identity import COPY, DESCRIPTOR, DESCRIPTOR_COPY, Identity
+from refloat.bank.identity import COPY, DESCRIPTOR, DESCRIPTOR_COPY, Identity, what_is_in
 from refloat.bank.keyring import Keyring
 from refloat.bank.keys import KeySource
 from refloat.bank.objects import canonical
@@ -18,12 +18,14 @@ from refloat.bank.reserve import restock
 from refloat.bank.sealing import damaged
 from refloat.bank.slots import put_slot
 from refloat.bank.store import AlreadyExists, ObjectMissing, Store
-from refloat.errors import BankError, InvalidInput
+from refloat.errors import BankError, Conflict, InvalidInput
 
 FORMAT = "refloat-bank"
 VERSION = 1
 
 _BANK_ID = re.compile(r"[0-9a-f]{32}")
+_IS_NOTHING = re.compile(r"qualify/|keys/[0-9a-f]{32}\.[0-9a-f]{32}(\.copy)?$")
+"""What does not keep a bank from being made: trials, and the key of one that was never finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,13 @@ def _parse(store: Store, raw: bytes) -> Descriptor:
     )
 
 
-def create_bank(store: Store, source: KeySource) -> None:
-    """Make a bank in an empty store. If somebody else has just made one there, that is it."""
-    strangers = [e.name for e in store.list("") if not e.name.startswith(("keys/", "qualify/"))]
-    if strangers and DESCRIPTOR not in strangers:
-        raise InvalidInput(f"{store.url} is not empty and not a bank", reason=f"it contains {strangers[0]}")
+def create_bank(store: Store, source: KeySource) -> str:
+    """Make a bank in an empty store; its id.
+
+    :raises Conflict: there is one, which somebody else may have made just now.
+    :raises InvalidInput: there is something else.
+    """
+    refuse_taken(store)
     bank_id = secrets.token_bytes(16)
     root = secrets.token_bytes(32)
     descriptor = {
@@ -112,9 +116,29 @@ def create_bank(store: Store, source: KeySource) -> None:
         store.put(DESCRIPTOR_COPY, text)
         restock(store, root)
     except AlreadyExists:
-        # Another process made the bank meanwhile; ours never was one.
-        for end in (COPY, ""):
+        for end in (COPY, ""):  # ours never was one
             store.delete(f"keys/{bank_id.hex()}.{slot.id}{end}")
+        raise _taken(store) from None
+    return bank_id.hex()
+
+
+def refuse_taken(store: Store) -> None:
+    """:raises Conflict, InvalidInput: as :func:`create_bank`."""
+    if read_descriptors(store):
+        raise _taken(store)
+    strangers = sorted(e.name for e in store.list("") if not _IS_NOTHING.match(e.name))
+    if strangers and read_descriptors(store):  # made meanwhile
+        raise _taken(store)
+    if strangers:
+        raise InvalidInput(
+            f"{store.url} is not empty and not a bank",
+            reason=f"it contains {strangers[0]}",
+            advice="If it was a bank, its descriptor is lost: bring the object bank back from a copy",
+        )
+
+
+def _taken(store: Store) -> Conflict:
+    return Conflict(f"there is a bank in {store.url} already", reason=what_is_in(store))
 
 
 def _text(descriptor: dict[str, Any]) -> bytes:

@@ -38,6 +38,7 @@ from refloat.errors import BankError, InvalidInput, NotFound
 _TEMPORARY = ".tmp"
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+_NO_FLUSH = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _ABANDONED_AFTER = 7 * 86400.0
@@ -167,7 +168,7 @@ class FileSystemStore:
             self._check_folder()
             try:
                 path.unlink()
-                _flush_folder(path.parent)
+                flush_folder(path.parent)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return
             self._prune(path.parent)
@@ -206,7 +207,7 @@ class FileSystemStore:
                 if not temporary.exists():
                     return False
                 continue
-            if _flush_folder(path.parent):
+            if flush_folder(path.parent):
                 return True
         return False
 
@@ -218,7 +219,7 @@ class FileSystemStore:
         for each in reversed(missing):
             with contextlib.suppress(FileNotFoundError):  # pruned meanwhile: the caller tries again
                 each.mkdir(mode=0o700, exist_ok=True)
-                _flush_folder(each.parent)
+                flush_folder(each.parent)
 
     def _prune(self, folder: Path) -> None:
         while folder != self._root:
@@ -243,7 +244,7 @@ class FileSystemStore:
                 self._prune(self._root / folder)
         for entry in entries:
             name = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or entry.name == "lost+found":  # of the file system, not ours
                 continue
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(name)
@@ -330,6 +331,7 @@ def _check_same(path: Path, parts: Sequence[bytes | memoryview]) -> None:
 
 
 def _link(temporary: Path, path: Path) -> None:
+    """Give a finished file its name. :raises FileExistsError: it is taken."""
     try:
         os.link(temporary, path)
     except OSError as error:
@@ -342,7 +344,7 @@ def _link(temporary: Path, path: Path) -> None:
         os.rename(temporary, path)
 
 
-def _flush_folder(folder: Path) -> bool:
+def flush_folder(folder: Path) -> bool:
     """Make the names in a folder durable; False when it is no longer there."""
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -350,6 +352,14 @@ def _flush_folder(folder: Path) -> bool:
         return False
     try:
         os.fsync(fd)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:
+            raise
+        raise BankError(
+            f"the folder {folder} cannot be flushed to the disk",
+            reason=str(error.strerror),
+            advice="Choose another file system: what is written here may be gone after a power failure",
+        ) from error
     finally:
         os.close(fd)
     return True

@@ -1,7 +1,8 @@
 """The folder of a file system store, and whether it is still the one that was opened.
 
 When a file system goes away, the folder it was mounted on is there, and empty. Device and inode tell the two
-apart. Of the descriptor in it too; one that was written anew, as a repair does, is the same bank's.
+apart; whether what is there then is the same bank, mounted anew, its descriptor tells. So it does when it was
+written anew, as a repair does.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from refloat.bank.identity import DESCRIPTOR, bank_id_in
-from refloat.errors import BankError, WrongBank
+from refloat.bank.identity import DESCRIPTOR, bank_id_in, wrong
+from refloat.errors import BankError
 
 
 class Folder:
@@ -22,36 +23,41 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._at = _place(root)
-        self._file = root / DESCRIPTOR
         self._file_at: tuple[int, int] | None = None
         self._bank = ""
+        self.confirm()
 
     def confirm(self) -> None:
         """:raises WrongBank: it is another folder, or has another file."""
         try:
-            found = _place(self.root)
-        except FileNotFoundError as error:
+            at = _place(self.root)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if self._bank:
+                raise wrong(f"file://{self.root}", f"the bank {self._bank}", "nothing") from error
             raise BankError(f"the bank's folder has vanished: file://{self.root}") from error
-        if found != self._at:
-            raise WrongBank(
-                f"the folder {self.root} is not the one that was opened",
-                reason=f"expected: {_words(self._at)}; found: {_words(found)}",
-                advice="Is its file system mounted? If it was mounted anew, open the bank again",
+        file_at, bank = self._descriptor(at)
+        if at != self._at and not (bank and bank == self._bank):
+            raise wrong(
+                f"file://{self.root}",
+                f"{self._bank and f'the bank {self._bank}, '}{_words(self._at)}",
+                f"{f'the bank {bank}' if bank else 'no bank'}, {_words(at)}",
             )
-        try:
-            file_at = _place(self._file)
-            if file_at == self._file_at:
-                return
-            bank = bank_id_in(self._file.read_bytes())
-        except FileNotFoundError:
-            return  # a store without a bank, or one that has lost its descriptor: not to be told here
         if self._bank and bank and bank != self._bank:
-            raise WrongBank(
-                f"the folder {self.root} has another bank than when it was opened",
-                reason=f"expected: the bank {self._bank}; found: the bank {bank}",
-                advice="Bring the bank back, then open it again",
-            )
-        self._file_at, self._bank = file_at, bank or self._bank
+            raise wrong(f"file://{self.root}", f"the bank {self._bank}", f"the bank {bank}")
+        self._at, self._file_at, self._bank = at, file_at, bank or self._bank
+
+    def _descriptor(self, at: tuple[int, int]) -> tuple[tuple[int, int] | None, str]:
+        """Where the descriptor is, and the bank it tells of, which is read when either has changed."""
+        file = self.root / DESCRIPTOR
+        try:
+            file_at = _place(file)
+            known = file_at == self._file_at and at == self._at
+            return file_at, self._bank if known else bank_id_in(file.read_bytes())
+        except FileNotFoundError:
+            return (
+                None,
+                "",
+            )  # a store without a bank, or one that has lost its descriptor: not to be told here
 
 
 def _place(path: Path) -> tuple[int, int]:

@@ -42,14 +42,14 @@ class Identity:
             return
         other = found is not None and bank_id_in(found) not in ("", self.id)
         if other or _get(store, DESCRIPTOR_COPY) != self.descriptor:  # else it is lost, and its copy is not
-            raise wrong(store.url, self.id, what_is_in(store))
+            raise wrong(store.url, f"the bank {self.id}", what_is_in(store))
 
 
 def wrong(url: str, expected: str, found: str) -> WrongBank:
     """The error for a store that does not hold the bank that it should."""
     return WrongBank(
         f"{url} is not the bank it should be",
-        reason=f"expected: the bank {expected}; found: {found}",
+        reason=f"expected: {expected}; found: {found}",
         advice="Bring the bank back (is its file system mounted?), then try again",
     )
 

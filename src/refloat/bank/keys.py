@@ -25,6 +25,8 @@ from typing import Any, Protocol
 
 from blake3 import blake3
 
+from refloat.bank.filesystem import _link as link_new
+from refloat.bank.filesystem import flush_folder
 from refloat.errors import BankError, Conflict, InvalidInput, NotFound
 
 _log = logging.getLogger(__name__)
@@ -40,7 +42,11 @@ _LARGEST_FILE = 1 << 20
 _MEMORY, _ITERATIONS, _LANES = 1 << 18, 3, 4
 """Argon2id with 256 MiB: a second or two on a small machine, for every guess."""
 
-_MOST_MEMORY, _MOST_ITERATIONS, _MOST_LANES = 1 << 22, 64, 64
+_MOST_MEMORY, _MOST_ITERATIONS, _MOST_LANES, _MOST_SLOTS = 1 << 20, 16, 16, 16
+"""Who opens a bank lets the store, which may be anybody's, have so much work done: 1 GiB, for each of 16."""
+
+LEAST_PASSPHRASE = 8
+"""Characters of a new one."""
 
 
 class KeySource(Protocol):
@@ -99,11 +105,19 @@ class Passphrase:
 
     def candidates(self, slots: Sequence[Mapping[str, Any]]) -> Iterable[BankKey]:
         """One for each slot that a passphrase opens."""
-        for slot in slots:
-            if slot.get("kdf"):
-                yield self.key(slot["kdf"])
+        derived = [slot["kdf"] for slot in slots if slot.get("kdf")]
+        if len(derived) > _MOST_SLOTS:
+            raise BankError(
+                "the bank asks for an absurd amount of work to try a passphrase",
+                reason=f"it has {len(derived)} passphrases",
+                advice="Use a key file, and remove those that are not yours: refloat bank keys list",
+            )
+        yield from map(self.key, derived)
 
     def new(self) -> tuple[BankKey, Mapping[str, Any] | None]:
+        """:raises InvalidInput: it is too short for a new one."""
+        if len(self.text) < LEAST_PASSPHRASE:
+            raise InvalidInput(f"a new passphrase has at least {LEAST_PASSPHRASE} characters")
         kdf = {
             "name": "argon2id",
             "salt": secrets.token_hex(16),
@@ -261,17 +275,24 @@ def _read(path: str | Path, encoding: str = "ascii") -> str:
 
 
 def _write(path: str | Path, text: str) -> None:
+    """Whole or not at all, whenever the process is killed."""
     path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "w", encoding="ascii") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(fd)
+            link_new(temporary, path)
+            flush_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
     except FileExistsError:
         raise Conflict(f"the key file {path} exists", advice="Refloat never overwrites a key") from None
     except OSError as error:
         raise BankError(f"the key file {path} cannot be written", reason=str(error.strerror)) from error
-    with os.fdopen(fd, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(fd)
 
 
 def _checksum(secret: bytes) -> str:

@@ -1,4 +1,4 @@
-"""From a store and a key to an open bank: which bank it is, or a new one, and its secrets."""
+"""From a store and a key to an open bank: which bank it is, and its secrets."""
 
 from __future__ import annotations
 
@@ -11,40 +11,45 @@ from refloat.bank.keys import KeySource, ProjectKey
 from refloat.bank.objects import Objects
 from refloat.bank.opening import open_store
 from refloat.bank.sealing import Sealer, damaged
-from refloat.bank.slots import open_root
+from refloat.bank.slots import Slot, open_root, slots
 from refloat.bank.store import Store
 from refloat.bank.wrapper import ReadOnly
-from refloat.errors import BankError, NotFound
+from refloat.errors import BankError, NoBank, NotFound
 
 
-def find_bank(url: str | Store, *, create: KeySource | None, expect: str) -> tuple[Store, list[Descriptor]]:
+def find_bank(url: str | Store, *, expect: str = "") -> tuple[Store, list[Descriptor]]:
     """The store, and what the descriptor of its bank says, and its copy if that differs.
 
     See :meth:`refloat.bank.Bank.open`.
-
-    :param create: make a bank with this key if there is none.
     """
-    if expect:
-        create = None
     try:
-        store = open_store(url, create=create is not None) if isinstance(url, str) else url
+        store = open_store(url) if isinstance(url, str) else url
     except NotFound as error:
         if expect:
-            raise wrong(str(url), expect, "nothing") from error
-        raise
+            raise wrong(str(url), f"the bank {expect}", "nothing") from error
+        raise NoBank(f"there is no bank in {url}", reason=error.message) from error
     found = read_descriptors(store)
     if expect:
         found = [each for each in found if each.id == expect]
         if not found:
-            raise wrong(store.url, expect, what_is_in(store))
-    if not found and create is not None:
-        create_bank(store, create)
-        found = read_descriptors(store)
-        if not found:
-            raise BankError(f"the bank in {store.url} vanished as soon as it was made")
+            raise wrong(store.url, f"the bank {expect}", what_is_in(store))
     if not found:
-        raise NotFound(f"there is no bank in {store.url}")
+        raise NoBank(f"there is no bank in {store.url}", reason=f"there is {what_is_in(store)}")
     return store, found
+
+
+def create(url: str | Store, key: KeySource) -> str:
+    """Make a bank where there is nothing; its id. :raises Conflict, InvalidInput: there is something."""
+    return create_bank(open_store(url, create=True) if isinstance(url, str) else url, key)
+
+
+def look(url: str | Store, *, expect: str = "") -> list[Slot] | None:
+    """The keys that open the bank at ``url``, without one; None: there is none, and none was expected."""
+    try:
+        store, found = find_bank(url, expect=expect)
+    except NoBank:
+        return None
+    return max((slots(store, bytes.fromhex(each.id)) for each in found), key=len)
 
 
 def unlock(store: Store, found: list[Descriptor], source: KeySource) -> tuple[Objects, Descriptor, str]:

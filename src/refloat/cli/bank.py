@@ -18,6 +18,7 @@ from refloat.errors import InvalidInput, RefloatError
 if TYPE_CHECKING:
     from refloat.bank import Bank, Notes, Repair, VerificationReport
     from refloat.control.expected import RecordsBeside
+    from refloat.providers.banks import BankLocation, Banks
 
 _TICK = 0.2
 
@@ -47,17 +48,34 @@ class BankCommand(BaseCommand):
     @contextlib.contextmanager
     def bank(self, parsed_args: argparse.Namespace) -> Iterator[Bank]:
         """The bank; it is never made by looking at it."""
+        with self.banks(parsed_args) as (banks, place), banks.at(place) as bank:
+            yield bank
+
+    @contextlib.contextmanager
+    def banks(self, parsed_args: argparse.Namespace) -> Iterator[tuple[Banks, BankLocation]]:
+        """The user's banks, and the place of the one that is meant."""
         from refloat.cloud import Cloud
+        from refloat.control.banks import banks_of_user
         from refloat.control.settings import Settings
-        from refloat.providers.bank_keys import open_bank
-        from refloat.providers.swift_login import logging_in_to
+        from refloat.providers.provider import Providers
+        from refloat.records.database import Database
 
         if not parsed_args.bank:
             self.refuse_service(f"'{self.cmd_name}'")
         settings = Settings.load()
-        url, key = parsed_args.bank or settings.bank_url, parsed_args.key or settings.key_file
-        with logging_in_to(Cloud(self.app.options.os_cloud)), open_bank(url, key, create=False) as bank:
-            yield bank
+        if name := getattr(parsed_args, "provider", None):
+            known = Providers(settings.providers, settings.key_file, noop=settings.noop)
+            place = known.find(name).bank or settings.bank
+            settings = settings.of_bank(place.url, place.key_file)
+        settings = settings.of_bank(parsed_args.bank, parsed_args.key)
+        database = Database(settings.database_url)
+        try:
+            yield (
+                banks_of_user(settings, database, self.say, Cloud(self.app.options.os_cloud)),
+                settings.bank,
+            )
+        finally:
+            database.close()
 
     def records(self, parsed_args: argparse.Namespace) -> RecordsBeside:
         """What is known of this bank's checkpoints on this machine."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,11 +18,14 @@ from sqlalchemy.engine import make_url
 from refloat.api import config
 from refloat.bank import create_key
 from refloat.control import purge as purging
+from refloat.control.banks import banks_of_service
 from refloat.control.brought_back import Remembered, bring_back
 from refloat.control.settings import Settings
 from refloat.engine.engine import Engine
 from refloat.errors import RefloatError
 from refloat.notify.events import Notices
+from refloat.providers.banks import BankLocation, Banks
+from refloat.providers.provider import Providers
 from refloat.records.backup import copy_database
 from refloat.records.database import HEAD, Database
 from refloat.records.incarnation import Incarnations
@@ -64,6 +68,17 @@ def _parser() -> argparse.ArgumentParser:
     keys = categories.add_parser("key", help="keys of banks").add_subparsers(required=True, metavar="DO")
     made = command(keys, "create", create_bank_key)
     made.add_argument("file", type=Path, metavar="FILE", help="must not be there yet")
+    banks = categories.add_parser("bank", help="the providers' banks").add_subparsers(
+        required=True, metavar="DO"
+    )
+    created = command(banks, "create", create_bank)
+    accepted = command(banks, "accept", accept_bank)
+    for each in (created, accepted):
+        each.add_argument("provider", metavar="PROVIDER", help="name or id")
+    created.add_argument(
+        "--instead-of", metavar="ID", default="", help="of the bank that was there, and will not come back"
+    )
+    accepted.add_argument("id", metavar="ID", help="of the bank that is there now")
     command(database, "sync", sync)
     command(database, "version", version)
     command(database, "check", check)
@@ -276,6 +291,34 @@ def create_bank_key(chosen: argparse.Namespace, _conf: None) -> None:
     """Make a key for a new bank, where the service cannot write one itself; needs no configuration."""
     create_key(chosen.file)
     print(f"{chosen.file}: keep a copy elsewhere. Without it no checkpoint can be read.")
+
+
+def create_bank(chosen: argparse.Namespace, conf: Any) -> None:
+    """Make the bank of a provider, where there is nothing yet, and its key, where there is none."""
+    with _banks(chosen, conf) as (banks, place, names):
+        bank = banks.make(place, chosen.instead_of)
+        print(f"{bank.url}: the bank {bank.id} of {names}")
+
+
+def accept_bank(chosen: argparse.Namespace, conf: Any) -> None:
+    """Let another bank take the place of a provider's, which is known by its id."""
+    with _banks(chosen, conf) as (banks, place, names):
+        was = sorted(filter(None, set(banks.accept(place, chosen.id).values())))
+        print(f"{place.url}: the bank {chosen.id} of {names}; it was: {', '.join(was) or 'not known'}")
+
+
+@contextmanager
+def _banks(chosen: argparse.Namespace, conf: Any) -> Iterator[tuple[Banks, BankLocation, str]]:
+    """The service's banks, the place of the one that is meant, and the names of those who use it."""
+    settings = config.settings(conf)
+    providers = Providers(settings.providers, settings.key_file, noop=settings.noop)
+    place = providers.find(chosen.provider).bank or settings.bank
+    names = ", ".join(each.name for each in providers if (each.bank or settings.bank) == place)
+    database = Database(settings.database_url)
+    try:
+        yield banks_of_service(settings, providers, database, print), place, names
+    finally:
+        database.close()
 
 
 def _shown(settings: Settings) -> str:

@@ -15,8 +15,8 @@ from oslo_upgradecheck.upgradecheck import Code, Result
 from refloat.api import config, policies
 from refloat.cli.manage import faults
 from refloat.cloud import targets, trusts
+from refloat.control.banks import banks_of_service
 from refloat.errors import RefloatError
-from refloat.providers.banks import Banks
 from refloat.providers.provider import Providers
 from refloat.records.database import Database
 
@@ -46,15 +46,22 @@ class Checks(upgradecheck.UpgradeCommands):
 
     def _banks(self) -> Result:
         """Every bank that there is can be reached, and its key opens it."""
-        settings = config.settings(self.conf)
-        places = [provider.bank or settings.bank for provider in self._all_providers()]
-        found = Banks(settings.bank).existing(places)
+        settings, providers = config.settings(self.conf), self._all_providers()
+        places = [provider.bank or settings.bank for provider in providers]
+        database = Database(settings.database_url, migrate=False)
+        try:
+            if faults(database):
+                return Result(Code.WARNING, "looked at when the database is up to date")
+            found = banks_of_service(settings, providers, database).existing(places)
+        finally:
+            database.close()
         wrong = [f"{place.url}: {reason}" for place, bank, reason in found if bank is None]
         if wrong:
             return Result(Code.FAILURE, "; ".join(wrong))
         missing = [place.url for place in dict.fromkeys(places) if place not in [item[0] for item in found]]
-        told = f"not there yet, made at the first protection: {', '.join(missing)}" if missing else None
-        return Result(Code.SUCCESS, told)
+        if missing:
+            return Result(Code.WARNING, f"no bank yet (refloat-manage bank create): {', '.join(missing)}")
+        return Result(Code.SUCCESS)
 
     def _identity(self) -> Result:
         """The service's user can log in, may validate tokens, and is in the catalogue with its endpoints."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import platformdirs
@@ -22,6 +22,7 @@ class Settings:
     :param providers: ``REFLOAT_PROVIDERS``: the folder of the files that define providers; None: no files.
     :param seen: the folder where this host keeps what it has seen of databases; None: it does not.
     :param noop: ``REFLOAT_NOOP``: whether there is the provider ``noop``, for trying out.
+    :param own_bank: the bank is in the user's own folder, because nobody says otherwise.
     """
 
     database_url: str
@@ -30,6 +31,7 @@ class Settings:
     providers: Path | None = None
     seen: Path | None = None
     noop: bool = False
+    own_bank: bool = False
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -43,6 +45,16 @@ class Settings:
             providers=Path(environ.get("REFLOAT_PROVIDERS") or dirs.user_config_path / "providers.d"),
             seen=dirs.user_state_path / "databases",
             noop=environ.get("REFLOAT_NOOP", "").lower() in ("1", "true", "yes"),
+            own_bank=not environ.get("REFLOAT_BANK"),
+        )
+
+    def of_bank(self, url: str | None, key: str | Path | None) -> Settings:
+        """The same with another bank, or another key, where these are named."""
+        return replace(
+            self,
+            bank_url=url or self.bank_url,
+            key_file=Path(key or self.key_file),
+            own_bank=self.own_bank and not url and not key,
         )
 
     @property

@@ -22,6 +22,7 @@ from refloat.bank import Bank
 from refloat.cloud import Cloud
 from refloat.cloud.authority import Authority, NoCloud
 from refloat.control.bank_looks import BankLooks
+from refloat.control.banks import banks_of_service
 from refloat.control.brought_back import Guard
 from refloat.control.expected import expected
 from refloat.control.fairness import Fairness, Shares
@@ -123,7 +124,7 @@ class Worker:
         self._only = only
         self._milestones = milestones
         self._worker_name = WorkerName(name or socket.gethostname(), database.url) if only is None else None
-        self._banks = banks or Banks(settings.bank, _LOG.warning)
+        self._banks = banks or banks_of_service(settings, providers, database, _LOG.warning)
         self._operations = Operations(database)
         self._checkpoints = CheckpointRecords(database)
         self._outcomes = Outcomes(database, notices, self._worker_name.name if self._worker_name else "")

@@ -33,7 +33,7 @@ class CopyProgram(ReadingProgram):
 
     @cached_property
     def target_bank(self) -> Bank:
-        return self.fenced(str(self.payload["to"]), True)
+        return self.fenced(str(self.payload["to"]), False)
 
     @property
     def target_name(self) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from refloat.engine.program import Body, Json, Outcome, StepRun
-from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NotFound
+from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NoBank, NotFound
 from refloat.operations.discovery import Discovery
 from refloat.operations.programs import OperationProgram, stored_section
 from refloat.providers.provider import check_parameters, cover
@@ -94,7 +94,7 @@ class ProtectProgram(OperationProgram):
         result = yield from self.rolled_back()
         try:
             self.data.abandon()
-        except (BankError, InvalidInput) as exc:
+        except (BankError, InvalidInput, NoBank) as exc:
             if stored:
                 raise
             _LOG.info("nothing was stored in the bank, which cannot be opened: %s", exc)

@@ -11,7 +11,8 @@ import getpass
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,9 @@ from refloat.bank import (
     load_any_key,
     load_passphrase,
 )
-from refloat.errors import InvalidInput, NotFound
+from refloat.bank.descriptor import refuse_taken
+from refloat.bank.opening import open_store
+from refloat.errors import InvalidInput, NoBank, NotFound
 
 if TYPE_CHECKING:
     from refloat.cloud.barbican import KeyManager
@@ -68,36 +71,25 @@ class BarbicanKey:
 
 
 def open_bank(
-    url: str,
-    key: str | Path,
-    *,
-    create: bool = True,
-    notify: Callable[[str], None] = lambda _sentence: None,
-    environ: Mapping[str, str] = os.environ,
+    url: str, key: str | Path, *, expect: str = "", environ: Mapping[str, str] = os.environ
 ) -> Bank:
     """Open the bank at ``url``.
 
     :param key: where its key is: the path of a key file, or ``barbican:ID``.
-    :param create: make the bank if there is none, and a key file if that is missing too.
-    :param notify: told, in a sentence, when a new key was made.
-    :raises NotFound: there is no bank.
+    :param expect: the id of the bank that has to be there; empty: any.
+    :raises NoBank: there is no bank, and none was expected.
+    :raises WrongBank: the expected bank is not there.
     :raises InvalidInput: its key is not there.
     :raises BankError: the key does not open it.
     """
     source = find_key(key, environ)
     if source is not None:
-        return Bank.open(url, source, create=create)
-    slots = Bank.look(url)
+        return Bank.open(url, source, expect=expect)
+    slots = Bank.look(url, expect=expect)
     if slots is None:
-        if not create:
-            raise NotFound(f"there is no bank in {url}")
-        path = Path(key)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made = create_key(path)
-        notify(f"Made a new bank key, {path}. Keep a copy elsewhere: without it no checkpoint can be read.")
-        return Bank.open(url, made, create=True)
+        raise NoBank(f"there is no bank in {url}")
     if any(slot.kdf for slot in slots) and sys.stdin.isatty():
-        return Bank.open(url, ask_passphrase(f"Passphrase of the bank {url}: "))
+        return Bank.open(url, ask_passphrase(f"Passphrase of the bank {url}: "), expect=expect)
     way = f", or its passphrase with {FILE_VARIABLE}" if any(slot.kdf for slot in slots) else ""
     raise InvalidInput(
         f"the bank {url} cannot be read without its key",
@@ -106,10 +98,32 @@ def open_bank(
     )
 
 
+def make_bank(url: str, key: str | Path, environ: Mapping[str, str] = os.environ) -> tuple[str, bool]:
+    """Make a bank, and its key where there is none: its id, and whether there is a new key file.
+
+    :param key: as for :func:`open_bank`.
+    :raises Conflict: there is a bank.
+    :raises InvalidInput: there is something else, or the key is no key of a bank.
+    """
+    source = find_key(key, environ)
+    if isinstance(source, ProjectKey):
+        raise InvalidInput(f"{key} is the key of one project, not of a bank")
+    if source is not None:
+        return Bank.create(url, source), False
+    with suppress(NotFound):
+        refuse_taken(open_store(url))  # before a key is made that would open nothing
+    path = Path(key)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Bank.create(url, create_key(path)), True
+
+
 def find_key(key: str | Path, environ: Mapping[str, str] = os.environ) -> KeySource | ProjectKey | None:
     """The key that the user has without being asked; None: there is none."""
     if named := environ.get(FILE_VARIABLE):
-        return load_passphrase(named)
+        try:
+            return load_passphrase(named)
+        except NotFound as error:
+            raise InvalidInput(error.message, advice=f"It is named by {FILE_VARIABLE}") from error
     if str(key).startswith(BARBICAN):
         return BarbicanKey(str(key).removeprefix(BARBICAN))
     return load_any_key(key) if Path(key).exists() else None

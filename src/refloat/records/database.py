@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from refloat.database import SqlDatabase
 from refloat.errors import RefloatError
 
-HEAD = "0012"
+HEAD = "0013"
 """The newest migration. Compared before Alembic is loaded, which takes longer than most commands."""
 
 

@@ -172,6 +172,19 @@ class IncarnationRow(Base):
     """When it was last seen, or said, to be brought back from a copy."""
 
 
+class BankRow(Base):
+    """Which bank has to be where: it is opened only as that one."""
+
+    __tablename__ = "banks"
+
+    used_by: Mapped[str] = mapped_column(String(1024), primary_key=True)
+    """Of a service, the id of a provider; of the command, the bank's URL."""
+    bank_id: Mapped[str] = mapped_column(String(32), index=True)
+    since: Mapped[datetime] = mapped_column(DateTime)
+    head: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """The last that was seen of the bank's head."""
+
+
 class ServiceRow(Base):
     """A worker, and its last sign of life."""
 

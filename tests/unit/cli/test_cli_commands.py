@@ -382,10 +382,12 @@ def test_where_there_can_be_no_bank_the_cloud_is_not_asked(
     monkeypatch.setenv("REFLOAT_BANK", str(tmp_path / "file" / "bank"))
     monkeypatch.setattr(Discovery, "resolve", lambda *_args: pytest.fail("it was asked"))
     ran = refloat("protect", "app")
-    assert (ran.status, ran.out) == (2, "")
+    assert (ran.status, ran.out) == (1, "")
     bank = tmp_path / "file" / "bank"
-    why = f"the folder {bank} cannot be made: Not a directory. Nothing is left behind"
-    assert ran.err.splitlines()[-1] == f"refloat: {why}"
+    assert f"there is no bank in {bank}. Nothing is left behind" in ran.err
+    made = refloat("bank", "create")
+    assert (made.status, made.out) == (2, "")
+    assert f"the folder {bank} cannot be made: Not a directory" in made.err
 
 
 def test_wrong_ends(refloat: Command) -> None:

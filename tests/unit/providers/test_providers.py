@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from refloat.bank.identity import DESCRIPTOR, DESCRIPTOR_COPY
+from refloat.control.banks import banks_of_user
+from refloat.control.settings import Settings
 from refloat.errors import InvalidInput, NotFound
-from refloat.providers.banks import BankLocation, Banks
+from refloat.providers.banks import BankLocation
 from refloat.providers.provider import Providers
+from refloat.records.database import Database
 from tests.unit.support.cli_helpers import Command
 
 INFRA = """\
@@ -207,15 +210,17 @@ def test_a_file_that_is_no_text(folder: Path) -> None:
 
 def test_banks_are_opened_once_and_made_when_they_are_written_to(tmp_path: Path) -> None:
     told: list[str] = []
-    banks = Banks(BankLocation(str(tmp_path / "shared"), tmp_path / "shared.key"), told.append)
     place = BankLocation(str(tmp_path / "bank"), tmp_path / "bank.key")
+    settings = Settings(f"sqlite:///{tmp_path}/db", place.url, place.key_file, own_bank=True)
+    banks = banks_of_user(settings, Database(settings.database_url), told.append)
     assert banks.existing([place]) == []
     with pytest.raises(NotFound):
-        banks.at(place, create=False)
-    bank = banks.at(place)
+        banks.at(place)
+    bank = banks.at(place, create=True)
     assert banks.at(place) is bank
-    assert len(told) == 1
-    assert "bank.key" in told[0]
+    assert bank.id in told[0]
+    assert "bank.key" in told[1]
+    assert len(told) == 2
     assert banks.existing([place, place]) == [(place, bank, "")]
     unknown = BankLocation("nowhere://x", place.key_file)
     ((_place, none, reason),) = banks.existing([unknown])
@@ -230,6 +235,7 @@ def noop_provider(refloat: Command, tmp_path: Path) -> None:
     folder = tmp_path / "config" / "refloat" / "providers.d"
     folder.mkdir(parents=True)
     (folder / "noop.conf").write_text(NOOP.format(path=tmp_path / "other"))
+    assert refloat("bank", "create", "--provider", "Noop Provider").status == 0
 
 
 def test_protect_into_the_bank_of_a_provider_and_back(refloat: Command, tmp_path: Path) -> None:
@@ -255,7 +261,11 @@ def test_protect_into_the_bank_of_a_provider_and_back(refloat: Command, tmp_path
     assert refloat("restore", there["id"], "-f", "json").json["status"] == "succeeded"
     assert refloat("verify", here).status == 1
     assert refloat("checkpoint", "delete", there["id"]).status == 0
-    assert refloat("checkpoint", "list", "-f", "json").json == []
+    listed = refloat("checkpoint", "list", "-f", "json")
+    assert (listed.status, listed.out) == (1, "")
+    assert "data/refloat/bank is not the bank it should be: expected: the bank" in listed.err
+    (tmp_path / "away").rename(tmp_path / "data")
+    assert [row["id"] for row in refloat("checkpoint", "list", "-f", "json").json] == [here]
 
 
 def test_copy_to_the_bank_of_a_provider_lives_by_itself(refloat: Command, tmp_path: Path) -> None:
@@ -275,7 +285,8 @@ def test_copy_to_the_bank_of_a_provider_lives_by_itself(refloat: Command, tmp_pa
     assert refloat("verify", copy["id"], "-f", "json").json["status"] == "good"
     assert refloat("restore", copy["id"], "-f", "json").json["status"] == "succeeded"
     assert refloat("checkpoint", "delete", copy["id"]).status == 0
-    assert refloat("checkpoint", "list", "-f", "json").json == []
+    (tmp_path / "away").rename(tmp_path / "data")
+    assert [row["id"] for row in refloat("checkpoint", "list", "-f", "json").json] == [here]
 
 
 def test_a_bank_that_cannot_be_read_is_told_of(refloat: Command, tmp_path: Path) -> None:

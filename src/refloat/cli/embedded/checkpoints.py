@@ -16,7 +16,7 @@ from refloat.control.expected import expected
 from refloat.control.progress import status_of
 from refloat.control.submit import not_available
 from refloat.engine.reader import Reader
-from refloat.errors import BankError, InvalidInput, NotFound
+from refloat.errors import BankError, InvalidInput, NoBank, NotFound, RefloatError
 from refloat.providers.banks import BankLocation
 from refloat.records.checkpoints import MISSING, CheckpointRecord
 from refloat.records.holds import Hold, Holds
@@ -44,13 +44,20 @@ class EmbeddedCheckpoints(EmbeddedSession):
     def checkpoints(self, plan: str = "") -> list[CheckpointState]:
         """Those in all banks, newest first, and those that are being made.
 
-        Of a bank that cannot be read, other than the one of most providers, the user is told.
+        Of a bank that cannot be read the user is told.
 
         :param plan: only those of this plan, by id or by what it was called then.
+        :raises BankError: it is the one of most providers.
         """
-        kept, unread, read = self._kept()
-        for error in unread:
+        states, unread = self._states()
+        if self.settings.bank in unread:
+            raise unread[self.settings.bank]
+        for error in unread.values():
             self.notify(f"Its checkpoints are not listed: {error}")
+        return [state for state in states if plan in ("", state.plan.get("name"), state.plan.get("id"))]
+
+    def _states(self) -> tuple[list[CheckpointState], dict[BankLocation, RefloatError]]:
+        kept, unread, read = self._kept()
         expected = self._expected(read)
         found = {record.id: _missing_state(record) for record in expected.values()}
         found |= {each.info.id: _state_of(each.info, expected.get(each.info.id)) for each in reversed(kept)}
@@ -66,8 +73,7 @@ class EmbeddedCheckpoints(EmbeddedSession):
                     operation_id=operation.id,
                     reason=str((operation.error or {}).get("reason", "")),
                 )
-        states = sorted(found.values(), key=lambda state: state.created_at, reverse=True)
-        return [state for state in states if plan in ("", state.plan.get("name"), state.plan.get("id"))]
+        return sorted(found.values(), key=lambda state: state.created_at, reverse=True), unread
 
     def _being_made(self, operation: Operation) -> CheckpointState | None:
         state = status_of(operation, Reader(self.database, OPERATIONS).look(operation.id))
@@ -84,7 +90,7 @@ class EmbeddedCheckpoints(EmbeddedSession):
         )
 
     def find_checkpoint(self, identity: str) -> CheckpointState:
-        fits = [state for state in self.checkpoints() if identity and state.id.startswith(identity)]
+        fits = [state for state in self._states()[0] if identity and state.id.startswith(identity)]
         exact = [state for state in fits if state.id == identity]
         if len(fits) == 1 or exact:
             return (exact or fits)[0]
@@ -145,7 +151,7 @@ class EmbeddedCheckpoints(EmbeddedSession):
         if identity in fits:
             return fits[identity]
         if not (fits and identity) and unread:  # it may be there
-            raise unread[0]
+            raise next(iter(unread.values()))
         if not fits or not identity:
             empty = f"the bank {self.settings.bank.url} has none of this project" if not kept else ""
             raise NotFound(
@@ -183,25 +189,23 @@ class EmbeddedCheckpoints(EmbeddedSession):
         there = (item.reference for item in self.providers if self.bank_location(item) == found.location)
         return {"bank": next(there)}
 
-    def _kept(self) -> tuple[list[FoundCheckpoint], list[BankError], set[BankLocation]]:
-        """The checkpoints of all banks; what could not be read; what could."""
+    def _kept(self) -> tuple[list[FoundCheckpoint], dict[BankLocation, RefloatError], set[BankLocation]]:
+        """The checkpoints of all banks; which could not be read, and why; which could."""
         mine, project_id = self.settings.bank, self.cloud.project_id
         kept: list[FoundCheckpoint] = []
-        unread: list[BankError] = []
+        unread: dict[BankLocation, RefloatError] = {}
         read: set[BankLocation] = set()
-        with contextlib.suppress(NotFound):  # looking makes no bank: its URL may be mistyped
-            own = self.banks.at(mine, create=False)
-            kept = [FoundCheckpoint(mine, own, info) for info in own.checkpoints(project_id)]
-            read.add(mine)
-        others = (self.bank_location(provider) for provider in self.providers)
-        for place, bank, reason in self.banks.existing(place for place in others if place != mine):
+        for place in dict.fromkeys([mine, *map(self.bank_location, self.providers)]):
             try:
-                if bank is None:
-                    raise BankError(f"the bank {place.url} cannot be read", reason=reason)
+                bank = self.banks.at(place)
                 kept += [FoundCheckpoint(place, bank, info) for info in bank.checkpoints(project_id)]
                 read.add(place)
-            except BankError as exc:
-                unread.append(exc)
+            except NoBank as exc:
+                if place == mine and not self.banks.is_new(mine):
+                    unread[place] = exc
+            except (BankError, InvalidInput) as exc:
+                others = BankError(f"the bank {place.url} cannot be read", reason=str(exc))
+                unread[place] = exc if place == mine else others
         return kept, unread, read
 
     def _id_of(self, reference: str) -> str:

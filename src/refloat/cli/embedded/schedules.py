@@ -111,6 +111,7 @@ class EmbeddedSchedules:
             refloat.authority,
             refloat.grants,
             notices=refloat.notices,
+            banks=refloat.banks,
         )
         firings = Firings(refloat.database, refloat.submitter(scheduled=True), notices=refloat.notices)
         runner = Runner(refloat.database, self._scheduled, firings, refloat.authority)

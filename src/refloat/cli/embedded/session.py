@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from refloat.bank import Bank
 from refloat.cloud import Cloud
 from refloat.cloud.authority import Caller, NamedCloud
+from refloat.control.banks import banks_of_user
 from refloat.control.brought_back import Guard
 from refloat.control.grants import Grants
 from refloat.control.settings import Settings
@@ -65,7 +66,7 @@ class EmbeddedSession:
 
     @cached_property
     def banks(self) -> Banks:
-        return Banks(self.settings.bank, self.notify, self.cloud)
+        return banks_of_user(self.settings, self.database, self.notify, self.cloud)
 
     def bank_location(self, provider: Provider) -> BankLocation:
         return provider.bank or self.settings.bank
