@@ -155,7 +155,7 @@ def served(folder: Path, database_url: str, auth: dict[str, str]) -> Iterator[st
     (folder / "refloat.conf").write_text(
         f"[database]\nconnection = {database_url}\n"
         f"[bank]\nurl = {folder}/bank\nkey_file = {folder}/bank.key\n"
-        f"[providers]\nfolder = {folder}/providers.d\n"
+        f"[providers]\nfolder = {folder}/providers.d\nnoop = true\n"
         f"[keystone_authtoken]\nauth_type = password\n{options}\n"
         f"[trustee]\nauth_type = v3password\n{options}\n"
     )

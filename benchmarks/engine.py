@@ -98,7 +98,7 @@ def postgresql() -> Iterator[Callable[[], str]]:
 
 def work(kind: str, plan: str, url: str, folder: Path) -> None:
     """Run one operation in this process; print seconds and MiB."""
-    with Embedded(Settings(url, str(folder / "bank"), folder / "bank.key")) as app:
+    with Embedded(Settings(url, str(folder / "bank"), folder / "bank.key", noop=True)) as app:
         app.cloud = NoCloud()
         app.worker.prepare()
         checkpoint = ""
@@ -118,7 +118,7 @@ def work(kind: str, plan: str, url: str, folder: Path) -> None:
 
 def measure(count: int, workers: int, url: str, folder: Path, rate: float) -> None:
     """Protect and restore with so many workers at once, and print a line for each."""
-    settings = Settings(url, str(folder / "bank"), folder / "bank.key")
+    settings = Settings(url, str(folder / "bank"), folder / "bank.key", noop=True)
     Bank.open(settings.bank_url, create_key(settings.key_file), create=True)
     plans = [f"tree {number}" for number in range(workers)]
     with Embedded(settings) as app:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import webob.exc
 from oslo_middleware import cors, healthcheck, http_proxy_to_wsgi, request_id, sizelimit
 from oslo_policy import policy
 
-from refloat.api import validation
+from refloat.api import tellable, validation
 from refloat.api.deployment import Deployment
 from refloat.api.faults import Fault, Faults, fault_of
 from refloat.api.noauth import NoAuth
@@ -32,6 +33,9 @@ JSON = "application/json"
 OTHER_PROJECT = "Malformed request url: the project in it is not the one that the token is for"
 """The same whether there is such a project or not. The first words are Karbor's."""
 
+_SWITCH = 0.0005
+"""Seconds after which a request that computes lets others go on: one tenant's must not hold up another's."""
+
 LARGEST_BODY = 1 << 20
 """Bytes, unless the configuration says otherwise: a plan may name thousands of resources."""
 
@@ -48,6 +52,7 @@ def make_application(deployment: Deployment, authenticate: Callable[[Wsgi], Wsgi
     :param authenticate: puts the middleware in front that tells who calls; None: as the configuration says.
     """
     conf = deployment.conf
+    sys.setswitchinterval(_SWITCH)
     application: Wsgi = _falcon(deployment)
     application = (authenticate or (lambda inner: _authenticated(inner, conf)))(application)
     application = sizelimit.RequestBodySizeLimiter(application, conf)
@@ -116,7 +121,10 @@ class _Responders:
 
     def of(self, route: Route) -> Callable[..., None]:
         def respond(request: falcon.Request, response: falcon.Response, **path: str) -> None:
-            answer = route.handler(self._admitted(route, request, path))
+            admitted = self._admitted(route, request, path)
+            answer = route.handler(admitted)
+            if route.rule and not admitted.is_admin:
+                answer = tellable.answer(answer)
             if route.method != "GET":
                 self._deployment.wake()
             response.status = route.status

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from refloat.api.tellable import words
 from refloat.cloud.errors import status_of
 from refloat.errors import AuthFailed, BankError, CloudError, Conflict, InvalidInput, NotFound, RefloatError
 from refloat.records.quotas import OverQuota
@@ -79,15 +80,22 @@ def fault_of(error: BaseException) -> Fault:
             if isinstance(error, CloudError) and status == 502 and status_of(error) is None:
                 status = 503  # it has not answered
             if isinstance(error, RefloatError):
-                return Fault(status, _words(error))
+                return _told(status, _words(error))
             if isinstance(error, TimeoutError):
-                return Fault(status, str(error) or "something that is needed does not answer")
+                return _told(status, str(error) or "something that is needed does not answer")
             _LOG.error("the database does not answer", exc_info=error)
             return Fault(status, "the database does not answer")
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return Fault(503, "the database does not answer")
     _LOG.error("a request failed", exc_info=error)
     return Fault(500, "The server could not do it; its log, at this request's id, tells why")
+
+
+def _told(status: int, message: str) -> Fault:
+    found = words(message)
+    if found != message:
+        _LOG.warning("a request is answered with %d: %s", status, message)
+    return Fault(status, found)
 
 
 def _words(error: RefloatError) -> str:

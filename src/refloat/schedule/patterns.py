@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from heapq import merge
 from itertools import pairwise, product
@@ -112,12 +113,9 @@ def closest(pattern: Pattern, start: datetime, among: int = 100) -> timedelta | 
     Of what comes rarely, as many are compared as can be found without much ado.
     """
     times: list[datetime] = []
-    try:
-        for moment, _n in zip(pattern.from_on(start, TotalBudget()), range(among), strict=False):
+    with suppress(InvalidInput):
+        for moment, _n in zip(pattern.from_on(start, TotalBudget(10_000)), range(among), strict=False):
             times.append(moment)
-    except InvalidInput:
-        if not times:
-            raise
     return min((later - earlier for earlier, later in pairwise(times)), default=None)
 
 
