@@ -59,6 +59,7 @@ def files(root: Path) -> dict[str, str]:
         str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "folder"
         for p in root.rglob("*")
         if ".project." not in p.name  # the keys of projects stay
+        if ".head." not in p.name  # the heads go on
     }
 
 

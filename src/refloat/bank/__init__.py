@@ -7,6 +7,7 @@ what is stored is in ``docs/bank-format.md``.
 from refloat.bank.bank import Bank, Verified
 from refloat.bank.collect import Collected
 from refloat.bank.fence import Check, unfenced
+from refloat.bank.heads import Freshness
 from refloat.bank.holds import BankHold
 from refloat.bank.info import Info
 from refloat.bank.keys import (
@@ -43,6 +44,7 @@ __all__ = [
     "DataReader",
     "Depth",
     "Extents",
+    "Freshness",
     "Info",
     "KeySource",
     "Notes",

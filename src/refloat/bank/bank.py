@@ -5,7 +5,7 @@ All of it is synchronous and safe to use from many threads; many processes may u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
@@ -13,12 +13,13 @@ from types import TracebackType
 from typing import Any
 
 from refloat.bank import collect as collecting
-from refloat.bank import databases
+from refloat.bank import databases, heads
 from refloat.bank.bankkeys import BankKeys
 from refloat.bank.collect import Collected
 from refloat.bank.dataindex import check_ref
 from refloat.bank.descriptor import Descriptor
 from refloat.bank.fence import Check, fenced
+from refloat.bank.heads import Freshness
 from refloat.bank.holds import BankHolds, refuse_held
 from refloat.bank.info import Info, survey
 from refloat.bank.keys import KeySource, ProjectKey
@@ -274,13 +275,23 @@ class Bank:
         report = check.checkpoints(chosen, self._tags(tag) if checkpoint_ids is None else ())
         if checkpoint_ids is None and tag is None:
             report.damages += self._hurt_keys()
+            report.damages += self._not_fresh({each.object for each in report.damages}, report.bad)
         self._objects.confirm()  # another place has neither checkpoints nor damages of this bank
         return report
+
+    def _not_fresh(self, known: Collection[str], hurt: Collection[str]) -> list[Damage]:
+        found = self.freshness(manifests=True).problems
+        return [
+            Damage(_checkpoint_in(name), "", name, reason, readable=heads.is_there(self._objects, name))
+            for name, reason in sorted(found.items())
+            if name not in known and _checkpoint_in(name) not in hurt
+        ]
 
     def _hurt_keys(self) -> list[Damage]:
         """What opens the bank and is not what it should be; all can be read nevertheless."""
         hurt = {each.name: each.reason for each in hurt_copies(self._objects) if not each.expected}
         hurt |= self._objects.keys.projects.hurt()
+        hurt |= heads.unreadable(self._objects)
         hurt |= {each.name: "it cannot be read, and holds" for each in self.holds.all() if each.damaged}
         return [Damage("", "", name, reason, readable=True) for name, reason in sorted(hurt.items())]
 
@@ -290,14 +301,20 @@ class Bank:
         return {tag_in(entry.name) for entry in self._objects.store.list("data/")}
 
     def repair(
-        self, report: VerificationReport, *, apply: bool = False, delete_damaged: bool = False
+        self,
+        report: VerificationReport,
+        *,
+        apply: bool = False,
+        delete_damaged: bool = False,
+        accept: bool = False,
     ) -> Repair:
         """After a verification: say whom the damages hurt, and keep the rest.
 
         :param apply: do it; else only look.
         :param delete_damaged: also remove the checkpoints of which nothing can be restored.
+        :param accept: take the checkpoints, keys and holds that are there for those that are meant to be.
         """
-        return repair(self._objects, report, apply=apply, delete_damaged=delete_damaged)
+        return repair(self._objects, report, apply=apply, delete_damaged=delete_damaged, accept=accept)
 
     def stored(self) -> int:
         """Bytes in the store. Lists all that is in it, and reads nothing."""
@@ -346,7 +363,20 @@ class Bank:
         self._objects.confirm()
         refuse_held(self._objects, [each for each in self.holds.all() if each.tag == tag], young=True)
         self._objects.keys.erase(tag)
+        erased = [e.name for e in self._objects.store.list(f"keys/{self.id}.erased.{tag}.")]
+        heads.change(self._objects, there=erased)
         return collecting.erase(self._objects, tag)
+
+    def freshness(self, since: str = "", *, manifests: bool = False) -> Freshness:
+        """Whether the bank is as its writers left it: nothing removed that is back, nothing gone.
+
+        :param since: the ``anchor`` that was remembered, to tell an older state from the present.
+        :param manifests: read these too.
+        """
+        self._objects.keys.root  # noqa: B018 - heads are not for a project's key
+        found = heads.check(self._objects, since, manifests=manifests)
+        self._objects.confirm()
+        return found
 
     def close(self) -> None:
         self._objects.store.close()
@@ -358,3 +388,7 @@ class Bank:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _checkpoint_in(name: str) -> str:
+    return name.split("/")[1].split(".")[0] if name.startswith((MANIFESTS, "holds/")) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from refloat.bank import heads
 from refloat.bank.keys import KeySource, ProjectKey
 from refloat.bank.objects import Objects
 from refloat.bank.project_keys import ProjectVersion
@@ -32,7 +33,9 @@ class BankKeys:
         :raises Conflict: it opens it already.
         """
         self._objects.confirm()
-        return put_slot(self._store, self._bank_id, self._keyring.root, source, label)[0]
+        slot = put_slot(self._store, self._bank_id, self._keyring.root, source, label)[0]
+        heads.change(self._objects, there=[self._name(slot.id)])
+        return slot
 
     def remove(self, slot_id: str) -> Slot:
         """Let a key no longer open the bank. Whoever had it may have kept the root secret.
@@ -43,7 +46,12 @@ class BankKeys:
         """
         self._keyring.root  # noqa: B018 - whoever has no key of the bank may not change them
         self._objects.confirm()
-        return remove_slot(self._store, self._bank_id, slot_id)
+        fits = [slot.id for slot in self.slots() if slot_id and slot.id.startswith(slot_id)]
+        with heads.removing(self._objects, [self._name(each) for each in fits] if len(fits) == 1 else []):
+            return remove_slot(self._store, self._bank_id, slot_id)
+
+    def _name(self, slot_id: str) -> str:
+        return f"keys/{self._objects.identity.id}.{slot_id}"
 
     def rotate(self, source: KeySource, label: str = "") -> tuple[Slot, str]:
         """Replace the key that the bank was opened with. No data is written anew.
@@ -55,11 +63,13 @@ class BankKeys:
         """
         self._objects.confirm()
         slot, _ = put_slot(self._store, self._bank_id, self._keyring.root, source, label, again=True)
+        heads.change(self._objects, there=[self._name(slot.id)])
         old, self.used = self.used, slot.id
         if old == slot.id:
             return slot, ""
         try:
-            remove_slot(self._store, self._bank_id, old)
+            with heads.removing(self._objects, [self._name(old)]):
+                remove_slot(self._store, self._bank_id, old)
         except NotFound:
             pass
         except BankError as error:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from refloat.bank import holds
+from refloat.bank import heads, holds
 from refloat.bank.lost import lost
 from refloat.bank.manifest import Checkpoint, Manifest, find, get_checkpoint, get_manifest, manifests
 from refloat.bank.objects import ABANDONED, Objects, WriteSession
@@ -100,10 +100,11 @@ def delete(objects: Objects, checkpoint_id: str, *, young: bool = False) -> Coll
             objects, WriteSession.of_marker(marker.name), unsure=True
         ):
             objects.store.delete(marker.name)
-    objects.check()  # of what is removed only this has a name that is used again, by a copy that is made anew
-    objects.store.delete(name)
-    removed = _remove(objects, own)
-    holds.forget(objects, over)
+    with heads.removing(objects, [name, *(hold.name for hold in over)]):
+        objects.check()  # only this has a name that is used again, by a copy that is made anew
+        objects.store.delete(name)
+        removed = _remove(objects, own)
+        holds.forget(objects, over)
     drop_tombstone(objects, tombstone)
     return removed + collect(objects, tag)
 
@@ -174,7 +175,8 @@ def erase(objects: Objects, tag: str) -> Collected:
     prefixes = (f"data/{tag}/", f"condemned/{tag}.", f"damaged/{tag}.", "checkpoints/", "writers/", "alive/")
     names = [e.name for prefix in prefixes for e in objects.store.list(prefix) if tag_in(e.name) == tag]
     names += [hold.name for hold in holds.of(objects) if hold.tag == tag]
-    return _remove(objects, names)
+    with heads.removing(objects, [name for name in names if name.startswith(("checkpoints/", holds.HOLDS))]):
+        return _remove(objects, names)
 
 
 def being_abandoned(objects: Objects, tag: str) -> set[str]:
@@ -338,9 +340,12 @@ def _abandon_session(objects: Objects, session: WriteSession) -> Collected:
         return Collected()
     removed = _remove(objects, [e.name for e in store.list(session.folder)])
     if _is_committed(objects, session):
-        store.delete(session.manifest)  # it came too late: what it needs is gone
+        with heads.removing(objects, [session.manifest]):
+            store.delete(session.manifest)  # it came too late: what it needs is gone
     removed += _remove(objects, [e.name for e in store.list(session.folder)])  # and what came with it
-    store.delete(session.hold)
+    if heads.is_there(objects, session.hold):
+        with heads.removing(objects, [session.hold]):
+            store.delete(session.hold)
     store.delete(session.marker)
     store.delete(sign)
     drop_renewals(objects, session)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 
+from refloat.bank import heads
 from refloat.bank.collect import drop_renewals
 from refloat.bank.dataindex import DataIndex, load_index
 from refloat.bank.holds import keep
@@ -76,10 +77,11 @@ class Commit:
                 self._objects.keys.confirm(self._session.tag, used)
                 if self._keep_until is not None:
                     keep(self._objects, self._session, self._info.project_id, self._keep_until)
-            except (BankError, Conflict):
+            except (BankError, Conflict, LeaseLost):
                 self._withdraw(body)
                 raise
             try:
+                heads.change(self._objects, coming={self._session.manifest: self._session.id})
                 put_manifest(self._objects, self._session.manifest, manifest)
                 wrote = manifest
             except AlreadyExists:
@@ -95,6 +97,12 @@ class Commit:
         """Remove a body that will have no manifest: it would look as if that were lost."""
         with contextlib.suppress(BankError):
             self._objects.store.delete(body)
+
+    def _take_back(self, body: str) -> None:
+        with contextlib.suppress(LeaseLost):  # removing it is allowed also then
+            heads.change(self._objects, going=[self._session.manifest])
+        self._objects.store.delete(self._session.manifest)
+        self._withdraw(body)
 
     def _committed(self) -> bool:
         """Whether the checkpoint exists, with just this content."""
@@ -158,8 +166,7 @@ class Commit:
             time.sleep(_PAUSE)
         if not needed <= {entry.name for entry in store.list(f"data/{self._session.tag}/")}:
             if wrote:
-                store.delete(self._session.manifest)
-                store.delete(manifest.body)
+                self._take_back(manifest.body)
             raise self._given_up()
 
     def _read_back(self, used: set[bytes], wrote: Manifest | None) -> None:
@@ -177,8 +184,7 @@ class Commit:
             objects.keys.confirm(self._session.tag, used)
         except (BankDamaged, ObjectMissing, Conflict) as error:
             if wrote is not None:
-                self._objects.store.delete(self._session.manifest)
-                self._withdraw(wrote.body)
+                self._take_back(wrote.body)
             raise self._given_up() from error
         if manifest.content != self._content:
             raise Conflict(f"the checkpoint {self._session.checkpoint_id} exists, with another content")
@@ -222,6 +228,7 @@ class Commit:
         that refuses this must not turn it into a failure; a collection will do it later."""
         store = self._objects.store
         try:
+            heads.change(self._objects, there=[self._session.manifest])
             manifest = get_manifest(self._objects, self._session.manifest)
             if manifest.session == self._session.id:
                 get_checkpoint(self._objects, manifest)  # or else nothing is surely superfluous
@@ -233,7 +240,7 @@ class Commit:
                     store.delete(entry.name)
             store.delete(self._session.marker)
             drop_renewals(self._objects, self._session)
-        except BankError as error:
+        except (BankError, Conflict, LeaseLost) as error:
             _log.warning(
                 "The checkpoint %s is kept; tidying up was refused: %s", self._session.checkpoint_id, error
             )

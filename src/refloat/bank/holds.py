@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from refloat.bank import heads
 from refloat.bank.manifest import find, get_manifest
 from refloat.bank.objects import Objects, WriteSession, canonical
 from refloat.bank.reserve import put_before_removal
@@ -76,7 +77,8 @@ class BankHolds:
                 raise Conflict(f"the checkpoint {checkpoint_id} can not be put on hold: it is being deleted")
             find(objects, checkpoint_id)
         except Exception:
-            objects.store.delete(name)
+            with heads.removing(objects, [name]):
+                objects.store.delete(name)
             raise
         return hold
 
@@ -96,11 +98,14 @@ class BankHolds:
         self._objects.confirm()
         for hold in self.of(checkpoint_id):
             if not hold.until and (before is None or hold.damaged or hold.created_at <= _text(before)):
-                self._objects.store.delete(hold.name)
+                with heads.removing(self._objects, [hold.name]):
+                    self._objects.store.delete(hold.name)
 
     def replace(self, older: Iterable[BankHold], new: BankHold) -> None:
         """Let one hold stand for others of its checkpoint."""
-        forget(self._objects, [each for each in older if each.checkpoint_id == new.checkpoint_id])
+        replaced = [each for each in older if each.checkpoint_id == new.checkpoint_id]
+        with heads.removing(self._objects, [each.name for each in replaced]):
+            forget(self._objects, replaced)
 
     def refuse_held(self, checkpoint_id: str, *, young: bool = False) -> None:
         """See that a checkpoint may be deleted.
@@ -156,7 +161,8 @@ def forget(objects: Objects, found: Iterable[BankHold]) -> None:
 def _put(objects: Objects, hold: BankHold) -> None:
     inside = {name: value for name, value in asdict(hold).items() if name not in ("name", "damaged")}
     text = objects.sealer.seal(KIND_HOLD, hold.name, canonical(inside))
-    put_before_removal(objects.store, hold.name, text)
+    with heads.adding(objects, hold.name):
+        put_before_removal(objects.store, hold.name, text)
 
 
 def _is_ahead(objects: Objects, hold: BankHold) -> bool:

@@ -14,6 +14,7 @@
 ``condemned/<project tag>.<random>``              objects about to be removed
 ``condemned/<project tag>.<random>.watch``        the writings whose end is waited for before that
 ``damaged/<project tag>.<random>``                packs that nobody may rely on any more
+``keys/<bank id>.head.<number>``                  what is there, as a whole
 ``holds/<checkpoint>.<project tag>.<random>``     why this checkpoint must not be deleted
 ================================================  ======================================================
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from refloat.bank import collect as collecting
+from refloat.bank import heads
 from refloat.bank.manifest import (
     MANIFESTS,
     Checkpoint,
@@ -63,11 +64,14 @@ class Repair:
         return bool(self.hopeless or self.hurt or self.manifests or self.packs or self.keys)
 
 
-def repair(objects: Objects, report: VerificationReport, *, apply: bool, delete_damaged: bool) -> Repair:
+def repair(
+    objects: Objects, report: VerificationReport, *, apply: bool, delete_damaged: bool, accept: bool
+) -> Repair:
     """Repair what a verification has found.
 
     :param apply: do it; else only look.
     :param delete_damaged: also remove the checkpoints of which nothing can be restored.
+    :param accept: take the checkpoints, keys and holds that are there for those that are meant to be there.
     """
     found = Repair(report, applied=apply)
     whole = _lost_manifests(objects, report)
@@ -99,6 +103,8 @@ def repair(objects: Objects, report: VerificationReport, *, apply: bool, delete_
             found.deleted.append(checkpoint_id)
             found.freed += done.freed
             found.postponed = done.postponed
+    if accept:
+        heads.accept(objects)
     return found
 
 

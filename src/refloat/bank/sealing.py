@@ -39,6 +39,7 @@ KIND_PACK = b"P"
 KIND_CONDEMNED = b"C"
 KIND_DAMAGED = b"D"
 KIND_HOLD = b"H"
+KIND_HEAD = b"T"
 
 ROOT_ID = bytes(16)
 _RAW, _ZSTD = 0, 1

@@ -246,7 +246,9 @@ class RepairBank(BankCommand, ShowOne):
     packs that lost something are not relied on any more, so that the next protection stores anew what they
     held, and lost copies of projects' keys are written again. Checkpoints that are partly hurt stay; restore
     what is whole with 'refloat restore CHECKPOINT --only TYPE=NAME'. Those of which nothing can be restored
-    go with --delete-damaged. Without --apply nothing is changed.
+    go with --delete-damaged. If a verification says that something was removed and is back, or is gone and
+    was not removed, and you know why, --accept lets the bank be as it is now. Without --apply nothing is
+    changed.
     """
 
     examples = """
@@ -262,6 +264,11 @@ class RepairBank(BankCommand, ShowOne):
             "with --apply: remove the checkpoints of which nothing can be restored",
             action="store_true",
         ),
+        Argument(
+            "--accept",
+            "with --apply: take the checkpoints, keys and holds that are there for those that should be",
+            action="store_true",
+        ),
         *_DEPTH,
     )
 
@@ -272,7 +279,12 @@ class RepairBank(BankCommand, ShowOne):
         sample = _share(parsed_args.sample)
         with self.bank(parsed_args) as bank:
             report = _verify(self, bank, parsed_args, sample)
-            found = bank.repair(report, apply=parsed_args.apply, delete_damaged=parsed_args.delete_damaged)
+            found = bank.repair(
+                report,
+                apply=parsed_args.apply,
+                delete_damaged=parsed_args.delete_damaged,
+                accept=parsed_args.accept,
+            )
         if found.needed and not found.applied:
             self.exit_status = 1
         return _repaired(found)

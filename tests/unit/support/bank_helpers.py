@@ -56,18 +56,19 @@ def restore(bank: Bank, checkpoint_id: str) -> dict[str, bytes]:
 
 def files(root: Path) -> dict[str, str]:
     """Every file and folder, with a fingerprint of its content; but for the keys of projects, which stay, and
-    the reserve, which comes and goes."""
+    the reserve and the heads, which come and go."""
     return {
         str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "folder"
         for p in root.rglob("*")
-        if ".project." not in p.name and p.name != "reserve"
+        if not {"project", "head"} & {*p.name.split(".")} and p.name != "reserve"
     }
 
 
 def objects(root: Path, suffix: str = "") -> list[Path]:
-    """All but the reserve, which means nothing."""
+    """All but the reserve, which means nothing, and the heads."""
     return sorted(
         p
         for p in root.rglob(f"*{suffix}")
         if p.is_file() and ".tmp" not in p.relative_to(root).parts and p.name != "reserve"
+        if ".head." not in p.name
     )
