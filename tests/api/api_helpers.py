@@ -111,6 +111,8 @@ class User:
     project: str = DEMO
     roles: str = "member,reader"
     name: str = "tester"
+    project_name: str = "admin"
+    domain: str = "Default"
     headers: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
@@ -119,6 +121,7 @@ class User:
         headers = {"X-Project-Id": self.project, "X-User-Id": self.name} | self.headers
         if self.roles:
             headers["X-Roles"] = self.roles
+        headers |= {"X-Project-Name": self.project_name, "X-Project-Domain-Name": self.domain}
         if body is not None:
             more["body"] = body if isinstance(body, bytes) else json.dumps(body)
             headers["Content-Type"] = "application/json"

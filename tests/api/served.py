@@ -58,6 +58,8 @@ def serve(folder: Path, who: Roles | None = None, **more: Any) -> Iterator[Serve
                     "HTTP_X_PROJECT_ID": DEMO,
                     "HTTP_X_USER_ID": "tester",
                     "HTTP_X_ROLES": who.roles,
+                    "HTTP_X_PROJECT_NAME": "admin",
+                    "HTTP_X_PROJECT_DOMAIN_NAME": "Default",
                 }
             return application(environ, start_response)
 

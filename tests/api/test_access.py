@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
-from api_helpers import DEMO, NOOP, OTHER, Running, User, believe
+from api_helpers import DEMO, NOOP, OTHER, Running, User, believe, run_service
 from oslo_policy.policy import DocumentedRuleDefault
 
 from refloat.api.app import make_application
@@ -202,6 +203,69 @@ def test_lists_of_another_project_are_empty(working: Running) -> None:
     assert user("GET", f"quotas/{OTHER}/detail").body["quota"]["plans"]["in_use"] == 0
     for path in (f"quotas/{DEMO}", f"quotas/{DEMO}/detail"):
         assert user("GET", path).status == 403
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"project_name": "shop"},
+        {
+            "project_name": "admin",
+            "domain": "Somebody's",
+        },  # whose administrator may call a project as he likes
+        {"project_name": "Admin"},
+        {"project_name": ""},
+        {"headers": {"X-Is-Admin-Project": "False"}},
+    ],
+)
+def test_m10_an_administrator_of_another_project_is_a_manager_there(
+    working: Running, elsewhere: dict[str, Any]
+) -> None:
+    """M10: the role admin makes administrators of the service only in the admin project."""
+    mine, theirs = things(working.user()), things(working.user(project=OTHER))
+    user = working.user(roles="admin", **elsewhere)
+    for route in ORDER:
+        answer = send(user, route, mine)
+        where = f"{route.method} {route.path}: {answer.status} {answer.body}"
+        if "manager" in allowed(route):
+            assert answer.status in (200, 409, 424), where
+        else:
+            assert answer.status == 403, where
+        names = set(re.findall(r"{(\w+)}", route.path)) & HIDDEN
+        if names and route.policy != "operation_log:get":
+            assert send(user, route, theirs).status in (403, 404), where
+    (found,) = user("GET", "plans?all_tenants=1").body.values()
+    assert {plan["project_id"] for plan in found} <= {DEMO}
+    assert user("GET", f"quotas/{OTHER}").status == 403
+
+
+def test_m10_the_operator_says_which_project_is_the_administrators(tmp_path: Path) -> None:
+    options = {"api__admin_project_name": "ops", "api__admin_project_domain_name": "Ours"}
+    running = run_service(tmp_path, **options)
+    try:
+        for project, domain, status in (
+            ("ops", "Ours", 200),
+            ("admin", "Default", 403),
+            ("ops", "Default", 403),
+        ):
+            user = running.user(roles="admin", project_name=project, domain=domain)
+            assert user("GET", "os-services").status == status
+    finally:
+        running.close()
+
+
+def test_m10_a_policy_file_may_have_it_as_karbor_had(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text('context_is_admin: "role:admin"\n')
+    (tmp_path / "refloat.conf").write_text(f"[oslo_policy]\npolicy_file = {tmp_path}/policy.yaml\n")
+    running = run_service(tmp_path, files=[tmp_path / "refloat.conf"])
+    try:
+        assert running.user(roles="admin", project_name="shop")("GET", "os-services").status == 200
+    finally:
+        running.close()
+
+
+def test_m10_rules_are_for_tokens_of_projects() -> None:
+    assert {tuple(rule.scope_types) for rule in list_rules()} == {("project",)}
 
 
 @pytest.mark.parametrize("roles", ["member,reader", "admin,manager,member,reader"])

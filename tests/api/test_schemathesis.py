@@ -34,6 +34,8 @@ HEADERS = {
     "X-Project-Id": DEMO,
     "X-User-Id": "tester",
     "X-Roles": "admin,manager,member,reader",
+    "X-Project-Name": "admin",
+    "X-Project-Domain-Name": "Default",
 }
 
 

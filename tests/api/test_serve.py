@@ -166,7 +166,13 @@ class _Identity(BaseHTTPRequestHandler):
             endpoint = {"id": "e", "interface": "public", "region": "r", "region_id": "r", "url": url}
             catalog = [{"type": "identity", "id": "s", "name": "keystone", "endpoints": [endpoint]}]
             times = {"expires_at": "2099-01-01T00:00:00.0Z", "issued_at": "2026-01-01T00:00:00.0Z"}
-            token = {"user": user, "methods": ["password"], "catalog": catalog, "roles": [], **times}
+            token = {
+                "user": user,
+                "methods": ["password"],
+                "catalog": catalog,
+                "roles": [{"id": "m", "name": "member"}],
+                **times,
+            }
             if scope:
                 token["project"] = {"id": "p1", "name": "p", "domain": user["domain"]}
             self._answer(201, {"token": token}, X_Subject_Token="t")
@@ -235,11 +241,21 @@ def test_a_trust_is_made_used_and_deleted(identity: Any, tmp_path: Path) -> None
     assert handler.log[-1][:2] == ("DELETE", "/v3/OS-TRUST/trusts/trust-1")
 
 
-def test_a_caller_with_other_roles_passes_on_all(identity: Any, tmp_path: Path) -> None:
+def test_m1_a_trust_never_passes_on_more_than_operations_need(identity: Any, tmp_path: Path) -> None:
+    """M1: not all that the caller has, above all not admin; who has nothing to pass on is told so."""
     handler, url = identity
-    trusts_at(url, tmp_path).grant(caller_at(url, frozenset({"backup", "reader"})))
-    (made,) = [body["trust"] for method, path, body in handler.log if path.endswith("/OS-TRUST/trusts")]
-    assert made["roles"] == [{"name": "backup"}, {"name": "reader"}]
+    for has in ({"admin"}, {"admin", "reader"}, {"backup", "reader"}, set()):
+        with pytest.raises(InvalidInput, match="operations act with the role member, which you do not have"):
+            trusts_at(url, tmp_path, ("member",)).grant(caller_at(url, frozenset(has)))
+    assert not [path for method, path, _body in handler.log if method == "POST" and "OS-TRUST" in path]
+    for roles in (("admin",), ("member", "Admin"), ()):
+        with pytest.raises(InvalidInput, match="trust_roles"):
+            trusts_at(url, tmp_path, roles)
+    wanted = frozenset({"Member", "manager", "admin", "creator"})
+    trusts_at(url, tmp_path, ("member", "creator")).grant(caller_at(url, wanted))
+    (made,) = [body["trust"] for _method, path, body in handler.log if path.endswith("/OS-TRUST/trusts")]
+    assert made["roles"] == [{"name": "Member"}, {"name": "creator"}]
+    assert config.load([]).operations.trust_roles == ["member"]
 
 
 def test_trusts_that_are_refused(identity: Any, tmp_path: Path) -> None:

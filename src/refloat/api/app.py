@@ -82,7 +82,7 @@ def _named(application: Wsgi) -> Wsgi:
 
 def _authenticated(application: Wsgi, conf: Any) -> Wsgi:
     if conf.api.auth_strategy == "noauth":
-        return NoAuth(application)
+        return NoAuth(application, conf.api.admin_project_name, conf.api.admin_project_domain_name)
     from keystonemiddleware import auth_token
 
     # Told to leave the decision to us, it would take every token for wrong while Keystone is away.
@@ -138,7 +138,7 @@ class _Responders:
         """The request as handlers see it. Refuses what is not allowed, then what is not of the right form."""
         caller, is_admin = Caller("", ""), False
         if route.rule:
-            caller = _caller(request)
+            caller = _caller(request, self._deployment.conf.api)
             note(project_id=caller.project_id)
             if path.pop("project_id") != caller.project_id:
                 raise Fault(400, OTHER_PROJECT)
@@ -164,13 +164,14 @@ class _Responders:
 
     def _allowed(self, rule: str, caller: Caller) -> bool:
         target = {"project_id": caller.project_id, "user_id": caller.user_id}
+        known = {"roles": sorted(caller.roles), "is_admin_project": caller.in_admin_project}
         try:
-            return bool(self._enforcer.authorize(rule, target, {**target, "roles": sorted(caller.roles)}))
+            return bool(self._enforcer.authorize(rule, target, {**target, **known}))
         except policy.InvalidScope:
             return False
 
 
-def _caller(request: falcon.Request) -> Caller:
+def _caller(request: falcon.Request, options: Any) -> Caller:
     """Who calls, as the middleware in front has found out.
 
     :raises Fault: that is not known, or it is nobody in a project.
@@ -183,7 +184,11 @@ def _caller(request: falcon.Request) -> Caller:
         raise Fault(403, "the token must be for a project")
     roles = frozenset(role.strip() for role in environ.get("HTTP_X_ROLES", "").split(",") if role.strip())
     plugin = environ.get("keystone.token_auth")
-    return Caller(environ.get("HTTP_X_USER_ID") or "", project_id, roles, plugin)
+    project = environ.get("HTTP_X_PROJECT_NAME"), environ.get("HTTP_X_PROJECT_DOMAIN_NAME")
+    is_it = project == (options.admin_project_name, options.admin_project_domain_name)
+    # Keystone says of every project that it is the admin project when it was not told which one is.
+    is_it = is_it and environ.get("HTTP_X_IS_ADMIN_PROJECT", "True") != "False"
+    return Caller(environ.get("HTTP_X_USER_ID") or "", project_id, roles, plugin, in_admin_project=is_it)
 
 
 def _body(request: falcon.Request) -> bytes:

@@ -77,6 +77,17 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
             ],
             help="How callers are known.",
         ),
+        cfg.StrOpt(
+            "admin_project_name",
+            default="admin",
+            help="The project whose administrators are those of this service, unless Keystone says that "
+            "it is not its admin project.",
+        ),
+        cfg.StrOpt(
+            "admin_project_domain_name",
+            default="Default",
+            help="The name of the admin project's domain.",
+        ),
         cfg.HostAddressOpt("host", default="127.0.0.1", help="Where refloat api and serve listen."),
         cfg.PortOpt("port", default=8799, help="The port they listen on."),
         cfg.IntOpt("threads", default=8, min=1, help="So many requests are answered at once."),
@@ -95,8 +106,9 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
         ),
         cfg.ListOpt(
             "trust_roles",
-            default=["member", "manager"],
-            help="A trust passes on those of these roles that the caller has; all of the caller's if none.",
+            default=["member"],
+            help="A trust passes on those of these roles that the caller has. Who has none of them can have "
+            "nothing done. The role admin is never passed on.",
         ),
         cfg.StrOpt("cloud", help="The entry of clouds.yaml of the authority 'cloud'. Default: OS_CLOUD."),
         cfg.StrOpt("region", help="The region to work in, where there are several."),
@@ -182,6 +194,13 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
             default=0,
             min=0,
             help="Nobody but administrators can delete a checkpoint younger than so many hours.",
+        ),
+        cfg.IntOpt(
+            "trust_days",
+            default=400,
+            min=60,
+            help="The trust of a scheduled operation ends after so many days, unless it is renewed: "
+            "whenever its owner changes or enables it. A month before its end that is told.",
         ),
         cfg.IntOpt(
             "authority_check_interval",
@@ -303,6 +322,7 @@ def terms(conf: Any) -> Terms:
         Limits(group.min_interval, group.min_window_time, group.max_window_time),
         timedelta(hours=group.minimum_retention),
         timedelta(seconds=group.authority_check_interval),
+        timedelta(days=group.trust_days),
     )
 
 

@@ -29,8 +29,9 @@ class NoAuth:
     browser was led to by somebody else's name that became this machine's address.
     """
 
-    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+    def __init__(self, application: Callable[..., Iterable[bytes]], project: str, domain: str) -> None:
         self._application = application
+        self._admin_project = {"HTTP_X_PROJECT_NAME": project, "HTTP_X_PROJECT_DOMAIN_NAME": domain}
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         forwarded = [name for name in environ if name.startswith(("HTTP_FORWARDED", "HTTP_X_FORWARDED"))]
@@ -38,7 +39,7 @@ class NoAuth:
             words = "without authentication only this machine is answered, as localhost or 127.0.0.1"
             start_response("403 Forbidden", [("Content-Type", "application/json")])
             return [json.dumps(Fault(403, words).body()).encode()]
-        for name in ("IDENTITY_STATUS", "USER_ID", "PROJECT_ID", "ROLES"):
+        for name in ("IDENTITY_STATUS", "USER_ID", "PROJECT_ID", "ROLES", "IS_ADMIN_PROJECT"):
             environ.pop(f"HTTP_X_{name}", None)
         token = environ.get("HTTP_X_AUTH_TOKEN", "")
         if not token and "HTTP_X_AUTH_USER" in environ:
@@ -52,6 +53,7 @@ class NoAuth:
             environ["HTTP_X_USER_ID"] = user
             environ["HTTP_X_PROJECT_ID"] = project or user
             environ["HTTP_X_ROLES"] = "admin,manager,member,reader"
+            environ |= self._admin_project
         return self._application(environ, start_response)
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-HIDDEN = "[hidden]"
+HIDDEN = "(hidden)"
 _PLACES = re.compile(
     r"""[a-z][a-z0-9+.-]*://[^\s'"<>,;)]+  # the URL of a store, of a database, of an inner endpoint
     | (?<![\w:/.\#=*@-])/(?!dev/[a-z]+\b)[\w.@+~-]+(?:/[\w.@+~-]+)*/?  # a path, but for devices of servers

@@ -36,6 +36,7 @@ class Caller:
 
     :param plugin: what requests to the cloud are authenticated with (a keystoneauth plugin); None: nothing.
     :param target: the cloud that this is a user of: a name of the configuration; empty: the service's own.
+    :param in_admin_project: the project is the one whose administrators are those of the service.
     """
 
     user_id: str
@@ -43,6 +44,7 @@ class Caller:
     roles: frozenset[str] = frozenset()
     plugin: Any = field(default=None, repr=False, compare=False)
     target: str = ""
+    in_admin_project: bool = False
 
 
 class Granting(Protocol):
@@ -86,6 +88,7 @@ class Authority(Protocol):
         """What an operation will act with: JSON, no secrets.
 
         :param until: when it ends by itself (UTC); None: never.
+        :raises InvalidInput: the caller has no right that may be passed on.
         :raises CloudError: the identity service refuses.
         """
 

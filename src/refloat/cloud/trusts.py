@@ -24,9 +24,10 @@ class Trusts:
     """Operations act with Keystone trusts from their callers to the service's own user.
 
     :param conf: the configuration (oslo.config) with the group :data:`TRUSTEE`.
-    :param roles: a trust passes on those of these that the caller has; all of the caller's when that is none.
+    :param roles: a trust passes on those of these that the caller has.
     :param region: where to work; None: the only one there is.
     :param targets: where restores may go, by name.
+    :raises InvalidInput: the role admin is one of the roles.
     """
 
     def __init__(
@@ -38,6 +39,12 @@ class Trusts:
     ) -> None:
         self._conf = conf
         self._roles = frozenset(role.lower() for role in roles)
+        if not self._roles or "admin" in self._roles:
+            raise InvalidInput(
+                "trust_roles in [operations] names no role, or admin",
+                reason="operations act with no more rights than they need",
+                advice="Leave it out: it is then member",
+            )
         self._region = region
         self._targets = dict(targets or {})
         self._trustees: dict[str, str] = {}
@@ -70,7 +77,13 @@ class Trusts:
 
     def grant(self, caller: Caller, until: datetime | None = None) -> dict[str, Any]:
         trustor = self._session(caller.plugin)
-        wanted = {role for role in caller.roles if role.lower() in self._roles} or caller.roles
+        wanted = {role for role in caller.roles if role.lower() in self._roles}
+        if not wanted:
+            raise InvalidInput(
+                f"operations act with the role {' or '.join(sorted(self._roles))}, which you do not have",
+                reason=f"your roles in this project: {', '.join(sorted(caller.roles)) or 'none'}",
+                advice="Ask for that role in the project",
+            )
         body = {
             "trustor_user_id": caller.user_id,
             "trustee_user_id": self._trustee_id(self._group(caller.target)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -34,10 +34,14 @@ class Grant:
     """What is granted for one operation.
 
     :param authority: JSON, no secrets; None: the operation has no rights in any cloud.
+    :param until: when it ends by itself (UTC), if it is a trust.
     """
 
-    def __init__(self, authority: dict[str, Any] | None, intent_id: str = "") -> None:
+    def __init__(
+        self, authority: dict[str, Any] | None, intent_id: str = "", until: datetime | None = None
+    ) -> None:
         self.authority = authority
+        self.until = until
         self.kept = False
         self.intent_id = intent_id
 
@@ -84,7 +88,7 @@ class Grants:
             tries -= 1
             intent = self.intents.add(caller.user_id, caller.project_id, caller.target, self._lifetime)
             try:
-                return Grant(self._authority.grant(caller, intent.until), intent.id)
+                return Grant(self._authority.grant(caller, intent.until), intent.id, intent.until)
             except RefloatError as exc:
                 status = status_of(exc) if isinstance(exc, CloudError) else 0
                 # When there was no answer, it may be granted all the same, and a worker looks for it.

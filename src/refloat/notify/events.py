@@ -25,6 +25,7 @@ START, TAKE_OVER, PARKED = "start", "take_over", "parked"
 END, ERROR, CANCELLED = "end", "error", "cancelled"
 AUTHORITY_LOST, AUTHORITY_BACK = "authority_lost", "authority_back"
 NOTHING_DELETED = "nothing_deleted"
+AUTHORITY_ENDING = "authority_ending"
 MISSING, FOUND = "missing", "found"
 
 EVENT_TYPES = (
@@ -33,7 +34,10 @@ EVENT_TYPES = (
         for kind in KINDS
         for what in (START, TAKE_OVER, PARKED, END, ERROR, CANCELLED)
     ),
-    *(f"{PREFIX}.schedule.{what}" for what in (AUTHORITY_LOST, AUTHORITY_BACK, NOTHING_DELETED)),
+    *(
+        f"{PREFIX}.schedule.{what}"
+        for what in (AUTHORITY_LOST, AUTHORITY_BACK, AUTHORITY_ENDING, NOTHING_DELETED)
+    ),
     *(f"{PREFIX}.checkpoint.{what}" for what in (MISSING, FOUND)),
 )
 """All there are."""

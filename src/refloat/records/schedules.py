@@ -49,6 +49,12 @@ class Schedule:
     checked_at: datetime
     created_at: datetime
 
+    @property
+    def authority_ends(self) -> datetime | None:
+        """When what it acts with ends by itself; None: it does not."""
+        ends = (self.authority or {}).get("expires_at")
+        return datetime.fromisoformat(str(ends)) if ends else None
+
 
 @dataclass(frozen=True, slots=True)
 class Firing:

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from refloat.cloud.authority import Authority, AuthorityGone
 from refloat.errors import CloudError, InvalidInput, RefloatError
 from refloat.log_context import about
-from refloat.notify.events import AUTHORITY_BACK, AUTHORITY_LOST
+from refloat.notify.events import AUTHORITY_BACK, AUTHORITY_ENDING, AUTHORITY_LOST
 from refloat.records.checkpoints import now as utc_now
 from refloat.records.database import Database
 from refloat.records.quotas import OverQuota
@@ -42,6 +42,7 @@ from refloat.schedule.firings import Firings
 from refloat.schedule.misfire import Decision, decide
 from refloat.schedule.scheduled_operations import ScheduledOperations, new_firing
 from refloat.schedule.timetable import Timetable
+from refloat.schedule.view import ending
 
 _LOG = logging.getLogger(__name__)
 
@@ -296,6 +297,10 @@ class Runner:
             if bool(row.reason) != bool(reason):
                 what = AUTHORITY_LOST if reason else AUTHORITY_BACK
                 self._firings.notices.schedule(session, schedule, what, reason)
+            words, since = ending(schedule, self._clock())
+            if words and not reason and row.checked_at < since:
+                _LOG.warning("scheduled operation %s (%s): %s", schedule.name, schedule.id, words)
+                self._firings.notices.schedule(session, schedule, AUTHORITY_ENDING, words)
             row.reason, row.checked_at = reason, self._clock()
 
 

@@ -32,14 +32,11 @@ from refloat.schedule import definition, timetable
 from refloat.schedule.inventory import kept
 from refloat.schedule.retention import Judgement, Rules, counting, judge
 from refloat.schedule.timetable import Limits, Timetable
+from refloat.schedule.view import NOTICE
 
 _LOG = logging.getLogger(__name__)
 
 TIME_TRIGGER = "time"
-
-_STANDING = timedelta(days=50 * 365)
-"""What schedules act with does not end by itself; but its end, however far, is what it is found by when the
-process dies before the schedule is written down (:mod:`refloat.control.grants`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +45,13 @@ class Terms:
 
     :param minimum: no checkpoint that is younger is deleted.
     :param check_every: so often it is looked whether what a schedule acts with is still good.
+    :param lifetime: what a schedule acts with ends by itself after that.
     """
 
     limits: Limits = field(default_factory=Limits)
     minimum: timedelta = timedelta()
     check_every: timedelta = timedelta(hours=1)
+    lifetime: timedelta = timedelta(days=400)
 
 
 class ScheduledOperations:
@@ -78,9 +77,9 @@ class ScheduledOperations:
         self._providers = providers
         self._authority = authority
         self._quotas = quotas
-        self._grants = Grants(database, authority, _STANDING)
         self._notices = notices
         self.terms = terms or Terms()
+        self._grants = Grants(database, authority, self.terms.lifetime)
         self._clock = clock
 
     # --- triggers
@@ -201,7 +200,7 @@ class ScheduledOperations:
                 with self._database.one_at_a_time(*locks) as session:
                     self._quotas.check(session, "scheduled_operations", caller.project_id)
                     _unchanged(session, trigger.id, properties)
-                    row.authority = grant.authority
+                    row.authority = _standing(grant)
                     grant.settle(session, self._grants.intents)
                     session.add(row)
                     session.flush()
@@ -220,7 +219,8 @@ class ScheduledOperations:
         description: str | None = None,
         enabled: bool | None = None,
     ) -> Schedule:
-        """Change what is given. Enabling makes anew, as the caller, what it acts with.
+        """Change what is given. Enabling makes anew, as the caller, what it acts with; so does every other
+        change by its owner, unless it is new anyway.
 
         What was missed while it was disabled is not made up for.
 
@@ -230,16 +230,19 @@ class ScheduledOperations:
         if enabled:
             own(caller, schedule.project_id)
             ahead = self._ahead(schedule.trigger_id)
-        with self._grants.to(caller) if enabled else nullcontext() as grant:
+        renews = enabled or (enabled is None and self._to_renew(schedule, caller))
+        with self._grants.to(caller) if renews else nullcontext() as grant:
             with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
                 row = Schedules(self._database, schedule.project_id).row(session, schedule.id)
                 if name is not None:
                     row.name = name
                 if description is not None:
                     row.description = description
-                if grant is not None and ahead is not None:
+                if ahead is not None:
                     _unchanged(session, schedule.trigger_id, ahead[0])
-                    self._enable(session, row, caller, grant, ahead[1])
+                    row.enabled, row.next_due = True, ahead[1]
+                if grant is not None:
+                    self._act_with(session, row, caller, grant)
                 elif enabled is False:
                     row.enabled = False
                 session.flush()
@@ -249,13 +252,19 @@ class ScheduledOperations:
         self.give_back(changed)
         return Schedules(self._database, schedule.project_id).get(schedule.id)
 
-    def _enable(
-        self, session: Session, row: ScheduleRow, caller: Caller, grant: Grant, following: datetime
-    ) -> None:
+    def _to_renew(self, schedule: Schedule, caller: Caller) -> bool:
+        """Whether what a schedule acts with was granted by this caller, and is not new."""
+        whose = schedule.user_id == caller.user_id and schedule.project_id == caller.project_id
+        if not (whose and schedule.enabled and (schedule.authority or {}).get("kind") == "trust"):
+            return False
+        ends = schedule.authority_ends  # of older versions: none
+        return ends is None or ends - self._clock() < self.terms.lifetime - NOTICE
+
+    def _act_with(self, session: Session, row: ScheduleRow, caller: Caller, grant: Grant) -> None:
         was_lost = bool(row.reason)
-        row.enabled, row.next_due, row.reason = True, following, ""
+        row.reason = ""
         row.retired = [*row.retired, row.authority] if row.authority else list(row.retired)
-        row.authority, row.user_id, row.checked_at = grant.authority, caller.user_id, self._clock()
+        row.authority, row.user_id, row.checked_at = _standing(grant), caller.user_id, self._clock()
         grant.settle(session, self._grants.intents)
         if was_lost:
             self._notices.schedule(session, schedule_of(row), AUTHORITY_BACK, "")
@@ -341,6 +350,14 @@ def new_firing(
         reason="",
         deletions=[],
     )
+
+
+def _standing(grant: Grant) -> dict[str, Any] | None:
+    """What a schedule acts with, and when that ends."""
+    found = grant.authority
+    if found is not None and found.get("kind") == "trust" and grant.until is not None:
+        return {**found, "expires_at": grant.until.isoformat(timespec="seconds")}
+    return found
 
 
 def _trigger(session: Session, trigger_id: str) -> TriggerRow:

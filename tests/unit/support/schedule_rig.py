@@ -16,6 +16,7 @@ from refloat.control.grants import Grants
 from refloat.control.outcomes import Outcomes
 from refloat.control.submit import Submitter
 from refloat.engine.program import Milestone
+from refloat.notify.events import NOBODY, Notices
 from refloat.providers.provider import Providers
 from refloat.records.database import Database
 from refloat.records.operations import Operations
@@ -111,9 +112,9 @@ class Rig:
     def clock(self) -> datetime:
         return self.now
 
-    def runner(self) -> Runner:
+    def runner(self, notices: Notices = NOBODY) -> Runner:
         """A new worker's."""
-        firings = Firings(self.database, self.submitter, clock=self.clock)
+        firings = Firings(self.database, self.submitter, notices=notices, clock=self.clock)
         return Runner(self.database, self.desk, firings, Granted(), clock=self.clock)  # type: ignore[arg-type]
 
     def schedule(self, properties: dict[str, Any], kind: str = "protect", **rules: Any) -> Schedule:

@@ -13,9 +13,10 @@ from refloat.api.route import PROJECT, Route, member, reader
 from refloat.api.v1 import plans, triggers
 from refloat.api.validation import same_form
 from refloat.errors import InvalidInput
+from refloat.records.checkpoints import now
 from refloat.records.schedules import Firing, Schedule, Schedules
 from refloat.schedule import definition
-from refloat.schedule.view import LAST_RUNS
+from refloat.schedule.view import LAST_RUNS, ending
 
 _DEFINITION: s.Schema = {
     "anyOf": [
@@ -62,7 +63,7 @@ SCHEMA = s.reply(
     operation_definition=s.ANY_OBJECT,
     enabled=s.BOOLEAN,
     next_run_at=s.WHEN,
-    status_reason={**s.TEXT, "description": "why it cannot run, as far as that is known"},
+    status_reason={**s.TEXT, "description": "why it cannot run, as far as that is known, or soon cannot"},
     last_runs=s.array(RUN),
 )
 RETENTION = s.reply(
@@ -160,7 +161,7 @@ def _view(schedule: Schedule, runs: Mapping[str, Sequence[Firing]]) -> dict[str,
         schedule,
         operation_definition=dict(schedule.definition),
         next_run_at=times.of_trigger(schedule.next_due) if schedule.enabled else None,
-        status_reason=schedule.reason or None,
+        status_reason=schedule.reason or ending(schedule, now())[0] or None,
         last_runs=[_run(firing) for firing in runs.get(schedule.id, ())],
     )
 
