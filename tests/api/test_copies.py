@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from api_helpers import DEFAULT, NOOP, OTHER, Running, User, run_service
 
+from refloat.control.submit import Submitter
 from refloat.errors import CloudError
 from refloat.operations.copy import CopyProgram
 from refloat.providers.bank_opener import BankOpener
@@ -25,13 +28,17 @@ ADMIN = "admin,manager,member,reader"
 @pytest.fixture
 def two_banks(tmp_path: Path) -> Iterator[Running]:
     """The service without a worker; the provider ``away`` has a bank of its own."""
+    yield from service_with_two_banks(tmp_path, f"sqlite:///{tmp_path}/refloat.sqlite")
+
+
+def service_with_two_banks(tmp_path: Path, url: str) -> Iterator[Running]:
     (tmp_path / "providers.d").mkdir()
     (tmp_path / "providers.d" / "away.conf").write_text(
         f"[provider]\nname = away\nid = {AWAY}\nplugin = karbor-noop-protection-plugin\n"
         "bank = karbor-fs-bank-plugin\nenabled = True\n\n"
         f"[file_system_bank_plugin]\nfile_system_bank_path = {tmp_path}/away\n"
     )
-    running = run_service(tmp_path)
+    running = run_service(tmp_path, database__connection=url)
     yield running
     running.close()
 
@@ -266,3 +273,47 @@ def test_m4_a_copy_that_runs_cannot_be_set_to_error_and_wins_over_its_record(two
     with two_banks.deployment.database.session() as session:
         session.get_one(CheckpointRow, pair["checkpoint_copy_id"]).status = "copying"
     assert member("PUT", path, {"os-resetState": {"state": "error"}}).status == 200
+
+
+@pytest.mark.postgresql
+def test_m4_a_reset_that_meets_a_copy_being_written_down_waits_and_is_refused(
+    postgresql: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.contextmanager(service_with_two_banks)(tmp_path, postgresql()) as running:
+        worker = running.work()
+        member = running.user()
+        made = member.protected()["id"]
+        (pair,) = copy(member, checkpoint_id=made).body["copy"]["checkpoint_id"]
+        path = f"{THERE}/{pair['checkpoint_copy_id']}"
+        status(member, path, "available")
+        worker.close()
+        running.workers.clear()
+        with running.deployment.database.session() as session:
+            session.get_one(CheckpointRow, pair["checkpoint_copy_id"]).status = "error"
+        within, go_on = threading.Event(), threading.Event()
+        add = Submitter.add
+
+        def slow(self: Submitter, *given: Any) -> Any:
+            within.set()
+            assert go_on.wait(60)
+            return add(self, *given)
+
+        monkeypatch.setattr(Submitter, "add", slow)
+        answers: dict[str, int] = {}
+        reset = {"os-resetState": {"state": "error"}}
+        first = threading.Thread(
+            target=lambda: answers.update(copy=copy(running.user(), checkpoint_id=made).status)
+        )
+        second = threading.Thread(
+            target=lambda: answers.update(reset=running.user()("PUT", path, reset).status)
+        )
+        first.start()
+        assert within.wait(60)
+        second.start()
+        second.join(1)
+        assert second.is_alive()  # it waits
+        go_on.set()
+        for thread in (first, second):
+            thread.join(60)
+        assert answers == {"copy": 200, "reset": 409}
+        assert member("GET", path).body["checkpoint"]["status"] == "wait_copying"
