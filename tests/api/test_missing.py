@@ -130,7 +130,7 @@ def test_c3_a_look_between_forgets_what_was_counted(told: Running) -> None:
     assert status(member, made) == "available"
 
 
-@pytest.mark.parametrize("before", ["deleted", "error", "missing"])
+@pytest.mark.parametrize("before", ["deleted", "error", "missing", "protecting", "copying"])
 def test_c3_records_heal_from_the_bank(told: Running, before: str) -> None:
     member = told.user()
     made = member.protected()["id"]

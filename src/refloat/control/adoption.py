@@ -14,18 +14,21 @@ from refloat.errors import NotFound
 from refloat.notify.events import FOUND, NOBODY, Notices
 from refloat.records.checkpoints import (
     AVAILABLE,
+    COPYING,
     DELETED,
     ERROR,
     MANUAL,
     MISSING,
+    PROTECTING,
     SET_BY_HAND,
+    WAIT_COPYING,
     CheckpointRecord,
     CheckpointRecords,
 )
 from refloat.records.database import Database
 from refloat.records.operations import Operations
 
-HEALED = (ERROR, DELETED, MISSING)
+HEALED = (ERROR, DELETED, MISSING, PROTECTING, WAIT_COPYING, COPYING)
 """Of a checkpoint that is whole in a bank, and that no operation works on, these cannot be true, unless
 somebody has set it to error. That its deletion failed can be: what it had in the cloud may be gone."""
 

@@ -83,7 +83,6 @@ def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:
         }
     if ended.kind not in ("protect", "copy"):
         return None
-    before = [PROTECTING] if ended.kind == "protect" else [WAIT_COPYING, COPYING]
     prepared = ended.prepared or {}
     # A copy may have found another one there.
     if succeeded and prepared.get("there", "") in ("", subject(ended)):
@@ -91,9 +90,9 @@ def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:
         if not prepared.get("there"):  # it is a new one, also where there was one of this id
             values |= UNVERIFIED
         # What is in the bank is there, whatever has become of its record meanwhile.
-        before += HEALED
-        return before, {**values, "plugins": prepared["plugins"]} if "plugins" in prepared else values
-    return before, {"status": ERROR, "reason": reason}
+        return HEALED, {**values, "plugins": prepared["plugins"]} if "plugins" in prepared else values
+    making = [PROTECTING] if ended.kind == "protect" else [WAIT_COPYING, COPYING]
+    return making, {"status": ERROR, "reason": reason}
 
 
 def _verified(ended: Milestone) -> Iterator[tuple[str, str, Collection[str]]]:
