@@ -49,7 +49,8 @@ class RecordsBeside:
         with self._opened() as database:
             if database is None:
                 return set()
-            providers = Providers(self._settings.providers, self._settings.key_file)
+            settings = self._settings
+            providers = Providers(settings.providers, settings.key_file, noop=settings.noop)
             shared = self._settings.bank
             return {each.id for each in expected(database, providers, shared, self._url, project_id)}
 
