@@ -5,6 +5,7 @@ Also H7: what is damaged can be deleted, and its deletion ends.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,6 +116,28 @@ def test_c3_a_bank_that_is_away_proves_nothing(told: Running) -> None:
     assert status(member, made) == "available"
     look(told)
     assert status(member, made) == "available"
+
+
+def test_c3_another_bank_in_its_place_proves_nothing(tmp_path: Path) -> None:
+    """As when the service starts before the mount, and somebody has made a bank with the same key there."""
+    first = run_service(tmp_path)
+    first.work()
+    made = first.user().protected()["id"]
+    first.close()
+    place, settings = folder(first), first.deployment.settings
+    there = place.rename(tmp_path / "there")
+    Bank.open(settings.bank_url, load_key(settings.key_file), create=True).close()
+    again = run_service(tmp_path)
+    try:
+        again.work()
+        look(again, 2 * LOOKS)
+        assert status(again.user(), made) == "available"
+        shutil.rmtree(place)
+        there.rename(place)
+        look(again)
+        assert status(again.user(), made) == "available"
+    finally:
+        again.close()
 
 
 def test_c3_a_look_between_forgets_what_was_counted(told: Running) -> None:
