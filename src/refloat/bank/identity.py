@@ -7,6 +7,7 @@ that may be taken for an empty bank: what is written there is lost, what is not 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -17,6 +18,7 @@ DESCRIPTOR = "bank"
 COPY = ".copy"
 """Behind the name of what is kept a second time."""
 
+_BANK_ID = re.compile(r"[0-9a-f]{32}")
 DESCRIPTOR_COPY = f"keys/{DESCRIPTOR}{COPY}"
 """In the folder keys, so that this alone, kept elsewhere, is all that opens the bank."""
 
@@ -40,9 +42,16 @@ class Identity:
         found = _get(store, DESCRIPTOR)
         if found == self.descriptor:
             return
-        other = found is not None and bank_id_in(found) not in ("", self.id)
+        other = found is not None and _is_another(store, bank_id_in(found), self.id)
         if other or _get(store, DESCRIPTOR_COPY) != self.descriptor:  # else it is lost, and its copy is not
             raise wrong(store.url, f"the bank {self.id}", what_is_in(store))
+
+
+def _is_another(store: Store, found: str, bank_id: str) -> bool:
+    """Whether a descriptor is that of another bank. If that has no keys here, it is ours, and was damaged."""
+    if found == bank_id or not _BANK_ID.fullmatch(found):
+        return False
+    return any(True for _ in store.list(f"keys/{found}."))
 
 
 def wrong(url: str, expected: str, found: str) -> WrongBank:

@@ -180,7 +180,9 @@ class VerifyBank(BankCommand, ShowOne):
     Three depths: 'manifests' reads what describes the checkpoints; 'existence' reads the indexes too, and
     sees that every pack is there and whole; 'full' reads everything back, or a random sample of it. What
     checkpoints share is read once. A checkpoint that the records of this machine know, and that the bank does
-    not have, is missing. Looks at the bank only: 'refloat verify' asks the cloud too.
+    not have, is missing. What was removed and is back is named, and what is gone and was not removed. That
+    the whole bank was brought back to an earlier state only --against-records tells: this machine remembers
+    the bank's last head when it looks so. Looks at the bank only: 'refloat verify' asks the cloud too.
     The exit status is 0 only if all is good. Ctrl-C stops it; --resume goes on.
     """
 
@@ -189,6 +191,7 @@ class VerifyBank(BankCommand, ShowOne):
         refloat bank verify --sample 5%
         refloat bank verify 5d0f1c6a-...
         refloat bank verify --resume
+        refloat bank verify --depth manifests --against-records
     """
 
     args = (
@@ -197,6 +200,11 @@ class VerifyBank(BankCommand, ShowOne):
         Argument("--project", "only the checkpoints of this project", metavar="ID"),
         *_DEPTH,
         Argument("--resume", "go on with a verification that was interrupted", action="store_true"),
+        Argument(
+            "--against-records",
+            "also see that the bank is not older than when this machine last looked",
+            action="store_true",
+        ),
     )
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
@@ -207,9 +215,10 @@ class VerifyBank(BankCommand, ShowOne):
             report = _verify(self, bank, parsed_args, sample, resume=parsed_args.resume)
             # What was made or deleted meanwhile is in one of the two only.
             missing = expected & self._expected(records, parsed_args) - report.good - report.bad
-        if report.damages or missing:
+            older = records.older(bank) if parsed_args.against_records else ""
+        if report.damages or missing or older:
             self.exit_status = 1
-        return _shown(report, sorted(missing))
+        return _shown(report, sorted(missing), older)
 
     def _expected(self, records: RecordsBeside, parsed_args: argparse.Namespace) -> set[str]:
         """The checkpoints that should be there; none, when only some are asked for."""
@@ -223,7 +232,8 @@ class VerifyBank(BankCommand, ShowOne):
 
     def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
         missing = (f"  {each}: missing: it is known, and not there" for each in data["missing"])
-        return [_sentence(data), *missing, *_damage_lines(data["damages"].machine_readable())]
+        older = [f"  the bank is not what it was: {data['older']}"] if data["older"] else []
+        return [_sentence(data), *older, *missing, *_damage_lines(data["damages"].machine_readable())]
 
 
 class CollectBank(BankCommand, ShowOne):
@@ -366,9 +376,9 @@ def _damages(report: VerificationReport) -> list[dict[str, Any]]:
     ]
 
 
-def _shown(report: VerificationReport, missing: Sequence[str] = ()) -> dict[str, Any]:
+def _shown(report: VerificationReport, missing: Sequence[str] = (), older: str = "") -> dict[str, Any]:
     return {
-        "status": "bad" if report.damages or missing else "good",
+        "status": "bad" if report.damages or missing or older else "good",
         "depth": report.depth,
         "sample": report.sample,
         "seed": report.seed,
@@ -378,6 +388,7 @@ def _shown(report: VerificationReport, missing: Sequence[str] = ()) -> dict[str,
         "data_bytes": Bytes(report.bytes),
         "damages": Items(_damages(report)),
         "missing": list(missing),
+        "older": older,
     }
 
 

@@ -11,6 +11,7 @@ from functools import partial
 
 from refloat.bank import Bank
 from refloat.control.adoption import HEALED, adopt
+from refloat.control.freshness import fresh
 from refloat.control.held import reconcile
 from refloat.errors import BankDamaged, BankError, NotFound
 from refloat.notify.events import MISSING, NOBODY, Notices
@@ -48,6 +49,7 @@ class BankLooks:
         self._notices = notices
         self._checkpoints = CheckpointRecords(database)
         self._unseen: dict[str, int] = {}
+        self._said: set[tuple[str, str]] = set()
 
     def look(self) -> None:
         """Learn of checkpoints that came without the service, and of those that are not seen."""
@@ -101,7 +103,18 @@ class BankLooks:
                 self._checkpoints.verified(session, damaged, records.BAD, "manifests")
         seen = {info.id for info in infos}
         reconcile(self._database, bank, seen)
+        self._alarm(bank)
         return [identity for identity, status in here.items() if status == AVAILABLE and identity not in seen]
+
+    def _alarm(self, bank: Bank) -> None:
+        """Say, once, what of a bank is not as its writers left it. Nothing is done about it."""
+        found = fresh(self._database, bank)
+        said = [f"{name}: {reason}" for name, reason in sorted(found.problems.items())]
+        for what in [found.older, *said] if found.older else said:
+            if (bank.id, what) not in self._said:
+                _LOG.error("bank %s is not as it was left: %s", bank.id, what)
+        self._said = {each for each in self._said if each[0] != bank.id}
+        self._said |= {(bank.id, what) for what in [found.older, *said] if what}
 
     def _missing(self, identity: str, bank: Bank) -> None:
         reason = f"{LOOKS} looks in turn did not find it in the bank {bank.id}"

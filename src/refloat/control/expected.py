@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from refloat.bank import VerificationReport
+from refloat.bank import Bank, VerificationReport
+from refloat.control.freshness import fresh
 from refloat.control.settings import Settings
 from refloat.providers.banks import BankLocation
 from refloat.providers.provider import Provider, Providers
@@ -53,6 +54,11 @@ class RecordsBeside:
             providers = Providers(settings.providers, settings.key_file, noop=settings.noop)
             shared = self._settings.bank
             return {each.id for each in expected(database, providers, shared, self._url, project_id)}
+
+    def older(self, bank: Bank) -> str:
+        """Why the bank is not what it was when its head was last seen here; empty: it is, or nobody knows."""
+        with self._opened() as database:
+            return "" if database is None else fresh(database, bank).older
 
     def write(self, report: VerificationReport) -> None:
         """Write down what a verification has found of checkpoints."""

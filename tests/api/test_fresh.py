@@ -1,0 +1,70 @@
+"""M5: workers see by themselves that a bank is not as it was left, and say so; so does the command."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from api_helpers import NOOP, run_service
+from test_one_way_in import beside
+
+from refloat.bank import Bank, load_key
+from refloat.records.bank_heads import BankHeads
+
+
+def replace(root: Path, by: Path) -> None:
+    """Bring another state back into the same folder."""
+    for path in root.rglob("*"):
+        if path.is_file() and path.name != "bank":
+            path.unlink()
+    for path in by.rglob("*"):
+        if path.is_file() and path.name != "bank":
+            (root / path.relative_to(by)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, root / path.relative_to(by))
+
+
+def test_an_older_bank_and_a_deleted_checkpoint_that_is_back_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = run_service(tmp_path)
+    try:
+        worker = service.work()
+        member = service.user()
+        first = member.protected()["id"]
+        worker.close()
+        settings = service.deployment.settings
+        root, database = Path(settings.bank_url), service.deployment.database
+        bank = Bank.open(settings.bank_url, load_key(settings.key_file))
+        worker.bank_looks.look()
+        known = BankHeads(database).of(bank.id)
+        assert known == bank.freshness().anchor
+        shutil.copytree(root, tmp_path / "earlier")
+        with bank.writer("another", "p") as writer:
+            writer.commit(created_at="2031-01-31T12:00:00+00:00", provider=NOOP, graph={}, sections={})
+        worker.bank_looks.look()
+        assert BankHeads(database).of(bank.id) != known
+        assert "not as it was left" not in caplog.text
+
+        shutil.copytree(root, tmp_path / "later")
+        replace(root, tmp_path / "earlier")
+        for refloat in beside(service, tmp_path, monkeypatch):
+            told = refloat("bank", "verify", "--against-records", "-f", "json")
+            assert (told.status, json.loads(told.out)["status"]) == (1, "bad")
+            assert "its head was number" in json.loads(told.out)["older"]
+            assert refloat("bank", "verify").status == 0  # by itself it is whole
+        for _ in range(2):
+            worker.bank_looks.look()
+        assert caplog.text.count("its head was number") == 1
+
+        replace(root, tmp_path / "later")
+        (manifest,) = (root / "checkpoints").glob(f"{first}.*")
+        content = manifest.read_bytes()
+        bank.delete(first)
+        manifest.write_bytes(content)
+        worker.bank_looks.look()
+        assert f"{manifest.name}: no head of the bank names it" in caplog.text
+        assert manifest.exists()
+    finally:
+        service.close()
