@@ -232,7 +232,7 @@ class Cloud:
 
     def unmark(self, kind: str, identity: str, fields: Mapping[str, Any]) -> None:
         """Have something carry no mark any more, but what it is to have in the mark's place."""
-        unmark = self.kind(kind).unmark
+        unmark = self._addressed(kind, identity).unmark
         if unmark is None:
             self.update(kind, identity, fields)
             return
