@@ -272,7 +272,7 @@ class Bank:
             cancelled=cancelled,
         )
         chosen = sorted(n for n in names if tag is None or n.endswith(f".{tag}"))
-        report = check.checkpoints(chosen, self._tags(tag) if checkpoint_ids is None else ())
+        report = check.checkpoints(chosen, _tags(self._objects, tag) if checkpoint_ids is None else ())
         if checkpoint_ids is None and tag is None:
             report.damages += self._hurt_keys()
             report.damages += self._not_fresh({each.object for each in report.damages}, report.bad)
@@ -294,11 +294,6 @@ class Bank:
         hurt |= heads.unreadable(self._objects)
         hurt |= {each.name: "it cannot be read, and holds" for each in self.holds.all() if each.damaged}
         return [Damage("", "", name, reason, readable=True) for name, reason in sorted(hurt.items())]
-
-    def _tags(self, tag: str | None) -> set[str]:
-        if tag is not None:
-            return {tag}
-        return {tag_in(entry.name) for entry in self._objects.store.list("data/")}
 
     def repair(
         self,
@@ -392,3 +387,7 @@ class Bank:
 
 def _checkpoint_in(name: str) -> str:
     return name.split("/")[1].split(".")[0] if name.startswith((MANIFESTS, "holds/")) else ""
+
+
+def _tags(objects: Objects, tag: str | None) -> set[str]:
+    return {tag} if tag is not None else {tag_in(entry.name) for entry in objects.store.list("data/")}
