@@ -5,16 +5,16 @@ All of it is synchronous and safe to use from many threads; many processes may u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any
 
 from refloat.bank import collect as collecting
 from refloat.bank import databases, heads
 from refloat.bank.bankkeys import BankKeys
+from refloat.bank.beside import Opened, hurt_keys, not_fresh, tags_in
 from refloat.bank.collect import Collected
 from refloat.bank.dataindex import check_ref
 from refloat.bank.descriptor import Descriptor
@@ -39,10 +39,10 @@ from refloat.bank.references import typed
 from refloat.bank.repair import Repair, repair
 from refloat.bank.reserve import restock
 from refloat.bank.sealing import tag_in
-from refloat.bank.second_copies import add_missing, hurt_copies
+from refloat.bank.second_copies import add_missing
 from refloat.bank.store import ObjectMissing, Store
 from refloat.bank.unlock import create, find_bank, look, unlock, unlock_project
-from refloat.bank.verification_report import Damage, Depth, VerificationReport
+from refloat.bank.verification_report import Depth, VerificationReport
 from refloat.bank.verify import Verifier
 from refloat.bank.writer import Writer
 from refloat.errors import Conflict, NoBank, NotFound
@@ -56,7 +56,7 @@ class Verified:
     pieces: int
 
 
-class Bank:
+class Bank(Opened):
     """An open bank.
 
     :param objects: its store, keys, and identity; :meth:`open` makes them.
@@ -113,10 +113,6 @@ class Bank:
     create = staticmethod(create)
     look = staticmethod(look)
 
-    def confirm(self) -> None:
-        """Ask the store whether it still is this bank. :raises WrongBank: it is not."""
-        self._objects.confirm()
-
     def fenced(self, check: Check) -> Bank:
         """The same bank, for an operation that may be taken over: changed only while the check allows it.
 
@@ -125,10 +121,6 @@ class Bank:
         view = copy(self)
         view._objects = replace(self._objects, store=fenced(self._objects.store, check), check=check)
         return view
-
-    @property
-    def url(self) -> str:
-        return self._objects.store.url
 
     def checkpoints(self, project_id: str | None = None) -> list[CheckpointInfo]:
         """All checkpoints, or a project's, newest first; damaged ones are listed as such."""
@@ -272,28 +264,12 @@ class Bank:
             cancelled=cancelled,
         )
         chosen = sorted(n for n in names if tag is None or n.endswith(f".{tag}"))
-        report = check.checkpoints(chosen, _tags(self._objects, tag) if checkpoint_ids is None else ())
+        report = check.checkpoints(chosen, tags_in(self._objects, tag) if checkpoint_ids is None else ())
         if checkpoint_ids is None and tag is None:
-            report.damages += self._hurt_keys()
-            report.damages += self._not_fresh({each.object for each in report.damages}, report.bad)
+            report.damages += hurt_keys(self._objects, self.holds.all())
+            report.damages += not_fresh(self._objects, self.freshness(manifests=True).problems, report)
         self._objects.confirm()  # another place has neither checkpoints nor damages of this bank
         return report
-
-    def _not_fresh(self, known: Collection[str], hurt: Collection[str]) -> list[Damage]:
-        found = self.freshness(manifests=True).problems
-        return [
-            Damage(_checkpoint_in(name), "", name, reason, readable=heads.is_there(self._objects, name))
-            for name, reason in sorted(found.items())
-            if name not in known and _checkpoint_in(name) not in hurt
-        ]
-
-    def _hurt_keys(self) -> list[Damage]:
-        """What opens the bank and is not what it should be; all can be read nevertheless."""
-        hurt = {each.name: each.reason for each in hurt_copies(self._objects) if not each.expected}
-        hurt |= self._objects.keys.projects.hurt()
-        hurt |= heads.unreadable(self._objects)
-        hurt |= {each.name: "it cannot be read, and holds" for each in self.holds.all() if each.damaged}
-        return [Damage("", "", name, reason, readable=True) for name, reason in sorted(hurt.items())]
 
     def repair(
         self,
@@ -372,22 +348,3 @@ class Bank:
         found = heads.check(self._objects, since, manifests=manifests)
         self._objects.confirm()
         return found
-
-    def close(self) -> None:
-        self._objects.store.close()
-
-    def __enter__(self) -> Bank:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def _checkpoint_in(name: str) -> str:
-    return name.split("/")[1].split(".")[0] if name.startswith((MANIFESTS, "holds/")) else ""
-
-
-def _tags(objects: Objects, tag: str | None) -> set[str]:
-    return {tag} if tag is not None else {tag_in(entry.name) for entry in objects.store.list("data/")}
