@@ -1,4 +1,4 @@
-"""What an open bank is besides its checkpoints: opened and closed, and what is hurt in it that is no checkpoint."""
+"""What an open bank is besides its checkpoints: it is closed, and what is hurt in it is told."""
 
 from __future__ import annotations
 

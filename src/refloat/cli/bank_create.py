@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from refloat.cli.bank import BankCommand
+from refloat.cli.bank_command import BankCommand
 from refloat.cli.base import ShowOne
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from refloat.cli.bank import BANK, BankCommand
+from refloat.cli.bank_command import BANK, BankCommand
 from refloat.cli.base import Args, Argument, Either, Lister, ShowOne
 from refloat.cli.output import Bytes, Time
 from refloat.errors import InvalidInput

@@ -1,0 +1,120 @@
+"""What the commands on a bank share."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from refloat.cli.base import Args, Argument, BaseCommand
+from refloat.cli.progress import Standing, display
+from refloat.cli.running import Interrupts
+
+if TYPE_CHECKING:
+    from refloat.bank import Bank, Notes
+    from refloat.control.expected import RecordsBeside
+    from refloat.providers.banks import BankLocation, Banks
+
+_TICK = 0.2
+
+BANK = (
+    Argument("--bank", "the bank (default: REFLOAT_BANK, or your own)", metavar="URL"),
+    Argument(
+        "--key",
+        "its key: a file, or barbican:ID (default: REFLOAT_BANK_KEY, or your own)",
+        metavar="FILE",
+    ),
+)
+
+
+class BankCommand(BaseCommand):
+    """A command that works on a bank, without any cloud."""
+
+    args: ClassVar[Args] = BANK
+
+    @contextlib.contextmanager
+    def bank(self, parsed_args: argparse.Namespace) -> Iterator[Bank]:
+        """The bank; it is never made by looking at it."""
+        with self.banks(parsed_args) as (banks, place), banks.at(place) as bank:
+            yield bank
+
+    @contextlib.contextmanager
+    def banks(self, parsed_args: argparse.Namespace) -> Iterator[tuple[Banks, BankLocation]]:
+        """The user's banks, and the place of the one that is meant."""
+        from refloat.cloud import Cloud
+        from refloat.control.banks import banks_of_user
+        from refloat.control.settings import Settings
+        from refloat.providers.provider import Providers
+        from refloat.records.database import Database
+
+        if not parsed_args.bank:
+            self.refuse_service(f"'{self.cmd_name}'")
+        settings = Settings.load()
+        if name := getattr(parsed_args, "provider", None):
+            known = Providers(settings.providers, settings.key_file, noop=settings.noop)
+            place = known.find(name).bank or settings.bank
+            settings = settings.of_bank(place.url, place.key_file)
+        settings = settings.of_bank(parsed_args.bank, parsed_args.key)
+        database = Database(settings.database_url)
+        try:
+            yield (
+                banks_of_user(settings, database, self.say, Cloud(self.app.options.os_cloud)),
+                settings.bank,
+            )
+        finally:
+            database.close()
+
+    def records(self, parsed_args: argparse.Namespace) -> RecordsBeside:
+        """What is known of this bank's checkpoints on this machine."""
+        from refloat.control.expected import RecordsBeside
+        from refloat.control.settings import Settings
+
+        settings = Settings.load()
+        return RecordsBeside(settings, parsed_args.bank or settings.bank_url)
+
+    def notes(self, bank: Bank) -> Notes:
+        """What verifications of this bank remember on this machine."""
+        import platformdirs
+
+        from refloat.bank import Notes
+
+        return Notes(platformdirs.user_state_path("refloat") / "verify", bank.id)
+
+    def watched(
+        self, title: str, work: Callable[[Callable[[int, int], None], Callable[[], bool]], Any]
+    ) -> Any:
+        """Do something long with a display; Ctrl-C cancels it.
+
+        :param work: is given what to tell its progress to, and what tells whether it is cancelled.
+        """
+        at = [Standing()]
+        result: list[Any] = []
+        error: list[BaseException] = []
+        ended = threading.Event()
+
+        def tell(done: int, total: int) -> None:
+            at[0] = Standing(bytes_done=done, bytes_total=total)
+
+        with Interrupts(lambda: "Left at once.") as interrupts:
+
+            def run() -> None:
+                try:
+                    result.append(work(tell, interrupts.asked.is_set))
+                except BaseException as exc:
+                    error.append(exc)
+                finally:
+                    ended.set()
+
+            shown = display(self.app.stderr, title, quiet=not self.app.options.verbose_level)
+            thread = threading.Thread(target=run, name="bank", daemon=True)
+            thread.start()
+            try:
+                while not ended.wait(_TICK):
+                    shown.update(at[0])
+            finally:
+                shown.close()
+        if error:
+            raise error[0]
+        return result[0]
