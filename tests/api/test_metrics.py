@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from api_helpers import DEMO, NOOP, Running
+from api_helpers import DEADLINE, DEMO, NOOP, Running
 from prometheus_client.parser import text_string_to_metric_families
 
 from refloat.api import config
@@ -54,8 +55,12 @@ def test_what_is_counted(service: Running, metrics: Metrics) -> None:
     member = service.user()
     plan = member.plan()
     member.protected(plan)
-    found = samples(metrics.text())
-    assert found["refloat_operations_ended_total kind=protect state=succeeded"] == 1
+    ended = "refloat_operations_ended_total kind=protect state=succeeded"
+    deadline = time.monotonic() + DEADLINE
+    while ended not in (found := samples(metrics.text())):  # counted right after it is written down
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert found[ended] == 1
     assert found["refloat_operation_duration_seconds_count kind=protect"] == 1
     assert found["refloat_operations_running kind=protect"] == 0
     assert (
