@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from refloat.errors import InvalidInput
-from refloat.schedule.retention import PERIODS, Kept, Rules, judge
+from refloat.schedule.retention import PERIODS, Kept, Rules, counting, judge
 
 NOW = datetime(2028, 3, 1, 12)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -58,6 +58,26 @@ def test_the_last_good_one_stays_however_old_it_is() -> None:
 def test_a_bad_one_is_not_the_last_good_one_and_does_not_count() -> None:
     some = [Kept("bad", NOW - timedelta(hours=1), bad=True), *daily(3)]
     assert kept(some, Rules(max_backups=1)) == {"bad"} | ids(0)
+
+
+def test_c2_without_a_good_one_nothing_goes() -> None:
+    """Neither what is bad, missing or of the future is good, nor goes what was to be deleted before."""
+    some = [
+        Kept("future", NOW + timedelta(days=1)),
+        Kept("bad", NOW - timedelta(days=1), bad=True),
+        Kept("missing", NOW - timedelta(days=2), missing=True),
+        Kept("half", NOW - timedelta(days=3), unfinished=True),
+    ]
+    verdicts = judge(some, Rules(max_backups=1, retention_duration=1), NOW)
+    assert [v.id for v in verdicts if v.keep] == ["future", "bad", "missing", "half"]
+    assert verdicts[3].rule == "there is no good checkpoint"
+    assert counting(some, NOW) == []
+
+
+def test_c2_what_is_of_the_future_pushes_nothing_out() -> None:
+    some = [Kept(f"f{n}", NOW + timedelta(days=n + 1)) for n in range(3)] + daily(3)
+    for rules in (Rules(max_backups=2), Rules(periods={"keep_daily": 2})):
+        assert kept(some, rules) == {"f0", "f1", "f2"} | ids(0, 1)
 
 
 def test_one_that_was_not_wholly_deleted_is_deleted_again() -> None:
