@@ -277,7 +277,7 @@ def test_all_ends_whatever_dies(town: Town) -> None:
         if unfinished.total() < 12:
             town.ask()
         town.strike()
-        time.sleep(town.chance.uniform(0, 0.3 if LONG else 0.8))
+        time.sleep(town.chance.uniform(0, 1.2 if LONG else 0.8))
     town.wake_all()
     place.until(town.settle, "every operation ends")
     place.until(place.all_given_back, "what they acted with is given back")
