@@ -53,7 +53,7 @@ class Kind:
     :param create: create one; returns it. Needed, as ``update`` is, only by whoever calls ``Cloud.create``.
     :param update: set some fields of one by id.
     :param unmark: take the mark off one, where ``update`` does not: given what is to be in the mark's place.
-    :param part_of: the kind and id of what one is a part of, where it can carry no mark itself.
+    :param part_of: the kinds and ids of what one is a part of, where it can carry no mark itself.
     :param ids: what their ids look like, wholly: nothing else becomes part of a path. None: anything.
 
     States are in small letters.
@@ -74,7 +74,7 @@ class Kind:
     create: Creator | None = None
     update: Updater | None = None
     unmark: Updater | None = None
-    part_of: Callable[[str, Any], tuple[str, str]] | None = None
+    part_of: Callable[[str, Any], Iterable[tuple[str, str]]] = lambda _identity, _thing: ()
     ids: re.Pattern[str] | None = None
 
     def state(self, thing: Any) -> str:
@@ -165,8 +165,8 @@ def _unmark_image(connection: Connection, identity: str, fields: Mapping[str, An
     raise_from_response(response)
 
 
-def _of_router(identity: str, _thing: Any) -> tuple[str, str]:
-    return "router", re.split(r"[:|]", identity)[0]
+def _of_router(identity: str, _thing: Any) -> Iterable[tuple[str, str]]:
+    return (("router", re.split(r"[:|]", identity)[0]),)
 
 
 def _get_interface(connection: Connection, identity: str) -> Any:
@@ -298,7 +298,7 @@ KINDS: dict[str, Kind] = {
         sdk_kind(
             "security_group_rule",
             "network",
-            part_of=lambda _identity, rule: ("security_group", str(rule.security_group_id)),
+            part_of=lambda _identity, rule: (("security_group", str(rule.security_group_id)),),
         ),
         sdk_kind("floating_ip", "network", word="ip"),
         sdk_kind(
@@ -307,7 +307,7 @@ KINDS: dict[str, Kind] = {
             word="ip",
             list=_list_none,
             remove=_remove_association,
-            part_of=lambda identity, _address: ("floating_ip", identity),
+            part_of=lambda identity, address: (("floating_ip", identity), ("port", str(address.port_id))),
         ),
     )
 }

@@ -106,11 +106,10 @@ class Creations:
             return False
         if self._is_named(entry.clue):
             return str(thing.name) == str(entry.clue.get("name") or entry.clue["id"])
-        part_of = KINDS[entry.kind].part_of
-        whole = part_of(identity, thing) if part_of is not None else None
-        for other in self._journal.entries():
-            if (other.kind, other.id) == whole:
-                return self._cloud.find(*whole) is not None and self.is_ours(other, other.id)
+        wholes = set(KINDS[entry.kind].part_of(identity, thing))
+        made = [other for other in self._journal.entries() if (other.kind, other.id) in wholes]
+        if made:
+            return all(self.is_ours(other, other.id) for other in made)
         return self._cloud.find(_KEYPAIR, self._anchor) is not None
 
     def hand_over(self) -> list[str]:
