@@ -8,6 +8,7 @@ from typing import Any
 
 from refloat.graph import Graph, Resource
 from refloat.resources.pod.protectable import identity_of
+from refloat.resources.registry import plugins
 from tests.fullstack.hookrig import Rig, Run
 from tests.kind_contract import Case
 from tests.unit.doubles import openstack
@@ -30,7 +31,9 @@ class DoubleCase(Case):
         self.world = world
 
     def rig(self) -> Rig:
-        return self.world.rig()
+        rig = self.world.rig()
+        rig.plugins.setdefault(self.type, plugins()[self.plugin]())  # the no-op ones are off by default
+        return rig
 
     def new_id(self, line: Mapping[str, Any]) -> bool:
         """Whether what a restore says it made is there."""
