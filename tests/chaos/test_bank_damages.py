@@ -2,7 +2,7 @@
 out, whatever is hurt is named, and no single damage makes the bank unreadable.
 
 ``REFLOAT_DAMAGES=5000 REFLOAT_SEED=7 pytest -s tests/chaos/test_bank_damages.py`` does more, and prints the
-table of docs/trust-damages.md.
+table of docs/faults.md.
 """
 
 from __future__ import annotations

@@ -168,6 +168,16 @@ def unreadable(objects: Objects) -> dict[str, str]:
     return found
 
 
+def mend(objects: Objects, *, apply: bool) -> list[str]:
+    """The heads that cannot be read; ``apply`` writes the next one, and removes them."""
+    found = sorted(unreadable(objects))
+    if found and apply:
+        change(objects)
+        for name in found:
+            objects.store.delete(name)
+    return found
+
+
 def _older(head: Head | None, since: str) -> str:
     if not since:
         return ""

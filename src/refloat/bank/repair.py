@@ -41,7 +41,8 @@ class Repair:
     :param manifests: lost or damaged ones that are written anew, from what their bodies repeat.
     :param packs: packs that nobody shall rely on any more.
     :param held: hopeless checkpoints that stay because they are on hold or too young, and why.
-    :param keys: copies of projects' keys, of slots and of the descriptor that are written anew.
+    :param keys: copies of projects' keys, of slots and of the descriptor that are written anew; heads that
+        are followed by a new one.
     :param deleted: the hopeless checkpoints that were removed.
     :param freed: bytes.
     :param applied: False: it was only looked.
@@ -80,6 +81,7 @@ def repair(
     found.packs = sorted(report.lost_packs)
     objects.confirm()
     found.keys = sorted(mend(objects, apply=apply) + objects.keys.projects.mend(apply=apply))
+    found.keys += heads.mend(objects, apply=apply)
     if not apply:
         return found
     for name, (manifest, _) in whole.items():

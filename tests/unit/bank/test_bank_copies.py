@@ -64,7 +64,8 @@ def root(tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def single(root: Path) -> list[Path]:
     """All that opens the bank: the descriptor, the slots, the keys of projects, and the copies of all."""
-    return [root / "bank", *sorted((root / "keys").iterdir())]
+    keys = sorted(path for path in (root / "keys").iterdir() if ".head." not in path.name)
+    return [root / "bank", *keys]
 
 
 @pytest.mark.parametrize("how", DAMAGES)

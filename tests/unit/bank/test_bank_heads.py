@@ -278,6 +278,10 @@ def test_a_head_that_is_hurt_is_named_and_hurts_nobody(root: Path, damage: str) 
     protect(again(root), "c4", DATA)
     again(root).delete("c1")
     assert found.keys() >= seen(root).keys()
+    bank = again(root)
+    assert bank.repair(bank.verify_all(), apply=True).needed == (damage in ("empty", "bit"))
+    assert seen(root) == {}
+    assert not bank.repair(bank.verify_all()).needed
 
 
 def test_a_bank_of_a_released_format_gets_its_first_head_with_its_first_checkpoint(tmp_path: Path) -> None:
