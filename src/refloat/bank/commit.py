@@ -26,6 +26,7 @@ from refloat.bank.manifest import (
     put_manifest,
 )
 from refloat.bank.objects import Json, Objects, WriteSession, canonical
+from refloat.bank.presence import sizes_of
 from refloat.bank.references import lookalikes, mark
 from refloat.bank.store import AlreadyExists, ObjectMissing
 from refloat.bank.tombstones import condemned
@@ -164,7 +165,7 @@ class Commit:
                     advice="Try again",
                 )
             time.sleep(_PAUSE)
-        if not needed <= {entry.name for entry in store.list(f"data/{self._session.tag}/")}:
+        if not needed <= sizes_of(store, needed).keys():
             if wrote:
                 self._take_back(manifest.body)
             raise self._given_up()
@@ -213,7 +214,7 @@ class Commit:
     def _check_there(self, names: set[str], sizes: Mapping[str, int]) -> None:
         """No checkpoint is made of what the store has lost. (Another process that has just finished
         the same commit may have tidied up.)"""
-        there = {e.name: e.size for e in self._objects.store.list(f"data/{self._session.tag}/")}
+        there = sizes_of(self._objects.store, {*names, *sizes})
         lost = [name for name in names if name not in there]
         lost += [name for name, size in sizes.items() if there.get(name) != size]
         if lost and not self._committed() and self._announced():

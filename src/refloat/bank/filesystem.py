@@ -157,7 +157,11 @@ class FileSystemStore:
 
     def stat(self, name: str) -> ObjectInfo:
         with self._explained(name):
-            found = (self._root / check_name(name)).stat()
+            fd = os.open(self._root / check_name(name), os.O_RDONLY | os.O_CLOEXEC)
+            try:  # opened, because network file systems ask the server then, and not for a mere stat
+                found = os.fstat(fd)
+            finally:
+                os.close(fd)
             if not S_ISREG(found.st_mode):
                 raise IsADirectoryError
         return ObjectInfo(name, found.st_size, found.st_mtime)

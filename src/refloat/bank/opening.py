@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
+from pathlib import Path
 
+from refloat.bank.mount import caching_at
 from refloat.bank.store import Logins, Store
 from refloat.bank.throttle import Throttled
 from refloat.bank.urls import StoreUrl, parse, rate_of
@@ -13,6 +16,8 @@ from refloat.errors import InvalidInput
 LIMIT = "REFLOAT_BANK_LIMIT"
 
 _registered: list[Logins] = []
+_looked_at: set[str] = set()
+_log = logging.getLogger(__name__)
 
 
 def register_logins(logins: Logins) -> None:
@@ -42,7 +47,12 @@ def open_store(url: str, *, create: bool = False, logins: Logins | None = None) 
 def _folder(url: StoreUrl, create: bool, _logins: Logins | None) -> Store:
     from refloat.bank.filesystem import FileSystemStore
 
-    return FileSystemStore(url.prefix, create=create)
+    store = FileSystemStore(url.prefix, create=create)
+    if url.prefix not in _looked_at:
+        _looked_at.add(url.prefix)
+        if (caching := caching_at(Path(url.prefix))).needed:
+            _log.warning("The bank's folder %s is on %s", url.prefix, caching.text)
+    return store
 
 
 def _objects(url: StoreUrl, create: bool, _logins: Logins | None) -> Store:

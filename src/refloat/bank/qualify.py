@@ -12,8 +12,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from refloat.bank.mount import caching_at
 from refloat.bank.store import AlreadyExists, ObjectMissing, Store, Unavailable
+from refloat.bank.urls import parse
 from refloat.errors import BankError, Cancelled
 
 OK, WARNING, FAIL = "ok", "warning", "fail"
@@ -238,6 +241,14 @@ class _Trial:
             return FAIL, f"{text}: writers would be taken for dead too early or never"
         return (WARNING if apart > CLOCK_WARNS else OK), text
 
+    def file_system(self) -> tuple[str, str]:
+        """What the file system of a folder is known for."""
+        found = parse(self._store.url)
+        if found.scheme != "file":
+            return OK, "not a folder"
+        caching = caching_at(Path(found.prefix))
+        return FAIL if caching.needed else WARNING if caching.unknown else OK, caching.text
+
     def latency(self) -> tuple[str, str]:
         writes: list[float] = []
         reads: list[float] = []
@@ -323,6 +334,7 @@ _CHECKS: tuple[tuple[str, Callable[[_Trial], tuple[str, str]]], ...] = (
     ("whole objects", _Trial.whole_objects),
     ("delete", _Trial.delete),
     ("clock", _Trial.clock),
+    ("file system", _Trial.file_system),
     ("latency", _Trial.latency),
     ("throughput", _Trial.throughput),
 )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from refloat.bank.qualify import StoreReport
 
 _MEBI = 1 << 20
+ROLES = ("first", "second")
 
 
 class CheckStore(Lister):
@@ -25,6 +26,7 @@ class CheckStore(Lister):
     examples = """
         refloat bank check-store /mnt/backup
         refloat bank check-store swift://backups/refloat
+        refloat bank check-store /mnt/nfs --as first      # and on another host --as second
         refloat bank check-store 's3://backups/refloat?endpoint=https://s3.example.org' -f json
     """
     columns = ("property", "verdict", "text")
@@ -39,11 +41,19 @@ class CheckStore(Lister):
             default=16,
             metavar="MIB",
         ),
+        Argument(
+            "--as",
+            "instead, see with another host, where this runs as the other one, whether both see at once what the "
+            "other does",
+            dest="role",
+            choices=ROLES,
+        ),
     )
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         from refloat.bank.opening import open_store
         from refloat.bank.qualify import qualify
+        from refloat.bank.two_hosts import meet
         from refloat.cloud import Cloud
         from refloat.control.settings import Settings
         from refloat.providers.swift_login import logging_in_to
@@ -55,7 +65,10 @@ class CheckStore(Lister):
         with logging_in_to(Cloud(self.app.options.os_cloud)):
             store = open_store(parsed_args.url or Settings.load().bank_url, create=parsed_args.create)
         try:
-            report = qualify(store, size=parsed_args.size * _MEBI, told=self._tell)
+            if parsed_args.role:
+                report = meet(store, parsed_args.role)
+            else:
+                report = qualify(store, size=parsed_args.size * _MEBI, told=self._tell)
         finally:
             store.close()
         self.exit_status = 0 if report.fit else 1

@@ -27,7 +27,9 @@ from refloat.bank import (
     load_passphrase,
 )
 from refloat.bank.descriptor import refuse_taken
+from refloat.bank.mount import caching_at
 from refloat.bank.opening import open_store
+from refloat.bank.urls import parse
 from refloat.errors import InvalidInput, NoBank, NotFound
 
 if TYPE_CHECKING:
@@ -105,6 +107,8 @@ def make_bank(url: str, key: str | Path, environ: Mapping[str, str] = os.environ
     :raises Conflict: there is a bank.
     :raises InvalidInput: there is something else, or the key is no key of a bank.
     """
+    if (found := parse(url)).scheme == "file" and (caching := caching_at(Path(found.prefix))).needed:
+        raise InvalidInput(f"no bank is made in {url}", reason=f"it is on {caching.text}")
     source = find_key(key, environ)
     if isinstance(source, ProjectKey):
         raise InvalidInput(f"{key} is the key of one project, not of a bank")

@@ -180,6 +180,25 @@ class Locked(Wrapper):
         self.inner.delete(name)
 
 
+class CachedListings(Wrapper):
+    """Listings are those of a while ago, as of a host whose network file system caches what folders hold.
+
+    All else is exact. :meth:`forget` is the end of that while.
+    """
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self._known: dict[str, list[ObjectInfo]] = {}
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        if prefix not in self._known:
+            self._known[prefix] = list(self.inner.list(prefix))
+        yield from self._known[prefix]
+
+    def forget(self) -> None:
+        self._known.clear()
+
+
 class LateListing(Wrapper):
     """A listing does not show an object, or shows one that was removed, until ``listings`` more were made.
 
