@@ -1,7 +1,8 @@
 """Whether a folder's file system tells at once what other hosts have done in it.
 
-File systems of a network answer from a cache, for up to a minute, unless they were mounted otherwise. What a host
-does not see there yet, another checkpoint or somebody who writes one, it may take for absent when it collects.
+File systems of a network answer from a cache, for up to a minute, unless they were mounted otherwise. What a
+host does not see there yet, another checkpoint or somebody who writes one, it may take for absent when it
+collects.
 """
 
 from __future__ import annotations
@@ -41,9 +42,7 @@ class Caching:
                 f"mount it with -o {','.join(self.needed)}"
             )
         if self.unknown:
-            return (
-                f"{self.kind}: whether it tells late what other hosts have done, check-store finds with --as"
-            )
+            return f"{self.kind}: whether it is late with what other hosts did, check-store --as finds"
         return self.kind
 
 

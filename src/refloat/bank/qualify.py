@@ -105,6 +105,7 @@ class _Trial:
                 except BankError as error:
                     verdict, text = FAIL, str(error)
                 self._report.findings.append(Finding(name, verdict, text))
+            self._report.findings += self.file_system()
         finally:
             told("tidying up")
             self._tidy()
@@ -241,13 +242,13 @@ class _Trial:
             return FAIL, f"{text}: writers would be taken for dead too early or never"
         return (WARNING if apart > CLOCK_WARNS else OK), text
 
-    def file_system(self) -> tuple[str, str]:
-        """What the file system of a folder is known for."""
+    def file_system(self) -> list[Finding]:
+        """What is known against the file system of a folder."""
         found = parse(self._store.url)
-        if found.scheme != "file":
-            return OK, "not a folder"
-        caching = caching_at(Path(found.prefix))
-        return FAIL if caching.needed else WARNING if caching.unknown else OK, caching.text
+        caching = caching_at(Path(found.prefix)) if found.scheme == "file" else None
+        if caching is None or not (caching.needed or caching.unknown):
+            return []
+        return [Finding("file system", FAIL if caching.needed else WARNING, caching.text)]
 
     def latency(self) -> tuple[str, str]:
         writes: list[float] = []
@@ -334,7 +335,6 @@ _CHECKS: tuple[tuple[str, Callable[[_Trial], tuple[str, str]]], ...] = (
     ("whole objects", _Trial.whole_objects),
     ("delete", _Trial.delete),
     ("clock", _Trial.clock),
-    ("file system", _Trial.file_system),
     ("latency", _Trial.latency),
     ("throughput", _Trial.throughput),
 )

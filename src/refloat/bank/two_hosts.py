@@ -1,7 +1,7 @@
 """Do two hosts see at once what the other has done in a store?
 
-Both run :func:`meet`, one as ``first``, the other as ``second``. In turn, one of them writes and removes an object,
-and says so in another; the other, who has just listed, looks whether its listing knows.
+Both run :func:`meet`, one as ``first``, the other as ``second``. In turn, one of them writes and removes an
+object, and says so in another; the other, who has just listed, looks whether its listing knows.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ class CheckStore(Lister):
         ),
         Argument(
             "--as",
-            "instead, see with another host, where this runs as the other one, whether both see at once what the "
-            "other does",
+            "instead, see with another host, where this runs as the other one, whether both see at once what "
+            "the other does",
             dest="role",
             choices=ROLES,
         ),

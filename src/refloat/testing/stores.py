@@ -186,11 +186,14 @@ class CachedListings(Wrapper):
     All else is exact. :meth:`forget` is the end of that while.
     """
 
-    def __init__(self, inner: Store) -> None:
+    def __init__(self, inner: Store, which: Which = every) -> None:
         super().__init__(inner)
+        self._which = which
         self._known: dict[str, list[ObjectInfo]] = {}
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        if not self._which(prefix):
+            self._known.pop(prefix, None)
         if prefix not in self._known:
             self._known[prefix] = list(self.inner.list(prefix))
         yield from self._known[prefix]
