@@ -183,7 +183,7 @@ class Locked(Wrapper):
 class CachedListings(Wrapper):
     """Listings are those of a while ago, as of a host whose network file system caches what folders hold.
 
-    All else is exact. :meth:`forget` is the end of that while.
+    What this host does itself they know, and all else is exact. :meth:`forget` is the end of that while.
     """
 
     def __init__(self, inner: Store, which: Which = every) -> None:
@@ -198,8 +198,22 @@ class CachedListings(Wrapper):
             self._known[prefix] = list(self.inner.list(prefix))
         yield from self._known[prefix]
 
+    def put(self, name: str, content: Parts) -> None:
+        self.inner.put(name, content)
+        self._note(name, self.inner.stat(name))
+
+    def delete(self, name: str) -> None:
+        self.inner.delete(name)
+        self._note(name, None)
+
     def forget(self) -> None:
         self._known.clear()
+
+    def _note(self, name: str, there: ObjectInfo | None) -> None:
+        for prefix, known in self._known.items():
+            if name.startswith(prefix):
+                others = [each for each in known if each.name != name]
+                self._known[prefix] = [*others, *([there] if there is not None else [])]
 
 
 class LateListing(Wrapper):
