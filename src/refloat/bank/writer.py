@@ -132,7 +132,13 @@ class Writer:
         info = CheckpointInfo(
             self.checkpoint_id, self._project_id, created_at, provider, dict(plan or {}), dict(extra or {})
         )
-        Commit(self._objects, self._session, info, graph, sections, keep_until).run(self._indexes)
+        self._renewal.end()  # or one might come behind the commit
+        try:
+            Commit(self._objects, self._session, info, graph, sections, keep_until).run(self._indexes)
+        except BaseException:
+            if not self._finished:
+                self._renewal = Renewal(self._objects, self._session)
+            raise
         self._finished = True
         self.close()
 
