@@ -41,6 +41,8 @@ class Service:
 
     def __init__(self, folder: Path) -> None:
         self.deployment = Deployment(config.load([folder / "refloat.conf"]))
+        if not (folder / "bank").exists():
+            self.deployment.banks.make(self.deployment.settings.bank)
         self.worker = Worker(
             self.deployment.settings,
             self.deployment.database,

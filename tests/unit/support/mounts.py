@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -55,4 +56,8 @@ def tmpfs(where: Path, size: str = "64m") -> None:
 
 
 def unmount(where: Path) -> None:
+    for _attempt in range(100):  # somebody may have just a file open
+        if subprocess.run(["umount", where], stderr=subprocess.DEVNULL).returncode == 0:
+            return
+        time.sleep(0.1)
     subprocess.run(["umount", where], check=True)
