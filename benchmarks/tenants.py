@@ -213,7 +213,9 @@ def main() -> None:
     spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="refloat-bench-") as name:
         folder = Path(name)
-        deployment(folder).close()  # the tables
+        place = deployment(folder)  # makes the tables
+        place.banks.make(place.settings.bank)
+        place.close()
         ports, answers, stop = spawn.Queue(), spawn.Queue(), spawn.Event()
         api = spawn.Process(target=serve, args=(folder, ports), daemon=True)
         worker = spawn.Process(target=work, args=(folder,), daemon=True)

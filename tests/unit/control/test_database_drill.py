@@ -151,6 +151,7 @@ def test_what_lives_stays_and_what_is_in_the_bank_is_known(
         originals.append((SHARE, world.manila.make_share(f"share-{number}", b"data"), f"share-{number}"))
 
     service = Service(tmp_path)
+    service.deployment.banks.make(service.deployment.settings.bank)
     for original in originals:
         service.protect(*original)
     service.worker.start()
