@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from refloat.bank import heads
 from refloat.bank.keys import KeySource, ProjectKey
 from refloat.bank.objects import Objects
 from refloat.bank.project_keys import ProjectVersion
+from refloat.bank.recovery import export_recovery
 from refloat.bank.slots import Slot, put_slot, remove_slot, slots
 from refloat.errors import BankError, NotFound
 
@@ -96,3 +99,7 @@ class BankKeys:
         :raises NotFound: the project has nothing in this bank.
         """
         return self._keyring.export(project_id, self._objects.identity.descriptor)
+
+    def export_recovery(self, path: str | Path) -> list[str]:
+        """Write what opens the bank to a file; the names of what is in it."""
+        return export_recovery(self._objects, path)

@@ -189,7 +189,7 @@ class ProjectKey:
                 "keys": [key.hex() for key in self.keys],
             }
         ).encode()
-        _write(path, f"{_PROJECT_HEADER}\n{_PROJECT_WORD} {body.hex()} {_checksum(body)}\n")
+        write_new(path, f"{_PROJECT_HEADER}\n{_PROJECT_WORD} {body.hex()} {_checksum(body)}\n".encode())
 
     @staticmethod
     def parse(body: bytes) -> ProjectKey:
@@ -210,7 +210,7 @@ def create_key(path: str | Path) -> BankKey:
     :raises Conflict: the file exists; a key is never overwritten.
     """
     key = BankKey(secrets.token_bytes(32))
-    _write(path, f"{_HEADER}\n{_WORD} {key.secret.hex()} {_checksum(key.secret)}\n")
+    write_new(path, f"{_HEADER}\n{_WORD} {key.secret.hex()} {_checksum(key.secret)}\n".encode())
     return key
 
 
@@ -274,15 +274,18 @@ def _read(path: str | Path, encoding: str = "ascii") -> str:
     return text
 
 
-def _write(path: str | Path, text: str) -> None:
-    """Whole or not at all, whenever the process is killed."""
+def write_new(path: str | Path, content: bytes, what: str = "key file") -> None:
+    """Make a file that only its owner can read: whole or not at all, whenever the process is killed.
+
+    :raises Conflict: it exists.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "w", encoding="ascii") as file:
-                file.write(text)
+            with os.fdopen(fd, "wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(fd)
             link_new(temporary, path)
@@ -290,9 +293,9 @@ def _write(path: str | Path, text: str) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except FileExistsError:
-        raise Conflict(f"the key file {path} exists", advice="Refloat never overwrites a key") from None
+        raise Conflict(f"the {what} {path} exists", advice="Refloat never overwrites a key") from None
     except OSError as error:
-        raise BankError(f"the key file {path} cannot be written", reason=str(error.strerror)) from error
+        raise BankError(f"the {what} {path} cannot be written", reason=str(error.strerror)) from error
 
 
 def _checksum(secret: bytes) -> str:

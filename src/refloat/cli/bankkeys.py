@@ -164,6 +164,61 @@ class ExportKey(BankCommand, ShowOne):
         return {"project_id": key.project_id, "file": parsed_args.file, "versions": len(key.keys)}
 
 
+class ExportRecovery(BankCommand, ShowOne):
+    """Write all that opens the bank, but no key, to a file: what nobody can make again.
+
+    Keep it with a copy of the key, elsewhere. It is small, and worthless without a key. Write it again when
+    keys or projects were added.
+    """
+
+    examples = """
+        refloat bank keys export-recovery /media/safe/bank.recovery
+    """
+
+    args = (*BANK, Argument("file", "a new file"))
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        with self.bank(parsed_args) as bank:
+            names = bank.keys.export_recovery(parsed_args.file)
+            return {"id": bank.id, "file": parsed_args.file, "objects": len(names)}
+
+
+class ImportRecovery(BankCommand, ShowOne):
+    """Put back what a bank has lost of all that opens it.
+
+    What is there with another content is left alone, and named, unless --replace is given. Keys of erased
+    projects stay erased. Keys that were removed from the bank since come back: remove them again.
+    """
+
+    examples = """
+        refloat bank keys import-recovery /media/safe/bank.recovery
+    """
+
+    args = (
+        BANK[0],
+        Argument("file", "written by export-recovery"),
+        Argument("--replace", "also what is there and damaged", action="store_true"),
+    )
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        from refloat.bank.opening import open_store
+        from refloat.bank.recovery import import_recovery
+        from refloat.cloud import Cloud
+        from refloat.control.settings import Settings
+        from refloat.providers.swift_login import logging_in_to
+
+        if not parsed_args.bank:
+            self.refuse_service(f"'{self.cmd_name}'")
+        with logging_in_to(Cloud(self.app.options.os_cloud)):
+            store = open_store(parsed_args.bank or Settings.load().bank_url)
+        try:
+            done = import_recovery(store, parsed_args.file, replace=parsed_args.replace)
+        finally:
+            store.close()
+        self.exit_status = 1 if done.other else 0
+        return {"id": done.bank_id, "restored": done.restored, "other": done.other, "erased": done.erased}
+
+
 class EraseKeys(BankCommand, ShowOne):
     """Remove the keys of a project, so that nobody can ever read its checkpoints, then all its data.
 

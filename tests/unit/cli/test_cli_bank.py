@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -162,6 +165,53 @@ def test_keys(refloat: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "does not open" in ran(refloat("bank", "info", "--key", f"{home}/two.key"), 1).err
     monkeypatch.setenv("REFLOAT_BANK_KEY", three)
     assert ran(refloat("bank", "verify", "-f", "json")).json["status"] == "good"
+
+
+def test_m6_what_opens_the_bank_is_kept_elsewhere(refloat: Command, home: Path, tmp_path: Path) -> None:
+    bank, kept = home / "data/refloat/bank", str(tmp_path / "safe")
+    exported = ran(refloat("bank", "keys", "export-recovery", kept, "-f", "json")).json
+    names = {str(path.relative_to(bank)) for path in (bank / "keys").iterdir() if ".head." not in path.name}
+    assert exported["objects"] == len({*names, "bank"})
+    assert Path(kept).stat().st_mode & 0o777 == 0o600
+    assert "exists" in ran(refloat("bank", "keys", "export-recovery", kept), 1).err
+
+    shutil.rmtree(bank / "keys")
+    (bank / "bank").unlink()
+    assert ran(refloat("bank", "verify"), 1).err
+    found = ran(refloat("bank", "keys", "import-recovery", kept, "-f", "json")).json
+    assert (set(found["restored"]), found["other"]) == ({*names, "bank"}, [])
+    assert len(ran(refloat("checkpoint", "list", "-f", "json")).json) == 3
+    assert ran(refloat("bank", "keys", "import-recovery", kept, "-f", "json")).json["restored"] == []
+
+    for name in names:
+        (bank / name).write_bytes(b"damaged")
+    ran(refloat("bank", "info"), 1)
+    left = ran(refloat("bank", "keys", "import-recovery", kept, "-f", "json"), 1).json
+    assert set(left["other"]) == names
+    ran(refloat("bank", "keys", "import-recovery", kept, "--replace"))
+    assert ran(refloat("bank", "info", "-f", "json")).json["checkpoints"] == 3
+
+
+def test_no_file_makes_another_bank_of_a_bank(refloat: Command, home: Path, tmp_path: Path) -> None:
+    kept, other = str(tmp_path / "safe"), str(tmp_path / "other")
+    ran(refloat("bank", "keys", "export-recovery", kept))
+    ran(refloat("bank", "create", "--bank", other))
+    before = {path: path.read_bytes() for path in Path(other).rglob("*") if path.is_file()}
+    said = ran(refloat("bank", "keys", "import-recovery", kept, "--bank", other, "--replace"), 1).err
+    assert "another bank" in said
+    assert before == {path: path.read_bytes() for path in Path(other).rglob("*") if path.is_file()}
+    for content in (b"", b"no archive", _zip({"../bank": b"{}"}), _zip({"keys/../../x": b""}), _zip({})):
+        (tmp_path / "bad").write_bytes(content)
+        ran(refloat("bank", "keys", "import-recovery", str(tmp_path / "bad")), 2)
+    assert "no file" in refloat("bank", "keys", "import-recovery", str(tmp_path / "none")).err
+
+
+def _zip(entries: dict[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in entries.items():
+            archive.writestr(name, text)
+    return content.getvalue()
 
 
 def test_a_passphrase_from_the_terminal(
