@@ -87,7 +87,8 @@ class Command:
         """Start the command and leave it running."""
         if not self.state.exists():
             self.state.mkdir(parents=True)
-            self.answer("bank", "create")  # or it is there, and somebody else's state is lost
+            if "--service" not in words:
+                self.answer("bank", "create")  # or it is there, and somebody else's state is lost
         return subprocess.Popen(  # noqa: S603 (these words are ours)
             self.words(*words), env=self.environment, text=True, stdin=subprocess.DEVNULL, **options
         )
