@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from refloat.bank import Bank, create_key
 from refloat.cli.embedded import Embedded
 from refloat.cloud import Cloud
 from refloat.control.settings import Settings
@@ -21,6 +22,7 @@ ADDRESSES = ["192.0.2.0/28", "198.51.100.7/32"]
 def app(tmp_path: Path) -> Iterator[Embedded]:
     """Refloat with the examples installed beside its own."""
     settings = Settings(f"sqlite:///{tmp_path}/refloat.sqlite", str(tmp_path / "bank"), tmp_path / "bank.key")
+    Bank.create(settings.bank_url, create_key(settings.key_file))
     with known_apart(*examples()), Embedded(settings) as refloat:
         yield refloat
 

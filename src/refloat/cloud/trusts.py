@@ -139,17 +139,18 @@ class Trusts:
 
     def revoke(self, granted: Granted) -> None:
         target = str(granted.get("target", ""))
+        group = self._group(target)
         try:
-            auth = loading.load_auth_from_conf_options(
-                self._conf, self._group(target), trust_id=granted["trust_id"]
-            )
+            auth = loading.load_auth_from_conf_options(self._conf, group, trust_id=granted["trust_id"])
             with explained("delete the trust of an operation that has ended"):
                 self._session(auth).delete(
                     f"/OS-TRUST/trusts/{granted['trust_id']}", endpoint_filter=self._identity(target)
                 )
         except (NotFound, AuthFailed):
-            # Whoever may not log in with it any more has nothing left to give back.
-            return
+            # Whoever may not log in with it any more has nothing left to give back; but for one who cannot
+            # log in at all, as when the password in the configuration is wrong.
+            if not self._can_log_in(group):
+                raise
 
     def check(self, granted: Granted) -> None:
         if granted.get("kind") != "trust":
@@ -160,7 +161,7 @@ class Trusts:
             with explained("log in with the trust"):
                 self._session(auth).get_token()
         except RefloatError as exc:
-            if status_of(exc) not in _REFUSED or not self._can_log_in():
+            if status_of(exc) not in _REFUSED or not self._can_log_in(group):
                 raise
             raise AuthorityGone(
                 "the trust is good for nothing any more",
@@ -170,10 +171,10 @@ class Trusts:
                 "somebody who has the role must enable the schedule again",
             ) from exc
 
-    def _can_log_in(self) -> bool:
+    def _can_log_in(self, group: str) -> bool:
         """Whether the service's own user can log in; if not, a trust that is refused says nothing."""
         try:
-            self._session(loading.load_auth_from_conf_options(self._conf, TRUSTEE)).get_token()
+            self._session(loading.load_auth_from_conf_options(self._conf, group)).get_token()
         except ClientException:
             return False
         return True
