@@ -71,10 +71,10 @@ def _slot(objects: Objects, name: str) -> tuple[bytes | None, bytes | None]:
     """What a slot and its copy should be."""
     root, bank_id = objects.keys.root, _bank_id(objects)
     first, second = _get(objects, name), _get(objects, name + COPY)
-    inner = without_authenticator(second) if second is not None else None
-    for each in (first, inner):
-        if each is not None and second == with_authenticator(root, bank_id, name, each):
-            return each, second
+    there = [each for each in (first, second) if each is not None]
+    for each in [*there, *map(without_authenticator, there)]:
+        if (copy := with_authenticator(root, bank_id, name, each)) in there:
+            return each, copy
     # The copy is missing or damaged. Whether the slot itself is whole, its form says.
     try:
         parse_slot(name, first or b"")

@@ -170,9 +170,14 @@ def _read(store: Store, bank_id: bytes) -> list[tuple[Slot, bytes]]:
         text = _get(store, entry.name) if match else None
         if match is None or text is None:
             continue
-        try:
-            found.append(parse_slot(entry.name, without_authenticator(text) if match[3] else text))
-        except BankDamaged:
+        forms = (text, without_authenticator(text))
+        for form in reversed(forms) if match[3] else forms:  # the two may have been swapped
+            try:
+                found.append(parse_slot(entry.name, form))
+                break
+            except BankDamaged:
+                continue
+        else:
             found.append((Slot(match[2], damaged=True), b""))
     return found
 

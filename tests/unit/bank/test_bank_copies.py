@@ -144,3 +144,19 @@ def test_a_key_that_was_erased_and_is_put_back_is_told(root: Path) -> None:
     bank.erase_project("p1")
     assert not bank.verify_all().damages
     assert not [path for path in objects(root) if ".project." in path.name]
+
+
+def test_m6_a_slot_and_its_copy_that_were_swapped_open_the_bank(root: Path) -> None:
+    names = [path for path in single(root) if OTHER.id.hex() in path.name]
+    assert len(names) == 2
+    contents = [path.read_bytes() for path in names]
+    for path, content in zip(names, reversed(contents), strict=True):
+        path.chmod(0o600)
+        path.write_bytes(content)
+    bank = Bank.open(str(root), OTHER)
+    assert restore(bank, "c1") == DATA
+    report = bank.verify_all()
+    assert {each.object for each in report.damages} == {str(path.relative_to(root)) for path in names}
+    bank.repair(report, apply=True)
+    assert [path.read_bytes() for path in names] == contents
+    assert bank.verify_all().damages == []
