@@ -113,8 +113,7 @@ class OperationProgram(ABC):
 
     def keep_until(self, created_at: str) -> datetime | None:
         """Until when a checkpoint of that time has to be kept; None: it need not."""
-        # Who runs a program by itself has no operator.
-        minimum: timedelta = getattr(self.services, "minimum", timedelta)()
+        minimum = self.services.minimum()
         return datetime.fromisoformat(created_at) + minimum if minimum else None
 
     @property

@@ -10,13 +10,13 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from refloat.bank import Bank, BankKey, data_references, with_references
 from refloat.bank.filesystem import FileSystemStore
+from refloat.cloud import Cloud
 from refloat.engine.engine import Engine
 from refloat.engine.program import Ended
 from refloat.errors import BankDamaged, BankError, Cancelled, RefloatError
@@ -97,14 +97,14 @@ class Site:
         return engine
 
     def program(self, operation_id: str, payload: Any, kind: Any = CopyProgram) -> Any:
-        services = SimpleNamespace(
-            cloud=None,
-            bank=self.here,
-            journal_of=partial(SqlJournal, self.database),
-            bank_for=self.bank_for,
+        services = Services(
+            cloud=cast(Cloud, None),
             providers=Providers(noop=True),
+            bank_for=self.bank_for,
+            journal_of=partial(SqlJournal, self.database),
+            copies_of=lambda _checkpoint, _project: (),
         )
-        program = kind(operation_id, payload, cast(Services, services))
+        program = kind(operation_id, payload, services)
         program.plugins = self.plugins
         return program
 
