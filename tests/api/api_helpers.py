@@ -222,6 +222,17 @@ class Running:
         return User(self.application, **more)
 
 
+def somebody_is_told(folder: Path) -> Path:
+    """A configuration by which somebody, who does not answer, is told of all that happens."""
+    secret, found = folder / "secret", folder / "refloat.conf"
+    secret.write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    secret.chmod(0o600)
+    found.write_text(
+        f"[notifications]\nwebhooks = ops\n[webhook_ops]\nurl = http://127.0.0.1:9/\nsecret_file = {secret}\n"
+    )
+    return found
+
+
 def run_service(folder: Path, *, files: Sequence[Path] = (), **more: Any) -> Running:
     """The service, with everything in one folder."""
     authority = Notes()

@@ -7,11 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from api_helpers import NOOP, run_service
+import sqlalchemy as sa
+from api_helpers import NOOP, run_service, somebody_is_told
 from test_one_way_in import beside
 
 from refloat.bank import Bank, load_key
 from refloat.records.bank_heads import BankHeads
+from refloat.records.tables import NoticeRow
 
 
 def replace(root: Path, by: Path) -> None:
@@ -28,7 +30,7 @@ def replace(root: Path, by: Path) -> None:
 def test_an_older_bank_and_a_deleted_checkpoint_that_is_back_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    service = run_service(tmp_path)
+    service = run_service(tmp_path, files=[somebody_is_told(tmp_path)])
     try:
         worker = service.work()
         member = service.user()
@@ -53,7 +55,9 @@ def test_an_older_bank_and_a_deleted_checkpoint_that_is_back_are_told(
             told = refloat("bank", "verify", "--against-records", "-f", "json")
             assert (told.status, json.loads(told.out)["status"]) == (1, "bad")
             assert "its head was number" in json.loads(told.out)["older"]
-            assert refloat("bank", "verify").status == 0  # by itself it is whole
+            by_itself = json.loads(refloat("bank", "verify", "-f", "json").out)
+            assert (by_itself["older"], by_itself["damages"]) == ("", [])
+            assert by_itself["missing"] == ["another"]
         for _ in range(2):
             worker.bank_looks.look()
         assert caplog.text.count("its head was number") == 1
@@ -66,5 +70,9 @@ def test_an_older_bank_and_a_deleted_checkpoint_that_is_back_are_told(
         worker.bank_looks.look()
         assert f"{manifest.name}: no head of the bank names it" in caplog.text
         assert manifest.exists()
+        with database.session() as session:
+            query = sa.select(NoticeRow.data).where(NoticeRow.event_type == "data_protect.bank.altered")
+            notices = [data["reason"] for data in session.scalars(query)]
+        assert ["its head was number" in notices[0], manifest.name in notices[-1]] == [True, True]
     finally:
         service.close()

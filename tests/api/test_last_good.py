@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from api_helpers import DEMO, NOOP, Running, User, run_service
+from api_helpers import DEMO, NOOP, Running, User, run_service, somebody_is_told
 from test_missing import CHECKPOINTS, away, folder, look, manifest, record, status
 from test_one_way_in import beside
 from test_schedules import ran, run_now, scheduled, trigger
@@ -49,17 +49,11 @@ def application(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def service_with_notices(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]:
-    (tmp_path / "secret").write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-    (tmp_path / "secret").chmod(0o600)
-    (tmp_path / "refloat.conf").write_text(
-        "[notifications]\nwebhooks = ops\n[webhook_ops]\nurl = http://127.0.0.1:9/\n"
-        f"secret_file = {tmp_path}/secret\n"
-    )
     more: dict[str, Any] = {}
     if request.param == "postgresql":
         create: Callable[[], str] = request.getfixturevalue("postgresql")
         more["database__connection"] = create()
-    running = run_service(tmp_path, files=[tmp_path / "refloat.conf"], **more)
+    running = run_service(tmp_path, files=[somebody_is_told(tmp_path)], **more)
     running.work()
     yield running
     running.close()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from api_helpers import DEMO, NOOP, Running, User, run_service
+from api_helpers import DEMO, NOOP, Running, User, run_service, somebody_is_told
 from test_metrics import samples
 from test_one_way_in import beside
 
@@ -31,13 +31,7 @@ CHECKPOINTS = f"providers/{NOOP}/checkpoints"
 @pytest.fixture
 def told(tmp_path: Path) -> Iterator[Running]:
     """A service with a worker, and somebody who is told of all that happens."""
-    (tmp_path / "secret").write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-    (tmp_path / "secret").chmod(0o600)
-    (tmp_path / "refloat.conf").write_text(
-        "[notifications]\nwebhooks = ops\n[webhook_ops]\nurl = http://127.0.0.1:9/\n"
-        f"secret_file = {tmp_path}/secret\n"
-    )
-    running = run_service(tmp_path, files=[tmp_path / "refloat.conf"])
+    running = run_service(tmp_path, files=[somebody_is_told(tmp_path)])
     running.work()
     yield running
     running.close()

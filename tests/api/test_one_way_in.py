@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from api_helpers import NOOP, Running, run_service
+from api_helpers import NOOP, Running, run_service, somebody_is_told
 
 from refloat.cli.embedded import Embedded
 from refloat.control.submit import Submitter
@@ -127,13 +127,7 @@ def test_a_projects_quota_holds_for_the_command(service: Running, refloat: Comma
 def test_who_is_told_of_the_services_operations_is_told_of_the_commands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "secret").write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-    (tmp_path / "secret").chmod(0o600)
-    (tmp_path / "refloat.conf").write_text(
-        "[notifications]\nwebhooks = ops\n[webhook_ops]\nurl = http://127.0.0.1:9/\n"
-        f"secret_file = {tmp_path}/secret\n"
-    )
-    service = run_service(tmp_path, files=[tmp_path / "refloat.conf"])
+    service = run_service(tmp_path, files=[somebody_is_told(tmp_path)])
     try:
         for refloat in beside(service, tmp_path, monkeypatch):
             refloat("plan", "create", "app", "--resource", "noop=tree:3", "--provider", "noop")

@@ -107,12 +107,14 @@ class BankLooks:
         return [identity for identity, status in here.items() if status == AVAILABLE and identity not in seen]
 
     def _alarm(self, bank: Bank) -> None:
-        """Say, once, what of a bank is not as its writers left it. Nothing is done about it."""
+        """Say, once in this process, what of a bank is not as it was left. Nothing is done about it."""
         found = fresh(self._database, bank)
         said = [f"{name}: {reason}" for name, reason in sorted(found.problems.items())]
         for what in [found.older, *said] if found.older else said:
             if (bank.id, what) not in self._said:
                 _LOG.error("bank %s is not as it was left: %s", bank.id, what)
+                with self._database.session() as session:
+                    self._notices.bank(session, bank.id, what)
         self._said = {each for each in self._said if each[0] != bank.id}
         self._said |= {(bank.id, what) for what in [found.older, *said] if what}
 

@@ -27,6 +27,7 @@ AUTHORITY_LOST, AUTHORITY_BACK = "authority_lost", "authority_back"
 NOTHING_DELETED = "nothing_deleted"
 AUTHORITY_ENDING = "authority_ending"
 MISSING, FOUND = "missing", "found"
+ALTERED = "altered"
 
 EVENT_TYPES = (
     *(
@@ -39,6 +40,7 @@ EVENT_TYPES = (
         for what in (AUTHORITY_LOST, AUTHORITY_BACK, AUTHORITY_ENDING, NOTHING_DELETED)
     ),
     *(f"{PREFIX}.checkpoint.{what}" for what in (MISSING, FOUND)),
+    f"{PREFIX}.bank.{ALTERED}",
 )
 """All there are."""
 
@@ -113,6 +115,10 @@ class Notices:
             "created_at": f"{checkpoint.created_at.isoformat(timespec='seconds')}Z",
         }
         self._put(session, f"checkpoint.{what}", checkpoint.id, data)
+
+    def bank(self, session: Session, bank_id: str, reason: str) -> None:
+        """Tell that something of a bank is not as Refloat left it."""
+        self._put(session, f"bank.{ALTERED}", bank_id, {"bank_id": bank_id, "reason": reason})
 
     def _put(self, session: Session, what: str, subject: str, data: Json) -> None:
         event_type = f"{PREFIX}.{what}"

@@ -22,7 +22,7 @@ NAME = "notifications"
 GROUP = "oslo_messaging_notifications"
 _MESSAGING = {"messaging": 1.0, "messagingv2": 2.0}
 """Drivers that send messages, and the version of the envelope."""
-_SERIOUS = (".error", ".authority_lost", ".missing", ".nothing_deleted")
+_SERIOUS = (".error", ".authority_lost", ".missing", ".nothing_deleted", ".altered")
 
 
 def wanted(conf: Any) -> list[str]:
