@@ -1,12 +1,13 @@
 """How much one tenant who does the worst that the API allows slows another one.
 
-    python benchmarks/tenants.py [--seconds N] [--attackers N] [--json]
+    python benchmarks/tenants.py [--seconds N] [--attackers N] [--processes N] [--database NAME] [--json]
 
-API and worker run in processes of their own, on SQLite and a bank in a temporary folder; only the identity
-service and the cloud are left out. One client makes, reads and deletes plans and protects them, one request
-after the other: alone, then while the other tenant's clients do their worst as fast as they are answered,
-then alone again. What is printed: the median and the 95th percentile of each call, how many times as long it
-took beside the other tenant, and the most memory of the two processes.
+API and worker run in processes of their own, as many as deploy/uwsgi.ini has, on a PostgreSQL server that
+is started here (or SQLite) and a bank in a temporary folder; only the identity service and the cloud are
+left out. One client makes, reads and deletes plans and protects them, one request after the other: alone,
+then while the other tenant's clients do their worst as fast as they are answered, then alone again. What is
+printed: the median and the 95th percentile of each call, how many times as long it took beside the other
+tenant, and the most memory of a process.
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ import argparse
 import http.client
 import json
 import multiprocessing
+import socket
 import statistics
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import waitress
+from engine import postgresql
 
 from refloat.api import config
 from refloat.api.app import make_application
@@ -62,9 +66,9 @@ class Nowhere:
         return
 
 
-def deployment(folder: Path) -> Deployment:
+def deployment(folder: Path, database: str) -> Deployment:
     overrides = [
-        ("database", "connection", f"sqlite:///{folder}/refloat.sqlite"),
+        ("database", "connection", database),
         ("bank", "url", str(folder / "bank")),
         ("bank", "key_file", str(folder / "bank.key")),
         ("providers", "folder", str(folder / "none")),
@@ -83,15 +87,15 @@ def believe(application: Any) -> Any:
     return answer
 
 
-def serve(folder: Path, port: Any) -> None:
-    application = make_application(deployment(folder), believe)
-    server = waitress.create_server(application, host="127.0.0.1", port=0, threads=8)
-    port.put(server.effective_port)
+def serve(folder: Path, database: str, listening: socket.socket, ready: Any) -> None:
+    application = make_application(deployment(folder, database), believe)
+    server = waitress.create_server(application, sockets=[listening], threads=8)
+    ready.put(True)
     server.run()
 
 
-def work(folder: Path) -> None:
-    place = deployment(folder)
+def work(folder: Path, database: str) -> None:
+    place = deployment(folder, database)
     worker = make_worker(place)
     worker.start()
     make_runner(place, wake=worker.wake).start()
@@ -107,6 +111,7 @@ class Client:
 
     def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         headers = {"X-Project-Id": self.project, "X-User-Id": "u", "X-Roles": "member"}
+        headers["Connection"] = "close"  # as deploy/uwsgi.ini: each request goes to whichever process is free
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         if data is not None:
             headers["Content-Type"] = "application/json"
@@ -208,24 +213,39 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=20.0, help="of each of the three parts")
     parser.add_argument("--attackers", type=int, default=1, help="clients of the other tenant at once")
+    parser.add_argument("--processes", type=int, default=2, help="of the API")
+    parser.add_argument("--database", choices=["postgresql", "sqlite"], default="postgresql")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     spawn = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory(prefix="refloat-bench-") as name:
+    server = postgresql() if chosen.database == "postgresql" else nullcontext()
+    with server as create, tempfile.TemporaryDirectory(prefix="refloat-bench-") as name:
         folder = Path(name)
-        place = deployment(folder)  # makes the tables
+        database = create() if create is not None else f"sqlite:///{folder}/refloat.sqlite"
+        place = deployment(folder, database)  # makes the tables
         place.banks.make(place.settings.bank)
         place.close()
-        ports, answers, stop = spawn.Queue(), spawn.Queue(), spawn.Event()
-        api = spawn.Process(target=serve, args=(folder, ports), daemon=True)
-        worker = spawn.Process(target=work, args=(folder,), daemon=True)
-        api.start(), worker.start()
-        port = ports.get(timeout=120)
+        listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+        port = listening.getsockname()[1]
+        ready, answers, stop = spawn.Queue(), spawn.Queue(), spawn.Event()
+        given = (folder, database, listening, ready)
+        apis = [spawn.Process(target=serve, args=given, daemon=True) for _ in range(chosen.processes)]
+        worker = spawn.Process(target=work, args=(folder, database), daemon=True)
+        for each in (*apis, worker):
+            each.start()
+        for _ in apis:
+            ready.get(timeout=120)
         victim = Client(port, QUIET)
         quiet(victim, 3.0)
-        before = {"api": memory(api.pid or 0, "VmRSS"), "worker": memory(worker.pid or 0, "VmRSS")}
+
+        def used(what: str) -> dict[str, int]:
+            return {
+                "api": max(memory(each.pid or 0, what) for each in apis),
+                "worker": memory(worker.pid or 0, what),
+            }
+
+        before = used("VmRSS")
         alone = quiet(victim, chosen.seconds)
-        ready = spawn.Queue()
         given = (port, stop, answers, ready)
         attackers = [spawn.Process(target=loud, args=given, daemon=True) for _ in range(chosen.attackers)]
         for each in attackers:
@@ -236,8 +256,8 @@ def main() -> None:
         stop.set()
         counts = [answers.get(timeout=300) for _ in attackers]
         again = quiet(victim, chosen.seconds)
-        after = {"api": memory(api.pid or 0, "VmHWM"), "worker": memory(worker.pid or 0, "VmHWM")}
-        for each in (api, worker):
+        after = used("VmHWM")
+        for each in (*apis, worker):
             each.terminate()
             each.join(30)
     rows = []
