@@ -151,21 +151,20 @@ def test_what_lives_stays_and_what_is_in_the_bank_is_known(
         originals.append((SHARE, world.manila.make_share(f"share-{number}", b"data"), f"share-{number}"))
 
     service = Service(tmp_path)
-    service.deployment.banks.make(service.deployment.settings.bank)
-    for original in originals:
-        service.protect(*original)
-    service.worker.start()
-    service.until(service.ended, "everything is protected")
-    copied_at = chance.randrange(5, 40)
-    for number in range(44):
-        ask(service, chance, originals, number)
-        if number == copied_at:
-            service.until(lambda: "running" in service.states().values(), "something runs")
-            copies.make()
-        time.sleep(chance.uniform(0, 0.05))
-    service.until(service.ended, "everything ends")
-    assert "succeeded" in service.states().values()
-    service.close()
+    with closing(service):
+        for original in originals:
+            service.protect(*original)
+        service.worker.start()
+        service.until(service.ended, "everything is protected")
+        copied_at = chance.randrange(5, 40)
+        for number in range(44):
+            ask(service, chance, originals, number)
+            if number == copied_at:
+                service.until(lambda: "running" in service.states().values(), "something runs")
+                copies.make()
+            time.sleep(chance.uniform(0, 0.05))
+        service.until(service.ended, "everything ends")
+        assert "succeeded" in service.states().values()
     there = inventory(world)
     assert "refloat:" not in there, "nothing is marked"
 
