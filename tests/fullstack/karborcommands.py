@@ -29,7 +29,7 @@ class Row:
 
 CHECKPOINT = "providers/{infra}/checkpoints/{checkpoint}"
 KARBOR_PROTECT = (
-    Row("provider-list", "No-Op Provider"),
+    Row("provider-list", "OS Infra Provider with volume snapshots"),
     Row("provider-show {infra}", "OS Infra Provider"),
     Row("protectable-list", "OS::Cinder::Volume"),
     Row("protectable-show OS::Nova::Server", "OS::Cinder::Volume"),
@@ -136,7 +136,7 @@ KARBOR_SCHEDULES = (
 )
 
 OPENSTACK_PROTECT = (
-    Row("provider list", "No-Op Provider"),
+    Row("provider list", "OS Infra Provider with volume snapshots"),
     Row("provider show {infra}", "OS Infra Provider"),
     Row("protectable list", "OS::Cinder::Volume"),
     Row("protectable show OS::Nova::Server", "OS::Cinder::Volume"),
