@@ -224,9 +224,14 @@ class Worker:
                     self.refused = exc
                     level = logging.WARNING if self._only is None else logging.DEBUG
                     _LOG.log(level, "operation %s: %s", operation.id, exc)
-                except Exception:
-                    # The others must not wait for it.
+                except Exception as exc:
+                    # The others must not wait for it; nor must a command, for ever.
                     _LOG.exception("operation %s", operation.id)
+                    self.refused = RefloatError(
+                        f"the operation {operation.id} could not be taken up",
+                        reason=f"{type(exc).__name__}: {exc}",
+                        advice=f"Try again with: refloat operation resume {operation.id}",
+                    )
 
     def _attend(self, operation: OpenOperation, queued: list[OpenOperation]) -> None:
         """Do what one needs; one that is to begin goes into ``queued``."""

@@ -513,6 +513,26 @@ def test_the_unexpected(refloat: Command, monkeypatch: pytest.MonkeyPatch) -> No
     assert "Traceback" in refloat("--debug", "protectable", "list").err
 
 
+def test_an_operation_that_cannot_be_run_here_is_not_waited_for(
+    refloat: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from refloat.engine.engine import Engine
+
+    def fail(self: object, operation_id: str) -> None:
+        raise RuntimeError("no room for it")
+
+    make_plan(refloat)
+    with monkeypatch.context() as broken:
+        broken.setattr(Engine, "resume", fail)
+        ran = refloat("protect", "app")
+    assert (ran.status, ran.out) == (1, "")
+    assert "could not be taken up" in ran.err
+    assert "RuntimeError: no room for it" in ran.err
+    (row,) = refloat("operation", "list", "-f", "json").json
+    assert refloat("operation", "resume", row["id"]).status == 0
+    assert refloat("operation", "list", "-f", "json").json[0]["state"] == "succeeded"
+
+
 def test_libraries_are_silent(refloat: Command, tmp_path: Path) -> None:
     before = list(logging.getLogger().handlers)
     make_plan(refloat)
