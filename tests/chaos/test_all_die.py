@@ -230,6 +230,12 @@ class Town:
                 elif row.state == "parked":
                     self.place.deployment.actions.resume(self.place.caller, operation)
                     self.done["resumed by a person"] += 1
+        for checkpoint, status in _checkpoints(self.place).items():
+            if status == "error-deleting":  # the bank was away
+                left = True
+                with contextlib.suppress(RefloatError):
+                    record = self.place.deployment.checkpoints.get(checkpoint, None)
+                    deletions.delete(self.place.deployment.submitter, self.place.caller, record)
         return not left
 
     def rows(self) -> list[Any]:

@@ -181,9 +181,13 @@ class Place:
         return not {"queued", "running", "parked"} & set(self.states().values())
 
     def all_given_back(self) -> bool:
-        """Whether also what the operations acted with is given back: then no worker has anything to do."""
+        """Whether also what the operations acted with is given back: then no worker has anything to do.
+
+        A command acts as its user: it has nothing to give back, and may be killed before it says so.
+        """
+        query = "SELECT id FROM operations WHERE authority IS NOT NULL AND runner = 'service'"
         with self.sql.connect() as connection:
-            owing = connection.execute(sa.text("SELECT id FROM operations WHERE authority IS NOT NULL"))
+            owing = connection.execute(sa.text(query))
             return self.all_ended() and owing.first() is None
 
     def publications(self, pid: int) -> list[list[str]]:
