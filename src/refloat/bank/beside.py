@@ -12,6 +12,7 @@ from refloat.bank.manifest import MANIFESTS
 from refloat.bank.objects import Objects
 from refloat.bank.sealing import tag_in
 from refloat.bank.second_copies import hurt_copies
+from refloat.bank.store import exists
 from refloat.bank.verification_report import Damage, VerificationReport
 
 
@@ -53,7 +54,7 @@ def not_fresh(objects: Objects, problems: Mapping[str, str], report: Verificatio
     """What the bank's own chain of heads tells against it, and nothing else did."""
     known = {each.object for each in report.damages}
     return [
-        Damage(_checkpoint_in(name), "", name, reason, readable=heads.is_there(objects, name))
+        Damage(_checkpoint_in(name), "", name, reason, readable=exists(objects.store, name))
         for name, reason in sorted(problems.items())
         if name not in known and _checkpoint_in(name) not in report.bad
     ]

@@ -18,7 +18,7 @@ from refloat.bank.manifest import Checkpoint, Manifest, find, get_checkpoint, ge
 from refloat.bank.objects import ABANDONED, Objects, WriteSession
 from refloat.bank.reserve import put_before_removal, restock
 from refloat.bank.sealing import KIND_CONDEMNED, tag_in
-from refloat.bank.store import AlreadyExists, Denied, ObjectMissing
+from refloat.bank.store import AlreadyExists, Denied, ObjectMissing, exists
 from refloat.bank.tombstones import (
     WATCH,
     drop_tombstone,
@@ -343,7 +343,7 @@ def _abandon_session(objects: Objects, session: WriteSession) -> Collected:
         with heads.removing(objects, [session.manifest]):
             store.delete(session.manifest)  # it came too late: what it needs is gone
     removed += _remove(objects, [e.name for e in store.list(session.folder)])  # and what came with it
-    if heads.is_there(objects, session.hold):
+    if exists(objects.store, session.hold):
         with heads.removing(objects, [session.hold]):
             store.delete(session.hold)
     store.delete(session.marker)

@@ -20,7 +20,7 @@ from refloat.bank.manifest import MANIFESTS, get_manifest
 from refloat.bank.objects import Json, Objects, canonical
 from refloat.bank.reserve import put_before_removal
 from refloat.bank.sealing import KIND_HEAD
-from refloat.bank.store import AlreadyExists, ObjectMissing
+from refloat.bank.store import AlreadyExists, ObjectMissing, exists
 from refloat.errors import BankDamaged, BankError, Conflict, RefloatError
 
 _KEPT = 8
@@ -256,17 +256,17 @@ def _next(
     objects: Objects, head: Head, coming: Marks, there: Collection[str], going: Collection[str]
 ) -> Json:
     # Whoever removes one of these now writes a head before, and then this one is not the next any more.
-    there = [name for name in there if is_there(objects, name)]
+    there = [name for name in there if exists(objects.store, name)]
     now = dict(head.there)
     pending = {**head.coming, **coming}
     for name, mark in list(pending.items()):
-        if name in there or (name not in coming and is_there(objects, name)):
+        if name in there or (name not in coming and exists(objects.store, name)):
             now[name] = _mark(objects, name) if name.startswith(MANIFESTS) else mark
             del pending[name]
         elif name not in coming and not _is_being_written(objects, name, mark):
             del pending[name]
     now.update({name: _mark(objects, name) for name in there if name not in now})
-    leaving = {n: mark for n, mark in head.going.items() if n not in there and is_there(objects, n)}
+    leaving = {n: mark for n, mark in head.going.items() if n not in there and exists(objects.store, n)}
     for name in going:
         leaving[name] = now.pop(name, pending.pop(name, leaving.get(name, "")))
     history = [head.id, *head.history][:_HISTORY] if head.number else []
@@ -298,15 +298,7 @@ def _mark(objects: Objects, name: str) -> str:
         return ""
 
 
-def is_there(objects: Objects, name: str) -> bool:
-    try:
-        objects.store.stat(name)
-    except ObjectMissing:
-        return False
-    return True
-
-
 def _is_being_written(objects: Objects, name: str, session: str) -> bool:
-    return name.startswith(MANIFESTS) and is_there(
-        objects, f"writers/{name.removeprefix(MANIFESTS)}.{session}"
+    return name.startswith(MANIFESTS) and exists(
+        objects.store, f"writers/{name.removeprefix(MANIFESTS)}.{session}"
     )

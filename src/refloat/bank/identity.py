@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from itertools import islice
 
-from refloat.bank.store import ObjectMissing, Store
+from refloat.bank.store import Store, get_or_none
 from refloat.errors import WrongBank
 
 DESCRIPTOR = "bank"
@@ -39,11 +39,13 @@ class Identity:
 
         :raises WrongBank: it does not hold this bank now.
         """
-        found = _get(store, DESCRIPTOR)
+        found = get_or_none(store, DESCRIPTOR)
         if found == self.descriptor:
             return
         other = found is not None and _is_another(store, bank_id_in(found), self.id)
-        if other or _get(store, DESCRIPTOR_COPY) != self.descriptor:  # else it is lost, and its copy is not
+        if (
+            other or get_or_none(store, DESCRIPTOR_COPY) != self.descriptor
+        ):  # else it is lost, and its copy is not
             raise wrong(store.url, f"the bank {self.id}", what_is_in(store))
 
 
@@ -65,7 +67,7 @@ def wrong(url: str, expected: str, found: str) -> WrongBank:
 
 def what_is_in(store: Store) -> str:
     """In words: which bank is in a store, or what else."""
-    found = _get(store, DESCRIPTOR)
+    found = get_or_none(store, DESCRIPTOR)
     if found is not None:
         return (
             f"the bank {bank_id_in(found)}"
@@ -74,13 +76,6 @@ def what_is_in(store: Store) -> str:
         )
     names = [entry.name for entry in islice(store.list(""), 1)]
     return f"no bank, but other things ({names[0]})" if names else "nothing"
-
-
-def _get(store: Store, name: str) -> bytes | None:
-    try:
-        return store.get(name)
-    except ObjectMissing:
-        return None
 
 
 def bank_id_in(descriptor: bytes) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 from refloat.bank.identity import COPY
 from refloat.bank.reserve import put_before_removal
 from refloat.bank.sealing import KIND_KEY, ROOT_ID, OneSecret, Sealer, Secret, damaged, derive
-from refloat.bank.store import AlreadyExists, ObjectMissing, Store
+from refloat.bank.store import AlreadyExists, ObjectMissing, Store, exists
 from refloat.errors import BankDamaged, BankError
 
 _log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class ProjectKeys:
         """Write a key under the next number: that, and whether no other process has been faster."""
         live, erased = self._numbers(tag)
         number = max((0, *live, *erased)) + 1
-        while self._is_there(self._erased_name(tag, number)):  # no listing is trusted with this
+        while exists(self._store, self._erased_name(tag, number)):  # no listing is trusted with this
             number += 1
         name = self._name(tag, number)
         new = ProjectVersion(tag, number, project_id, _now(), secrets.token_bytes(32))
@@ -158,7 +158,7 @@ class ProjectKeys:
         return found
 
     def _is_erased(self, name: str) -> bool:
-        return self._is_there(name.replace(".project.", ".erased."))
+        return exists(self._store, name.replace(".project.", ".erased."))
 
     def _copies(self) -> dict[str, dict[str, bytes]]:
         found: dict[str, dict[str, bytes]] = {}
@@ -182,13 +182,6 @@ class ProjectKeys:
         ends = [entry.name.removeprefix(prefix) for entry in self._store.list(prefix)]
         erased = {int(end) for end in ends if end.isdecimal()}
         return sorted(stored - erased), erased
-
-    def _is_there(self, name: str) -> bool:
-        try:
-            self._store.stat(name)
-        except ObjectMissing:
-            return False
-        return True
 
     def _read(self, name: str) -> ProjectVersion:
         problem: BankError | None = None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from refloat.bank.mount import caching_at
-from refloat.bank.store import AlreadyExists, ObjectMissing, Store, Unavailable
+from refloat.bank.store import AlreadyExists, Store, Unavailable, get_or_none
 from refloat.bank.urls import parse
 from refloat.errors import BankError, Cancelled
 
@@ -290,10 +290,7 @@ class _Trial:
         self._store.put(self._name(name), content)
 
     def _get(self, name: str) -> bytes | None:
-        try:
-            return self._store.get(self._name(name))
-        except ObjectMissing:
-            return None
+        return get_or_none(self._store, self._name(name))
 
     def _listed(self, prefix: str) -> set[str]:
         return {entry.name for entry in self._store.list(f"{self._root}/{prefix}")}

@@ -14,7 +14,7 @@ from pathlib import Path
 from refloat.bank.identity import DESCRIPTOR, DESCRIPTOR_COPY, bank_id_in
 from refloat.bank.keys import write_new
 from refloat.bank.objects import Objects
-from refloat.bank.store import ObjectMissing, Store
+from refloat.bank.store import Store, get_or_none
 from refloat.errors import Conflict, InvalidInput, NotFound
 
 _KEPT = re.compile(r"bank|keys/bank\.copy|keys/[0-9a-f]{32}\.(?!head\.)[0-9a-z]+(\.[0-9a-z]+)*")
@@ -66,15 +66,15 @@ def import_recovery(store: Store, path: str | Path, *, replace: bool = False) ->
     kept = _read(path)
     done = Recovery(bank_id_in(kept[DESCRIPTOR]))
     for name in (DESCRIPTOR, DESCRIPTOR_COPY):
-        there = _get(store, name)
+        there = get_or_none(store, name)
         if there is not None and bank_id_in(there) not in ("", done.bank_id):
             raise Conflict(f"{store.url} is another bank", reason=f"the file is of the bank {done.bank_id}")
     for name, content in kept.items():
-        there = _get(store, name)
+        there = get_or_none(store, name)
         key = _PROJECT_KEY.fullmatch(name)
         if there == content:
             continue
-        if key and _get(store, f"{key[1]}erased{key[2]}") is not None:
+        if key and get_or_none(store, f"{key[1]}erased{key[2]}") is not None:
             done.erased.append(name)
             continue
         if there is not None and not replace:
@@ -104,10 +104,3 @@ def _read(path: str | Path) -> dict[str, bytes]:
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
         raise InvalidInput(f"{path} cannot be read", reason=str(error)) from error
     raise InvalidInput(f"{path} was not written by 'refloat bank keys export-recovery'")
-
-
-def _get(store: Store, name: str) -> bytes | None:
-    try:
-        return store.get(name)
-    except ObjectMissing:
-        return None

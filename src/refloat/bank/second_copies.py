@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from refloat.bank.identity import COPY, DESCRIPTOR, DESCRIPTOR_COPY
 from refloat.bank.objects import Objects
 from refloat.bank.slots import parse_slot, slot_names, with_authenticator, without_authenticator
-from refloat.bank.store import AlreadyExists, ObjectMissing
+from refloat.bank.store import AlreadyExists, get_or_none
 from refloat.errors import BankDamaged
 
 
@@ -43,7 +43,7 @@ def hurt_copies(objects: Objects) -> list[Hurt]:
         wanted[name], wanted[name + COPY] = _slot(objects, name)
     found = []
     for name, whole in wanted.items():
-        there = _get(objects, name)
+        there = get_or_none(objects.store, name)
         if there is None or there != whole:
             reason = "it is missing" if there is None else "it is not what was written"
             found.append(Hurt(name, reason, there is None, whole))
@@ -70,7 +70,7 @@ def mend(objects: Objects, *, apply: bool) -> list[str]:
 def _slot(objects: Objects, name: str) -> tuple[bytes | None, bytes | None]:
     """What a slot and its copy should be."""
     root, bank_id = objects.keys.root, _bank_id(objects)
-    first, second = _get(objects, name), _get(objects, name + COPY)
+    first, second = get_or_none(objects.store, name), get_or_none(objects.store, name + COPY)
     there = [each for each in (first, second) if each is not None]
     for each in [*there, *map(without_authenticator, there)]:
         if (copy := with_authenticator(root, bank_id, name, each)) in there:
@@ -87,16 +87,9 @@ def _bank_id(objects: Objects) -> bytes:
     return bytes.fromhex(objects.identity.id)
 
 
-def _get(objects: Objects, name: str) -> bytes | None:
-    try:
-        return objects.store.get(name)
-    except ObjectMissing:
-        return None
-
-
 def _put(objects: Objects, name: str, content: bytes) -> None:
     try:
         objects.store.put(name, content)
     except AlreadyExists:
-        if _get(objects, name) != content:
+        if get_or_none(objects.store, name) != content:
             raise

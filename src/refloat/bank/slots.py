@@ -20,7 +20,7 @@ from blake3 import blake3
 from refloat.bank.identity import COPY
 from refloat.bank.keys import BankKey, KeySource
 from refloat.bank.sealing import KIND_KEY, OneSecret, Sealer, Secret, damaged, derive
-from refloat.bank.store import AlreadyExists, ObjectMissing, Store
+from refloat.bank.store import AlreadyExists, Store, get_or_none
 from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NotFound
 
 _SLOT = re.compile(r"keys/([0-9a-f]{32})\.([0-9a-f]{32})(\.copy)?")
@@ -145,7 +145,7 @@ def remove_slot(store: Store, bank_id: bytes, slot_id: str) -> Slot:
         )
     name = f"keys/{bank_id.hex()}.{fits[0].id}"
     try:
-        texts = {each: text for each in (name + COPY, name) if (text := _get(store, each)) is not None}
+        texts = {each: text for each in (name + COPY, name) if (text := get_or_none(store, each)) is not None}
         for each in texts:  # the copy first: an earlier Refloat does not know it
             store.delete(each)
         if not [slot for slot in slots(store, bank_id) if not slot.damaged]:
@@ -167,7 +167,7 @@ def _read(store: Store, bank_id: bytes) -> list[tuple[Slot, bytes]]:
     found = []
     for entry in sorted(store.list(f"keys/{bank_id.hex()}."), key=lambda each: each.name):
         match = _SLOT.fullmatch(entry.name)
-        text = _get(store, entry.name) if match else None
+        text = get_or_none(store, entry.name) if match else None
         if match is None or text is None:
             continue
         forms = (text, without_authenticator(text))
@@ -215,13 +215,6 @@ def _root_in(bank_id: bytes, key: BankKey, found: list[tuple[Slot, bytes]]) -> b
             continue
         return bytes.fromhex(inner["root"])
     raise problem
-
-
-def _get(store: Store, name: str) -> bytes | None:
-    try:
-        return store.get(name)
-    except ObjectMissing:
-        return None
 
 
 def _secret_of(key: BankKey) -> OneSecret:

@@ -166,3 +166,20 @@ def same(found: bytes, parts: Sequence[bytes | memoryview]) -> bool:
             return False
         at += len(part)
     return at == len(found)
+
+
+def get_or_none(store: Store, name: str) -> bytes | None:
+    """What an object holds; None: it is not there."""
+    try:
+        return store.get(name)
+    except ObjectMissing:
+        return None
+
+
+def exists(store: Store, name: str) -> bool:
+    """Whether an object is there, asked by its name: a listing may be late."""
+    try:
+        store.stat(name)
+    except ObjectMissing:
+        return False
+    return True

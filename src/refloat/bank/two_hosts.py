@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from refloat.bank.qualify import FAIL, OK, Finding, StoreReport
-from refloat.bank.store import AlreadyExists, ObjectMissing, Store
+from refloat.bank.store import AlreadyExists, Store, exists
 from refloat.errors import BankError, Cancelled, Conflict
 
 ROLES = ("first", "second")
@@ -42,7 +42,7 @@ def meet(
 
     def hear(name: str) -> None:
         until = time.monotonic() + patience
-        while not _is_there(store, f"{_ROOT}/{name}"):
+        while not exists(store, f"{_ROOT}/{name}"):
             if cancelled():
                 raise Cancelled("the check was cancelled")
             if time.monotonic() > until:
@@ -73,7 +73,7 @@ def meet(
                 look("listed at once", thing not in _listed(store, turn))
                 say(f"{turn}.seen")
                 hear(f"{turn}.gone")
-                look("removed at once", _is_there(store, f"{_ROOT}/{thing}"))
+                look("removed at once", exists(store, f"{_ROOT}/{thing}"))
                 look("gone from listings at once", thing in _listed(store, turn))
                 say(f"{turn}.over")
                 written.pop()
@@ -95,14 +95,6 @@ def meet(
 
 def _listed(store: Store, turn: int) -> set[str]:
     return {entry.name.rpartition("/")[2] for entry in store.list(f"{_ROOT}/{turn}.")}
-
-
-def _is_there(store: Store, name: str) -> bool:
-    try:
-        store.stat(name)
-    except ObjectMissing:
-        return False
-    return True
 
 
 def _removed(store: Store, names: list[str]) -> Iterator[str]:
