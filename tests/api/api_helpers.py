@@ -38,6 +38,7 @@ class Notes:
         self.granted: list[str] = []
         self.revoked: list[str] = []
         self.gone: set[str] = set()
+        self.unlisted: set[str] = set()
         self.logins: list[tuple[str, dict[str, Any]]] = []
 
     def caller(self, caller: Caller) -> Cloud:
@@ -47,9 +48,12 @@ class Notes:
         self.logins.append((target, dict(auth)))
         return Caller(auth["username"], "e" * 32, target="there")
 
-    def stray(self, granting: Any) -> Any:
-        left = set(self.granted) - set(self.revoked)
-        return next(({"id": name} for name in left if name.startswith(f"{granting.user_id} ")), None)
+    def strays(self, target: str, grantings: Any) -> list[Any]:
+        left = set(self.granted) - set(self.revoked) - self.unlisted
+        return [
+            next(({"id": name} for name in left if name.startswith(f"{granting.user_id} ")), None)
+            for granting in grantings
+        ]
 
     def grant(self, caller: Caller, until: Any = None) -> dict[str, Any]:
         self.granted.append(f"{caller.user_id} {len(self.granted)}")

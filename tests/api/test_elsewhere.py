@@ -270,11 +270,14 @@ def test_a_trust_that_nobody_wrote_down_is_found(configured: Any) -> None:
     handler.trusts = [{**listed, "id": "x", "expires_at": None}, {**listed, "id": "trust-7"}]
     now = datetime.now(UTC).replace(tzinfo=None)
     intent = Intent("i", "u1", "p1", "", until, now)
-    assert trusts.stray(intent) == {"kind": "trust", "trust_id": "trust-7", "project_id": "p1"}
-    assert trusts.stray(Intent("i", "u2", "p1", "", until, now)) is None
-    assert trusts.stray(Intent("i", "u1", "p1", "", until + timedelta(seconds=1), now)) is None
+    others = [
+        Intent("i", "u2", "p1", "", until, now),
+        Intent("i", "u1", "p1", "", until + timedelta(seconds=1), now),
+    ]
+    found = {"kind": "trust", "trust_id": "trust-7", "project_id": "p1"}
+    assert trusts.strays("", [intent, *others]) == [found, None, None]
     with pytest.raises(InvalidInput, match="no restore target 'gone'"):
-        trusts.stray(Intent("i", "u1", "p1", "gone", until, now))
+        trusts.strays("gone", [Intent("i", "u1", "p1", "gone", until, now)])
 
 
 def test_targets_of_the_configuration(configured: Any) -> None:

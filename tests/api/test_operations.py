@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from api_helpers import NOOP, OTHER, Running, User
 from keystoneauth1.exceptions import Conflict as KeystoneConflict
+from keystoneauth1.exceptions import GatewayTimeout
 from sqlalchemy import update
 
 from refloat.cloud.authority import Caller
@@ -335,26 +336,47 @@ def test_what_was_granted_by_a_process_that_died_is_given_back(service: Running)
     assert grants.intents.older_than(timedelta()) == []
 
 
+def test_a_listing_that_lacks_what_was_granted_forgets_nothing(service: Running) -> None:
+    """An absence is not knowledge: what a listing lacks is looked for until it has ended by itself."""
+    grants, authority = service.deployment.grants, service.authority
+    for name in ("late", "ended"):
+        with grants.to(Caller(name, "p1")) as grant:
+            grant.keep()
+    authority.unlisted = set(authority.granted)
+    long_ago = datetime.now(UTC).replace(tzinfo=None) - ABANDONED - timedelta(seconds=1)
+    with service.deployment.database.session() as session:
+        session.execute(update(GrantRow).values(created_at=long_ago))
+        session.execute(update(GrantRow).where(GrantRow.user_id == "ended").values(until=long_ago))
+    grants.sweep()
+    assert [intent.user_id for intent in grants.intents.older_than(timedelta())] == ["late"]
+    authority.unlisted = set()
+    grants.sweep()
+    assert authority.revoked == ["late 0"]
+    assert grants.intents.older_than(timedelta()) == []
+
+
 def test_nothing_is_intended_any_more_once_an_operation_is_written_down(service: Running) -> None:
     member = service.user()
     member.protect(member.plan())
     assert service.deployment.grants.intents.older_than(-timedelta(hours=1)) == []
 
 
+@pytest.mark.parametrize(("cause", "status"), [(None, 503), (GatewayTimeout(), 502)])
 def test_an_identity_service_that_refuses_or_does_not_answer(
-    service: Running, monkeypatch: pytest.MonkeyPatch
+    service: Running, monkeypatch: pytest.MonkeyPatch, cause: Any, status: int
 ) -> None:
+    """Nor does what a proxy says tell whether it was granted."""
     member = service.user()
     plan = member.plan()
 
     def away(_caller: Any, _until: Any = None) -> Any:
-        raise CloudError("could not make a trust", reason="Unable to establish connection")
+        raise CloudError("could not make a trust", reason="Unable to establish connection") from cause
 
     monkeypatch.setattr(service.authority, "grant", away)
     body = {"checkpoint": {"plan_id": plan["id"]}}
     answer = member("POST", CHECKPOINTS, body)
-    assert answer.status == 503
-    assert int(answer.headers["retry-after"]) > 0
+    assert answer.status == status
+    assert status == 502 or int(answer.headers["retry-after"]) > 0
     # It may have made it all the same: a worker will look.
     assert len(service.deployment.grants.intents.older_than(-timedelta(hours=1))) == 1
     assert member("GET", CHECKPOINTS).body == {"checkpoints": []}

@@ -131,13 +131,14 @@ class Bank(Opened):
         self._objects.confirm()  # what the listing of another place lacks is not missing
         return found
 
-    def checkpoint(self, checkpoint_id: str) -> Checkpoint:
+    def checkpoint(self, checkpoint_id: str, project_id: str = "") -> Checkpoint:
         """One checkpoint.
 
+        :param project_id: whose it is, if that is known: then no late listing hides it.
         :raises NotFound: there is none.
         :raises BankDamaged: it is not what was written.
         """
-        name = find(self._objects, checkpoint_id)
+        name = find(self._objects, checkpoint_id, self._tag(project_id))
         try:
             kept = get_checkpoint(self._objects, get_manifest(self._objects, name))
         except ObjectMissing:
@@ -301,17 +302,18 @@ class Bank(Opened):
         self._objects.confirm()
         return about
 
-    def delete(self, checkpoint_id: str, *, young: bool = False) -> Collected:
+    def delete(self, checkpoint_id: str, project_id: str = "", *, young: bool = False) -> Collected:
         """Remove a checkpoint and what only it needed. Other checkpoints are not touched.
 
         While somebody writes for the same project, shared data stays until a later collection;
         ``postponed`` says so.
 
+        :param project_id: whose it is, if that is known.
         :param young: also one that the shortest retention keeps.
         :raises NotFound: there is none.
         :raises Held: it is on hold, or too young.
         """
-        return collecting.delete(self._objects, checkpoint_id, young=young)
+        return collecting.delete(self._objects, checkpoint_id, tag=self._tag(project_id), young=young)
 
     def collect(self) -> Collected:
         self._objects.confirm()
@@ -348,3 +350,6 @@ class Bank(Opened):
         found = heads.check(self._objects, since, manifests=manifests)
         self._objects.confirm()
         return found
+
+    def _tag(self, project_id: str) -> str:
+        return self._objects.keys.project_tag(project_id) if project_id else ""

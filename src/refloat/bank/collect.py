@@ -70,15 +70,16 @@ def abandon(objects: Objects, checkpoint_id: str) -> Collected:
     return total
 
 
-def delete(objects: Objects, checkpoint_id: str, *, young: bool = False) -> Collected:
+def delete(objects: Objects, checkpoint_id: str, *, tag: str = "", young: bool = False) -> Collected:
     """Remove a checkpoint, and what only it needed.
 
+    :param tag: of its project, if that is known.
     :param young: also one that the shortest retention keeps.
     :raises NotFound: there is none.
     :raises Held: it must be kept.
     """
     objects.confirm()
-    name = find(objects, checkpoint_id)
+    name = find(objects, checkpoint_id, tag)
     tag = name.rpartition(".")[2]
     try:
         own = _own(objects, tag, checkpoint_id, name)
@@ -355,7 +356,7 @@ def _abandon_session(objects: Objects, session: WriteSession) -> Collected:
 def _is_committed(objects: Objects, session: WriteSession, *, unsure: bool = False) -> bool:
     """Whether this session's manifest is there; ``unsure`` is the answer for an unreadable one."""
     try:
-        return get_manifest(objects, find(objects, session.checkpoint_id)).session == session.id
+        return get_manifest(objects, find(objects, session.checkpoint_id, session.tag)).session == session.id
     except (NotFound, ObjectMissing):
         return False
     except BankDamaged:
@@ -367,7 +368,7 @@ def _is_committed(objects: Objects, session: WriteSession, *, unsure: bool = Fal
 def _is_superseded(objects: Objects, session: WriteSession) -> bool:
     """Whether its checkpoint is there, and another session has written it."""
     try:
-        return get_manifest(objects, find(objects, session.checkpoint_id)).session != session.id
+        return get_manifest(objects, find(objects, session.checkpoint_id, session.tag)).session != session.id
     except (NotFound, ObjectMissing):
         return False
 
@@ -396,7 +397,7 @@ def _needed(objects: Objects, tag: str) -> tuple[set[str] | None, set[str]]:
         try:
             kept = get_checkpoint(objects, manifest)
         except BankDamaged:
-            if _vanished(objects, manifest):
+            if _vanished(objects, manifest, tag):
                 continue
             return None, sessions
         needed.update((manifest.body, *kept.indexes, *kept.packs))
@@ -404,10 +405,10 @@ def _needed(objects: Objects, tag: str) -> tuple[set[str] | None, set[str]]:
     return needed, sessions
 
 
-def _vanished(objects: Objects, manifest: Manifest) -> bool:
+def _vanished(objects: Objects, manifest: Manifest, tag: str) -> bool:
     """Whether a checkpoint whose body is missing was deleted while we looked."""
     try:
-        find(objects, manifest.info.id)
+        find(objects, manifest.info.id, tag)
     except NotFound:
         return True
     return False

@@ -108,12 +108,16 @@ class Commit:
     def _committed(self) -> bool:
         """Whether the checkpoint exists, with just this content."""
         try:
-            found = get_manifest(self._objects, find(self._objects, self._session.checkpoint_id))
+            found = get_manifest(self._objects, self._name())
         except NotFound:
             return False
         if found.content != self._content:
             raise Conflict(f"the checkpoint {self._session.checkpoint_id} exists, with another content")
         return True
+
+    def _name(self) -> str:
+        """That of the manifest, if it is there. :raises NotFound: it is not."""
+        return find(self._objects, self._session.checkpoint_id, self._session.tag)
 
     def _announced(self) -> bool:
         """Whether the marker is there; False if another process has just finished the same commit.
@@ -145,7 +149,7 @@ class Commit:
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:
-                manifest = get_manifest(self._objects, find(self._objects, self._session.checkpoint_id))
+                manifest = get_manifest(self._objects, self._name())
             except (NotFound, ObjectMissing):
                 raise self._given_up() from None
             if manifest.content != self._content:

@@ -14,7 +14,7 @@ from typing import Any
 
 from refloat.bank.objects import Json, Objects, check_checkpoint_id
 from refloat.bank.sealing import KIND_BODY, KIND_MANIFEST, damaged
-from refloat.bank.store import ObjectInfo, ObjectMissing
+from refloat.bank.store import ObjectInfo, ObjectMissing, exists
 from refloat.errors import BankDamaged, NotFound
 
 MANIFESTS = "checkpoints/"
@@ -125,13 +125,17 @@ def get_checkpoint(objects: Objects, manifest: Manifest) -> Checkpoint:
     )
 
 
-def find(objects: Objects, checkpoint_id: str) -> str:
+def find(objects: Objects, checkpoint_id: str, tag: str = "") -> str:
     """The name of a checkpoint's manifest.
 
+    :param tag: of its project, where that is known: it is then also asked for by its name, as a listing may
+        be late. Whoever removes or undoes something because there is none has to know.
     :raises NotFound: there is none.
     :raises WrongBank: the bank itself is not there.
     """
     found = [e.name for e in objects.store.list(f"{MANIFESTS}{check_checkpoint_id(checkpoint_id)}.")]
+    if not found and tag and exists(objects.store, name := f"{MANIFESTS}{checkpoint_id}.{tag}"):
+        return name
     if not found:
         objects.confirm()
         raise NotFound(f"there is no checkpoint {checkpoint_id} in the bank {objects.store.url}")

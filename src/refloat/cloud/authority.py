@@ -10,7 +10,7 @@ used once, to log in and make a trust, and is then forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -59,10 +59,6 @@ class Granting(Protocol):
         """For which project."""
 
     @property
-    def target(self) -> str:
-        """In which cloud."""
-
-    @property
     def until(self) -> datetime:
         """When it ends by itself (UTC): no two have the same."""
 
@@ -92,8 +88,8 @@ class Authority(Protocol):
         :raises CloudError: the identity service refuses.
         """
 
-    def stray(self, granting: Granting) -> dict[str, Any] | None:
-        """What was granted when nobody was left to write it down; None: nothing was."""
+    def strays(self, target: str, grantings: Sequence[Granting]) -> list[dict[str, Any] | None]:
+        """For each of what may have been granted in a cloud: what is there of it; None: nothing is seen."""
 
     def cloud(self, granted: Granted) -> Cloud:
         """The cloud for an operation. Sends nothing before it is used."""
@@ -181,8 +177,8 @@ class NamedCloud:
         self._check(caller)
         return {"kind": "cloud", "name": self._name or ""}
 
-    def stray(self, granting: Granting) -> dict[str, Any] | None:
-        return None
+    def strays(self, target: str, grantings: Sequence[Granting]) -> list[dict[str, Any] | None]:
+        return [None] * len(grantings)
 
     def cloud(self, granted: Granted) -> Cloud:
         """A connection of the operation's own, unless one is shared."""

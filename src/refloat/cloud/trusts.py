@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -110,23 +110,21 @@ class Trusts:
             ) from exc
         return _granted(trust_id, caller.project_id, caller.target)
 
-    def stray(self, granting: Granting) -> dict[str, Any] | None:
-        """The trust that ends in that very second: Keystone keeps no parts of one."""
-        group = self._group(granting.target)
+    def strays(self, target: str, grantings: Sequence[Granting]) -> list[dict[str, Any] | None]:
+        """The trusts that end in those very seconds: Keystone keeps no parts of one."""
+        group = self._group(target)
         auth = loading.load_auth_from_conf_options(self._conf, group)
         with explained("list the trusts of the service's user"):
             answer = self._session(auth).get(
                 f"{self._auth_url(group)}/OS-TRUST/trusts",
                 params={"trustee_user_id": self._trustee_id(group)},
             )
-        for trust in answer.json()["trusts"]:
-            if (trust["trustor_user_id"], trust["project_id"], (trust["expires_at"] or "")[:_SECOND]) == (
-                granting.user_id,
-                granting.project_id,
-                _time(granting.until)[:_SECOND],
-            ):
-                return _granted(str(trust["id"]), granting.project_id, granting.target)
-        return None
+        there = {
+            (each["trustor_user_id"], each["project_id"], (each["expires_at"] or "")[:_SECOND]): each["id"]
+            for each in answer.json()["trusts"]
+        }
+        wanted = [(each.user_id, each.project_id, _time(each.until)[:_SECOND]) for each in grantings]
+        return [_granted(str(there[which]), which[1], target) if which in there else None for which in wanted]
 
     def cloud(self, granted: Granted) -> Cloud:
         """With the trust. It renews its tokens by itself."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -91,8 +92,8 @@ class Grants:
                 return Grant(self._authority.grant(caller, intent.until), intent.id, intent.until)
             except RefloatError as exc:
                 status = status_of(exc) if isinstance(exc, CloudError) else 0
-                # When there was no answer, it may be granted all the same, and a worker looks for it.
-                if status is not None:
+                # Without an answer, or with a proxy's, it may be granted all the same: a worker looks.
+                if status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR:
                     self.intents.forget(intent.id)
                 # Keystone has no two trusts between the same users that end in the same second; not even
                 # when one of them was deleted.
@@ -107,12 +108,23 @@ class Grants:
             _LOG.warning("what was granted for an operation that did not begin stays for a while: %s", exc)
 
     def sweep(self) -> None:
-        """Give back what was granted when nobody was left to write it down."""
-        for intent in self.intents.older_than(ABANDONED):
+        """Give back what was granted when nobody was left to write it down.
+
+        What a listing lacks may be there all the same, and is looked for until it has ended by itself.
+        """
+        old = sorted(self.intents.older_than(ABANDONED), key=lambda intent: intent.target)
+        for target, group in groupby(old, key=lambda intent: intent.target):
+            intents = list(group)
             try:
-                found = self._authority.stray(intent)
-                if found is not None:
-                    self._authority.revoke(found)
-                self.intents.forget(intent.id)
+                found = self._authority.strays(target, intents)
             except RefloatError as exc:
-                _LOG.warning("could not look for what was granted %s: %s", intent.created_at, exc)
+                _LOG.warning("could not look for what was granted since %s: %s", intents[0].created_at, exc)
+                continue
+            for intent, granted in zip(intents, found, strict=True):
+                try:
+                    if granted is not None:
+                        self._authority.revoke(granted)
+                    if granted is not None or intent.until < datetime.now(UTC).replace(tzinfo=None):
+                        self.intents.forget(intent.id)
+                except RefloatError as exc:
+                    _LOG.warning("could not give back what was granted %s: %s", intent.created_at, exc)

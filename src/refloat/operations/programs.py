@@ -81,6 +81,11 @@ class OperationProgram(ABC):
     def checkpoint_id(self) -> str:
         return str(self.payload["checkpoint_id"])
 
+    @property
+    def project_id(self) -> str:
+        """Whose operation it is."""
+        return str(self.payload.get("project_id", ""))
+
     @cached_property
     def provider(self) -> Provider:
         return self.services.providers.find(self.payload["provider"])
@@ -102,11 +107,10 @@ class OperationProgram(ABC):
 
     @cached_property
     def data(self) -> BankData:
-        project_id = str(self.payload.get("project_id", ""))
         return BankData(
             self.bank,
             self.checkpoint_id,
-            project_id,
+            self.project_id,
             writing=self.kind == "protect",
             looked=self.payload.get("depth") == "existence",
         )

@@ -78,7 +78,7 @@ class ProtectProgram(OperationProgram):
 
     def _refuse_complete(self) -> None:
         try:
-            self.bank.checkpoint(self.checkpoint_id)
+            self.bank.checkpoint(self.checkpoint_id, self.project_id)
         except NotFound:
             return
         except BankDamaged as exc:

@@ -13,9 +13,9 @@ from refloat.bank.mount import caching_at
 from refloat.bank.qualify import StoreReport
 from refloat.bank.store import Store
 from refloat.bank.two_hosts import meet
-from refloat.errors import BankError, Conflict
+from refloat.errors import BankError, Conflict, NotFound
 from refloat.testing.stores import CachedListings
-from tests.unit.support.bank_helpers import KEY, NOW, hasty, noise, objects, open_bank, protect
+from tests.unit.support.bank_helpers import KEY, NOW, hasty, noise, objects, open_bank, protect, restore
 from tests.unit.support.mounts import tmpfs, with_own_mounts
 
 __all__ = ["hasty"]
@@ -47,6 +47,24 @@ def test_h6_a_checkpoint_is_not_made_of_what_another_host_has_removed(tmp_path: 
         with pytest.raises(BankError, match=r"the bank has lost .*this checkpoint needs"):
             writer.commit(created_at=NOW, graph={}, sections={"a": {"data": ref}})
     assert [each.id for each in open_bank(tmp_path).checkpoints()] == []
+
+
+def test_h6_what_another_host_has_just_finished_is_not_undone(tmp_path: Path) -> None:
+    """Host A commits, and is not heard any more; host B, whose listings are old, takes over and undoes."""
+    a = open_bank(tmp_path)
+    b = CachedListings(FileSystemStore(tmp_path), not_keys)
+    host_b = Bank.open(b, KEY)
+    with a.writer("new", "p1") as writer:
+        ref = writer.put_data([DATA["a"]])
+        list(b.list("writers/new."))
+        list(b.list("checkpoints/new."))
+        writer.commit(created_at=NOW, graph={}, sections={"a": {"data": ref}})
+    with pytest.raises(NotFound):
+        host_b.checkpoint("new")
+    assert host_b.checkpoint("new", "p1").info.id == "new"
+    with pytest.raises(Conflict, match="finished"):
+        host_b.abandon("new")
+    assert restore(open_bank(tmp_path), "new") == DATA
 
 
 def both(first: Store, second: Store) -> list[StoreReport]:
