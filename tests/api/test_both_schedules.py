@@ -94,7 +94,14 @@ def test_what_cannot_be_is_told_in_one_line(refloat: Command) -> None:
 
 def test_what_fails_is_told(refloat: Command) -> None:
     set_up_schedule(refloat)
-    refloat("plan", "delete", "app")
+    refused = refloat("plan", "delete", "app")  # first-user 1.7
+    assert refused.status == 1
+    assert "in use by the schedule shop" in refused.err
+    assert "has to be disabled or deleted first" in refused.err
+    assert refloat("schedule", "show", "shop", "-f", "value", "-c", "problem").out.strip() == ""
+    assert refloat("schedule", "set", "shop", "--disable").status == 0
+    assert refloat("plan", "delete", "app").status == 0
+    assert refloat("schedule", "list", "-f", "value", "-c", "problem").out == "its plan is gone\n"
     ran = refloat("schedule", "run", "shop")
     assert ran.status == 1
     assert "shop: " in ran.err

@@ -445,11 +445,28 @@ def test_one_of_which_nobody_can_tell_does_not_keep_others_from_being_looked_at(
         ]
 
 
-def test_a_schedule_without_its_plan_fails_in_words(working: Running) -> None:
+def test_a_plan_in_use_stays_and_a_schedule_without_its_plan_fails_in_words(working: Running) -> None:
+    """first-user 1.7: a plan was deleted though an enabled schedule used it, and nothing said so."""
     user = working.user()
     plan = user.plan()
     one = scheduled(user, plan, trigger(user)["id"])
-    user("DELETE", f"plans/{plan['id']}")
+    path = f"scheduled_operations/{one['id']}"
+    refused = user("DELETE", f"plans/{plan['id']}")
+    assert refused.status == 409
+    assert "in use by the schedule s" in refused.message
+    assert user("GET", f"plans/{plan['id']}").status == 200
+    assert user("PUT", path, {"scheduled_operation": {"enabled": False}}).body["scheduled_operation"][
+        "status_reason"
+    ] in (None, "")
+    assert user("DELETE", f"plans/{plan['id']}").status == 200
+    assert user("GET", path).body["scheduled_operation"]["status_reason"] == "its plan is gone"
+    (listed,) = user("GET", "scheduled_operations").body["operations"]
+    assert listed["status_reason"] == "its plan is gone"
+    assert user("PUT", path, {"scheduled_operation": {"enabled": True}}).status == 404
+    definition = {"provider_id": plan["provider_id"], "plan_id": plan["id"]}
+    body = {"name": "t", "operation_type": "protect", "trigger_id": one["trigger_id"]}
+    body |= {"operation_definition": definition}
+    assert user("POST", "scheduled_operations", {"scheduled_operation": body}).status == 404
     run_now(user, one)
     run = ran(user, one, "failed")["last_runs"][0]
     assert f"Plan {plan['id']} could not be found" in run["reason"]

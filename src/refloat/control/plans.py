@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from refloat.control.sizes import check_size
-from refloat.errors import InvalidInput
+from refloat.errors import Conflict, InvalidInput
 from refloat.providers.provider import Provider, check_parameters
+from refloat.records.plans import Plans
+from refloat.records.schedules import enabled_for
 from refloat.resources.registry import protectable
 
 Parameters = Mapping[str, Mapping[str, Any]]
@@ -45,3 +49,17 @@ def known_parameters(provider: Provider, parameters: Parameters) -> dict[str, di
     """Those that are for types that the provider protects."""
     chosen = provider.plugins()
     return {where: dict(given) for where, given in parameters.items() if where.partition("#")[0] in chosen}
+
+
+def delete_plan(plans: Plans, plan_id: str) -> None:
+    """Forget a plan; its checkpoints stay.
+
+    :raises Conflict: an enabled schedule protects it. Every night would fail from then on.
+    """
+
+    def refuse_used(session: Session) -> None:
+        if names := enabled_for(session, plan_id):
+            used = f"the plan {plan_id} is in use by the schedule {', '.join(names)}"
+            raise Conflict(f"{used}, which has to be disabled or deleted first")
+
+    plans.delete(plan_id, refuse_used)

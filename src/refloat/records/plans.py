@@ -172,11 +172,21 @@ class Plans(Named[PlanRow, Plan]):
             session.flush()
             return _plan(row)
 
-    def delete(self, plan_id: str) -> None:
-        with self._database.session() as session:
+    def delete(self, plan_id: str, check: Callable[[Session], None]) -> None:
+        """Forget a plan.
+
+        :param check: raises when it has to stay.
+        """
+        with self._database.one_at_a_time(plan_lock(plan_id)) as session:
+            check(session)
             row = session.get(PlanRow, plan_id)
             if row is not None:
                 session.delete(row)
+
+
+def plan_lock(plan_id: str) -> str:
+    """What is locked by who takes a plan away, and by who makes something that needs it."""
+    return f"plan {plan_id}"
 
 
 def _now() -> datetime:

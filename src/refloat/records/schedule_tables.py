@@ -5,10 +5,24 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, String, Text, UniqueConstraint, false
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    column,
+    exists,
+    false,
+    table,
+)
+from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from refloat.records.tables import Base
+
+_PLANS = table("plans", column("id"))
 
 
 class TriggerRow(Base):
@@ -61,6 +75,10 @@ class ScheduleRow(Base):
     checked_at: Mapped[datetime] = mapped_column(DateTime)
     """When what it acts with was last looked at."""
     created_at: Mapped[datetime] = mapped_column(DateTime)
+
+    has_plan: Mapped[bool] = column_property(
+        exists().where(_PLANS.c.id == plan_id).correlate_except(_PLANS), expire_on_flush=False
+    )
 
 
 class FiringRow(Base):

@@ -78,10 +78,14 @@ class Firing:
     deletions: Sequence[Mapping[str, Any]]
 
 
+PLAN_GONE = "its plan is gone"
+
+
 def schedule_of(row: ScheduleRow) -> Schedule:
     return Schedule(
-        **{name: getattr(row, name) for name in Schedule.__slots__ if name != "trigger_id"},
+        **{name: getattr(row, name) for name in Schedule.__slots__ if name not in ("trigger_id", "reason")},
         trigger_id=row.trigger_id or "",
+        reason=row.reason if row.has_plan else "; ".join(filter(None, (PLAN_GONE, row.reason))),
     )
 
 
@@ -176,6 +180,13 @@ class Schedules(Named[ScheduleRow, Schedule]):
             query = query.where(ScheduleRow.project_id == self._project_id)
         with self._database.session() as session:
             return [(firing_of(row[0]), schedule_of(row[1])) for row in session.execute(query)]
+
+
+def enabled_for(session: Session, plan_id: str) -> Sequence[str]:
+    """What the enabled scheduled operations of a plan are called."""
+    row = ScheduleRow
+    query = select(row.name).where(row.plan_id == plan_id, row.trigger_id.is_not(None), row.enabled.is_(True))
+    return session.scalars(query.order_by(row.name)).all()
 
 
 def works(session: Session, identity: str) -> bool:

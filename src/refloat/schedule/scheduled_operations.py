@@ -23,7 +23,7 @@ from refloat.notify.events import AUTHORITY_BACK, NOBODY, Notices
 from refloat.providers.provider import Providers
 from refloat.records.checkpoints import now
 from refloat.records.database import Database
-from refloat.records.plans import Plan
+from refloat.records.plans import Plan, Plans, plan_lock
 from refloat.records.quotas import Quotas
 from refloat.records.schedule_tables import FiringRow, ScheduleRow, TriggerRow
 from refloat.records.schedules import WAITING, Schedule, Schedules, schedule_of, works
@@ -196,8 +196,13 @@ class ScheduledOperations:
         )
         try:
             with self._grants.to(caller) as grant:
-                locks = f"scheduled operations {caller.project_id}", f"trigger {trigger.id}"
+                locks = (
+                    f"scheduled operations {caller.project_id}",
+                    f"trigger {trigger.id}",
+                    plan_lock(plan.id),
+                )
                 with self._database.one_at_a_time(*locks) as session:
+                    Plans(self._database, caller.project_id).row(session, plan.id)
                     self._quotas.check(session, "scheduled_operations", caller.project_id)
                     _unchanged(session, trigger.id, properties)
                     row.authority = _standing(grant)
@@ -232,8 +237,11 @@ class ScheduledOperations:
             ahead = self._ahead(schedule.trigger_id)
         renews = enabled or (enabled is None and self._to_renew(schedule, caller))
         with self._grants.to(caller) if renews else nullcontext() as grant:
-            with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
+            locks = f"schedule {schedule.id}", plan_lock(schedule.plan_id)
+            with self._database.one_at_a_time(*locks) as session:
                 row = Schedules(self._database, schedule.project_id).row(session, schedule.id)
+                if enabled:
+                    Plans(self._database, schedule.project_id).row(session, schedule.plan_id)
                 if name is not None:
                     row.name = name
                 if description is not None:

@@ -10,7 +10,7 @@ from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, member, reader
 from refloat.api.v1 import providers
 from refloat.api.validation import same_form
-from refloat.control.plans import check_plan
+from refloat.control.plans import check_plan, delete_plan
 from refloat.errors import InvalidInput, NotFound
 from refloat.providers.provider import Provider
 from refloat.records.plans import Plan
@@ -115,7 +115,7 @@ def change(request: Request) -> dict[str, Any]:
 def delete(request: Request) -> None:
     """Forget a plan; its checkpoints stay."""
     plan = find(request, request.path["plan_id"])
-    request.deployment.plans(request.scope).delete(plan.id)
+    delete_plan(request.deployment.plans(request.scope), plan.id)
 
 
 def find(request: Request, plan_id: str) -> Plan:

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from refloat.cli.embedded.session import EmbeddedSession
 from refloat.cli.views import Json, Parameters
-from refloat.control.plans import check_plan
+from refloat.control.plans import check_plan, delete_plan
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
 from refloat.operations.restoreplan import named_in
@@ -118,4 +118,4 @@ class EmbeddedPlans(EmbeddedSession):
         return found
 
     def delete_plan(self, plan_id: str) -> None:
-        self.plans.delete(plan_id)
+        delete_plan(self.plans, plan_id)
