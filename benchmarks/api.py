@@ -36,8 +36,9 @@ from urllib.parse import urlsplit
 
 import openstack
 
+from refloat.database import now
 from refloat.graph import discover
-from refloat.records.checkpoints import AVAILABLE, now
+from refloat.records.checkpoints import AVAILABLE
 from refloat.records.database import Database
 from refloat.records.tables import CheckpointRow
 from refloat.resources.noop.protectable import NoopProtectable

@@ -18,8 +18,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
@@ -30,6 +31,18 @@ SCHEMA = "refloat_engine"
 """The schema of the workflow library's tables on PostgreSQL; SQLite has no schemas."""
 _OPEN_AT_ONCE = 32
 """Connections of one process at most."""
+
+T = TypeVar("T")
+
+
+def now() -> datetime:
+    """The time as it is kept: UTC, without saying so."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def changed(session: Session, statement: sa.Executable) -> int:
+    """Run a statement; how many rows it has changed."""
+    return cast("sa.CursorResult[Any]", session.execute(statement)).rowcount
 
 
 class SqlDatabase:
@@ -72,6 +85,16 @@ class SqlDatabase:
             wrote = self.is_sqlite and _has_written(session)
         if wrote:
             self.flush()
+
+    def read(self, query: sa.Select[Any], made: Callable[[Any], T]) -> list[T]:
+        """What is made of each thing that a query finds, in a session of its own."""
+        with self.session() as session:
+            return [made(row) for row in session.scalars(query)]
+
+    def change(self, statement: sa.Executable) -> int:
+        """Run a statement in a session of its own; how many rows it has changed."""
+        with self.session() as session:
+            return changed(session, statement)
 
     @contextmanager
     def one_at_a_time(self, *what: str) -> Iterator[Session]:

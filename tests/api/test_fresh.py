@@ -12,7 +12,7 @@ from api_helpers import NOOP, run_service, somebody_is_told
 from test_one_way_in import beside
 
 from refloat.bank import Bank, load_key
-from refloat.records.bank_heads import BankHeads
+from refloat.records.banks import BankHeads
 from refloat.records.tables import NoticeRow
 
 

@@ -20,12 +20,12 @@ from refloat.api import config
 from refloat.api.server import make_deliveries
 from refloat.cli import manage
 from refloat.control import purge
+from refloat.database import now
 from refloat.engine.program import Milestone
 from refloat.errors import Conflict, InvalidInput, RefloatError
 from refloat.notify.delivery import Delivery
 from refloat.notify.events import EVENT_TYPES, Notices
 from refloat.notify.webhooks import Webhook
-from refloat.records.checkpoints import now
 from refloat.records.outbox import Outbox
 from refloat.records.schedule_tables import ScheduleRow
 from refloat.records.tables import NoticeRow

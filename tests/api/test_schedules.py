@@ -14,8 +14,8 @@ from sqlalchemy import update
 
 from refloat.api.server import make_runner
 from refloat.control.grants import ABANDONED, Grant, Grants
+from refloat.database import now
 from refloat.errors import CloudError, InvalidInput
-from refloat.records.checkpoints import now
 from refloat.records.schedule_tables import ScheduleRow
 from refloat.records.tables import GrantRow
 

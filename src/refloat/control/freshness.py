@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from refloat.bank import Bank, Freshness
-from refloat.records.bank_heads import BankHeads
+from refloat.records.banks import BankHeads
 from refloat.records.database import Database
 
 

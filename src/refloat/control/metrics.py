@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
+from refloat.database import now
 from refloat.errors import BankError, InvalidInput
 from refloat.providers.banks import BankLocation, Banks
-from refloat.records.checkpoints import AVAILABLE, BAD, MISSING, now
+from refloat.records.checkpoints import AVAILABLE, BAD, MISSING
 from refloat.records.database import Database
 from refloat.records.operations import OPEN, SERVICE
 from refloat.records.outbox import Outbox

@@ -20,6 +20,7 @@ from refloat.cloud.authority import Authority, Caller
 from refloat.control.grants import NOTHING, Grant, Grants
 from refloat.control.plans import known_parameters
 from refloat.control.sizes import check_size
+from refloat.database import now
 from refloat.errors import Conflict, InvalidInput, NotFound
 from refloat.graph import Graph
 from refloat.log_context import known
@@ -38,7 +39,6 @@ from refloat.records.checkpoints import (
     WAIT_COPYING,
     CheckpointRecord,
     CheckpointRecords,
-    now,
 )
 from refloat.records.database import Database
 from refloat.records.holds import refuse_held

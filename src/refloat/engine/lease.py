@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol, TypeAlias, cast
+from typing import Any, Literal, Protocol, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from refloat.database import SqlDatabase
+from refloat.database import SqlDatabase, changed, now
 from refloat.engine.owner import Owner, uptime
 from refloat.engine.program import Ended, Json, State
 
@@ -238,7 +238,7 @@ class Leases:
             "born": self.owner.born,
         }
         if row.began_at is None and not cancel:
-            values["began_at"] = _now()
+            values["began_at"] = now()
         taken = self._write(self._unchanged(row).values(values), beside)
         return lease if taken else None
 
@@ -272,7 +272,7 @@ class Leases:
 
     def _write(self, statement: sa.Update, beside: Beside) -> bool:
         with self.database.session() as session:
-            if not cast("sa.CursorResult[Any]", session.execute(statement)).rowcount:
+            if not changed(session, statement):
                 return False
             beside(session)
         return True
@@ -365,10 +365,6 @@ def _ended(ended: Ended) -> dict[str, Any]:
         "state": ended.state,
         "result": ended.result,
         "error": dict(ended.error) if ended.error else None,
-        "ended_at": None if ended.state in OPEN else _now(),
+        "ended_at": None if ended.state in OPEN else now(),
         "requested": "",
     }
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

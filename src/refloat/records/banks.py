@@ -1,14 +1,14 @@
-"""Which bank is used where. Once that is known, no other bank is opened there."""
+"""Which bank is used where, and what was last seen of it. Once that is known, no other is opened there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from refloat.database import now
 from refloat.records.database import Database
 from refloat.records.tables import BankRow, OperationRow
 
@@ -26,7 +26,7 @@ class KnownBanks:
         return {row.used_by: row.bank_id for row in rows}
 
     def write(self, users: Sequence[str], bank_id: str) -> None:
-        since = datetime.now(UTC).replace(tzinfo=None)
+        since = now()
         for user in users:
             self._session.merge(BankRow(used_by=user, bank_id=bank_id, since=since, head=None))
 
@@ -54,3 +54,30 @@ class BankRecords:
         """One process at a time makes banks, or writes down which they are."""
         with self._database.one_at_a_time("banks") as session:
             yield KnownBanks(session)
+
+
+class BankHeads:
+    """The last that was seen of each bank's head, its anchor (see :class:`refloat.bank.Freshness`).
+
+    Whoever remembers it recognises an older state of the bank.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, bank_id: str) -> str:
+        """What is remembered; empty: nothing."""
+        with self._database.session() as session:
+            heads = session.scalars(select(BankRow.head).where(BankRow.bank_id == bank_id))
+            return max((str(head["anchor"]) for head in heads if head), key=_number, default="")
+
+    def remember(self, bank_id: str, anchor: str) -> None:
+        """A later one replaces an earlier one, never the other way round."""
+        known = self.of(bank_id)
+        if not known or _number(known) < _number(anchor):
+            rows = update(BankRow).where(BankRow.bank_id == bank_id)
+            self._database.change(rows.values(head={"anchor": anchor}))
+
+
+def _number(anchor: str) -> int:
+    return int(anchor.partition(":")[0])

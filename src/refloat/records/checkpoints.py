@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, cast
+from datetime import date, datetime, time, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
+from refloat.database import changed, now
 from refloat.errors import NotFound
-from refloat.records.database import Database
+from refloat.records.database import Database, of_row
 from refloat.records.paging import Page, fetch
 from refloat.records.tables import CheckpointRow
 
@@ -139,8 +140,7 @@ class CheckpointRecords:
             )
             .order_by(CheckpointRow.created_at, CheckpointRow.id)
         )
-        with self._database.session() as session:
-            return [_record(row) for row in session.scalars(query)]
+        return self._database.read(query, _record)
 
     def expected(self, providers: Collection[str], project_id: str | None) -> Sequence[CheckpointRecord]:
         """The checkpoints that should be in the bank of some providers, without their graphs.
@@ -163,8 +163,7 @@ class CheckpointRecords:
             CheckpointRow.status != DELETED,
             CheckpointRow.copied_from.is_not(None),
         )
-        with self._database.session() as session:
-            found = [_record(row) for row in session.scalars(query)]
+        found = self._database.read(query, _record)
         return [
             record for record in found if (record.copied_from or {}).get("checkpoint_id") == checkpoint_id
         ]
@@ -208,7 +207,7 @@ class CheckpointRecords:
             .where(CheckpointRow.id == identity, CheckpointRow.status.in_(before))
             .values(**values)
         )
-        return bool(cast("CursorResult[Any]", session.execute(statement)).rowcount)
+        return bool(changed(session, statement))
 
 
 def _scope(project_id: str | None, provider_id: str | None) -> list[ColumnElement[bool]]:
@@ -221,9 +220,4 @@ def _scope(project_id: str | None, provider_id: str | None) -> list[ColumnElemen
 
 
 def _record(row: CheckpointRow) -> CheckpointRecord:
-    return CheckpointRecord(**{name: getattr(row, name) for name in CheckpointRecord.__slots__})
-
-
-def now() -> datetime:
-    """The time as it is kept: UTC, without saying so."""
-    return datetime.now(UTC).replace(tzinfo=None)
+    return of_row(CheckpointRecord, row)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any, TypeVar
+
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -10,6 +13,22 @@ from refloat.errors import RefloatError
 
 HEAD = "0013"
 """The newest migration. Compared before Alembic is loaded, which takes longer than most commands."""
+
+Record = TypeVar("Record")
+
+
+def of_row(kind: type[Record], row: Any, **instead: Any) -> Record:
+    """What a row says, as a record whose fields are called as its columns.
+
+    :param instead: fields that are not read from it.
+    """
+    names = kind.__slots__  # type: ignore[attr-defined]
+    return kind(**{name: getattr(row, name) for name in names if name not in instead}, **instead)
+
+
+def shown(moment: datetime | None) -> str:
+    """A time for people and programs, ISO 8601; empty: there is none."""
+    return f"{moment.isoformat(timespec='seconds')}Z" if moment else ""
 
 
 class Database(SqlDatabase):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from refloat.records.database import Database
+from refloat.database import now
+from refloat.records.database import Database, of_row
 from refloat.records.tables import GrantRow
 
 _SPREAD = 86_400
@@ -41,13 +43,13 @@ class Intents:
         self._database = database
 
     def add(self, user_id: str, project_id: str, target: str, lifetime: timedelta) -> Intent:
-        now = datetime.now(UTC).replace(tzinfo=None)
+        moment = now()
         # In whole seconds: Keystone leaves out what is less.
         odd = timedelta(seconds=secrets.randbelow(_SPREAD))
-        until = now.replace(microsecond=0) + lifetime + odd
-        intent = Intent(str(uuid.uuid4()), user_id, project_id, target, until, now)
+        until = moment.replace(microsecond=0) + lifetime + odd
+        intent = Intent(str(uuid.uuid4()), user_id, project_id, target, until, moment)
         with self._database.session() as session:
-            session.add(GrantRow(**{name: getattr(intent, name) for name in Intent.__slots__}))
+            session.add(GrantRow(**asdict(intent)))
         return intent
 
     def settle(self, session: Session, identity: str) -> None:
@@ -60,10 +62,6 @@ class Intents:
 
     def older_than(self, age: timedelta) -> Sequence[Intent]:
         """Those that were written down so long ago that nobody can still be at it."""
-        before = datetime.now(UTC).replace(tzinfo=None) - age
+        before = now() - age
         query = select(GrantRow).where(GrantRow.created_at < before).order_by(GrantRow.created_at)
-        with self._database.session() as session:
-            return [
-                Intent(**{name: getattr(row, name) for name in Intent.__slots__})
-                for row in session.scalars(query)
-            ]
+        return self._database.read(query, partial(of_row, Intent))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from refloat.database import now
 from refloat.errors import Conflict, Held, NotFound
-from refloat.records.checkpoints import DELETED, DELETING, now
-from refloat.records.database import Database
+from refloat.records.checkpoints import DELETED, DELETING
+from refloat.records.database import Database, of_row
 from refloat.records.schedule_tables import HoldRow
 from refloat.records.tables import CheckpointRow
 
@@ -62,7 +64,7 @@ class Holds:
                 row.created_at, row.released_at = now(), None
             row.reason, row.in_bank = reason, False
             session.flush()
-            return _hold(row)
+            return of_row(Hold, row)
 
     def get(self, checkpoint_id: str) -> Hold:
         """The hold on a checkpoint. :raises NotFound: there is none."""
@@ -79,9 +81,8 @@ class Holds:
     def release(self, checkpoint_id: str) -> None:
         """End a hold. :raises NotFound: there is none."""
         self.get(checkpoint_id)
-        with self._database.session() as session:
-            one = update(HoldRow).where(HoldRow.checkpoint_id == checkpoint_id)
-            session.execute(one.values(released_at=now()))
+        one = update(HoldRow).where(HoldRow.checkpoint_id == checkpoint_id)
+        self._database.change(one.values(released_at=now()))
 
     def among(self, checkpoint_ids: Iterable[str]) -> Mapping[str, Hold]:
         wanted = set(checkpoint_ids)
@@ -92,21 +93,18 @@ class Holds:
 
     def all(self) -> list[Hold]:
         """Also those that are released, but may be in the bank still."""
-        with self._database.session() as session:
-            return [_hold(row) for row in session.scalars(select(HoldRow))]
+        return self._database.read(select(HoldRow), partial(of_row, Hold))
 
     def kept(self, checkpoint_id: str, created_at: datetime) -> None:
         """It is in the bank."""
-        with self._database.session() as session:
-            one = update(HoldRow).where(HoldRow.checkpoint_id == checkpoint_id)
-            session.execute(one.where(HoldRow.created_at == created_at).values(in_bank=True))
+        one = update(HoldRow).where(HoldRow.checkpoint_id == checkpoint_id)
+        self._database.change(one.where(HoldRow.created_at == created_at).values(in_bank=True))
 
     def take_up(self, hold: Hold) -> None:
         """Write down a hold that only the bank knew."""
         with self._database.one_at_a_time(f"checkpoint {hold.checkpoint_id}") as session:
             if session.get(HoldRow, hold.checkpoint_id) is None:
-                values = {name: getattr(hold, name) for name in Hold.__slots__}
-                session.add(HoldRow(**{**values, "reason": hold.reason[:255]}))
+                session.add(HoldRow(**{**asdict(hold), "reason": hold.reason[:255]}))
 
     def forget(self, checkpoint_id: str, released_at: datetime | None = None) -> None:
         """It is nowhere any more.
@@ -116,8 +114,7 @@ class Holds:
         one = delete(HoldRow).where(HoldRow.checkpoint_id == checkpoint_id)
         if released_at is not None:
             one = one.where(HoldRow.released_at == released_at)
-        with self._database.session() as session:
-            session.execute(one)
+        self._database.change(one)
 
 
 def refuse_held(session: Session, checkpoint_id: str) -> None:
@@ -143,7 +140,3 @@ def refuse_young(checkpoint_id: str, created_at: datetime, minimum: timedelta, m
 def span_text(span: timedelta) -> str:
     hours = span.total_seconds() / 3600
     return f"{hours / 24:g} days" if hours >= 48 else f"{hours:g} hours"
-
-
-def _hold(row: HoldRow) -> Hold:
-    return Hold(**{name: getattr(row, name) for name in Hold.__slots__})

@@ -7,12 +7,13 @@ while something runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, select, update
 from sqlalchemy.orm import Session
 
+from refloat.database import now
 from refloat.records.checkpoints import COPYING, PROTECTING, WAIT_COPYING
 from refloat.records.database import Database
 from refloat.records.operations import OPEN, Operation, operation_of
@@ -68,9 +69,9 @@ class Incarnations:
             .where(CheckpointRow.status.in_((PROTECTING, WAIT_COPYING, COPYING)))
             .values(reason=error["message"])
         )
-        now = self._read(session)
-        number = max(now.number, seen.number if seen is not None and seen.id == now.id else 0) + 1
-        values = {"number": number, "brought_back_at": datetime.now(UTC).replace(tzinfo=None)}
+        here = self._read(session)
+        number = max(here.number, seen.number if seen is not None and seen.id == here.id else 0) + 1
+        values = {"number": number, "brought_back_at": now()}
         session.execute(update(IncarnationRow).values(**values))
         return found
 

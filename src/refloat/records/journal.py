@@ -34,9 +34,7 @@ class SqlJournal:
 
     def find(self, source: str, role: str) -> JournalItem | None:
         query = select(JournalRow).where(*self._is(source, role))
-        with self._database.session() as session:
-            row = session.scalars(query).one_or_none()
-            return _item(row) if row is not None else None
+        return next(iter(self._database.read(query, _item)), None)
 
     def intend(self, source: str, role: str, kind: str, clue: Mapping[str, Any]) -> None:
         """Write down that something is about to be created."""
@@ -47,12 +45,10 @@ class SqlJournal:
             session.add(row)
 
     def made(self, source: str, role: str, identity: str) -> None:
-        with self._database.session() as session:
-            session.execute(update(JournalRow).where(*self._is(source, role)).values(thing_id=identity))
+        self._database.change(update(JournalRow).where(*self._is(source, role)).values(thing_id=identity))
 
     def forget(self, source: str, role: str) -> None:
-        with self._database.session() as session:
-            session.execute(delete(JournalRow).where(*self._is(source, role)))
+        self._database.change(delete(JournalRow).where(*self._is(source, role)))
 
     def entries(self) -> list[JournalItem]:
         query = (
@@ -60,8 +56,7 @@ class SqlJournal:
             .where(JournalRow.operation_id == self._operation_id)
             .order_by(JournalRow.number)
         )
-        with self._database.session() as session:
-            return [_item(row) for row in session.scalars(query)]
+        return self._database.read(query, _item)
 
     def _is(self, source: str, role: str) -> tuple[Any, ...]:
         return (

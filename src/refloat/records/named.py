@@ -44,8 +44,7 @@ class Named(ABC, Generic[Row, Thing]):
 
     def list(self) -> list[Thing]:
         query = select(self.table).where(*self._scope()).order_by(self.table.created_at, self.table.id)
-        with self._database.session() as session:
-            return [self.made(row) for row in session.scalars(query)]
+        return self._database.read(query, self.made)
 
     def _page(
         self, page: Page, same: Iterable[tuple[Any, Any]], containing: Iterable[tuple[Any, str | None]]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, CursorResult, and_, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, not_, or_, select, update
 from sqlalchemy.orm import Session, defer
 
+from refloat.database import changed, now
 from refloat.errors import InvalidInput, NotFound
-from refloat.records.database import Database
+from refloat.records.database import Database, of_row, shown
 from refloat.records.paging import Page, fetch
 from refloat.records.tables import OperationRow
 
@@ -116,7 +116,7 @@ class Operations:
             state="queued",
             payload=dict(payload),
             on_failure="park" if payload.get("keep_on_failure") else "undo",
-            created_at=_now(),
+            created_at=now(),
             runner=runner,
             authority=dict(authority) if authority is not None else None,
             scheduled_operation_id=str(payload.get("scheduled_operation_id", "")),
@@ -164,8 +164,7 @@ class Operations:
             .where(*_which(self._project_id, KINDS), *conditions)
             .order_by(OperationRow.created_at.desc(), OperationRow.id)
         )
-        with self._database.session() as session:
-            return [operation_of(row) for row in session.scalars(query)]
+        return self._database.read(query, operation_of)
 
     def page(
         self,
@@ -238,13 +237,11 @@ class Operations:
             )
             .values(requested=what, **values)
         )
-        return bool(cast("CursorResult[Any]", session.execute(statement)).rowcount)
+        return bool(changed(session, statement))
 
     def gave_back(self, identity: str) -> None:
         """Write down that what an operation acted with is given back."""
-        statement = update(OperationRow).where(OperationRow.id == identity).values(authority=None)
-        with self._database.session() as session:
-            session.execute(statement)
+        self._database.change(update(OperationRow).where(OperationRow.id == identity).values(authority=None))
 
     def makers(self, checkpoints: Collection[str], originals: Collection[str]) -> Mapping[str, str]:
         """The operations that made some checkpoints, by these; of those that are still remembered.
@@ -289,10 +286,8 @@ def operation_of(row: OperationRow, **instead: Any) -> Operation:
 
     :param instead: fields that are not read from it.
     """
-    fields = {name: getattr(row, name) for name in Operation.__slots__ if name not in instead}
-    for name in ("created_at", "began_at", "ended_at"):
-        fields[name] = f"{fields[name].isoformat(timespec='seconds')}Z" if fields[name] else ""
-    return Operation(**fields, **instead)
+    times = {name: shown(getattr(row, name)) for name in ("created_at", "began_at", "ended_at")}
+    return of_row(Operation, row, **times, **instead)
 
 
 def without_result(session: Session, identity: str, payload: Mapping[str, Any]) -> Operation:
@@ -307,7 +302,7 @@ def without_result(session: Session, identity: str, payload: Mapping[str, Any]) 
 
 def write_failure(session: Session, identity: str, error: Mapping[str, str]) -> None:
     """Write down, in a session of the caller's, that an operation could not even begin."""
-    values = {"state": "failed", "error": dict(error), "ended_at": _now()}
+    values = {"state": "failed", "error": dict(error), "ended_at": now()}
     session.execute(update(OperationRow).where(OperationRow.id == identity).values(**values))
 
 
@@ -327,7 +322,3 @@ def _which(project_id: str | None, kinds: Sequence[str]) -> list[ColumnElement[b
     if kinds:
         conditions.append(OperationRow.kind.in_(kinds))
     return conditions
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

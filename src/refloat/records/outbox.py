@@ -10,13 +10,13 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from refloat.records.checkpoints import now
-from refloat.records.database import Database
+from refloat.database import changed, now
+from refloat.records.database import Database, of_row
 from refloat.records.tables import NoticeRow
 
 
@@ -113,17 +113,14 @@ class Outbox:
             .order_by(NoticeRow.number)
             .limit(10)
         )
-        with self._database.session() as session:
-            found = [_notice(row) for row in session.scalars(query)]
-        for notice in found:  # others may be after the same
+        for notice in self._database.read(query, _notice):  # others may be after the same
             taken = self._change(notice, due_at=moment + lease, tries=notice.tries + 1)
             if taken:
                 return taken
         return None
 
     def told(self, notice: Notice) -> None:
-        with self._database.session() as session:
-            session.execute(delete(NoticeRow).where(NoticeRow.number == notice.number))
+        self._database.change(delete(NoticeRow).where(NoticeRow.number == notice.number))
 
     def later(self, notice: Notice, pause: timedelta, reason: str) -> None:
         self._change(notice, due_at=now() + pause, reason=reason)
@@ -145,14 +142,13 @@ class Outbox:
             .values(**values)
         )
         with self._database.session() as session:
-            if not cast("CursorResult[Any]", session.execute(statement)).rowcount:
+            if not changed(session, statement):
                 return None
             return _notice(session.get_one(NoticeRow, notice.number))
 
     def left(self) -> Sequence[Notice]:
         """All that is not told, the oldest first."""
-        with self._database.session() as session:
-            return [_notice(row) for row in session.scalars(select(NoticeRow).order_by(NoticeRow.number))]
+        return self._database.read(select(NoticeRow).order_by(NoticeRow.number), _notice)
 
     def backlogs(self) -> Mapping[str, Backlog]:
         waits = NoticeRow.given_up_at.is_(None)
@@ -177,8 +173,7 @@ class Outbox:
         if destination is not None:
             conditions.append(NoticeRow.destination == destination)
         statement = update(NoticeRow).where(*conditions).values(given_up_at=None, due_at=now(), tries=0)
-        with self._database.session() as session:
-            return cast("CursorResult[Any]", session.execute(statement)).rowcount
+        return self._database.change(statement)
 
     def old(self, before: datetime, destinations: Collection[str] | None) -> Sequence[int]:
         """The numbers of those that can be forgotten.
@@ -200,4 +195,4 @@ class Outbox:
 
 
 def _notice(row: NoticeRow) -> Notice:
-    return Notice(**{name: getattr(row, name) for name in Notice.__slots__})
+    return of_row(Notice, row)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, TypedDict, Unpack, cast
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import JSON, CursorResult, DateTime, Index, String, update
+from sqlalchemy import JSON, DateTime, Index, String, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from refloat.database import now
 from refloat.errors import InvalidInput
+from refloat.records.database import of_row, shown
 from refloat.records.named import Named
 from refloat.records.paging import Page
 from refloat.records.tables import Base
@@ -59,14 +61,11 @@ class Plan:
     objective: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return asdict(self)
 
 
 def _plan(row: PlanRow) -> Plan:
-    fields = {name: getattr(row, name) for name in Plan.__slots__}
-    for name in ("created_at", "updated_at"):
-        fields[name] = f"{fields[name].isoformat(timespec='seconds')}Z" if fields[name] else ""
-    return Plan(**fields)
+    return of_row(Plan, row, created_at=shown(row.created_at), updated_at=shown(row.updated_at))
 
 
 class PlanAttributes(TypedDict, total=False):
@@ -113,7 +112,7 @@ class Plans(Named[PlanRow, Plan]):
             resources=[dict(resource) for resource in resources],
             parameters={key: dict(value) for key, value in parameters.items()},
             status="suspended",
-            created_at=_now(),
+            created_at=now().replace(microsecond=0),
             **{"description": "", **attributes},
         )
         if check is None:
@@ -154,10 +153,9 @@ class Plans(Named[PlanRow, Plan]):
         statement = (
             update(PlanRow)
             .where(PlanRow.id == plan_id, PlanRow.status == "suspended", *self._scope())
-            .values(**changes, updated_at=_now())
+            .values(**changes, updated_at=now().replace(microsecond=0))
         )
-        with self._database.session() as session:
-            changed = cast("CursorResult[Any]", session.execute(statement)).rowcount
+        changed = self._database.change(statement)
         plan = self.get(plan_id)
         if not changed:
             raise InvalidInput(f"the plan can only be changed while it is suspended; it is {plan.status}")
@@ -168,7 +166,7 @@ class Plans(Named[PlanRow, Plan]):
             row = session.get_one(PlanRow, plan_id)
             for name, value in changes.items():
                 setattr(row, name, value)
-            row.updated_at = _now()
+            row.updated_at = now().replace(microsecond=0)
             session.flush()
             return _plan(row)
 
@@ -187,7 +185,3 @@ class Plans(Named[PlanRow, Plan]):
 def plan_lock(plan_id: str) -> str:
     """What is locked by who takes a plan away, and by who makes something that needs it."""
     return f"plan {plan_id}"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None, microsecond=0)

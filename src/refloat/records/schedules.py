@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from refloat.records import operations
+from refloat.records.database import of_row
 from refloat.records.named import Named
 from refloat.records.paging import Page
 from refloat.records.schedule_tables import FiringRow, ScheduleRow
@@ -82,11 +83,8 @@ PLAN_GONE = "its plan is gone"
 
 
 def schedule_of(row: ScheduleRow) -> Schedule:
-    return Schedule(
-        **{name: getattr(row, name) for name in Schedule.__slots__ if name not in ("trigger_id", "reason")},
-        trigger_id=row.trigger_id or "",
-        reason=row.reason if row.has_plan else "; ".join(filter(None, (PLAN_GONE, row.reason))),
-    )
+    reason = row.reason if row.has_plan else "; ".join(filter(None, (PLAN_GONE, row.reason)))
+    return of_row(Schedule, row, trigger_id=row.trigger_id or "", reason=reason)
 
 
 class Schedules(Named[ScheduleRow, Schedule]):
@@ -126,26 +124,22 @@ class Schedules(Named[ScheduleRow, Schedule]):
         query = select(ScheduleRow).where(
             *self._scope(), ScheduleRow.enabled.is_(True), ScheduleRow.next_due <= now
         )
-        with self._database.session() as session:
-            rows = session.scalars(query.order_by(ScheduleRow.next_due, ScheduleRow.id).limit(limit))
-            return [schedule_of(row) for row in rows]
+        query = query.order_by(ScheduleRow.next_due, ScheduleRow.id).limit(limit)
+        return self._database.read(query, schedule_of)
 
     def unchecked(self, since: datetime, limit: int = 10) -> Sequence[Schedule]:
         """Those that are enabled and whose authority was not looked at since a moment."""
         query = select(ScheduleRow).where(
             *self._scope(), ScheduleRow.enabled.is_(True), ScheduleRow.checked_at < since
         )
-        with self._database.session() as session:
-            rows = session.scalars(query.order_by(ScheduleRow.checked_at).limit(limit))
-            return [schedule_of(row) for row in rows]
+        return self._database.read(query.order_by(ScheduleRow.checked_at).limit(limit), schedule_of)
 
     def with_retired(self, limit: int = 10) -> Sequence[Schedule]:
         """Those with something to give back: deleted ones, and some that act with something new."""
         query = select(ScheduleRow).where(
             or_(ScheduleRow.trigger_id.is_(None), cast(ScheduleRow.retired, Text) != "[]"),
         )
-        with self._database.session() as session:
-            return [schedule_of(row) for row in session.scalars(query.order_by(ScheduleRow.id).limit(limit))]
+        return self._database.read(query.order_by(ScheduleRow.id).limit(limit), schedule_of)
 
     def last_firings(self, identities: Sequence[str], each: int) -> Mapping[str, Sequence[Firing]]:
         """The latest firings of several, the last first."""
@@ -162,9 +156,8 @@ class Schedules(Named[ScheduleRow, Schedule]):
             .order_by(FiringRow.due_at.desc(), FiringRow.id)
         )
         found: dict[str, list[Firing]] = {}
-        with self._database.session() as session:
-            for row in session.scalars(query):
-                found.setdefault(row.schedule_id, []).append(firing_of(row))
+        for firing in self._database.read(query, firing_of):
+            found.setdefault(firing.schedule_id, []).append(firing)
         return found
 
     def open_firings(self, limit: int = 1000) -> Sequence[tuple[Firing, Schedule]]:
@@ -199,4 +192,4 @@ def works(session: Session, identity: str) -> bool:
 
 
 def firing_of(row: FiringRow) -> Firing:
-    return Firing(**{name: getattr(row, name) for name in Firing.__slots__})
+    return of_row(Firing, row)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
+from refloat.database import now
 from refloat.errors import NotFound
-from refloat.records.database import Database
+from refloat.records.database import Database, of_row
 from refloat.records.tables import ServiceRow
 
 
@@ -45,7 +47,7 @@ class ServiceRecords:
                     if row is None:
                         row = ServiceRow(binary=binary, host=host)
                         session.add(row)
-                    row.updated_at = _now()
+                    row.updated_at = now()
                     session.flush()
                     return _record(row)
             except IntegrityError:  # another of the same name came first
@@ -58,22 +60,20 @@ class ServiceRecords:
             query = query.where(ServiceRow.host == host)
         if binary:
             query = query.where(ServiceRow.binary == binary)
-        with self._database.session() as session:
-            return [_record(row) for row in session.scalars(query)]
+        return self._database.read(query, _record)
 
     def up(self, binary: str, age: timedelta) -> int:
         """How many have been heard of in that time, and may take new operations."""
         query = select(func.count()).where(
-            ServiceRow.binary == binary, ServiceRow.updated_at >= _now() - age, ServiceRow.disabled.is_(False)
+            ServiceRow.binary == binary, ServiceRow.updated_at >= now() - age, ServiceRow.disabled.is_(False)
         )
         with self._database.session() as session:
             return session.scalar(query) or 0
 
     def forget_dead(self, age: timedelta) -> None:
         """Forget those that have been silent for that long, unless somebody has disabled them."""
-        silent = ServiceRow.updated_at < _now() - age
-        with self._database.session() as session:
-            session.execute(delete(ServiceRow).where(silent, ServiceRow.disabled.is_(False)))
+        silent = ServiceRow.updated_at < now() - age
+        self._database.change(delete(ServiceRow).where(silent, ServiceRow.disabled.is_(False)))
 
     def set_disabled(self, identity: int, disabled: bool, reason: str | None) -> ServiceRecord:
         """Have a worker take no new operations, or take them again. :raises NotFound: it is not known."""
@@ -86,9 +86,4 @@ class ServiceRecords:
             return _record(row)
 
 
-def _record(row: ServiceRow) -> ServiceRecord:
-    return ServiceRecord(**{name: getattr(row, name) for name in ServiceRecord.__slots__})
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
+_record = partial(of_row, ServiceRecord)

@@ -12,8 +12,9 @@ from sqlalchemy import Text, cast, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from refloat.database import now
 from refloat.errors import Conflict
-from refloat.records.checkpoints import now
+from refloat.records.database import of_row
 from refloat.records.named import Named
 from refloat.records.paging import Page
 from refloat.records.schedule_tables import ScheduleRow, TriggerRow
@@ -41,7 +42,7 @@ class Trigger:
 
 
 def _trigger(row: TriggerRow) -> Trigger:
-    return Trigger(**{name: getattr(row, name) for name in Trigger.__slots__})
+    return of_row(Trigger, row)
 
 
 class Triggers(Named[TriggerRow, Trigger]):
@@ -89,15 +90,13 @@ class Triggers(Named[TriggerRow, Trigger]):
     def passed(self, moment: datetime, limit: int = 100) -> Sequence[Trigger]:
         """Those that have fired since it was worked out when they do."""
         query = select(TriggerRow).where(*self._scope(), TriggerRow.next_run_at <= moment)
-        with self._database.session() as session:
-            rows = session.scalars(query.order_by(TriggerRow.next_run_at, TriggerRow.id).limit(limit))
-            return [_trigger(row) for row in rows]
+        query = query.order_by(TriggerRow.next_run_at, TriggerRow.id).limit(limit)
+        return self._database.read(query, _trigger)
 
     def fires_next(self, trigger: Trigger, moment: datetime | None) -> None:
         """Write down when a trigger fires next, if it is still as it was seen."""
         same = TriggerRow.id == trigger.id, TriggerRow.next_run_at == trigger.next_run_at
-        with self._database.session() as session:
-            session.execute(update(TriggerRow).where(*same).values(next_run_at=moment))
+        self._database.change(update(TriggerRow).where(*same).values(next_run_at=moment))
 
     def delete(self, identity: str) -> None:
         """Forget a trigger.

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from refloat.control import deletions
 from refloat.control.submit import StandingAuthority, Submitter
+from refloat.database import now
 from refloat.errors import Conflict, NotFound, RefloatError
 from refloat.notify.events import NOBODY, Notices
-from refloat.records.checkpoints import AVAILABLE, BAD, ERROR_DELETING, CheckpointRecords, now
+from refloat.records.checkpoints import AVAILABLE, BAD, ERROR_DELETING, CheckpointRecords
 from refloat.records.database import Database
 from refloat.records.operations import OPEN, Operations, write_failure
 from refloat.records.plans import Plans

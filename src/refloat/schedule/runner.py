@@ -19,10 +19,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Authority, AuthorityGone
+from refloat.database import now as utc_now
 from refloat.errors import CloudError, InvalidInput, RefloatError
 from refloat.log_context import about
 from refloat.notify.events import AUTHORITY_BACK, AUTHORITY_ENDING, AUTHORITY_LOST
-from refloat.records.checkpoints import now as utc_now
 from refloat.records.database import Database
 from refloat.records.quotas import OverQuota
 from refloat.records.schedule_tables import FiringRow, ScheduleRow, TriggerRow

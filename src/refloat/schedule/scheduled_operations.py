@@ -18,10 +18,10 @@ from sqlalchemy.orm import Session
 from refloat.cloud.authority import Authority, Caller
 from refloat.control.grants import Grant, Grants
 from refloat.control.submit import own
+from refloat.database import now
 from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
 from refloat.notify.events import AUTHORITY_BACK, NOBODY, Notices
 from refloat.providers.provider import Providers
-from refloat.records.checkpoints import now
 from refloat.records.database import Database
 from refloat.records.plans import Plan, Plans, plan_lock
 from refloat.records.quotas import Quotas

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from refloat.control.settings import Settings
-from refloat.records.checkpoints import now
+from refloat.database import now
 from refloat.records.database import Database
 from refloat.records.schedule_tables import ScheduleRow
 from tests.unit.support.cli_helpers import PROJECT, Command, set_up_schedule

@@ -12,8 +12,8 @@ from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, member, reader
 from refloat.api.v1 import plans, triggers
 from refloat.api.validation import same_form
+from refloat.database import now
 from refloat.errors import InvalidInput
-from refloat.records.checkpoints import now
 from refloat.records.schedules import Firing, Schedule, Schedules
 from refloat.schedule import definition
 from refloat.schedule.view import LAST_RUNS, ending
