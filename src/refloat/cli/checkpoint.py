@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import CHECKPOINT, Argument, Lister, ShowOne
+from refloat.cli.base import CHECKPOINT, Argument, BaseCommand, Lister, ShowOne
 from refloat.cli.operation_base import NO_WAIT, Operating, OperationCommand
 from refloat.cli.output import Bytes, Items, Resources, Time
 from refloat.errors import RefloatError
@@ -14,12 +14,6 @@ from refloat.errors import RefloatError
 if TYPE_CHECKING:
     from refloat.cli.backend import Backend
     from refloat.cli.views import CheckpointState
-from typing import TYPE_CHECKING
-
-from refloat.cli.base import BaseCommand
-
-if TYPE_CHECKING:
-    from refloat.cli.backend import Backend
     from refloat.records.holds import Hold
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import make_url
@@ -75,8 +75,5 @@ class RecordsBeside:
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
             yield None
             return
-        database = Database(self._settings.database_url)
-        try:
+        with closing(Database(self._settings.database_url)) as database:
             yield database
-        finally:
-            database.close()
