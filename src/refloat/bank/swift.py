@@ -208,12 +208,17 @@ class SwiftStore:
         try:
             # Views of memory go out as well as bytes do; the annotation of urllib3 does not know.
             pieces: Any = None if body is None else iter(body)
-            return self._connections().request(
+            answer = self._connections().request(
                 method, self._login.endpoint + path, headers=headers, body=pieces
             )
         except urllib3.exceptions.HTTPError as error:
             reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
             raise Unavailable(f"{self._url} does not answer as it should", reason=_words(reason)) from error
+        if answer.status == 404 and "X-Trans-Id" not in answer.headers:
+            # Something before Swift, and Ceph's gateway, does not know where it is: that tells nothing.
+            said = "not the object store itself answered, but something before it, with 404"
+            raise Unavailable(f"{self._url} does not answer as it should", reason=said)
+        return answer
 
     def _connections(self) -> urllib3.PoolManager:
         with self._opening:

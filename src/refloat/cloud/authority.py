@@ -16,11 +16,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Protocol
 
-from keystoneauth1 import session
 from openstack.config import cloud_region
 from openstack.connection import Connection
 
 from refloat import __version__
+from refloat.cloud.answers import new_session
 from refloat.cloud.connection import Cloud
 from refloat.errors import AuthFailed, InvalidInput
 
@@ -121,9 +121,7 @@ class SessionCloud(Cloud):
         timeout: float | None = None,
     ) -> None:
         super().__init__()
-        self._session = session.Session(
-            auth=auth, app_name="refloat", app_version=__version__, timeout=timeout
-        )
+        self._session = new_session(auth, app_version=__version__, timeout=timeout)
         self._region = region
         self._auth_url = auth_url
         self.__dict__["project_id"] = project_id

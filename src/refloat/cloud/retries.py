@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 import requests
 from keystoneauth1 import exceptions as ka_exceptions
-from keystoneauth1.session import Session, TCPKeepAliveAdapter
+from keystoneauth1.session import Session
 from urllib3.util.retry import Retry
 
+from refloat.cloud.answers import JudgingAdapter, use_adapter
 from refloat.cloud.errors import status_of
 from refloat.errors import CloudError
 
@@ -77,7 +78,7 @@ def _policy(retries: int, *, silent: int | bool, statuses: frozenset[int]) -> Re
     )
 
 
-class RetryingAdapter(TCPKeepAliveAdapter):
+class RetryingAdapter(JudgingAdapter):
     """Sends requests, and sends again what may be.
 
     :param retries: how often.
@@ -86,13 +87,13 @@ class RetryingAdapter(TCPKeepAliveAdapter):
     def __init__(self, retries: int) -> None:
         self._silent = min(SILENT_RETRIES, retries)
         super().__init__(max_retries=_policy(retries, silent=self._silent, statuses=_FAILING))
-        self._once = TCPKeepAliveAdapter(max_retries=_policy(retries, silent=False, statuses=_NOT_DONE))
+        self._once = JudgingAdapter(max_retries=_policy(retries, silent=False, statuses=_NOT_DONE))
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+    def ask(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         if not may_be_repeated(request):
-            return self._once.send(request, *args, **kwargs)
+            return self._once.ask(request, *args, **kwargs)
         for again in range(self._silent):
-            response = super().send(request, *args, **kwargs)
+            response = super().ask(request, *args, **kwargs)
             try:
                 if not kwargs.get("stream"):
                     response.content  # noqa: B018 - read here, so that an answer that breaks off is asked for again
@@ -100,7 +101,7 @@ class RetryingAdapter(TCPKeepAliveAdapter):
                 continue
             setattr(response, _REPEATED, again > 0)
             return response
-        response = super().send(request, *args, **kwargs)
+        response = super().ask(request, *args, **kwargs)
         setattr(response, _REPEATED, self._silent > 0)
         return response
 
@@ -124,9 +125,7 @@ def may_be_repeated(request: requests.PreparedRequest) -> bool:
 def retry_calls(session: Session, retries: int = RETRIES) -> None:
     """Have all calls of a session made so, with a limit on the silence of a service."""
     session.timeout = session.timeout or SILENCE
-    adapter = RetryingAdapter(retries)
-    for scheme in ("http://", "https://"):
-        session.session.mount(scheme, adapter)
+    use_adapter(session, RetryingAdapter(retries))
 
 
 def in_doubt(error: BaseException) -> bool:

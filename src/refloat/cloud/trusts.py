@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from keystoneauth1 import loading, session
+from keystoneauth1 import loading
+from keystoneauth1 import session as keystone
 from keystoneauth1.exceptions import ClientException
 
 from refloat import __version__
+from refloat.cloud.answers import new_session
 from refloat.cloud.authority import PATIENCE, AuthorityGone, Caller, Granted, Granting, SessionCloud
 from refloat.cloud.connection import Cloud
 from refloat.cloud.errors import explained, status_of
@@ -211,8 +213,8 @@ class Trusts:
             "version": (3, 0),
         }
 
-    def _session(self, auth: Any) -> session.Session:
-        return session.Session(auth=auth, app_name="refloat", app_version=__version__, timeout=PATIENCE)
+    def _session(self, auth: Any) -> keystone.Session:
+        return new_session(auth, app_version=__version__, timeout=PATIENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,7 @@ def log_in(conf: Any, group: str) -> Login:
         auth: Any = loading.load_auth_from_conf_options(conf, group)
         if auth is None:
             raise CloudError("the service has no user of its own", reason=f"[{group}] says nothing")
-        access = auth.get_access(session.Session(auth=auth, app_name="refloat", timeout=PATIENCE))
+        access = auth.get_access(new_session(auth, timeout=PATIENCE))
     except ClientException as exc:
         raise CloudError(f"the user of [{group}] cannot log in", reason=str(exc)) from exc
     services = access.service_catalog.catalog if access.has_service_catalog() else []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from tests.unit.doubles.openstack import OpenStackDouble
 from tests.unit.doubles.server import Answer, Request, Route
@@ -17,6 +18,8 @@ class Gadgets(OpenStackDouble):
 
     :ivar most_pending: so many were being made at once.
     """
+
+    signs: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self) -> None:
         self.gadgets: dict[str, dict[str, Any]] = {}

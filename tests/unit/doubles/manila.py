@@ -183,7 +183,9 @@ class Manila(OpenStackDouble):
         return 202, None
 
     def _delete_metadata(self, _request: Request, identity: str, key: str) -> Answer:
-        return (404, {}) if self.shares[identity]["metadata"].pop(key, None) is None else (200, {})
+        if self.shares[identity]["metadata"].pop(key, None) is None:
+            raise self.refusal(404, f"Metadata item {key} could not be found.")
+        return 200, {}
 
     def _replace_metadata(self, request: Request, identity: str) -> Answer:
         self.shares[identity]["metadata"] = request.body["metadata"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from refloat.resources.keypair import ssh_fingerprint
 from tests.unit.doubles.server import Answer, Double, Refusal, Request, Route
@@ -12,15 +13,34 @@ PROJECT = "0123456789abcdef0123456789abcdef"
 USER = "fedcba9876543210fedcba9876543210"
 
 
+_REQUEST = "req-00000000-0000-4000-8000-000000000000"
+
+
 class OpenStackDouble(Double):
-    """A service that words its errors as OpenStack's do."""
+    """A service that words its errors as Nova, Cinder, Manila and Trove do."""
+
+    signs: ClassVar[Mapping[str, str]] = {
+        "X-Compute-Request-Id": _REQUEST,
+        "X-Openstack-Request-Id": _REQUEST,
+    }
 
     def refusal(self, status: int, message: str) -> Refusal:
-        return Refusal(status, {"error": {"code": status, "message": message}})
+        words = {
+            400: "badRequest",
+            404: "itemNotFound",
+            409: "conflictingRequest",
+            422: "unprocessableEntity",
+        }
+        return Refusal(status, {words.get(status, "computeFault"): {"code": status, "message": message}})
 
 
 class Keystone(OpenStackDouble):
     """Identity API v3: anybody gets a token, for one project, with a catalog."""
+
+    signs: ClassVar[Mapping[str, str]] = {"X-Openstack-Request-Id": _REQUEST}
+
+    def refusal(self, status: int, message: str) -> Refusal:
+        return Refusal(status, {"error": {"code": status, "message": message, "title": "Not Found"}})
 
     def __init__(self) -> None:
         self.catalog: dict[str, str] = {}
@@ -92,6 +112,11 @@ class Cinder(OpenStackDouble):
 
 class Neutron(OpenStackDouble):
     """Networking API v2: networks by id, address groups."""
+
+    signs: ClassVar[Mapping[str, str]] = {"X-Openstack-Request-Id": _REQUEST}
+
+    def refusal(self, status: int, message: str) -> Refusal:
+        return Refusal(status, {"NeutronError": {"type": "NotFound", "message": message, "detail": ""}})
 
     def __init__(self) -> None:
         self.networks: dict[str, dict[str, Any]] = {}

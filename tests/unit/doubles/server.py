@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 
@@ -41,12 +41,17 @@ class Double:
 
     :param lose: of requests whose ``METHOD path`` begins so the next takes effect, and the answer is lost.
     :param broken: every request fails.
+    :param hidden: what is before the server does not find it, and says so to every request: a body.
     """
 
     lose: str = ""
     broken: bool = False
+    hidden: bytes = b""
     asked: list[Request] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    signs: ClassVar[Mapping[str, str]] = {}
+    """The headers of all answers of the service."""
 
     def __post_init__(self) -> None:
         double = self
@@ -95,9 +100,10 @@ class Double:
         with self.lock:
             self.asked.append(request)
             try:
-                status, answer, *more = self._find(request)
+                status, answer, *more = (404, self.hidden) if self.hidden else self._find(request)
             except Refusal as refusal:
                 status, answer, more = refusal.status, refusal.body, []
+            headers = {**({} if self.hidden else self.signs), **(more[0] if more else {})}
             if self.lose and f"{request.method} {request.path}".startswith(self.lose):
                 self.lose = ""
                 handler.close_connection = True
@@ -109,7 +115,7 @@ class Double:
         handler.send_response(status)
         handler.send_header("Content-Type", "application/json")
         handler.send_header("Content-Length", str(len(data)))
-        for name, value in more[0].items() if more else ():
+        for name, value in headers.items():
             handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(data)

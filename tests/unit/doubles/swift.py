@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from tests.unit.doubles.openstack import OpenStackDouble
-from tests.unit.doubles.server import Answer, Request, Route
+from tests.unit.doubles.server import Answer, Refusal, Request, Route
 
 
 class Swift(OpenStackDouble):
     """Objects by container and name."""
+
+    signs: ClassVar[Mapping[str, str]] = {"X-Trans-Id": "tx0", "X-Openstack-Request-Id": "tx0"}
+
+    def refusal(self, status: int, message: str) -> Refusal:
+        return Refusal(status, f"<html><h1>{status}</h1><p>{message}</p></html>".encode())
 
     def __init__(self) -> None:
         self.containers: dict[str, dict[str, bytes]] = {}

@@ -7,10 +7,11 @@ that is being deleted is gone, when it is looked at for the second time. Lists c
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from tests.unit.doubles.openstack import PROJECT, OpenStackDouble
-from tests.unit.doubles.server import Answer, Refusal, Request, Route
+from tests.unit.doubles.server import Answer, Request, Route
 
 FLAVOR = "d2"
 DATASTORE = {"type": "mysql", "version": "8.0.39"}
@@ -21,6 +22,8 @@ _BASE = f"/v1.0/{PROJECT}"
 class Trove(OpenStackDouble):
     """Instances with their databases and users, and backups of them."""
 
+    signs: ClassVar[Mapping[str, str]] = {}
+
     def __init__(self) -> None:
         self.instances: dict[str, dict[str, Any]] = {}
         self.backups: dict[str, dict[str, Any]] = {}
@@ -28,10 +31,6 @@ class Trove(OpenStackDouble):
         self.configurations: dict[str, dict[str, Any]] = {}
         self.content: dict[str, Any] = {}
         super().__init__()
-
-    def refusal(self, status: int, message: str) -> Refusal:
-        words = {400: "badRequest", 404: "itemNotFound", 422: "unprocessableEntity"}.get(status, "error")
-        return Refusal(status, {words: {"code": status, "message": message}})
 
     def routes(self) -> list[Route]:
         return [

@@ -104,11 +104,17 @@ class Cluster:
 
 
 def _error(status: int, data: bytes) -> sdk_exceptions.SDKException:
-    """What went wrong: Kubernetes answers with an object ``Status``."""
+    """What went wrong: Kubernetes answers with an object ``Status``.
+
+    A 404 that is none is of something before it, and tells nothing of what was asked for.
+    """
     try:
-        said = str(json.loads(data)["message"])
+        told = json.loads(data)
+        said, own = str(told["message"]), told.get("kind") == "Status"
     except (ValueError, KeyError, TypeError):
-        said = f"Kubernetes answered with status {status}"
+        said, own = f"Kubernetes answered with status {status}", False
+    if status == 404 and not own:
+        said, status = "not the cluster itself answered, but something before it, with 404", 502
     if status == 401:
         return sdk_exceptions.SDKException(f"Kubernetes refuses the credentials of the kubeconfig: {said}")
     types = {404: sdk_exceptions.NotFoundException, 409: sdk_exceptions.ConflictException}
