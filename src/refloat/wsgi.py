@@ -17,12 +17,11 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     """Answer a request."""
     with _lock:
         if not _made:
-            from refloat.api import config
+            from refloat.api import config, logs
             from refloat.api.app import make_application
             from refloat.api.deployment import Deployment
-            from refloat.log_context import set_up_logs
 
             conf = config.load()
-            set_up_logs(conf)
+            logs.set_up(conf)
             _made.append(make_application(Deployment(conf)))
     return _made[0](environ, start_response)

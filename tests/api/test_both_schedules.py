@@ -43,10 +43,10 @@ def test_a_schedule_from_beginning_to_end(refloat: Command) -> None:
         assert len(shown["last_runs"]) == count
     # The second run has deleted what the first had made.
     (checkpoint,) = refloat("checkpoint", "list", "-f", "json").json
-    assert checkpoint["id"] in shown["last_runs"][0]
+    assert shown["last_runs"][0]["checkpoint_id"] == checkpoint["id"]
     (kept,) = refloat("schedule", "preview", "shop", "-f", "json").json
     assert kept["checkpoint"] == checkpoint["id"]
-    assert (kept["keep"], kept["rule"]) == (True, "the last good checkpoint")
+    assert (kept["keep"], kept["rule"]) == (False, "max_backups: 1 newer ones")
     assert kept["created_at"].endswith("Z")
     off = refloat("schedule", "set", "shop", "--disable", "--description", "words", "-f", "json").json
     assert (off["enabled"], off["next_run_at"], off["description"]) == (False, "", "words")

@@ -111,7 +111,9 @@ def test_c2_retention_deletes_nothing_while_the_application_cannot_be_protected(
     ruin(running, newest, hurt)
     assert verify(member, newest) == "fail"
     assert shown(member, newest)[0] == "bad"
-    one = scheduled(member, plan, trigger(member)["id"], "retention_protect", max_backups="1")
+    one = scheduled(
+        member, plan, trigger(member)["id"], "retention_protect", max_backups="1", include_manual=True
+    )
     application["gone"] = True
     for count in (1, 2):
         run_now(member, one)
@@ -120,12 +122,9 @@ def test_c2_retention_deletes_nothing_while_the_application_cannot_be_protected(
         assert found["last_runs"][0]["deletions"] == []
     assert there(running) == {oldest, middle, newest}
     preview = member("GET", f"scheduled_operations/{one['id']}/retention").body["retention"]
-    assert preview["proves"] == middle
-    assert {each["id"]: each["keep"] for each in preview["checkpoints"]} == {
-        newest: True,
-        middle: True,
-        oldest: False,
-    }
+    assert (preview["new_checkpoint"], preview["proves"]) == (True, None)
+    foretold = {each["id"]: each["keep"] for each in preview["checkpoints"]}
+    assert foretold == {newest: True, middle: False, oldest: False}
     application["gone"] = False
     run_now(member, one)
     run = ran(member, one, "succeeded", "failed", "failed", count=3)["last_runs"][0]
@@ -148,7 +147,9 @@ def test_c2_what_retention_keeps_is_proved_before_anything_is_deleted(
     # With a full quota nothing is protected, and only deleting helps.
     admin = running.user(roles="admin")
     assert admin("PUT", f"quotas/{DEMO}", {"quota": {"checkpoints": 3}}).status == 200
-    one = scheduled(member, plan, trigger(member)["id"], "retention_protect", max_backups="1")
+    one = scheduled(
+        member, plan, trigger(member)["id"], "retention_protect", max_backups="1", include_manual=True
+    )
     with away(folder(running)):
         run_now(member, one)
         run = ran(member, one, "failed")["last_runs"][0]
@@ -162,7 +163,7 @@ def test_c2_what_retention_keeps_is_proved_before_anything_is_deleted(
     assert there(running) == {oldest, middle, newest}
     with running.deployment.database.session() as session:
         told = session.scalars(sa.select(NoticeRow.event_type).where(NoticeRow.subject == one["id"])).all()
-    assert told == ["data_protect.schedule.nothing_deleted"] * 2
+    assert told == ["data_protect.schedule.nothing_deleted", "data_protect.schedule.retention"] * 2
     logs = member("GET", "operation_logs?status=fail").body["operation_logs"]
     assert "verify" in {log["operation_type"] for log in logs if log["checkpoint_id"] == newest}
     run_now(member, one)
@@ -180,14 +181,23 @@ def test_c2_what_is_of_the_future_or_missing_does_not_take_the_place_of_what_is_
     first, future, missing = three(member, plan)
     record(running, future, created_at=datetime.now() + timedelta(days=900))
     record(running, missing, status="missing")
-    one = scheduled(member, plan, trigger(member)["id"], "retention_protect", max_backups="1")
+    one = scheduled(
+        member, plan, trigger(member)["id"], "retention_protect", max_backups="1", include_manual=True
+    )
     preview = member("GET", f"scheduled_operations/{one['id']}/retention").body["retention"]
     assert [(each["id"], each["keep"], each["rule"]) for each in preview["checkpoints"]] == [
         (future, True, "it is dated in the future: it neither counts nor goes by itself"),
         (missing, True, "it is missing: it neither counts nor goes by itself"),
-        (first, True, "the last good checkpoint"),
+        (first, False, "max_backups: 1 newer ones"),
     ]
-    assert preview["proves"] is None
+    # With a full quota the run makes none: then the first is the last good one.
+    admin = running.user(roles="admin")
+    assert admin("PUT", f"quotas/{DEMO}", {"quota": {"checkpoints": 3}}).status == 200
+    preview = member("GET", f"scheduled_operations/{one['id']}/retention").body["retention"]
+    assert [(each["id"], each["rule"]) for each in preview["checkpoints"]][2:] == [
+        (first, "the last good checkpoint")
+    ]
+    assert (preview["proves"], preview["new_checkpoint"]) == (None, False)
 
 
 def test_m9_a_bank_that_lacks_what_is_known_is_not_good(

@@ -476,13 +476,15 @@ def test_retention_deletes_the_oldest_and_says_why(working: Running) -> None:
     user = working.user()
     plan = user.plan()
     old = [user.protected(plan)["id"] for _ in range(3)]
-    one = scheduled(user, plan, trigger(user)["id"], "retention_protect", max_backups="2")
+    one = scheduled(
+        user, plan, trigger(user)["id"], "retention_protect", max_backups="2", include_manual="true"
+    )
     path = f"scheduled_operations/{one['id']}"
     preview = user("GET", f"{path}/retention").body["retention"]
     assert preview["rules"] == {"max_backups": 2}
     assert [(item["id"], item["keep"], item["rule"]) for item in preview["checkpoints"]] == [
-        (old[2], True, "the last good checkpoint"),
-        (old[1], True, "within the rules"),
+        (old[2], True, "within the rules"),
+        (old[1], False, "max_backups: 2 newer ones"),
         (old[0], False, "max_backups: 2 newer ones"),
     ]
     checkpoints = f"providers/{NOOP}/checkpoints"
@@ -515,7 +517,7 @@ def test_a_full_quota_fails_the_protection_but_not_the_retention(working: Runnin
         user.protected(plan)
     admin = working.user(roles="admin")
     assert admin("PUT", f"quotas/{user.project}", {"quota": {"checkpoints": 2}}).status == 200
-    one = scheduled(user, plan, trigger(user)["id"], "retention_protect", max_backups=1)
+    one = scheduled(user, plan, trigger(user)["id"], "retention_protect", max_backups=1, include_manual=True)
     run_now(user, one)
     run = ran(user, one, "failed")["last_runs"][0]
     assert "checkpoints" in run["reason"]
@@ -551,7 +553,9 @@ def test_only_an_administrator_shortens_the_minimum_retention(tmp_path: Path) ->
         answer = user("DELETE", f"providers/{NOOP}/checkpoints/{old[0]}")
         assert answer.status == 409
         assert "24 hours" in answer.message
-        one = scheduled(user, plan, trigger(user)["id"], "retention_protect", max_backups=1)
+        one = scheduled(
+            user, plan, trigger(user)["id"], "retention_protect", max_backups=1, include_manual=True
+        )
         run_now(user, one)
         assert ran(user, one)["last_runs"][0]["deletions"] == []
         admin = running.user(roles="admin")

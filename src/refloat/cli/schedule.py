@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from cliff.columns import FormattableColumn
 
 from refloat.cli.base import (
     DESCRIPTION,
@@ -16,7 +18,7 @@ from refloat.cli.base import (
     Lister,
     ShowOne,
 )
-from refloat.cli.output import Items
+from refloat.cli.output import Items, Time
 from refloat.cli.running import Stopped
 from refloat.cli.trigger import when
 
@@ -36,16 +38,39 @@ RULES = {
 }
 
 
-def _line(firing: Firing) -> str:
-    text = f"{when(firing.due_at).human_readable()} {firing.state}"
-    if firing.checkpoint_id:
-        text += f" checkpoint {firing.checkpoint_id}"
-    return f"{text}: {firing.reason}" if firing.reason else text
+class Runs(FormattableColumn[Sequence[Mapping[str, Any]]]):
+    """Runs of a schedule, as :func:`_run` has them."""
+
+    def human_readable(self) -> str:
+        return "\n".join(_line(run) for run in self._value)
+
+
+def _run(firing: Firing) -> Mapping[str, Any]:
+    times = {"due_at": firing.due_at, "started_at": firing.claimed_at, "ended_at": firing.ended_at}
+    return {
+        **{name: getattr(firing, name) for name in ("id", "manual", "state", "reason")},
+        **{name: getattr(firing, name) for name in ("operation_id", "checkpoint_id")},
+        **{name: when(moment).machine_readable() for name, moment in times.items()},
+        "kept": [dict(item) for item in firing.kept],
+        "deletions": [dict(item) for item in firing.deletions],
+    }
+
+
+def _line(run: Mapping[str, Any], parts: int = 1) -> str:
+    """:param parts: so much of what it kept and deleted is told."""
+    from refloat.schedule.view import retained
+
+    text = f"{Time(run['due_at']).human_readable()} {run['state']}"
+    if run["checkpoint_id"]:
+        text += f" checkpoint {run['checkpoint_id']}"
+    text = f"{text}: {run['reason']}" if run["reason"] else text
+    told = retained(run["kept"], run["deletions"])
+    return "; ".join([text, *told[:1]]) + "".join(f"\n  {line}" for line in told[1:parts])
 
 
 def teller(command: BaseCommand) -> Callable[[Firing, Schedule], None]:
     """Tells the user what a run came to."""
-    return lambda firing, schedule: command.say(f"{schedule.name}: {_line(firing)}")
+    return lambda firing, schedule: command.say(f"{schedule.name}: {_line(_run(firing), 100)}")
 
 
 def shown(view: ScheduleView) -> Mapping[str, Any]:
@@ -64,18 +89,26 @@ def shown(view: ScheduleView) -> Mapping[str, Any]:
         "next_run_at": when(schedule.next_due if schedule.enabled else None),
         "problem": schedule.reason,
         "last_run": runs[0].state if runs else "",
-        "last_runs": Items([_line(firing) for firing in runs]),
+        "last_runs": Runs([_run(firing) for firing in runs]),
     }
 
 
 _SCHEDULE = Argument("schedule", "name or id")
 
 
+_MANUAL = Argument(
+    "--include-manual",
+    "the rules are for checkpoints that were made by hand, too",
+    action="store_true",
+    default=None,
+)
+
+
 class CreateSchedule(ShowOne):
     """Create a schedule: protect a plan whenever a trigger fires.
 
-    With any of the rules it also deletes checkpoints of the plan that no rule keeps: never the last good
-    one, none on hold.
+    With any of the rules it also deletes those of the checkpoints it has made that no rule keeps: never
+    the last good one, none on hold.
     """
 
     examples = """
@@ -92,11 +125,13 @@ class CreateSchedule(ShowOne):
             Argument(f"--{name.replace('_', '-')}", words, metavar="N", type=int)
             for name, words in RULES.items()
         ),
+        _MANUAL,
     )
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         given = parsed_args
-        rules = {name: getattr(given, name) for name in RULES if getattr(given, name) is not None}
+        names = (*RULES, "include_manual")
+        rules = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
         made = refloat.schedules.create(
             given.name, given.trigger, given.plan, rules or None, given.description
         )
@@ -185,15 +220,19 @@ class RunDue(BaseCommand):
 
 
 class PreviewSchedule(Lister):
-    """Say what a schedule's retention would delete now, and by which rule. Changes nothing."""
+    """Say what a run of a schedule would keep and delete now, and by which rule. Deletes nothing.
+
+    It is what comes after the checkpoint that the run makes; when it cannot be made, nothing is deleted.
+    """
 
     columns = ("checkpoint", "created_at", "keep", "rule")
     args = (_SCHEDULE,)
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         found = refloat.schedules.preview(refloat.schedules.find(parsed_args.schedule).schedule)
-        if found.proves:
-            self.say(f"Nothing is deleted unless it can be shown then that {found.proves} is whole.")
+        if not all(verdict.keep for verdict in found.verdicts):
+            whole = found.proves or "the checkpoint which the run makes"
+            self.say(f"Nothing is deleted unless it can be shown then that {whole} is whole.")
         return [
             {
                 "checkpoint": verdict.id,

@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Authority, Caller
 from refloat.control.grants import NOTHING, Grant, Grants
-from refloat.control.plans import check_size, known_parameters
+from refloat.control.plans import known_parameters
+from refloat.control.sizes import check_size
 from refloat.database import now
 from refloat.errors import Conflict, InvalidInput, NotFound
 from refloat.graph import Graph
@@ -34,6 +35,7 @@ from refloat.records.checkpoints import (
     MANUAL,
     MISSING,
     PROTECTING,
+    SCHEDULED,
     SET_BY_HAND,
     WAIT_COPYING,
     CheckpointRecord,
@@ -144,7 +146,7 @@ class Submitter:
             plan={"id": plan.id, "name": plan.name, "resources": [dict(item) for item in plan.resources]},
             status=PROTECTING,
             reason="",
-            extra_info={**MANUAL, **(extra_info or {})},
+            extra_info={**MANUAL, **_own_words(by, extra_info or {})},
             graph=None,
             created_at=self.clock(),
         )
@@ -377,6 +379,12 @@ class Submitter:
             grant.authority,
             runner=self._runner,
         )
+
+
+def _own_words(by: Requester, extra_info: Mapping[str, Any]) -> dict[str, Any]:
+    """What a requester says of a checkpoint; that a schedule made it, only schedules say."""
+    by_hand = isinstance(by, Caller)
+    return {name: value for name, value in extra_info.items() if not (by_hand and name == SCHEDULED)}
 
 
 def own(by: Requester, project_id: str) -> None:

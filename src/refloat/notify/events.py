@@ -24,7 +24,7 @@ ALL = ("*",)
 START, TAKE_OVER, PARKED = "start", "take_over", "parked"
 END, ERROR, CANCELLED = "end", "error", "cancelled"
 AUTHORITY_LOST, AUTHORITY_BACK = "authority_lost", "authority_back"
-NOTHING_DELETED = "nothing_deleted"
+NOTHING_DELETED, RETENTION = "nothing_deleted", "retention"
 AUTHORITY_ENDING = "authority_ending"
 MISSING, FOUND = "missing", "found"
 ALTERED = "altered"
@@ -37,7 +37,7 @@ EVENT_TYPES = (
     ),
     *(
         f"{PREFIX}.schedule.{what}"
-        for what in (AUTHORITY_LOST, AUTHORITY_BACK, AUTHORITY_ENDING, NOTHING_DELETED)
+        for what in (AUTHORITY_LOST, AUTHORITY_BACK, AUTHORITY_ENDING, NOTHING_DELETED, RETENTION)
     ),
     *(f"{PREFIX}.checkpoint.{what}" for what in (MISSING, FOUND)),
     f"{PREFIX}.bank.{ALTERED}",
@@ -86,7 +86,7 @@ class Notices:
         """Tell that an operation stays where it is until somebody resumes or cancels it."""
         self.operation(session, operation, PARKED, state="parked", error=_error(error))
 
-    def schedule(self, session: Session, schedule: Schedule, what: str, reason: str) -> None:
+    def schedule(self, session: Session, schedule: Schedule, what: str, reason: str, **more: Any) -> None:
         """Tell what has happened to a scheduled operation, in a session of the caller's."""
         data = {
             "scheduled_operation_id": schedule.id,
@@ -100,7 +100,7 @@ class Notices:
             else None,
             "reason": reason,
         }
-        self._put(session, f"schedule.{what}", schedule.id, data)
+        self._put(session, f"schedule.{what}", schedule.id, data | more)
 
     def checkpoint(self, session: Session, checkpoint: CheckpointRecord, what: str) -> None:
         """Tell that a checkpoint is not found in its bank, or is seen there again."""

@@ -19,6 +19,9 @@ from refloat.records.tables import CheckpointRow
 MANUAL = {"created_by": "manual"}
 """The ``extra_info`` of a checkpoint that was asked for by hand."""
 
+SCHEDULED = "scheduled_operation_id"
+"""In ``extra_info``: the scheduled operation that made it."""
+
 SORTABLE = ("id", "status", "created_at")
 
 PROTECTING, AVAILABLE, ERROR = "protecting", "available", "error"

@@ -102,6 +102,8 @@ class FiringRow(Base):
     checkpoint_id: Mapped[str] = mapped_column(String(36), default="")
     deletions: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     """What retention deletes: ``[{"checkpoint_id", "rule", "operation_id", "state", "reason"}]``."""
+    kept: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list, server_default="[]")
+    """What it does not: ``[{"checkpoint_id", "rule"}]``."""
 
 
 class HoldRow(Base):

@@ -64,6 +64,7 @@ class Firing:
     :param state: ``waiting`` (taken up, not begun), ``running``, ``cleaning`` (deletes what retention says),
         ``succeeded``, ``failed`` or ``dropped``.
     :param deletions: what retention deletes, by which rule, and what came of it.
+    :param kept: what it does not, and by which rule.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Firing:
     operation_id: str
     checkpoint_id: str
     deletions: Sequence[Mapping[str, Any]]
+    kept: Sequence[Mapping[str, Any]] = ()
 
 
 PLAN_GONE = "its plan is gone"

@@ -6,6 +6,7 @@ that cannot be shown, whyever, all stay.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -13,12 +14,15 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from refloat.errors import Conflict, RefloatError
-from refloat.notify.events import NOTHING_DELETED
+from refloat.notify.events import NOTHING_DELETED, RETENTION
 from refloat.records.database import Database
 from refloat.records.schedule_tables import FiringRow
-from refloat.records.schedules import CLEANING, FAILED, SUCCEEDED, Firing, Schedule
+from refloat.records.schedules import CLEANING, FAILED, SUCCEEDED, Firing, Schedule, firing_of
 from refloat.schedule.firings import Firings
 from refloat.schedule.scheduled_operations import ScheduledOperations
+from refloat.schedule.view import retained
+
+_LOG = logging.getLogger(__name__)
 
 _REFUSED = "Conflict"
 """The error of a deletion that is refused, such as when other backups build on what it would delete."""
@@ -40,7 +44,7 @@ class Cleaning:
         self._clock = clock
 
     def begin(self, firing: Firing, schedule: Schedule) -> None:
-        found = self._scheduled.preview(schedule)
+        found = self._scheduled.retention.judge(schedule)
         deletions = [
             {
                 "checkpoint_id": verdict.id,
@@ -62,6 +66,11 @@ class Cleaning:
                 except RefloatError as exc:
                     self._keep_all(session, schedule, deletions, exc)
             row.state, row.deletions = CLEANING, deletions
+            row.kept = [
+                {"checkpoint_id": verdict.id, "rule": verdict.rule}
+                for verdict in found.verdicts
+                if verdict.keep
+            ]
 
     def go_on(self, firing: Firing, schedule: Schedule) -> None:
         """Do the next thing there is to do, unless another worker has."""
@@ -83,6 +92,25 @@ class Cleaning:
             if done:
                 row.state, row.reason = self._result(firing, deletions)
                 row.ended_at = self._clock()
+                self._tell(session, schedule, firing_of(row))
+
+    def _tell(self, session: Session, schedule: Schedule, firing: Firing) -> None:
+        """Say what the rules kept and deleted."""
+        _LOG.info(
+            "schedule %s (%s): %s",
+            schedule.name,
+            schedule.id,
+            "; ".join(retained(firing.kept, firing.deletions)),
+        )
+        self._firings.notices.schedule(
+            session,
+            schedule,
+            RETENTION,
+            firing.reason,
+            checkpoint_id=firing.checkpoint_id or None,
+            kept=list(firing.kept),
+            deletions=list(firing.deletions),
+        )
 
     def _keep_all(
         self, session: Session, schedule: Schedule, items: list[dict[str, Any]], why: RefloatError

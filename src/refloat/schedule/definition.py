@@ -12,6 +12,9 @@ from refloat.schedule.retention import NAMES, Rules
 PROTECT, RETENTION_PROTECT = "protect", "retention_protect"
 TYPES = (PROTECT, RETENTION_PROTECT)
 _IDS = ("provider_id", "plan_id")
+INCLUDE_MANUAL = "include_manual"
+"""In a definition: the rules are for checkpoints that were made by hand, too."""
+_YES, _NO = ("true", "yes", "1"), ("false", "no", "0", "none", "")
 
 
 def checked(operation_type: str, given: Mapping[str, Any] | str) -> dict[str, Any]:
@@ -35,6 +38,8 @@ def checked(operation_type: str, given: Mapping[str, Any] | str) -> dict[str, An
     if operation_type == RETENTION_PROTECT:
         Rules.from_definition(found)
         found |= {name: int(found[name]) for name in NAMES if found.get(name) not in (None, "")}
+        if INCLUDE_MANUAL in found:
+            found[INCLUDE_MANUAL] = _truth(INCLUDE_MANUAL, found[INCLUDE_MANUAL])
     return found
 
 
@@ -48,6 +53,13 @@ def _read(text: str) -> dict[str, str]:
             )
         found[name.strip()] = value.strip()
     return found
+
+
+def _truth(name: str, value: Any) -> bool:
+    told = str(value).strip().lower()
+    if told not in _YES + _NO:
+        raise InvalidInput(f"{name} must be true or false")
+    return told in _YES
 
 
 def _bare(value: Any) -> Any:

@@ -14,7 +14,7 @@ from refloat.control.submit import StandingAuthority, Submitter
 from refloat.database import now
 from refloat.errors import Conflict, NotFound, RefloatError
 from refloat.notify.events import NOBODY, Notices
-from refloat.records.checkpoints import AVAILABLE, BAD, ERROR_DELETING, CheckpointRecords
+from refloat.records.checkpoints import AVAILABLE, BAD, ERROR_DELETING, SCHEDULED, CheckpointRecords
 from refloat.records.database import Database
 from refloat.records.operations import OPEN, Operations, write_failure
 from refloat.records.plans import Plans
@@ -62,7 +62,7 @@ class Firings:
                 {
                     "created_by": CREATED_BY,
                     "trigger_id": schedule.trigger_id,
-                    "scheduled_operation_id": schedule.id,
+                    SCHEDULED: schedule.id,
                 },
                 session=session,
                 derived=lambda what: _derived(firing.id, what),

@@ -80,6 +80,7 @@ class Kept:
     :param held: why it is on legal hold; None: it is not.
     :param needs: the checkpoints without which it cannot be restored.
     :param missing: it is not found in its bank.
+    :param outside: who made it, where the rules are not for it; empty: they are.
     """
 
     id: str
@@ -89,6 +90,11 @@ class Kept:
     held: str | None = None
     needs: frozenset[str] = frozenset()
     missing: bool = False
+    outside: str = ""
+
+
+UPCOMING = "next"
+"""The id of the checkpoint that a run is about to make, as long as it has none: it is after all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +113,14 @@ class Judgement:
 
     :param rules: as :meth:`Rules.to_json` has them.
     :param proves: the last good one. Before anything goes it is shown that all of it is there; else nothing
-        goes. Empty: nothing is to go.
+        goes. Empty: nothing is to go, or it is the one that the run makes.
+    :param upcoming: this is what a run will do that makes a checkpoint first.
     """
 
     rules: Mapping[str, Any]
     verdicts: Sequence[Verdict]
     proves: str
+    upcoming: bool = False
 
 
 def judge(
@@ -136,7 +144,9 @@ def judge(
     for item in newest_first:  # dependants first: what they need may itself need something
         if item.id in keeping:
             for needed in item.needs:
-                keeping.setdefault(needed, f"checkpoint {item.id} builds on it")
+                keeping.setdefault(
+                    needed, f"{'the next' if item.id == UPCOMING else f'checkpoint {item.id}'} builds on it"
+                )
     return [
         Verdict(item.id, item.created_at, item.id in keeping, keeping.get(item.id) or going[item.id])
         for item in newest_first
@@ -146,12 +156,14 @@ def judge(
 def counting(checkpoints: Sequence[Kept], now: datetime) -> list[Kept]:
     """The checkpoints that rules count, the newest first: as far as anybody knows, they can be restored.
 
+    What the rules are not for does not count either: somebody may delete it at any time.
+
     One of a time that has not come yet would take the place of all that are really newer.
     """
     return [
         item
         for item in _newest_first(checkpoints)
-        if not (item.bad or item.unfinished or item.missing) and item.created_at <= now
+        if not (item.bad or item.unfinished or item.missing or item.outside) and item.created_at <= now
     ]
 
 
@@ -167,6 +179,8 @@ def _protected(
     for item in newest_first:
         if item.held is not None:
             keeping[item.id] = f"legal hold: {item.held}"
+        elif item.outside:
+            keeping[item.id] = f"{item.outside}: not this schedule's to delete"
         elif item.created_at <= now < item.created_at + rules.minimum:
             keeping[item.id] = f"the operator keeps everything for {span_text(rules.minimum)}"
         elif item.unfinished:

@@ -9,7 +9,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -28,9 +27,8 @@ from refloat.records.quotas import Quotas
 from refloat.records.schedule_tables import FiringRow, ScheduleRow, TriggerRow
 from refloat.records.schedules import WAITING, Schedule, Schedules, schedule_of, works
 from refloat.records.triggers import Trigger, Triggers
-from refloat.schedule import definition, timetable
-from refloat.schedule.inventory import kept
-from refloat.schedule.retention import Judgement, Rules, counting, judge
+from refloat.schedule import timetable
+from refloat.schedule.inventory import Retention
 from refloat.schedule.timetable import Limits, Timetable
 from refloat.schedule.view import NOTICE
 
@@ -81,6 +79,7 @@ class ScheduledOperations:
         self.terms = terms or Terms()
         self._grants = Grants(database, authority, self.terms.lifetime)
         self._clock = clock
+        self.retention = Retention(database, quotas, self.terms.minimum, clock)
 
     # --- triggers
 
@@ -299,23 +298,6 @@ class ScheduledOperations:
             row = new_firing(schedule.id, moment, moment, manual=True)
             session.add(row)
             return row.id
-
-    def rules(self, schedule: Schedule) -> Rules:
-        if schedule.operation_type != definition.RETENTION_PROTECT:
-            return Rules(minimum=self.terms.minimum)
-        return Rules.from_definition(schedule.definition, self.terms.minimum)
-
-    def preview(self, schedule: Schedule) -> Judgement:
-        """What a schedule's retention would do now. Changes nothing."""
-        rules, moment = self.rules(schedule), self._clock()
-        checkpoints = kept(self._database, schedule)
-        verdicts = judge(checkpoints, rules, moment, self.zone(schedule))
-        going = any(not verdict.keep for verdict in verdicts)
-        return Judgement(rules.to_json(), verdicts, counting(checkpoints, moment)[0].id if going else "")
-
-    def zone(self, schedule: Schedule) -> ZoneInfo:
-        with self._database.session() as session:
-            return ZoneInfo(_trigger(session, schedule.trigger_id).properties["timezone"])
 
     # --- what is given back
 

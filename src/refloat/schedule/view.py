@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from refloat.records.schedules import Firing, Schedule
 
@@ -25,6 +27,23 @@ class ScheduleView:
     schedule: Schedule
     trigger: str
     runs: Sequence[Firing]
+
+
+def retained(kept: Sequence[Mapping[str, Any]], deletions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a run kept and deleted: how many, then each that was to go, and by which rule; empty: no word."""
+    if not (kept or deletions):
+        return []
+    gone = sum(item["state"] == "deleted" for item in deletions)
+    rules = Counter(str(item["rule"]) for item in kept)
+    why = ", ".join(f"{rule}: {count}" for rule, count in rules.items())
+    return [
+        f"kept {len(kept) + len(deletions) - gone} ({why}), deleted {gone}",
+        *(
+            f"{item['state']} {item['checkpoint_id']} ({item['rule']})"
+            + (f": {item['reason']}" if item["reason"] else "")
+            for item in deletions
+        ),
+    ]
 
 
 def ending(schedule: Schedule, now: datetime) -> tuple[str, datetime]:

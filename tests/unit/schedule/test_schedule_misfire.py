@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from refloat.schedule.timetable import MOST, Decision, Timetable, decide
+from refloat.schedule.misfire import MOST, Decision, decide
+from refloat.schedule.timetable import Timetable
 
 DUE = datetime(2027, 5, 1, 2)
 DAY = timedelta(days=1)

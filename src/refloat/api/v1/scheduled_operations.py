@@ -53,6 +53,7 @@ RUN = s.reply(
     deletions=s.array(
         s.reply(checkpoint_id=s.STRING, rule=s.STRING, state=s.STRING, reason=s.STRING, operation_id=s.STRING)
     ),
+    kept=s.array(s.reply(checkpoint_id=s.STRING, rule=s.STRING)),
 )
 SCHEMA = s.reply(
     id=s.UUID,
@@ -67,10 +68,14 @@ SCHEMA = s.reply(
     last_runs=s.array(RUN),
 )
 RETENTION = s.reply(
-    "proves",
+    "proves new_checkpoint",
     rules=s.ANY_OBJECT,
     checkpoints=s.array(s.reply(id=s.STRING, created_at=s.STRING, keep=s.BOOLEAN, rule=s.STRING)),
     proves={**s.TEXT, "description": "the checkpoint that has to be shown whole before anything is deleted"},
+    new_checkpoint={
+        **s.BOOLEAN,
+        "description": "this is what comes after a checkpoint that the run makes, which is shown whole then",
+    },
 )
 
 
@@ -131,13 +136,13 @@ def act(request: Request) -> dict[str, Any]:
 
 
 def retention(request: Request) -> dict[str, Any]:
-    """What retention would delete now, and by which rule."""
-    found = request.deployment.schedules.preview(_find(request))
+    """What a run would keep and delete now, and by which rule."""
+    found = request.deployment.schedules.retention.preview(_find(request))
     checkpoints = [
         {**asdict(verdict), "created_at": times.of_trigger(verdict.created_at)} for verdict in found.verdicts
     ]
     more = {"rules": dict(found.rules), "proves": found.proves or None}
-    return {"retention": {"checkpoints": checkpoints, **more}}
+    return {"retention": {"checkpoints": checkpoints, **more, "new_checkpoint": found.upcoming}}
 
 
 def _find(request: Request) -> Schedule:
@@ -177,6 +182,7 @@ def _run(firing: Firing) -> dict[str, Any]:
         started_at=times.of_trigger(firing.claimed_at),
         ended_at=times.of_trigger(firing.ended_at),
         deletions=[dict(item) for item in firing.deletions],
+        kept=[dict(item) for item in firing.kept],
     )
 
 

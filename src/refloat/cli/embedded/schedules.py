@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from refloat.cli.embedded.session import EmbeddedSession
+from refloat.control.bank_looks import BankLooks
 from refloat.control.worker import Worker
 from refloat.records.schedules import Firing, Schedule, Schedules
 from refloat.records.triggers import Trigger, Triggers
@@ -92,7 +93,14 @@ class EmbeddedSchedules:
         return self._views([self._scheduled.change(self._refloat.caller, schedule, **changes)])[0]
 
     def preview(self, schedule: Schedule) -> Judgement:
-        return self._scheduled.preview(schedule)
+        self._look_into_banks()
+        return self._scheduled.retention.preview(schedule)
+
+    def _look_into_banks(self) -> None:
+        """Learn of what came into the banks without these records: retention is for that, too."""
+        refloat = self._refloat
+        known = refloat.database, refloat.providers, refloat.banks, refloat.settings.bank, refloat.notices
+        BankLooks(*known).look()
 
     def run(self, schedule: Schedule, say: Callable[[Firing, Schedule], None]) -> int:
         self._scheduled.run(schedule)

@@ -123,7 +123,8 @@ class RemoteSchedules:
             Verdict(item["id"], moment_of(item["created_at"]) or datetime.min, item["keep"], item["rule"])
             for item in found["checkpoints"]
         ]
-        return Judgement(found["rules"], verdicts, found.get("proves") or "")
+        upcoming = bool(found.get("new_checkpoint"))
+        return Judgement(found["rules"], verdicts, found.get("proves") or "", upcoming)
 
     def run(self, schedule: Schedule, say: Callable[[Firing, Schedule], None]) -> int:
         """Have a worker run it now, and wait for that.

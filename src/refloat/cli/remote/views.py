@@ -184,5 +184,6 @@ def firing_of(schedule_id: str, run: Mapping[str, Any]) -> Firing:
         due_at=datetime.fromisoformat(run["due_at"]),
         claimed_at=datetime.fromisoformat(run["started_at"]),
         ended_at=moment_of(run["ended_at"]),
+        kept=run.get("kept") or (),
         **{name: run[name] or "" for name in ("reason", "operation_id", "checkpoint_id")},
     )
