@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 FIELDS = ("request_id", "operation_id", "project_id", "resource")
 """What may be known; of what is not known, a line has null."""
@@ -41,3 +42,17 @@ class Context(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.context = dict.fromkeys(FIELDS) | known()
         return True
+
+
+def set_up_logs(conf: Any) -> None:
+    """If the configuration says so, have this process log JSON: as it logged before, or to stderr."""
+    if not conf.use_json:
+        return
+    from oslo_log.formatters import JSONFormatter
+
+    root = logging.getLogger()
+    if not root.handlers:  # no command, but a WSGI server has loaded us
+        root.addHandler(logging.StreamHandler())
+    for handler in root.handlers:
+        handler.setFormatter(JSONFormatter())
+        handler.addFilter(Context())

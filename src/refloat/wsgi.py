@@ -17,11 +17,12 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     """Answer a request."""
     with _lock:
         if not _made:
-            from refloat.api import config, logs
+            from refloat.api import config
             from refloat.api.app import make_application
             from refloat.api.deployment import Deployment
+            from refloat.log_context import set_up_logs
 
             conf = config.load()
-            logs.set_up(conf)
+            set_up_logs(conf)
             _made.append(make_application(Deployment(conf)))
     return _made[0](environ, start_response)

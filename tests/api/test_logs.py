@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from api_helpers import DEMO, Running, run_service
 
-from refloat.api import config, logs
+from refloat.api import config
 from refloat.control.program_logging import Logged
 from refloat.control.submit import Submitter
-from refloat.log_context import about, known, note
+from refloat.log_context import about, known, note, set_up_logs
 from refloat.resources.noop.plugin import NoopProtect
 
 _LOG = logging.getLogger("refloat.test")
@@ -38,7 +38,7 @@ def lines(tmp_path: Path) -> Iterator[Any]:
 def service(tmp_path: Path, lines: Any) -> Iterator[Running]:
     file = tmp_path / "refloat.conf"
     file.write_text("[DEFAULT]\nuse_json = true\n")
-    logs.set_up(config.load([file]))
+    set_up_logs(config.load([file]))
     running = run_service(tmp_path, files=[file])
     yield running
     running.close()

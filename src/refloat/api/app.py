@@ -15,7 +15,7 @@ from oslo_policy import policy
 
 from refloat.api import tellable, validation
 from refloat.api.deployment import Deployment
-from refloat.api.faults import Fault, Faults, fault_of
+from refloat.api.faults import JSON, Fault, Faults, fault_of
 from refloat.api.noauth import NoAuth
 from refloat.api.policies import make_enforcer
 from refloat.api.request import Request
@@ -27,8 +27,6 @@ from refloat.log_context import about, note
 _LOG = logging.getLogger(__name__)
 
 Wsgi = Callable[..., Any]
-
-JSON = "application/json"
 
 OTHER_PROJECT = "Malformed request url: the project in it is not the one that the token is for"
 """The same whether there is such a project or not. The first words are Karbor's."""

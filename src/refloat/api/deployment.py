@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -19,7 +20,6 @@ from refloat.control.grants import Grants
 from refloat.control.submit import Submitter
 from refloat.engine.reader import Reader
 from refloat.notify.events import Notices
-from refloat.providers.bank_opener import BankOpener
 from refloat.providers.banks import BankLocation
 from refloat.providers.provider import Provider, Providers
 from refloat.records.checkpoints import CheckpointRecords
@@ -33,6 +33,9 @@ from refloat.records.terms import OperatorTerms
 from refloat.schedule.scheduled_operations import ScheduledOperations
 
 _LOG = logging.getLogger(__name__)
+
+PATIENCE = 20.0
+"""Seconds that a request waits for a bank to be opened, which is done once in the life of a process."""
 
 
 class Deployment:
@@ -56,7 +59,7 @@ class Deployment:
         lifetime = timedelta(days=conf.operations.trust_days)
         self.grants = Grants(self.database, self.authority, lifetime)
         self.banks = banks_of_service(self.settings, self.providers, self.database, _LOG.warning)
-        self._opener = BankOpener(self.banks, self.bank_location)
+        self._openers = ThreadPoolExecutor(4, "bank")
         self.submitter = Submitter(self.database, self.providers, self.quotas, self.grants, self.authority)
         self.told = config.told(conf)
         self.notices = Notices(self.told)
@@ -81,14 +84,19 @@ class Deployment:
 
     def bank_of(self, provider: Provider) -> Bank:
         """The open bank of a provider. :raises TimeoutError: it does not answer."""
-        return self._opener.bank_of(provider)
+        opening = self._openers.submit(self.banks.at, self.bank_location(provider))
+        try:
+            return opening.result(PATIENCE)
+        except TimeoutError:
+            opening.cancel()
+            raise TimeoutError(f"the bank of provider {provider.name} does not answer") from None
 
     @cached_property
     def reader(self) -> Reader:
         return Reader(self.database, OPERATIONS)
 
     def close(self) -> None:
-        self._opener.close()
+        self._openers.shutdown(wait=False, cancel_futures=True)
         self.database.close()
 
 

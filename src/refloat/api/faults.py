@@ -7,7 +7,9 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import webob
 from sqlalchemy.exc import DBAPIError, OperationalError
+from webob.response import iter_close
 
 from refloat.api.tellable import words
 from refloat.cloud.errors import status_of
@@ -16,6 +18,8 @@ from refloat.records.quotas import OverQuota
 from refloat.records.triggers import TriggerInUse
 
 _LOG = logging.getLogger(__name__)
+
+JSON = "application/json"
 
 NAMES = {
     400: "badRequest",
@@ -113,30 +117,11 @@ class Faults:
         self._application = application
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        begun: list[Any] = []
-
-        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            begun[:] = [status, headers]
-            kinds = [value for name, value in headers if name.lower() == "content-type"]
-            if int(status[:3]) < 400 or any(kind.startswith("application/json") for kind in kinds):
-                return start_response(status, headers, exc_info)
-            return lambda _data: None
-
-        body = self._application(environ, start)
-        status, headers = begun[0], begun[1]
-        types = [value for name, value in headers if name.lower() == "content-type"]
-        if int(status[:3]) < 400 or any(kind.startswith("application/json") for kind in types):
-            return body
-        closing = getattr(body, "close", None)
-        if closing is not None:
-            closing()
-        fault = Fault(int(status[:3]), status[4:] or "error")
-        data = json.dumps(fault.body()).encode()
-        kept = [
-            (name, value)
-            for name, value in headers
-            if name.lower() not in {"content-type", "content-length", *(key.lower() for key in fault.headers)}
-        ]
-        sent = [*kept, *fault.headers.items(), ("Content-Type", "application/json")]
-        start_response(status, [*sent, ("Content-Length", str(len(data)))])
-        return [data]
+        response = webob.Request(environ).get_response(self._application)
+        if response.status_int >= 400 and response.content_type != JSON:
+            iter_close(response.app_iter)
+            fault = Fault(response.status_int, response.status[4:] or "error")
+            response.content_type, response.body = JSON, json.dumps(fault.body()).encode()
+            response.headers.update(fault.headers)
+        answer: Iterable[bytes] = response(environ, start_response)
+        return answer

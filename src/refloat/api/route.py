@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from refloat.api.request import Request
@@ -22,24 +23,14 @@ class Rule(NamedTuple):
     check: str
 
 
-def reader(name: str) -> Rule:
-    """A rule for looking."""
-    return Rule(name, "rule:project_reader")
-
-
-def member(name: str) -> Rule:
-    """A rule for acting."""
-    return Rule(name, "rule:project_member")
-
-
-def manager(name: str) -> Rule:
-    """A rule for acting on what others rely on."""
-    return Rule(name, "rule:project_manager")
-
-
-def admin(name: str) -> Rule:
-    """A rule for what only administrators may do."""
-    return Rule(name, "rule:admin_api")
+reader = partial(Rule, check="rule:project_reader")
+"""A rule for looking."""
+member = partial(Rule, check="rule:project_member")
+"""A rule for acting."""
+manager = partial(Rule, check="rule:project_manager")
+"""A rule for acting on what others rely on."""
+admin = partial(Rule, check="rule:admin_api")
+"""A rule for what only administrators may do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

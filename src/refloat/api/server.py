@@ -13,7 +13,7 @@ from typing import Any
 
 import waitress
 
-from refloat.api import config, logs
+from refloat.api import config
 from refloat.api.app import make_application
 from refloat.api.deployment import Deployment
 from refloat.api.noauth import is_loopback
@@ -22,6 +22,7 @@ from refloat.control.metrics import Metrics, bank_sizes
 from refloat.control.worker import Worker
 from refloat.engine.program import Milestone
 from refloat.errors import InvalidInput
+from refloat.log_context import set_up_logs
 from refloat.notify.delivery import Deliveries, Destination
 from refloat.notify.messaging import NAME, Notifier
 from refloat.records.outbox import Outbox
@@ -38,7 +39,7 @@ def run(conf: Any, *, api: bool, worker: bool, say: Callable[[str], None]) -> No
 
     :param say: told, in a sentence, what is running.
     """
-    logs.set_up(conf)
+    set_up_logs(conf)
     stopped = _hear_signals()
     with ExitStack() as closing:
         deployment = Deployment(conf)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.bank_command import BANK, BankCommand
+from refloat.cli.bank_command import BANK, INSTEAD_OF, NEW_BANK, BankCommand
 from refloat.cli.base import Argument, ShowOne
 from refloat.cli.output import Bytes, Items, Time
 from refloat.errors import InvalidInput, RefloatError
@@ -23,6 +24,48 @@ _DEPTH = (
         "--seed", "of the sample (default: a random one, printed)", metavar="NUMBER", type=int, default=0
     ),
 )
+
+
+_OF_PROVIDER = Argument("--provider", "the bank that this provider's file names", metavar="NAME")
+
+
+class CreateBank(BankCommand, ShowOne):
+    """Make a bank, where there is nothing yet, and its key, where there is none.
+
+    Its id is remembered: from now on no other bank is opened there. Keep a copy of the key elsewhere: without
+    it no checkpoint can be read.
+    """
+
+    examples = """
+        refloat bank create
+        refloat bank create --bank /mnt/backup/bank
+        refloat bank create --provider offsite
+    """
+
+    args = (*BANK, _OF_PROVIDER, INSTEAD_OF)
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        with self.banks(parsed_args) as (banks, place), banks.make(place, parsed_args.instead_of) as bank:
+            return {"id": bank.id, "url": bank.url, "key": str(place.key_file)}
+
+
+class AcceptBank(BankCommand, ShowOne):
+    """Let another bank take the place of the one that is remembered.
+
+    Give its id: the bank has to be there, and its key to open it. Checkpoints of the former bank are not
+    moved, and not touched.
+    """
+
+    examples = """
+        refloat bank accept 0f6a2c4e...
+    """
+
+    args = (*BANK, _OF_PROVIDER, NEW_BANK)
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        with self.banks(parsed_args) as (banks, place):
+            (was,) = banks.accept(place, parsed_args.id).values()
+        return {"id": parsed_args.id, "url": place.url, "was": was}
 
 
 class InfoBank(BankCommand, ShowOne):
@@ -257,19 +300,6 @@ def _whole(bank: Bank, identity: str) -> str:
     return fits[0] if len(fits) == 1 else identity  # what is wrong with it, the bank says
 
 
-def _damages(report: VerificationReport) -> list[dict[str, Any]]:
-    return [
-        {
-            "checkpoint_id": each.checkpoint_id,
-            "section": each.section,
-            "object": each.object,
-            "reason": each.reason,
-            "readable": each.readable,
-        }
-        for each in report.damages
-    ]
-
-
 def _shown(report: VerificationReport, missing: Sequence[str] = (), older: str = "") -> dict[str, Any]:
     return {
         "status": "bad" if report.damages or missing or older else "good",
@@ -280,7 +310,7 @@ def _shown(report: VerificationReport, missing: Sequence[str] = (), older: str =
         "packs": report.packs,
         "resumed_packs": report.resumed,
         "data_bytes": Bytes(report.bytes),
-        "damages": Items(_damages(report)),
+        "damages": Items([asdict(each) for each in report.damages]),
         "missing": list(missing),
         "older": older,
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.base import Argument, Lister
@@ -64,20 +66,15 @@ class CheckStore(Lister):
             self.refuse_service("'bank check-store'")
         with logging_in_to(Cloud(self.app.options.os_cloud)):
             store = open_store(parsed_args.url or Settings.load().bank_url, create=parsed_args.create)
-        try:
+        with closing(store):
             if parsed_args.role:
                 report = meet(store, parsed_args.role)
             else:
                 report = qualify(store, size=parsed_args.size * _MEBI, told=self._tell)
-        finally:
-            store.close()
         self.exit_status = 0 if report.fit else 1
         for sentence in _summary(report):
             self.say(sentence)
-        return [
-            {"property": item.property, "verdict": item.verdict, "text": item.text}
-            for item in report.findings
-        ]
+        return [asdict(item) for item in report.findings]
 
     def _tell(self, name: str) -> None:
         if self.app.stderr.isatty():

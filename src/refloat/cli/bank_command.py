@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from refloat.cli.base import Args, Argument, BaseCommand
@@ -27,6 +28,10 @@ BANK = (
         metavar="FILE",
     ),
 )
+INSTEAD_OF = Argument(
+    "--instead-of", "of the bank that was there, and will not come back", metavar="ID", default=""
+)
+NEW_BANK = Argument("id", "of the bank that is there now")
 
 
 class BankCommand(BaseCommand):
@@ -57,14 +62,9 @@ class BankCommand(BaseCommand):
             place = known.find(name).bank or settings.bank
             settings = settings.of_bank(place.url, place.key_file)
         settings = settings.of_bank(parsed_args.bank, parsed_args.key)
-        database = Database(settings.database_url)
-        try:
-            yield (
-                banks_of_user(settings, database, self.say, Cloud(self.app.options.os_cloud)),
-                settings.bank,
-            )
-        finally:
-            database.close()
+        with contextlib.closing(Database(settings.database_url)) as database:
+            cloud = Cloud(self.app.options.os_cloud)
+            yield banks_of_user(settings, database, self.say, cloud), settings.bank
 
     def records(self, parsed_args: argparse.Namespace) -> RecordsBeside:
         """What is known of this bank's checkpoints on this machine."""
@@ -90,9 +90,7 @@ class BankCommand(BaseCommand):
         :param work: is given what to tell its progress to, and what tells whether it is cancelled.
         """
         at = [Standing()]
-        result: list[Any] = []
-        error: list[BaseException] = []
-        ended = threading.Event()
+        working: Future[Any] = Future()
 
         def tell(done: int, total: int) -> None:
             at[0] = Standing(bytes_done=done, bytes_total=total)
@@ -101,20 +99,15 @@ class BankCommand(BaseCommand):
 
             def run() -> None:
                 try:
-                    result.append(work(tell, interrupts.asked.is_set))
+                    working.set_result(work(tell, interrupts.asked.is_set))
                 except BaseException as exc:
-                    error.append(exc)
-                finally:
-                    ended.set()
+                    working.set_exception(exc)
 
             shown = display(self.app.stderr, title, quiet=not self.app.options.verbose_level)
-            thread = threading.Thread(target=run, name="bank", daemon=True)
-            thread.start()
+            threading.Thread(target=run, name="bank", daemon=True).start()
             try:
-                while not ended.wait(_TICK):
+                while not wait([working], _TICK).done:
                     shown.update(at[0])
             finally:
                 shown.close()
-        if error:
-            raise error[0]
-        return result[0]
+        return working.result()

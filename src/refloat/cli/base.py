@@ -35,7 +35,7 @@ class Argument:
     :param settings: passed on to :meth:`argparse.ArgumentParser.add_argument`.
     """
 
-    def __init__(self, name: str, words: str, *aliases: str, **settings: Any) -> None:
+    def __init__(self, name: str, words: str | None, *aliases: str, **settings: Any) -> None:
         self.names, self.settings = (name, *aliases), {"help": words, **settings}
         if not settings.keys() & {"action", "choices", "metavar"}:
             self.settings["metavar"] = name.lstrip("-").replace("-", "_").upper()

@@ -1,4 +1,4 @@
-"""``refloat checkpoint``: what has been protected, and what of it nobody may delete."""
+"""``refloat checkpoint``: what has been protected, what of it nobody may delete; and ``refloat verify``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.base import CHECKPOINT, Argument, Lister, ShowOne
+from refloat.cli.arguments import parse_parameters
+from refloat.cli.base import CHECKPOINT, PARAMETER, Argument, BaseCommand, Lister, ShowOne
 from refloat.cli.operation_base import NO_WAIT, Operating, OperationCommand
 from refloat.cli.output import Bytes, Items, Resources, Time
 from refloat.errors import RefloatError
@@ -14,12 +15,6 @@ from refloat.errors import RefloatError
 if TYPE_CHECKING:
     from refloat.cli.backend import Backend
     from refloat.cli.views import CheckpointState
-from typing import TYPE_CHECKING
-
-from refloat.cli.base import BaseCommand
-
-if TYPE_CHECKING:
-    from refloat.cli.backend import Backend
     from refloat.records.holds import Hold
 
 
@@ -111,6 +106,32 @@ class CopyCheckpoint(OperationCommand):
             self.exit_status = 1
             self.app.stderr.write("refloat: the copy would not be complete: see --allow-incomplete\n")
         return {**data, "size": Bytes(data["size"]), "resources": Resources(data["resources"])}
+
+
+class Verify(OperationCommand):
+    """Verify a checkpoint: is everything that it needs there and unharmed.
+
+    Reads all its data back from the bank and asks the cloud for what is kept there. Prints the
+    checkpoint's id, its status (good or bad), operation_id, and a status and reason for each resource.
+    The exit status is 0 only if all of it is good.
+    """
+
+    examples = """
+        refloat verify 5d0f1c6a-...
+        refloat verify 5d0f -f json
+    """
+
+    args = (NO_WAIT, CHECKPOINT, PARAMETER)
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        return self.perform(
+            parsed_args,
+            lambda refloat: refloat.verify(
+                parsed_args.checkpoint,
+                parameters=parse_parameters(parsed_args.parameter or (), refloat.types()),
+                begin=False,
+            ),
+        )
 
 
 class DeleteCheckpoint(Operating, Lister):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,10 +17,11 @@ from sqlalchemy.engine import make_url
 
 from refloat.api import config
 from refloat.bank import create_key
+from refloat.cli.bank_command import INSTEAD_OF, NEW_BANK
+from refloat.cli.base import Argument
 from refloat.control import purge as purging
 from refloat.control.banks import banks_of_service
 from refloat.control.brought_back import Remembered, bring_back
-from refloat.control.settings import Settings
 from refloat.engine.engine import Engine
 from refloat.errors import RefloatError
 from refloat.notify.events import Notices
@@ -56,47 +57,14 @@ def _parser() -> argparse.ArgumentParser:
         help="can be repeated (default: REFLOAT_CONFIG, or /etc/refloat/refloat.conf when it is there)",
     )
     categories = parser.add_subparsers(required=True, metavar="COMMAND")
-    database = categories.add_parser("db", help="the database").add_subparsers(required=True, metavar="DO")
-    workers = categories.add_parser("service", help="the workers").add_subparsers(required=True, metavar="DO")
-
-    def command(group: Any, name: str, action: Callable[..., int | None]) -> argparse.ArgumentParser:
-        about = (action.__doc__ or "").partition("\n")[0]
-        made: argparse.ArgumentParser = group.add_parser(name, help=about, description=about)
-        made.set_defaults(action=action)
-        return made
-
-    keys = categories.add_parser("key", help="keys of banks").add_subparsers(required=True, metavar="DO")
-    made = command(keys, "create", create_bank_key)
-    made.add_argument("file", type=Path, metavar="FILE", help="must not be there yet")
-    banks = categories.add_parser("bank", help="the providers' banks").add_subparsers(
-        required=True, metavar="DO"
-    )
-    created = command(banks, "create", create_bank)
-    accepted = command(banks, "accept", accept_bank)
-    for each in (created, accepted):
-        each.add_argument("provider", metavar="PROVIDER", help="name or id")
-    created.add_argument(
-        "--instead-of", metavar="ID", default="", help="of the bank that was there, and will not come back"
-    )
-    accepted.add_argument("id", metavar="ID", help="of the bank that is there now")
-    command(database, "sync", sync)
-    command(database, "version", version)
-    command(database, "check", check)
-    made = command(database, "backup", backup)
-    made.add_argument("file", type=Path, metavar="FILE", help="the copy; one that is there is replaced")
-    command(database, "restored", restored)
-    purged = command(database, "purge", purge)
-    purged.add_argument("days", type=_days, metavar="DAYS", help="what is older than so many days")
-    purged.add_argument("--dry-run", action="store_true", help="only tell how much it would be")
-    listed = command(workers, "list", services)
-    outbox = categories.add_parser("notice", help="what is told to others").add_subparsers(
-        required=True, metavar="DO"
-    )
-    left = command(outbox, "list", notices)
-    again = command(outbox, "retry", retry_notices)
-    again.add_argument("--destination", metavar="NAME", help="only what this one is to be told")
-    for told in (purged, listed, left):
-        told.add_argument("-f", "--format", choices=("table", "json"), default="table")
+    for category, (about, commands) in _COMMANDS.items():
+        group = categories.add_parser(category, help=about).add_subparsers(required=True, metavar="DO")
+        for name, (action, *arguments) in commands.items():
+            summary = (action.__doc__ or "").partition("\n")[0]
+            made = group.add_parser(name, help=summary, description=summary)
+            made.set_defaults(action=action)
+            for each in arguments:
+                each.add_to(made)
     return parser
 
 
@@ -107,44 +75,33 @@ def _days(told: str) -> int:
     return days
 
 
+def _opened(conf: Any, *, migrate: bool = True) -> closing[Database]:
+    return closing(Database(config.settings(conf).database_url, migrate=migrate))
+
+
 def sync(chosen: argparse.Namespace, conf: Any) -> None:
     """Make the tables, or bring them up to date. Run it once before anything else is started."""
-    settings = config.settings(conf)
-    database = Database(settings.database_url, migrate=False)
-    try:
+    with _opened(conf, migrate=False) as database:
         before = database.version()
-    finally:
-        database.close()
-    database = Database(settings.database_url)
-    try:
-        with Engine(database, OPERATIONS) as engine:
-            engine.prepare()
-    finally:
-        database.close()
-    print(f"{_shown(settings)}: schema {HEAD}, was {before or 'empty'}")
+    with _opened(conf) as database, Engine(database, OPERATIONS) as engine:
+        engine.prepare()
+    print(f"{_shown(conf)}: schema {HEAD}, was {before or 'empty'}")
 
 
 def version(chosen: argparse.Namespace, conf: Any) -> None:
     """Print the version of the tables, and the one that this Refloat needs."""
-    database = Database(config.settings(conf).database_url, migrate=False)
-    try:
+    with _opened(conf, migrate=False) as database:
         print(f"{database.version() or 'empty'} (this Refloat needs {HEAD})")
-    finally:
-        database.close()
 
 
 def check(chosen: argparse.Namespace, conf: Any) -> int:
     """Is the database there, sound, and as this Refloat needs it? 0: yes, 1: no."""
-    settings = config.settings(conf)
-    database = Database(settings.database_url, migrate=False)
-    try:
+    with _opened(conf, migrate=False) as database:
         wrong = list(faults(database))
-    finally:
-        database.close()
     for sentence in wrong:
-        print(f"{_shown(settings)}: {sentence}", file=sys.stderr)
+        print(f"{_shown(conf)}: {sentence}", file=sys.stderr)
     if not wrong:
-        print(f"{_shown(settings)}: schema {HEAD}, all tables are there")
+        print(f"{_shown(conf)}: schema {HEAD}, all tables are there")
     return 1 if wrong else 0
 
 
@@ -176,16 +133,10 @@ def restored(chosen: argparse.Namespace, conf: Any) -> None:
     Workers notice it by themselves where the host, or a bank, remembers the database. What is parked goes on
     only when it is resumed, and is undone only when it is cancelled.
     """
-    settings = config.settings(conf)
-    database = Database(settings.database_url)
-    try:
-        seen = Remembered(settings.seen).read(Incarnations(database).read().id)
+    with _opened(conf) as database:
+        seen = Remembered(config.settings(conf).seen).read(Incarnations(database).read().id)
         parked = bring_back(database, seen, Notices(config.told(conf)))
-    finally:
-        database.close()
-    print(
-        f"{_shown(settings)}: {parked} operations are parked. See which have ended since the copy was made."
-    )
+    print(f"{_shown(conf)}: {parked} operations are parked. See which have ended since the copy was made.")
 
 
 def purge(chosen: argparse.Namespace, conf: Any) -> None:
@@ -193,96 +144,78 @@ def purge(chosen: argparse.Namespace, conf: Any) -> None:
 
     Operations that tell of a checkpoint which is there, and the last firing of each schedule, stay.
     """
-    settings = config.settings(conf)
     before = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=chosen.days)
-    database = Database(settings.database_url)
-    try:
+    with _opened(conf) as database:
         old = purging.find(database, before, config.told(conf))
         if not chosen.dry_run:
             with Engine(database, OPERATIONS) as engine:
                 old = purging.forget(database, engine, old, lambda told: print(told, file=sys.stderr))
-    finally:
-        database.close()
     counts = {name: len(found) for name, found in asdict(old).items()}
     if chosen.format == "json":
         print(json.dumps({**counts, "dry_run": chosen.dry_run}))
-    else:
-        word = "Would forget" if chosen.dry_run else "Forgot"
-        told = (
-            "ended operations",
-            "deleted checkpoints",
-            "firings of schedules",
-            "notices that could not be told",
-        )
-        numbers = zip(counts.values(), told, strict=True)
-        print(f"{word} {', '.join(f'{number} {what}' for number, what in numbers)}.")
+        return
+    told = (
+        f"{counts['operations']} ended operations",
+        f"{counts['checkpoints']} deleted checkpoints",
+        f"{counts['firings']} firings of schedules",
+        f"{counts['notices']} notices that could not be told",
+    )
+    print(f"{'Would forget' if chosen.dry_run else 'Forgot'} {', '.join(told)}.")
 
 
 def services(chosen: argparse.Namespace, conf: Any) -> None:
     """List the workers, and whether they live."""
-    database = Database(config.settings(conf).database_url)
-    try:
+    with _opened(conf) as database:
         found = ServiceRecords(database).list()
-    finally:
-        database.close()
     oldest = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=conf.api.service_down_time)
-    rows = [
-        {
-            "id": item.id,
-            "binary": item.binary,
-            "host": item.host,
-            "status": "disabled" if item.disabled else "enabled",
-            "state": "up" if item.updated_at >= oldest else "down",
-            "updated_at": item.updated_at.isoformat(timespec="seconds"),
-            "disabled_reason": item.disabled_reason or "",
-        }
-        for item in found
-    ]
     _print_rows(
-        chosen.format, rows, ("id", "binary", "host", "status", "state", "updated_at", "disabled_reason")
+        chosen.format,
+        ("id", "binary", "host", "status", "state", "updated_at", "disabled_reason"),
+        [
+            (
+                *(item.id, item.binary, item.host),
+                "disabled" if item.disabled else "enabled",
+                "up" if item.updated_at >= oldest else "down",
+                item.updated_at.isoformat(timespec="seconds"),
+                item.disabled_reason or "",
+            )
+            for item in found
+        ],
     )
 
 
 def notices(chosen: argparse.Namespace, conf: Any) -> None:
     """List what others are to be told and could not be told yet, and why."""
-    database = Database(config.settings(conf).database_url)
-    try:
+    with _opened(conf) as database:
         found = Outbox(database).left()
-    finally:
-        database.close()
-    rows = [
-        {
-            "id": item.id,
-            "destination": item.destination,
-            "event_type": item.event_type,
-            "subject": item.subject,
-            "created_at": item.created_at.isoformat(timespec="seconds"),
-            "state": "given up" if item.given_up_at else "waiting",
-            "tries": item.tries,
-            "reason": item.reason,
-        }
-        for item in found
-    ]
-    heads = ("id", "destination", "event_type", "subject", "created_at", "state", "tries", "reason")
-    _print_rows(chosen.format, rows, heads)
+    _print_rows(
+        chosen.format,
+        ("id", "destination", "event_type", "subject", "created_at", "state", "tries", "reason"),
+        [
+            (
+                *(item.id, item.destination, item.event_type, item.subject),
+                item.created_at.isoformat(timespec="seconds"),
+                "given up" if item.given_up_at else "waiting",
+                *(item.tries, item.reason),
+            )
+            for item in found
+        ],
+    )
 
 
 def retry_notices(chosen: argparse.Namespace, conf: Any) -> None:
     """Have workers try again, now, to tell what could not be told."""
-    database = Database(config.settings(conf).database_url)
-    try:
+    with _opened(conf) as database:
         count = Outbox(database).try_again(chosen.destination)
-    finally:
-        database.close()
     print(f"{count} notices are tried again.")
 
 
-def _print_rows(form: str, rows: Sequence[dict[str, Any]], heads: Sequence[str]) -> None:
+def _print_rows(form: str, heads: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
     if form == "json":
-        print(json.dumps(rows, indent=2))
+        print(json.dumps([dict(zip(heads, row, strict=True)) for row in rows], indent=2))
         return
-    lines = [tuple(heads), *(tuple(str(row[head]) for head in heads) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    lines = [tuple(map(str, row)) for row in (heads, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
 
@@ -314,15 +247,57 @@ def _banks(chosen: argparse.Namespace, conf: Any) -> Iterator[tuple[Banks, BankL
     providers = Providers(settings.providers, settings.key_file, noop=settings.noop)
     place = providers.find(chosen.provider).bank or settings.bank
     names = ", ".join(each.name for each in providers if (each.bank or settings.bank) == place)
-    database = Database(settings.database_url)
-    try:
+    with _opened(conf) as database:
         yield banks_of_service(settings, providers, database, print), place, names
-    finally:
-        database.close()
 
 
-def _shown(settings: Settings) -> str:
-    return make_url(settings.database_url).render_as_string(hide_password=True)
+def _shown(conf: Any) -> str:
+    return make_url(config.settings(conf).database_url).render_as_string(hide_password=True)
+
+
+_FORMAT = Argument("-f", None, "--format", choices=("table", "json"), default="table")
+_PROVIDER = Argument("provider", "name or id")
+_COMMANDS: Mapping[str, tuple[str, Mapping[str, tuple[Any, ...]]]] = {
+    "db": (
+        "the database",
+        {
+            "sync": (sync,),
+            "version": (version,),
+            "check": (check,),
+            "backup": (backup, Argument("file", "the copy; one that is there is replaced", type=Path)),
+            "restored": (restored,),
+            "purge": (
+                purge,
+                Argument("days", "what is older than so many days", type=_days),
+                Argument("--dry-run", "only tell how much it would be", action="store_true"),
+                _FORMAT,
+            ),
+        },
+    ),
+    "service": ("the workers", {"list": (services, _FORMAT)}),
+    "key": (
+        "keys of banks",
+        {"create": (create_bank_key, Argument("file", "must not be there yet", type=Path))},
+    ),
+    "bank": (
+        "the providers' banks",
+        {
+            "create": (create_bank, _PROVIDER, INSTEAD_OF),
+            "accept": (accept_bank, _PROVIDER, NEW_BANK),
+        },
+    ),
+    "notice": (
+        "what is told to others",
+        {
+            "list": (notices, _FORMAT),
+            "retry": (
+                retry_notices,
+                Argument("--destination", "only what this one is to be told", metavar="NAME"),
+            ),
+        },
+    ),
+}
+"""What there is, in its categories: the function that does it, then its arguments."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``refloat plan``: what is protected together."""
+"""``refloat plan``: what is protected together; and ``refloat protect``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from refloat.cli.base import (
     Lister,
     ShowOne,
 )
+from refloat.cli.operation_base import NO_WAIT, OperationCommand
 from refloat.cli.output import Items, Resources, Time
 
 if TYPE_CHECKING:
@@ -179,3 +180,22 @@ class DeletePlan(BaseCommand):
             for plan in [refloat.find_plan(wanted) for wanted in parsed_args.plan]:
                 refloat.delete_plan(plan.id)
                 self.say(f"Deleted plan {plan.name} ({plan.id}).")
+
+
+class Protect(OperationCommand):
+    """Protect a plan: write a checkpoint of all its resources and all that they depend on.
+
+    Prints the checkpoint: id, status, operation_id, plan, provider, resources. When it fails,
+    everything that was made on the way is removed again and there is no checkpoint.
+    """
+
+    examples = """
+        refloat protect shop
+        CHECKPOINT=$(refloat protect shop -f value -c id)
+        refloat protect shop --no-wait -f json
+    """
+
+    args = (NO_WAIT, PLAN)
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        return self.perform(parsed_args, lambda refloat: refloat.protect(parsed_args.plan, begin=False))

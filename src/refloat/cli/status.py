@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 from oslo_config import cfg
@@ -29,11 +30,8 @@ class Checks(upgradecheck.UpgradeCommands):
 
     def _database(self) -> Result:
         """The database is there, and its tables are those that this code needs."""
-        database = Database(config.settings(self.conf).database_url, migrate=False)
-        try:
+        with closing(Database(config.settings(self.conf).database_url, migrate=False)) as database:
             wrong = faults(database)
-        finally:
-            database.close()
         return Result(Code.FAILURE, "; ".join(wrong)) if wrong else Result(Code.SUCCESS)
 
     def _providers(self) -> Result:
@@ -48,13 +46,10 @@ class Checks(upgradecheck.UpgradeCommands):
         """Every bank that there is can be reached, and its key opens it."""
         settings, providers = config.settings(self.conf), self._all_providers()
         places = [provider.bank or settings.bank for provider in providers]
-        database = Database(settings.database_url, migrate=False)
-        try:
+        with closing(Database(settings.database_url, migrate=False)) as database:
             if faults(database):
                 return Result(Code.WARNING, "looked at when the database is up to date")
             found = banks_of_service(settings, providers, database).existing(places)
-        finally:
-            database.close()
         wrong = [f"{place.url}: {reason}" for place, bank, reason in found if bank is None]
         if wrong:
             return Result(Code.FAILURE, "; ".join(wrong))

@@ -11,7 +11,7 @@ from functools import partial
 
 from refloat.bank import Bank
 from refloat.control.adoption import HEALED, adopt
-from refloat.control.freshness import fresh
+from refloat.control.expected import fresh
 from refloat.control.held import reconcile
 from refloat.errors import BankDamaged, BankError, NotFound
 from refloat.notify.events import MISSING, NOBODY, Notices

@@ -1,18 +1,18 @@
-"""Which checkpoints should be in a bank."""
+"""Which checkpoints should be in a bank, and whether the bank is as its writers left it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import make_url
 
-from refloat.bank import Bank, VerificationReport
-from refloat.control.freshness import fresh
+from refloat.bank import Bank, Freshness, VerificationReport
 from refloat.control.settings import Settings
 from refloat.providers.banks import BankLocation
 from refloat.providers.provider import Provider, Providers
+from refloat.records.banks import BankHeads
 from refloat.records.checkpoints import BAD, GOOD_IN_BANK, CheckpointRecord, CheckpointRecords
 from refloat.records.database import Database
 
@@ -31,6 +31,18 @@ def expected(
     """
     whose = [provider.id for provider in providers if (provider.bank or shared).url == url]
     return CheckpointRecords(database).expected(whose, project_id)
+
+
+def fresh(database: Database, bank: Bank) -> Freshness:
+    """Whether a bank is as it was left, by its heads and by the last one that the records remember.
+
+    That is remembered, unless the bank is older than it was: then that is said every time.
+    """
+    heads = BankHeads(database)
+    found = bank.freshness(heads.of(bank.id))
+    if found.anchor and not found.older:
+        heads.remember(bank.id, found.anchor)
+    return found
 
 
 class RecordsBeside:
@@ -75,8 +87,5 @@ class RecordsBeside:
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
             yield None
             return
-        database = Database(self._settings.database_url)
-        try:
+        with closing(Database(self._settings.database_url)) as database:
             yield database
-        finally:
-            database.close()

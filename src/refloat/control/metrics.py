@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from refloat.database import now
 from refloat.errors import BankError, InvalidInput
@@ -31,7 +32,27 @@ if TYPE_CHECKING:
 BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600)
 """Seconds: operations take from a moment to a day."""
 
+_SIZES_EVERY = 900.0
+"""Seconds for which the sizes of banks are remembered: to find them out lists all that is in them."""
+
+_PLAN = ("plan_id", "project_id")
+GAUGES: Mapping[str, tuple[str, Sequence[str]]] = {
+    "operations_unfinished": ("Operations of the service that have not ended.", ["kind"]),
+    "oldest_unfinished_timestamp_seconds": ("When the oldest of them was asked for.", ["kind"]),
+    "plan_newest_checkpoint_timestamp_seconds": ("When a plan's newest good one was made.", _PLAN),
+    "plan_objective_seconds": ("So old may a plan's newest good checkpoint be.", _PLAN),
+    "plan_objective_ends_timestamp_seconds": ("By when a plan needs a newer good checkpoint.", _PLAN),
+    "checkpoints_missing": ("Checkpoints that are not found in their bank.", ["project_id"]),
+    "checkpoints_damaged": ("Available ones that a look found bad.", ["project_id"]),
+    "notices_waiting": ("Notices that a destination is to be told.", ["destination"]),
+    "notices_given_up": ("Notices that could not be told.", ["destination"]),
+    "oldest_notice_timestamp_seconds": ("When the first of those that wait happened.", ["destination"]),
+    "bank_bytes": ("Bytes stored in a bank.", ["bank_id"]),
+}
+"""What the records and the banks know: the words, and the names of the labels."""
+
 Sizes = Callable[[], Mapping[str, int]]
+Sample = tuple[str, Sequence[str], float]
 
 
 class Metrics:
@@ -69,8 +90,7 @@ class Metrics:
         self._running = prometheus.Gauge(
             "refloat_operations_running", "Operations that run in this process.", ["kind"], **more
         )
-        self.registry.register(_Records(database))
-        self.registry.register(_Sizes(sizes))
+        self.registry.register(_Known(database, sizes))
 
     def tell(self, milestone: Milestone) -> None:
         """Count what has happened to an operation here."""
@@ -117,131 +137,88 @@ def bank_sizes(banks: Banks, places: Iterable[BankLocation]) -> dict[str, int]:
     return sizes
 
 
-class _Records:
-    """What the records know, read when asked for."""
+class _Known:
+    """What the records and the banks know, read when asked for."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sizes: Sizes) -> None:
         self._database = database
-
-    def describe(self) -> list[Any]:
-        return []
-
-    def collect(self) -> Iterator[Any]:
-        from prometheus_client.core import GaugeMetricFamily
-
-        queue = GaugeMetricFamily(
-            "refloat_operations_unfinished", "Operations of the service that have not ended.", labels=["kind"]
-        )
-        oldest = GaugeMetricFamily(
-            *("refloat_oldest_unfinished_timestamp_seconds", "When the oldest of them was asked for."),
-            labels=["kind"],
-        )
-        newest = GaugeMetricFamily(
-            *("refloat_plan_newest_checkpoint_timestamp_seconds", "When a plan's newest good one was made."),
-            labels=["plan_id", "project_id"],
-        )
-        objective = GaugeMetricFamily(
-            *("refloat_plan_objective_seconds", "So old may a plan's newest good checkpoint be."),
-            labels=["plan_id", "project_id"],
-        )
-        due = GaugeMetricFamily(
-            *(
-                "refloat_plan_objective_ends_timestamp_seconds",
-                "By when a plan needs a newer good checkpoint.",
-            ),
-            labels=["plan_id", "project_id"],
-        )
-        missing = GaugeMetricFamily(
-            "refloat_checkpoints_missing",
-            "Checkpoints that are not found in their bank.",
-            labels=["project_id"],
-        )
-        damaged = GaugeMetricFamily(
-            "refloat_checkpoints_damaged", "Available ones that a look found bad.", labels=["project_id"]
-        )
-        operation, checkpoint = OperationRow, CheckpointRow
-        made_at: dict[str, float] = {}
-        with self._database.session() as session:
-            for kind, count, first in session.execute(
-                select(operation.kind, func.count(), func.min(operation.created_at))
-                .where(operation.runner == SERVICE, operation.state.in_(OPEN))
-                .group_by(operation.kind)
-            ):
-                queue.add_metric([kind], count)
-                oldest.add_metric([kind], first.replace(tzinfo=UTC).timestamp())
-            for plan, project, made in session.execute(
-                select(checkpoint.plan_id, checkpoint.project_id, func.max(checkpoint.created_at))
-                .where(
-                    checkpoint.status == AVAILABLE,
-                    checkpoint.verified != BAD,
-                    # One that says that it is of tomorrow does not tell when there was a good one.
-                    checkpoint.created_at <= now(),
-                )
-                .group_by(checkpoint.plan_id, checkpoint.project_id)
-            ):
-                made_at[plan] = made.replace(tzinfo=UTC).timestamp()
-                newest.add_metric([plan, project], made_at[plan])
-            for row in session.scalars(select(PlanRow).where(PlanRow.objective.is_not(None))):
-                seconds = (row.objective or 0) * 3600
-                objective.add_metric([row.id, row.project_id], seconds)
-                # One that never had a good checkpoint has been without since it was made.
-                since = made_at.get(row.id, row.created_at.replace(tzinfo=UTC).timestamp())
-                due.add_metric([row.id, row.project_id], since + seconds)
-            for family, which in (
-                (missing, (checkpoint.status == MISSING,)),
-                (damaged, (checkpoint.status == AVAILABLE, checkpoint.verified == BAD)),
-            ):
-                counted = select(checkpoint.project_id, func.count()).where(*which)
-                for project, count in session.execute(counted.group_by(checkpoint.project_id)):
-                    family.add_metric([project], count)
-        yield from (queue, oldest, newest, objective, due, missing, damaged)
-        yield from self._notices()
-
-    def _notices(self) -> Iterator[Any]:
-        from prometheus_client.core import GaugeMetricFamily
-
-        waiting = GaugeMetricFamily(
-            "refloat_notices_waiting", "Notices that a destination is to be told.", labels=["destination"]
-        )
-        given_up = GaugeMetricFamily(
-            "refloat_notices_given_up", "Notices that could not be told.", labels=["destination"]
-        )
-        oldest = GaugeMetricFamily(
-            *("refloat_oldest_notice_timestamp_seconds", "When the first of those that wait happened."),
-            labels=["destination"],
-        )
-        for destination, backlog in Outbox(self._database).backlogs().items():
-            waiting.add_metric([destination], backlog.waiting)
-            given_up.add_metric([destination], backlog.given_up)
-            if backlog.oldest is not None:
-                oldest.add_metric([destination], backlog.oldest.replace(tzinfo=UTC).timestamp())
-        yield from (waiting, given_up, oldest)
-
-
-class _Sizes:
-    """How large the banks are: looked at seldom, for that lists all that is in them."""
-
-    EVERY = 900.0
-
-    def __init__(self, sizes: Sizes) -> None:
-        self._sizes = sizes
+        self._read_sizes = sizes
         self._lock = threading.Lock()
-        self._known: Mapping[str, int] = {}
+        self._sizes: Mapping[str, int] = {}
         self._until = float("-inf")
 
-    def describe(self) -> list[Any]:
-        return []
-
     def collect(self) -> Iterator[Any]:
-        """The sizes, at most a quarter of an hour old."""
         from prometheus_client.core import GaugeMetricFamily
 
+        gauges = {
+            name: GaugeMetricFamily(f"refloat_{name}", words, labels=labels)
+            for name, (words, labels) in GAUGES.items()
+        }
+        with self._database.session() as session:
+            found = [*_operations(session), *_plans(session), *_lost(session)]
+        for name, labels, value in (*found, *self._notices(), *self._bank_sizes()):
+            gauges[name].add_metric(labels, value)
+        yield from gauges.values()
+
+    def _notices(self) -> Iterator[Sample]:
+        for destination, backlog in Outbox(self._database).backlogs().items():
+            yield "notices_waiting", [destination], backlog.waiting
+            yield "notices_given_up", [destination], backlog.given_up
+            if backlog.oldest is not None:
+                yield "oldest_notice_timestamp_seconds", [destination], _seconds(backlog.oldest)
+
+    def _bank_sizes(self) -> Iterator[Sample]:
         with self._lock:
             if time.monotonic() > self._until:
-                self._known = self._sizes()
-                self._until = time.monotonic() + self.EVERY
-            known = self._known
-        family = GaugeMetricFamily("refloat_bank_bytes", "Bytes stored in a bank.", labels=["bank_id"])
-        for bank, size in known.items():
-            family.add_metric([bank], size)
-        yield family
+                self._sizes = self._read_sizes()
+                self._until = time.monotonic() + _SIZES_EVERY
+            for bank, size in self._sizes.items():
+                yield "bank_bytes", [bank], size
+
+
+def _operations(session: Session) -> Iterator[Sample]:
+    operation = OperationRow
+    query = (
+        select(operation.kind, func.count(), func.min(operation.created_at))
+        .where(operation.runner == SERVICE, operation.state.in_(OPEN))
+        .group_by(operation.kind)
+    )
+    for kind, count, first in session.execute(query):
+        yield "operations_unfinished", [kind], count
+        yield "oldest_unfinished_timestamp_seconds", [kind], _seconds(first)
+
+
+def _plans(session: Session) -> Iterator[Sample]:
+    checkpoint = CheckpointRow
+    # One that says that it is of tomorrow does not tell when there was a good one.
+    good = (checkpoint.status == AVAILABLE, checkpoint.verified != BAD, checkpoint.created_at <= now())
+    query = (
+        select(checkpoint.plan_id, checkpoint.project_id, func.max(checkpoint.created_at))
+        .where(*good)
+        .group_by(checkpoint.plan_id, checkpoint.project_id)
+    )
+    made_at: dict[str, float] = {}
+    for plan, project, made in session.execute(query):
+        made_at[plan] = _seconds(made)
+        yield "plan_newest_checkpoint_timestamp_seconds", [plan, project], made_at[plan]
+    for row in session.scalars(select(PlanRow).where(PlanRow.objective.is_not(None))):
+        labels, seconds = [row.id, row.project_id], (row.objective or 0) * 3600
+        # One that never had a good checkpoint has been without since it was made.
+        since = made_at.get(row.id, _seconds(row.created_at))
+        yield "plan_objective_seconds", labels, seconds
+        yield "plan_objective_ends_timestamp_seconds", labels, since + seconds
+
+
+def _lost(session: Session) -> Iterator[Sample]:
+    checkpoint = CheckpointRow
+    for name, which in (
+        ("checkpoints_missing", (checkpoint.status == MISSING,)),
+        ("checkpoints_damaged", (checkpoint.status == AVAILABLE, checkpoint.verified == BAD)),
+    ):
+        counted = select(checkpoint.project_id, func.count()).where(*which)
+        for project, count in session.execute(counted.group_by(checkpoint.project_id)):
+            yield name, [project], count
+
+
+def _seconds(moment: datetime) -> float:
+    return moment.replace(tzinfo=UTC).timestamp()

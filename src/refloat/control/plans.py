@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from refloat.control.sizes import check_size
 from refloat.errors import Conflict, InvalidInput
 from refloat.providers.provider import Provider, check_parameters
 from refloat.records.plans import Plans
@@ -15,6 +15,10 @@ from refloat.records.schedules import enabled_for
 from refloat.resources.registry import protectable
 
 Parameters = Mapping[str, Mapping[str, Any]]
+
+LARGEST = 1 << 16
+"""Bytes of JSON that a plan, or an operation besides its plan, may take: it is written down, and read many
+times."""
 
 
 def check_plan(provider: Provider, given: Mapping[str, Any]) -> None:
@@ -63,3 +67,13 @@ def delete_plan(plans: Plans, plan_id: str) -> None:
             raise Conflict(f"{used}, which has to be disabled or deleted first")
 
     plans.delete(plan_id, refuse_used)
+
+
+def check_size(described: Mapping[str, Any], what: str) -> None:
+    """:raises InvalidInput: it takes more than :data:`LARGEST` to say it."""
+    size = len(json.dumps(described, default=str))
+    if size > LARGEST:
+        raise InvalidInput(
+            f"{what} is too large: {size} bytes, {LARGEST} at most",
+            advice="Name a parent, or a tag, in the place of many resources; or divide it",
+        )

@@ -18,8 +18,7 @@ from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Authority, Caller
 from refloat.control.grants import NOTHING, Grant, Grants
-from refloat.control.plans import known_parameters
-from refloat.control.sizes import check_size
+from refloat.control.plans import check_size, known_parameters
 from refloat.database import now
 from refloat.errors import Conflict, InvalidInput, NotFound
 from refloat.graph import Graph

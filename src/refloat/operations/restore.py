@@ -37,8 +37,12 @@ class RestoreProgram(ReadingProgram):
     def plan(self) -> RestorePlan:
         check_parameters(self.plugins, self.kind, self.payload["parameters"])
         graph = chosen_part(self.whole_graph, self.payload.get("only") or ())
+        cloud = self.services.cloud
+        same_place = not self.payload.get("restore_target") and (
+            self.checkpoint.info.project_id == cloud.project_id
+        )
         return make_restore_plan(
-            graph, self.section, self.plugins, self.payload["parameters"], self.services.cloud
+            graph, self.section, self.plugins, self.payload["parameters"], cloud, same_place=same_place
         )
 
     def graph(self, prepared: Json) -> Graph:
@@ -51,7 +55,10 @@ class RestoreProgram(ReadingProgram):
         return Planned.from_json(json.loads(prepared["planned"][str(key)]))
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
-        """Every resource that was made or re-used, with its old and new id; it is the user's from now on."""
+        """Every resource that was made or re-used, with its old and new id; it is the user's from now on.
+
+        ``gone``: the originals that were surely not there any more when it was planned, as ``TYPE#ID``.
+        """
         lines: list[dict[str, Any]] = []
         graph: Graph = self.graph(prepared)
         for node in graph:
@@ -62,4 +69,5 @@ class RestoreProgram(ReadingProgram):
             "checkpoint_id": self.checkpoint_id,
             "status": "succeeded",
             "resources": lines,
+            "gone": [str(node.key) for node in graph if self.planned(prepared, node.key).living is False],
         }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from refloat.cloud import Cloud
 from refloat.cloud.quota import Headroom, headroom
 from refloat.errors import Impossible, NotFound
 from refloat.graph import Graph, Resource, ResourceKey
+from refloat.operations.existing import living
 from refloat.providers.provider import settings_for
 from refloat.resources.base import PlanContext, Planned, ProtectionPlugin, Section
 
@@ -54,6 +55,7 @@ class RestorePlan:
                     "new_id": planned.new_id,
                     "reason": planned.reason,
                     "conflicts": list(planned.conflicts),
+                    "living": planned.living,
                     "attributes": [outcome.to_json() for outcome in planned.attributes],
                 }
                 for node in self.graph.bottom_up()
@@ -95,8 +97,13 @@ def make_restore_plan(
     plugins: Mapping[str, ProtectionPlugin],
     parameters: Mapping[str, Mapping[str, object]],
     cloud: Cloud,
+    *,
+    same_place: bool = True,
 ) -> RestorePlan:
-    """Ask every resource's plugin, what is needed first, and compare all needs with what is free."""
+    """Ask every resource's plugin, what is needed first, and compare all needs with what is free.
+
+    :param same_place: the checkpoint is of this very project: its originals may still be there.
+    """
     listed: dict[str, list[Any]] = {}
     planned: dict[ResourceKey, Planned] = {}
     problems: list[str] = []
@@ -106,6 +113,7 @@ def make_restore_plan(
             listed[kind] = cloud.list(kind)
         return listed[kind]
 
+    there = living(graph, listing, cloud) if same_place else {}
     for node in graph.bottom_up():
         plugin = plugins.get(node.type)
         if plugin is None:
@@ -115,6 +123,8 @@ def make_restore_plan(
             planned[node.key] = plugin.plan_restore(
                 PlanContext(node, section(node.key), graph, settings, cloud, planned.get, listing)
             )
+        if node.key in there:
+            planned[node.key] = replace(planned[node.key], living=there[node.key] is not None)
         if planned[node.key].action == "impossible":
             problems.append(f"{node}: {planned[node.key].reason}")
     needs = sum((Counter(dict(item.needs)) for item in planned.values()), Counter())

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from refloat.errors import InvalidInput, NotFound
 from refloat.graph import Graph
@@ -222,6 +223,27 @@ def stand_in(reference: str, made_by: Mapping[str, str]) -> Provider:
     installed = plugins()
     names = dict.fromkeys(name for name in made_by.values() if name in installed)
     return Provider(reference, reference, "Not known here; known by its checkpoints", tuple(names))
+
+
+def describe_plugins(provider: Provider) -> list[dict[str, Any]]:
+    """What each plugin is for, its parameters, and how faithfully each attribute comes back."""
+    return [_described(plugin) for plugin in provider.plugins().values()]
+
+
+def _described(plugin: ProtectionPlugin) -> dict[str, Any]:
+    return {
+        "name": plugin.name,
+        "type": plugin.resource_type,
+        "description": plugin.description,
+        "parameters": {
+            operation: [{"name": option.name, **option.schema()} for option in options]
+            for operation, options in plugin.options.items()
+            if options
+        },
+        "attributes": [
+            {"name": item.name, "fidelity": item.fidelity, "how": item.how} for item in plugin.attributes
+        ],
+    }
 
 
 def settings_for(

@@ -120,6 +120,7 @@ class Declared:
             kind = declared.kind.name
             noun = declared._called
             selectors = declared.selectors
+            known_by_name = declared.name_is_id
 
             def needed_by(self, parent: Resource) -> Iterable[str]:
                 needs = declared.parents[parent.type]

@@ -29,6 +29,8 @@ class ListedProtectable(Protectable):
     """What people call one of them."""
     selectors: ClassVar[Collection[str]] = ()
     """How they are chosen: by ``tag`` (``tag:NAME``), by ``metadata`` (``metadata:KEY=VALUE``)."""
+    known_by_name: ClassVar[bool] = False
+    """Their ids are names that somebody chose: what has one now may be another thing, or another user's."""
 
     @classmethod
     def is_broken(cls, state: str) -> bool:

@@ -25,6 +25,7 @@ class Planned:
     :param needs: how much of each quota it takes (names of ``refloat.cloud.quota``).
     :param decisions: what the hooks will follow; JSON, only the plugin itself reads it.
     :param conflicts: what is taken or missing in the cloud and what will be done instead, one sentence each.
+    :param living: whether the original is still there, by the service's own answer; None: that is not known.
     """
 
     action: Action
@@ -35,6 +36,7 @@ class Planned:
     needs: Mapping[str, int] = field(default_factory=dict)
     decisions: Mapping[str, Any] = field(default_factory=dict)
     conflicts: tuple[str, ...] = ()
+    living: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -46,6 +48,7 @@ class Planned:
             "needs": dict(self.needs),
             "decisions": dict(self.decisions),
             "conflicts": list(self.conflicts),
+            "living": self.living,
         }
 
     @classmethod

@@ -39,9 +39,8 @@ from refloat.records.schedules import (
 from refloat.schedule.cleaning import Cleaning
 from refloat.schedule.definition import RETENTION_PROTECT
 from refloat.schedule.firings import Firings
-from refloat.schedule.misfire import Decision, decide
 from refloat.schedule.scheduled_operations import ScheduledOperations, new_firing
-from refloat.schedule.timetable import Timetable
+from refloat.schedule.timetable import Decision, Timetable, decide
 from refloat.schedule.view import ending
 
 _LOG = logging.getLogger(__name__)

@@ -90,7 +90,14 @@ class Cinder(OpenStackDouble):
         return [
             ("GET", "/v3/?", self._version),
             ("GET", f"/v3/(?:{PROJECT}/)?volumes/detail", lambda _request: (200, {"volumes": self.volumes})),
+            ("GET", f"/v3/(?:{PROJECT}/)?volumes/([^/]+)", self._volume),
         ]
+
+    def _volume(self, _request: Request, identity: str) -> Answer:
+        for volume in self.volumes:
+            if volume["id"] == identity:
+                return 200, {"volume": volume}
+        raise self.refusal(404, f"Volume {identity} could not be found.")
 
     def _version(self, _request: Request) -> Answer:
         version = {
@@ -119,6 +126,11 @@ class Neutron(OpenStackDouble):
     def routes(self) -> list[Route]:
         return [
             ("GET", "/", self._version),
+            (
+                "GET",
+                r"/v2\.0/networks",
+                lambda _request: (200, {"networks": list(self.networks.values())}),
+            ),
             ("GET", r"/v2\.0/networks/([^/]+)", self._network),
             ("GET", r"/v2\.0/ports", lambda _request: (200, {"ports": []})),
             (

@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from refloat.schedule.misfire import MOST, Decision, decide
-from refloat.schedule.timetable import Timetable
+from refloat.schedule.timetable import MOST, Decision, Timetable, decide
 
 DUE = datetime(2027, 5, 1, 2)
 DAY = timedelta(days=1)

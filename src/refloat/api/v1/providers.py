@@ -9,8 +9,7 @@ from refloat.api import schemas as s
 from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, reader
 from refloat.errors import NotFound
-from refloat.providers.describe import describe_plugins
-from refloat.providers.provider import Provider
+from refloat.providers.provider import Provider, describe_plugins
 from refloat.resources.base import OperationKind, ProtectionPlugin
 
 SCHEMA = s.reply(

@@ -11,8 +11,7 @@ from refloat.control.plans import check_plan, delete_plan
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
 from refloat.operations.restoreplan import named_in
-from refloat.providers.describe import describe_plugins
-from refloat.providers.provider import Provider
+from refloat.providers.provider import Provider, describe_plugins
 from refloat.records.plans import Plan, PlanAttributes, PlanChanges
 from refloat.resources.registry import protectables
 
