@@ -102,15 +102,18 @@ def change(
     there: Collection[str] = (),
     going: Collection[str] = (),
     reserve: bool = False,
+    anew: bool = False,
 ) -> None:
     """Write the next head, in which what was coming or going has come or gone, as far as it has.
 
     :param there: these are there, if they are, whatever heads say.
     :param reserve: use the room that is kept for removing things, also for what is coming.
+    :param anew: take what is there for what is meant to be there, whatever heads say.
+    :raises Conflict: others write heads all the time.
     """
     for _ in range(_ATTEMPTS):
         number, head = _latest(objects)
-        if head is None or head.number < number:  # none, or the newest cannot be read
+        if anew or head is None or head.number < number:  # none, or the newest cannot be read
             head = _continued(objects, number, head)
         if _put(objects, number + 1, _next(objects, head, coming or {}, there, going), reserve or not coming):
             break
@@ -120,13 +123,6 @@ def change(
         for entry in list(objects.store.list(_prefix(objects))):
             if _number(entry.name) <= number + 1 - _KEPT:
                 objects.store.delete(entry.name)
-
-
-def accept(objects: Objects) -> None:
-    """Take what is there for what is meant to be there, in the next head."""
-    number, head = _latest(objects)
-    while not _put(objects, number + 1, _next(objects, _continued(objects, number, head), {}, (), ()), True):
-        number, head = _latest(objects)
 
 
 def check(objects: Objects, since: str = "", *, manifests: bool = False) -> Freshness:

@@ -106,7 +106,7 @@ def repair(
             found.freed += done.freed
             found.postponed = done.postponed
     if accept:
-        heads.accept(objects)
+        heads.change(objects, anew=True)
     return found
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from refloat.bank import Bank, BankKey
 from refloat.bank.filesystem import FileSystemStore
-from refloat.bank.store import Parts
+from refloat.bank.store import AlreadyExists, Parts
 from refloat.bank.wrapper import Wrapper
 from refloat.errors import BankError, Conflict, NotFound
 from refloat.testing.stores import Locked
@@ -309,3 +309,24 @@ def test_under_object_lock_heads_are_only_added(root: Path) -> None:
     for number in range(5):
         protect(bank, f"n{number}", DATA)
     assert bank.verify_all().damages == []
+
+
+class Crowded(Wrapper):
+    """Another process is always faster with the next head."""
+
+    heads = 0
+
+    def put(self, name: str, content: Parts) -> None:
+        if ".head." in name:
+            self.heads += 1
+            if self.heads > 1000:
+                pytest.fail("it tries for ever")
+            raise AlreadyExists("somebody was faster", resource=name)
+        super().put(name, content)
+
+
+def test_accepting_ends_though_others_write_heads_all_the_time(root: Path) -> None:
+    open_bank(root)
+    bank = Bank.open(Crowded(FileSystemStore(root)), KEY)
+    with pytest.raises(Conflict, match="being written by many others"):
+        bank.repair(bank.verify_all("manifests"), apply=True, accept=True)
