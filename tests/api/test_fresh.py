@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from api_helpers import NOOP, run_service, somebody_is_told
 from test_one_way_in import beside
 
+from refloat.api.server import make_metrics
 from refloat.bank import Bank, load_key
 from refloat.records.banks import BankHeads
 from refloat.records.tables import NoticeRow
@@ -61,6 +62,25 @@ def test_an_older_bank_and_a_deleted_checkpoint_that_is_back_are_told(
         for _ in range(2):
             worker.bank_looks.look()
         assert caplog.text.count("its head was number") == 1
+        metrics = make_metrics(service.deployment)
+        metrics.looks = lambda: worker.bank_looks.found
+        assert f'refloat_bank_altered{{bank_id="{bank.id}"}} 1.0' in metrics.text()
+        assert f'refloat_bank_unreadable{{bank_id="{bank.id}"}} 0.0' in metrics.text()
+
+        again = service.work()
+        admin = service.user(roles="admin,manager,member,reader")
+        begun = admin("POST", f"providers/{NOOP}/bank/action", {"verify": {"depth": "manifests"}}).body
+        where = f"operations/{begun['operation']['id']}"
+        result = admin.until(where, lambda found: found["status"] == "succeeded")["result"]
+        assert result["status"] == "bad"
+        assert "its head was number" in result["older"]
+        again.close()
+
+        root.rename(tmp_path / "away")
+        worker.bank_looks.look()
+        assert f'refloat_bank_unreadable{{bank_id="{bank.id}"}} 1.0' in metrics.text()
+        assert f'refloat_bank_altered{{bank_id="{bank.id}"}} 1.0' in metrics.text()
+        (tmp_path / "away").rename(root)
 
         replace(root, tmp_path / "later")
         (manifest,) = (root / "checkpoints").glob(f"{first}.*")

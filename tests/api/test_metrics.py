@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -167,6 +168,7 @@ def test_dashboard_and_alerts_ask_for_what_there_is(service: Running, metrics: M
         Outbox.put(session, ["ops"], "data_protect.protect.end", "o", {})
         session.get_one(CheckpointRow, lost["id"]).status = "missing"
         session.get_one(CheckpointRow, bad["id"]).verified = "bad"
+    metrics.looks = lambda: {"b": (True, 0)}
     known = {name.partition(" ")[0] for name in samples(metrics.text())}
     known |= {f"refloat_{name}" for name in ("operations_unfinished", "oldest_unfinished_timestamp_seconds")}
     panels = json.loads(DASHBOARD.read_text())["panels"]
@@ -194,26 +196,42 @@ def test_promtool_accepts_the_alerts() -> None:
 @pytest.mark.skipif(
     not shutil.which("promtool"), reason="promtool is not installed (apt-get install prometheus)"
 )
-def test_c3_the_alert_fires_when_a_checkpoint_is_missing(tmp_path: Path) -> None:
-    alert = {
-        "exp_labels": {"project_id": "p", "severity": "critical"},
-        "exp_annotations": {
-            "summary": "2 checkpoints of project p are not found in their bank. Is all of it there?"
-        },
-    }
-    wanted = [("1m", []), ("3m", [alert]), ("6m", [])]
+@pytest.mark.parametrize(
+    ("metric", "name", "label", "summary", "after"),
+    [
+        (
+            *("refloat_checkpoints_missing", "RefloatCheckpointsMissing", "project_id"),
+            "2 checkpoints of project p are not found in their bank. Is all of it there?",
+            3,
+        ),
+        (
+            *("refloat_bank_altered", "RefloatBankAltered", "bank_id"),
+            "2 things in the bank p are not as Refloat left them: "
+            "refloat bank verify --against-records names them.",
+            3,
+        ),
+        (
+            *("refloat_bank_unreadable", "RefloatBankUnreadable", "bank_id"),
+            "Workers cannot read the bank p, or find another one in its place. "
+            "Is its store there, is it mounted?",
+            18,
+        ),
+    ],
+)
+def test_c3_m5_alerts_of_banks_fire(
+    tmp_path: Path, metric: str, name: str, label: str, summary: str, after: int
+) -> None:
+    """A checkpoint is missing; a bank is not as it was left, or not there."""
+    alert = {"exp_labels": {label: "p", "severity": "critical"}, "exp_annotations": {"summary": summary}}
+    wanted: list[tuple[str, list[Any]]] = [("1m", []), (f"{after}m", [alert]), (f"{after + 3}m", [])]
     case = {
         "interval": "1m",
         "input_series": [
-            {
-                "series": f'refloat_checkpoints_missing{{project_id="p",instance="{each}"}}',
-                "values": "_ _ 2 2 stale",
-            }
+            {"series": f'{metric}{{{label}="p",instance="{each}"}}', "values": f"_ _ 2x{after - 2} stale"}
             for each in ("a", "b")
         ],
         "alert_rule_test": [
-            {"eval_time": at, "alertname": "RefloatCheckpointsMissing", "exp_alerts": alerts}
-            for at, alerts in wanted
+            {"eval_time": at, "alertname": name, "exp_alerts": alerts} for at, alerts in wanted
         ],
     }
     rules = {"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": [case]}

@@ -49,6 +49,8 @@ def run(conf: Any, *, api: bool, worker: bool, say: Callable[[str], None]) -> No
             closing.callback(metrics.serve(conf.metrics.host, conf.metrics.port))
         if worker:
             works = make_worker(deployment, metrics.tell if metrics else None)
+            if metrics is not None:
+                metrics.looks = lambda: works.bank_looks.found
             deliveries = make_deliveries(deployment)
             closing.callback(deliveries.close)
             deliveries.start()

@@ -7,6 +7,7 @@ each in a bank that said who it is, is ``missing`` until it is seen again; nothi
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 
 from refloat.bank import Bank
@@ -48,6 +49,8 @@ class BankLooks:
         self._shared = shared
         self._notices = notices
         self._checkpoints = CheckpointRecords(database)
+        self.found: Mapping[str, tuple[bool, int]] = {}
+        """Of each bank, by its id: whether the last look could read it; how much is not as it was left."""
         self._unseen: dict[str, int] = {}
         self._said: set[tuple[str, str]] = set()
 
@@ -56,6 +59,7 @@ class BankLooks:
         known = self._checkpoints.known()
         places = {provider.id: provider.bank or self._shared for provider in self._providers}
         unseen: dict[str, int] = {}
+        found: dict[str, tuple[bool, int]] = {}
         for place, bank, reason in self._banks.existing(places.values()):
             here = {
                 identity: status
@@ -65,7 +69,10 @@ class BankLooks:
             try:
                 if bank is None:
                     raise BankError("the bank cannot be read", reason=reason)
-                for identity in self._not_in(bank, place, here, places, known):
+                found[bank.id] = True, 0
+                missing = self._not_in(bank, place, here, places, known)
+                found[bank.id] = True, sum(each == bank.id for each, _what in self._said)
+                for identity in missing:
                     unseen[identity] = self._unseen.get(identity, 0) + 1
                     if unseen[identity] >= LOOKS and not _is_there(bank, identity):
                         self._missing(identity, bank)
@@ -73,7 +80,9 @@ class BankLooks:
                 # A bank that is not there now, such as a file system that is not mounted, proves nothing.
                 _LOG.warning("could not look into a bank: %s", exc)
                 unseen |= {each: count for each, count in self._unseen.items() if each in here}
-        self._unseen = unseen
+                if identity := bank.id if bank is not None else self._banks.known_id(place):
+                    found[identity] = False, self.found.get(identity, (False, 0))[1]
+        self._unseen, self.found = unseen, found
 
     def _not_in(
         self,

@@ -48,10 +48,13 @@ GAUGES: Mapping[str, tuple[str, Sequence[str]]] = {
     "notices_given_up": ("Notices that could not be told.", ["destination"]),
     "oldest_notice_timestamp_seconds": ("When the first of those that wait happened.", ["destination"]),
     "bank_bytes": ("Bytes stored in a bank.", ["bank_id"]),
+    "bank_unreadable": ("Whether this worker's last look could not read a bank.", ["bank_id"]),
+    "bank_altered": ("How much in a bank this worker saw that is not as Refloat left it.", ["bank_id"]),
 }
 """What the records and the banks know: the words, and the names of the labels."""
 
 Sizes = Callable[[], Mapping[str, int]]
+Looks = Callable[[], Mapping[str, tuple[bool, int]]]
 Sample = tuple[str, Sequence[str], float]
 
 
@@ -90,7 +93,9 @@ class Metrics:
         self._running = prometheus.Gauge(
             "refloat_operations_running", "Operations that run in this process.", ["kind"], **more
         )
-        self.registry.register(_Known(database, sizes))
+        self.looks: Looks = dict
+        """What the worker of this process, if there is one, has found of banks: ``BankLooks.found``."""
+        self.registry.register(_Known(database, sizes, lambda: self.looks()))
 
     def tell(self, milestone: Milestone) -> None:
         """Count what has happened to an operation here."""
@@ -140,8 +145,9 @@ def bank_sizes(banks: Banks, places: Iterable[BankLocation]) -> dict[str, int]:
 class _Known:
     """What the records and the banks know, read when asked for."""
 
-    def __init__(self, database: Database, sizes: Sizes) -> None:
+    def __init__(self, database: Database, sizes: Sizes, looks: Looks) -> None:
         self._database = database
+        self._looks = looks
         self._read_sizes = sizes
         self._lock = threading.Lock()
         self._sizes: Mapping[str, int] = {}
@@ -158,6 +164,9 @@ class _Known:
             found = [*_operations(session), *_plans(session), *_lost(session)]
         for name, labels, value in (*found, *self._notices(), *self._bank_sizes()):
             gauges[name].add_metric(labels, value)
+        for bank, (readable, altered) in self._looks().items():
+            gauges["bank_unreadable"].add_metric([bank], not readable)
+            gauges["bank_altered"].add_metric([bank], altered)
         yield from gauges.values()
 
     def _notices(self) -> Iterator[Sample]:

@@ -24,7 +24,7 @@ from refloat.cloud.authority import Authority, NoCloud
 from refloat.control.bank_looks import BankLooks
 from refloat.control.banks import banks_of_service
 from refloat.control.brought_back import Guard
-from refloat.control.expected import expected
+from refloat.control.expected import expected, fresh
 from refloat.control.fairness import Fairness, Shares
 from refloat.control.grants import Grants
 from refloat.control.outcomes import Outcomes
@@ -309,6 +309,7 @@ class Worker:
                 self._expected,
                 self._max_resources,
                 self._holds.refuse,
+                lambda bank: fresh(self._database, bank).older,
                 self._minimum,
             )
             made = program(operation_id, payload, services)

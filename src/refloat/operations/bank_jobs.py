@@ -53,7 +53,7 @@ class BankInfoProgram(BankProgram):
 class BankVerifyProgram(BankProgram):
     """Payload: also ``depth``, ``sample`` (percent) and ``of_project`` (empty: all).
 
-    A bank that lacks a checkpoint which should be in it is bad, too.
+    A bank that lacks a checkpoint which should be in it is bad, too, and one that is older than it was.
     """
 
     kind = "bank_verify"
@@ -72,8 +72,9 @@ class BankVerifyProgram(BankProgram):
         # What was made or deleted meanwhile is in one of the two only.
         expected &= self.services.expected(str(self.payload["provider"]), of_project)
         missing = sorted(expected - report.good - report.bad)
+        older = self.services.older(self.bank)
         return {
-            "status": "bad" if report.damages or missing else "good",
+            "status": "bad" if report.damages or missing or older else "good",
             "depth": report.depth,
             "sample": report.sample,
             "seed": report.seed,
@@ -82,6 +83,7 @@ class BankVerifyProgram(BankProgram):
             "data_bytes": report.bytes,
             "damages": [asdict(each) for each in report.damages],
             "missing": missing,
+            "older": older,
             # For the records of these:
             "good": sorted(report.good),
             "bad": sorted(report.bad),

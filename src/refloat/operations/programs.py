@@ -53,6 +53,8 @@ class Services:
     """So many resources may be protected in one operation; 0: any number."""
     refuse_held: Callable[[str], None] = lambda _checkpoint_id: None
     """Raises :class:`refloat.errors.Held` for a checkpoint that the records say is on hold."""
+    older: Callable[[Bank], str] = lambda _bank: ""
+    """Why a bank is not what it was when the records last saw its head; empty: it is, or they never did."""
     minimum: Callable[[], timedelta] = timedelta
     """So long the operator keeps every checkpoint."""
 

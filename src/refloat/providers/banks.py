@@ -152,6 +152,10 @@ class Banks:
                 found.append((place, None, str(exc)))
         return found
 
+    def known_id(self, place: BankLocation) -> str:
+        """The id of the bank that should be at a place; empty: none is known."""
+        return next(iter(self._records.of(self._users.at(place)).values()), "")
+
     def _turn(self, place: BankLocation) -> threading.RLock:
         return self._turns.setdefault(place, threading.RLock())
 
