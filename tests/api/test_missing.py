@@ -5,6 +5,7 @@ Also H7: what is damaged can be deleted, and its deletion ends.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -278,3 +279,31 @@ def test_c3_the_command_lists_what_is_missing(service: Running, tmp_path: Path, 
             folder(service).rmdir()
         assert refloat("checkpoint", "delete", lost).status == 0
         assert refloat("checkpoint", "list", "-f", "value", "-c", "id").out == f"{other}\n"
+
+
+def test_what_a_repair_removes_is_deleted_and_not_missing(
+    told: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`bank repair --delete-damaged`, on the service's database: the records are told, and so is the log."""
+    member = told.user()
+    hopeless, whole = (member.protected()["id"] for _ in range(2))
+    body = Bank.open(told.deployment.settings.bank_url, load_key(told.deployment.settings.key_file))
+    name = get_manifest(body._objects, f"checkpoints/{manifest(told, hopeless).name}").body
+    (folder(told) / name).unlink()
+    for refloat in beside(told, tmp_path, monkeypatch):
+        done = refloat("bank", "repair", "--apply", "--delete-damaged", "-f", "json")
+        assert (done.status, json.loads(done.out)["deleted"]) == (0, [hopeless]), done.err
+    look(told, 2 * LOOKS)
+    assert status(member, hopeless) == "deleted"
+    assert status(member, whole) == "available"
+    (log,) = (
+        each
+        for each in member("GET", f"operation_logs?checkpoint_id={hopeless}").body["operation_logs"]
+        if each["operation_type"] == "delete"
+    )
+    assert (log["status"], log["error_info"]) == ("deleted", None)
+    assert "bank repair has removed it" in json.loads(log["extra_info"])["reason"]
+    assert name not in log["extra_info"]
+    operation = member("GET", f"operations/{log['id']}").body["operation"]
+    assert operation["status"] == "succeeded"
+    assert "it is missing" in operation["result"]["reason"]

@@ -279,14 +279,17 @@ class Bank(Opened):
         apply: bool = False,
         delete_damaged: bool = False,
         accept: bool = False,
+        told: Callable[[str, str], None] = lambda _checkpoint_id, _reason: None,
     ) -> Repair:
         """After a verification: say whom the damages hurt, and keep the rest.
 
         :param apply: do it; else only look.
         :param delete_damaged: also remove the checkpoints of which nothing can be restored.
         :param accept: take the checkpoints, keys and holds that are there for those that are meant to be.
+        :param told: called with each checkpoint that was removed, and why.
         """
-        return repair(self._objects, report, apply=apply, delete_damaged=delete_damaged, accept=accept)
+        how = {"apply": apply, "delete_damaged": delete_damaged, "accept": accept}
+        return repair(self._objects, report, **how, told=told)
 
     def stored(self) -> int:
         """Bytes in the store. Lists all that is in it, and reads nothing."""

@@ -9,7 +9,7 @@ garbage is collected again. Checkpoints that are partly hurt stay: what of them 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from refloat.bank import collect as collecting
@@ -66,13 +66,20 @@ class Repair:
 
 
 def repair(
-    objects: Objects, report: VerificationReport, *, apply: bool, delete_damaged: bool, accept: bool
+    objects: Objects,
+    report: VerificationReport,
+    *,
+    apply: bool,
+    delete_damaged: bool,
+    accept: bool,
+    told: Callable[[str, str], None],
 ) -> Repair:
     """Repair what a verification has found.
 
     :param apply: do it; else only look.
     :param delete_damaged: also remove the checkpoints of which nothing can be restored.
     :param accept: take the checkpoints, keys and holds that are there for those that are meant to be there.
+    :param told: called with each checkpoint that was removed, and why.
     """
     found = Repair(report, applied=apply)
     whole = _lost_manifests(objects, report)
@@ -103,6 +110,7 @@ def repair(
                 found.held[checkpoint_id] = str(error)
                 continue
             found.deleted.append(checkpoint_id)
+            told(checkpoint_id, found.hopeless[checkpoint_id])
             found.freed += done.freed
             found.postponed = done.postponed
     if accept:

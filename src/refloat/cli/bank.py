@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.bank_command import BANK, INSTEAD_OF, NEW_BANK, BankCommand
@@ -231,10 +232,17 @@ class RepairBank(BankCommand, ShowOne):
                 apply=parsed_args.apply,
                 delete_damaged=parsed_args.delete_damaged,
                 accept=parsed_args.accept,
+                told=partial(self._told, self.records(parsed_args)),
             )
         if found.needed and not found.applied:
             self.exit_status = 1
         return _repaired(found)
+
+    def _told(self, records: RecordsBeside, checkpoint_id: str, why: str) -> None:
+        try:
+            records.deleted(checkpoint_id, why)
+        except RefloatError as exc:
+            self.say(f"That checkpoint {checkpoint_id} is deleted is not written down: {exc}")
 
     def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
         return list(_repair_lines(data))

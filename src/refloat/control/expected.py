@@ -9,12 +9,15 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from refloat.bank import Bank, Freshness, VerificationReport
+from refloat.control.deletions import DELETABLE
 from refloat.control.settings import Settings
+from refloat.control.submit import short
 from refloat.providers.banks import BankLocation
 from refloat.providers.provider import Provider, Providers
 from refloat.records.banks import BankHeads
-from refloat.records.checkpoints import BAD, GOOD_IN_BANK, CheckpointRecord, CheckpointRecords
+from refloat.records.checkpoints import BAD, DELETED, GOOD_IN_BANK, CheckpointRecord, CheckpointRecords
 from refloat.records.database import Database
+from refloat.records.operations import Operations
 
 
 def expected(
@@ -80,6 +83,29 @@ class RecordsBeside:
                     records = CheckpointRecords(database)
                     records.verified(session, report.bad, BAD, report.depth)
                     records.verified(session, report.good, GOOD_IN_BANK, report.sure_depth)
+
+    def deleted(self, checkpoint_id: str, why: str) -> None:
+        """Write down that a repair has removed a checkpoint, and why, as an operation that has ended."""
+        with self._opened() as database:
+            if database is None:
+                return
+            records = CheckpointRecords(database)
+            with database.one_at_a_time(f"checkpoint {checkpoint_id}") as session:
+                if not records.move(session, checkpoint_id, DELETABLE, status=DELETED, reason=""):
+                    return
+                record = records.read(session, checkpoint_id)
+                reason = f"refloat bank repair has removed it from the bank: {why}"
+                reason += "; what it kept in the cloud, if anything, is not known, and stays"
+                payload = {
+                    "checkpoint_id": record.id,
+                    "project_id": record.project_id,
+                    "provider": record.provider_id,
+                    "plan": short(record.plan),
+                    "parameters": {},
+                    "reason": reason,
+                }
+                result = {"id": record.id, "status": DELETED, "reason": reason}
+                Operations(database).add_ended(session, "delete", record.project_id, payload, result)
 
     @contextmanager
     def _opened(self) -> Iterator[Database | None]:

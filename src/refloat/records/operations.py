@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -124,6 +125,19 @@ class Operations:
         session.add(row)
         session.flush()
         return operation_of(row)
+
+    def add_ended(
+        self,
+        session: Session,
+        kind: str,
+        project_id: str,
+        payload: Mapping[str, Any],
+        result: Mapping[str, Any],
+    ) -> None:
+        """Write down, in a session of the caller's, what was done without being asked for here."""
+        made = self.add(session, str(uuid.uuid4()), kind, project_id, payload, None, runner=COMMAND)
+        values = {"state": "succeeded", "result": dict(result), "began_at": now(), "ended_at": now()}
+        session.execute(update(OperationRow).where(OperationRow.id == made.id).values(**values))
 
     def get(self, identity: str, project_id: str | None = None, kinds: Sequence[str] = ()) -> Operation:
         """One operation by its whole id; of a project's also by the beginning of it.

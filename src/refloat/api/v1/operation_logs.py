@@ -10,6 +10,7 @@ from refloat.api import schemas as s
 from refloat.api import times
 from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, reader
+from refloat.api.tellable import words
 from refloat.api.v1 import runs
 from refloat.errors import NotFound
 from refloat.records.checkpoints import WAIT_COPYING
@@ -55,7 +56,11 @@ def show_log(request: Request) -> dict[str, Any]:
 
 
 def _view(request: Request, operation: Operation) -> dict[str, Any]:
-    kind, copy_id = operation.kind, operation.payload.get("copy_id")
+    kind, extra = operation.kind, {}
+    if kind == "copy" and (copy_id := operation.payload.get("copy_id")):
+        extra["checkpoint_copy_id"] = copy_id
+    if reason := operation.payload.get("reason"):  # of what was done without being asked for here
+        extra["reason"] = words(str(reason))
     return s.view(
         SCHEMA,
         operation,
@@ -70,7 +75,7 @@ def _view(request: Request, operation: Operation) -> dict[str, Any]:
         started_at=times.of_log(operation.created_at),
         ended_at=times.of_log(operation.ended_at),
         error_info=runs.error_info(operation),
-        extra_info=json.dumps({"checkpoint_copy_id": copy_id}) if kind == "copy" and copy_id else None,
+        extra_info=json.dumps(extra) if extra else None,
     )
 
 
