@@ -108,7 +108,7 @@ def work(kind: str, plan: str, url: str, folder: Path) -> None:
         sys.stdin.readline()
         started = time.perf_counter()
         operation = app.protect(plan) if kind == "protect" else app.restore(checkpoint)
-        ended = app.wait(operation.id)
+        ended = app.wait(app.begin(operation).id)
         seconds = time.perf_counter() - started
         if ended.state != "succeeded":
             raise SystemExit(f"{kind}: {ended.error}")

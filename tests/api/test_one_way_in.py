@@ -80,7 +80,7 @@ def test_what_the_command_deletes_the_service_leaves_alone(
     service: Running, refloat: Command, checkpoint: str
 ) -> None:
     with Embedded() as here:
-        here.delete_checkpoint(checkpoint, begin=False)
+        here.delete_checkpoint(checkpoint)
     member, body = service.user(), {"provider_id": NOOP, "checkpoint_id": checkpoint, "parameters": {}}
     assert member("GET", f"{CHECKPOINTS}/{checkpoint}").body["checkpoint"]["status"] == "deleting"
     assert member("POST", "restores", {"restore": body}).status == 409

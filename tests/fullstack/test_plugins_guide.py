@@ -39,7 +39,7 @@ def checkpoint(app: Embedded) -> Iterator[str]:
         name="guide-offices", description="Where people work", addresses=ADDRESSES
     )
     app.create_plan("offices", [(TYPE, "guide-offices")])
-    ended = app.wait(app.protect("offices").id, 120)
+    ended = app.wait(app.begin(app.protect("offices")).id, 120)
     assert (ended.state, ended.error) == ("succeeded", None)
     app.cloud.network.delete_address_group(group.id)
     yield ended.checkpoint_id
@@ -48,7 +48,7 @@ def checkpoint(app: Embedded) -> Iterator[str]:
 
 
 def test_a_lost_group_comes_back(app: Embedded, checkpoint: str) -> None:
-    ended = app.wait(app.restore(checkpoint).id, 120)
+    ended = app.wait(app.begin(app.restore(checkpoint)).id, 120)
     assert (ended.state, ended.error) == ("succeeded", None)
     (group,) = groups(app)
     assert (group.name, group.description) == ("guide-offices", "Where people work")
@@ -60,16 +60,16 @@ def test_a_lost_group_comes_back(app: Embedded, checkpoint: str) -> None:
 def test_a_living_group_is_reused_and_one_beside_it_is_made_on_request(
     app: Embedded, checkpoint: str
 ) -> None:
-    first = app.wait(app.restore(checkpoint).id, 120)
+    first = app.wait(app.begin(app.restore(checkpoint)).id, 120)
     assert first.state == "succeeded"
     (group,) = groups(app)
     app.create_plan("again", [(TYPE, group.id)])
-    second = app.wait(app.protect("again").id, 120)
-    reused = app.wait(app.restore(second.checkpoint_id).id, 120)
+    second = app.wait(app.begin(app.protect("again")).id, 120)
+    reused = app.wait(app.begin(app.restore(second.checkpoint_id)).id, 120)
     assert reused.result is not None
     assert [(r["status"], r["new_id"]) for r in reused.result["resources"]] == [("reused", group.id)]
     beside = app.restore(second.checkpoint_id, parameters={TYPE: {"restore_name": "{name}-copy"}})
-    assert app.wait(beside.id, 120).state == "succeeded"
+    assert app.wait(app.begin(beside).id, 120).state == "succeeded"
     assert sorted(found.name for found in groups(app)) == ["guide-offices", "guide-offices-copy"]
 
 
@@ -84,7 +84,7 @@ def test_an_answer_that_was_lost_makes_no_second_group(
         raise ConnectionError("the answer was lost")
 
     monkeypatch.setattr(network, "create_address_group", lose_the_answer)
-    operation = app.restore(checkpoint, keep_on_failure=True)
+    operation = app.begin(app.restore(checkpoint, keep_on_failure=True))
     parked = app.wait(operation.id, 120)
     assert parked.state == "parked"
     assert "the answer was lost" in str(parked.error)
@@ -101,7 +101,7 @@ def test_a_failed_restore_leaves_nothing(
         raise RuntimeError("no more")
 
     monkeypatch.setattr(app.cloud.network, "update_address_group", refuse)
-    ended = app.wait(app.restore(checkpoint).id, 120)
+    ended = app.wait(app.begin(app.restore(checkpoint)).id, 120)
     assert ended.state == "failed"
     assert "no more" in str(ended.error)
     assert groups(app) == []

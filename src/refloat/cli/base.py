@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from cliff._argparse import SmartHelpFormatter
@@ -17,7 +17,6 @@ from refloat.errors import InvalidInput
 
 if TYPE_CHECKING:
     from refloat.cli.backend import Backend
-    from refloat.engine.program import Event
 
 
 class _Help(SmartHelpFormatter):
@@ -90,7 +89,7 @@ class BaseCommand(CliffCommand):
             item.add_to(parser)
         return parser
 
-    def open(self, listener: Callable[[Event], None] | None = None) -> Backend:
+    def open(self) -> Backend:
         """Refloat, here or behind the service that the user named; to be used with ``with``."""
         if self.app.service:
             from refloat.cli.remote import Remote
@@ -98,7 +97,7 @@ class BaseCommand(CliffCommand):
             return Remote(self.app.options.os_cloud, self.app.service)
         from refloat.cli.embedded import Embedded
 
-        return Embedded(cloud_name=self.app.options.os_cloud, listener=listener, notify=self.app.say)
+        return Embedded(cloud_name=self.app.options.os_cloud, notify=self.app.say)
 
     def refuse_service(self, what: str) -> None:
         """Say that a command works on what the service does not give away.

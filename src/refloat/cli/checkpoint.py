@@ -92,7 +92,6 @@ class CopyCheckpoint(OperationCommand):
                 parsed_args.checkpoint,
                 parsed_args.to,
                 allow_incomplete=parsed_args.allow_incomplete,
-                begin=False,
             ),
         )
         if found.get("existed"):
@@ -129,7 +128,6 @@ class Verify(OperationCommand):
             lambda refloat: refloat.verify(
                 parsed_args.checkpoint,
                 parameters=parse_parameters(parsed_args.parameter or (), refloat.types()),
-                begin=False,
             ),
         )
 
@@ -157,7 +155,7 @@ class DeleteCheckpoint(Operating, Lister):
         return rows
 
     def _delete(self, parsed_args: argparse.Namespace, identity: str) -> Mapping[str, Any]:
-        return self.perform(parsed_args, lambda refloat: refloat.delete_checkpoint(identity, begin=False))
+        return self.perform(parsed_args, lambda refloat: refloat.delete_checkpoint(identity))
 
 
 def _shown(state: CheckpointState, provider_name: Callable[[str], str]) -> Mapping[str, Any]:

@@ -38,7 +38,7 @@ def _run(app: RefloatApp, operation_id: str, action: str) -> int:
     from refloat.cli.embedded import Embedded
 
     runner = OperationRunner(app)
-    with Embedded(cloud_name=app.options.os_cloud, listener=runner.tracker.hear, notify=app.say) as refloat:
+    with Embedded(cloud_name=app.options.os_cloud, notify=app.say) as refloat:
         operation = refloat.look(operation_id).operation
         begin = refloat.resume if action == "resume" else refloat.cancel
         timer = threading.Timer(LONGEST, lambda: refloat.stop(operation_id))

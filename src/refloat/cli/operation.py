@@ -101,7 +101,7 @@ class ResumeOperation(OperationCommand):
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         runner = OperationRunner(self.app)
-        with self.open(runner.tracker.hear) as refloat:
+        with self.open() as refloat:
             operation = refloat.resumable(parsed_args.operation).operation
             if parsed_args.no_wait:
                 if refloat.runs_elsewhere(operation):
@@ -121,7 +121,7 @@ class CancelOperation(OperationCommand):
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         runner = OperationRunner(self.app)
-        with self.open(runner.tracker.hear) as refloat:
+        with self.open() as refloat:
             view = refloat.look(parsed_args.operation)
             operation = view.operation
             if not parsed_args.no_wait:

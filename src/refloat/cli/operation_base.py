@@ -9,21 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from refloat.cli.base import Argument, Display, ShowOne
 from refloat.cli.output import Bytes, Resources, resource_line
-from refloat.cli.running import OperationRunner, error_of, how_to_go_on
+from refloat.cli.running import LIVE_WORDS, OperationRunner, error_of, how_to_go_on
 
 if TYPE_CHECKING:
     from refloat.cli.backend import Backend
     from refloat.cli.views import OperationView
     from refloat.records.operations import Operation
-
-_LIVE_WORDS = {
-    "protect": "protecting",
-    "restore": "restoring",
-    "verify": "verifying",
-    "copy": "copying",
-    "delete": "deleting",
-}
-
 
 NO_WAIT = Argument(
     "--no-wait",
@@ -41,7 +32,7 @@ class Operating(Display):
     ) -> Mapping[str, Any]:
         """Run an operation to its end, or leave it to a worker; what to print."""
         runner = OperationRunner(self.app)
-        with self.open(runner.tracker.hear) as refloat:
+        with self.open() as refloat:
             operation = write_down(refloat)
             if parsed_args.no_wait:
                 return self.detach(refloat, runner, operation)
@@ -88,7 +79,7 @@ def result_of(view: OperationView) -> dict[str, Any]:
     """What the commands print of an operation. ``id`` is a restore's own, else the checkpoint's."""
     operation = view.operation
     result = dict(operation.result or {})
-    status = str(result.get("status") or (_LIVE_WORDS[operation.kind] if view.live else view.state))
+    status = str(result.get("status") or (LIVE_WORDS[operation.kind] if view.live else view.state))
     checkpoint_id = operation.checkpoint_id
     found: dict[str, Any] = {"id": checkpoint_id, "status": status, "operation_id": operation.id}
     outcomes = view.snapshot.outcomes if view.snapshot else {}

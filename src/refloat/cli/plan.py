@@ -198,4 +198,4 @@ class Protect(OperationCommand):
     args = (NO_WAIT, PLAN)
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        return self.perform(parsed_args, lambda refloat: refloat.protect(parsed_args.plan, begin=False))
+        return self.perform(parsed_args, lambda refloat: refloat.protect(parsed_args.plan))

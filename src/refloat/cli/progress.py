@@ -1,16 +1,15 @@
 """Shows how far an operation is, on stderr: live on a terminal, else a line now and then.
 
-What is shown is a :class:`Standing`. It is kept up to date from the events of this process
-(:class:`Tracker`) or read from an engine's snapshot of another one (:func:`standing_of`).
+What is shown is a :class:`Standing`: read from the engine's snapshot of an operation, whichever process runs
+it (:func:`standing_of`), or what work that is no operation tells of itself.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TextIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
 
 from refloat.cli.arguments import short_name
 from refloat.cli.output import duration_text, size_text
@@ -63,72 +62,34 @@ class Standing:
         return ", ".join(parts)
 
 
-def step_text(step: str, state: str, text: str, done: int, total: int) -> str:
-    hook, _, key = step.partition(" ")
+def step_text(event: Event) -> str:
+    hook, _, key = event.step.partition(" ")
     if not key:
-        words = _PHASES.get(step, step)
+        words = _PHASES.get(event.step, event.step)
     else:
         kind, _, identity = key.partition("#")
         words = f"{short_name(kind)} {identity}: {_HOOKS.get(hook, 'finishing')}"
-    if state == "waiting" and text:
-        words = f"waiting for {text}"
-    if total:
-        words += f", {size_text(done)} of {size_text(total)}"
+    if event.state == "waiting" and event.text:
+        words = f"waiting for {event.text}"
+    if event.total:
+        words += f", {size_text(event.done)} of {size_text(event.total)}"
     return words
 
 
-def standing_of(snapshot: Snapshot) -> Standing:
-    """How far an operation of any process is."""
+def standing_of(snapshot: Snapshot | None) -> Standing:
+    """How far an operation is, whoever runs it; None: it has not begun."""
+    if snapshot is None:
+        return Standing()
+    # What tells most first: transfers, then waits, then the rest.
+    active = sorted(snapshot.active, key=lambda event: (event.total == 0, event.state != "waiting"))
     return Standing(
         snapshot.steps,
         snapshot.done,
         snapshot.failed,
         snapshot.bytes_done,
         snapshot.bytes_total,
-        tuple(step_text(e.step, e.state, e.text, e.done, e.total) for e in _by_interest(snapshot.active)),
+        tuple(step_text(event) for event in active),
     )
-
-
-def _by_interest(events: Any) -> list[Event]:
-    """What tells most first: transfers, then waits, then the rest."""
-    return sorted(events, key=lambda event: (event.total == 0, event.state != "waiting"))
-
-
-@dataclass
-class Tracker:
-    """Keeps a standing from events; any thread may tell it."""
-
-    _planned: set[str] = field(default_factory=set)
-    _ended: dict[str, str] = field(default_factory=dict)
-    _active: dict[str, Event] = field(default_factory=dict)
-    _bytes: dict[str, tuple[int, int]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def hear(self, event: Event) -> None:
-        with self._lock:
-            if event.total:
-                self._bytes[event.step] = (event.done, event.total)
-            if event.state == "planned":
-                self._planned.add(event.step)
-            elif event.state in {"done", "failed", "skipped"}:
-                self._active.pop(event.step, None)
-                self._ended[event.step] = event.state
-            else:
-                self._ended.pop(event.step, None)
-                self._active[event.step] = event
-
-    def standing(self) -> Standing:
-        with self._lock:
-            ends = [self._ended.get(step) for step in self._planned]
-            active = _by_interest(self._active.values())
-            return Standing(
-                len(self._planned),
-                ends.count("done"),
-                ends.count("failed"),
-                sum(done for done, _ in self._bytes.values()),
-                sum(total for _, total in self._bytes.values()),
-                tuple(step_text(e.step, e.state, e.text, e.done, e.total) for e in active),
-            )
 
 
 class Silent:

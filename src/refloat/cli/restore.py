@@ -59,7 +59,6 @@ class Restore(OperationCommand):
                 only=parse_only(parsed_args.only or (), refloat.types()),
                 parameters=parse_parameters(parsed_args.parameter or (), refloat.types()),
                 keep_on_failure=parsed_args.keep_on_failure,
-                begin=False,
             ),
         )
 

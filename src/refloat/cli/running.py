@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from refloat.cli.progress import Standing, Tracker, display, standing_of
+from refloat.cli.progress import display, standing_of
 from refloat.errors import Conflict, RefloatError
 
 if TYPE_CHECKING:
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 PATIENCE = 60.0
 """Seconds that steps have to come to their end after Ctrl-C."""
-_TICK = 0.2
+_TICK = 0.5
 _WATCH_EVERY = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _OLD = 30 * 24 * 3600.0
 
-TITLES = {
-    "protect": "Protecting",
-    "restore": "Restoring",
-    "verify": "Verifying",
-    "copy": "Copying",
-    "delete": "Deleting",
+LIVE_WORDS = {
+    "protect": "protecting",
+    "restore": "restoring",
+    "verify": "verifying",
+    "copy": "copying",
+    "delete": "deleting",
 }
 
 
@@ -98,7 +98,6 @@ class OperationRunner:
     def __init__(self, app: RefloatApp) -> None:
         self._app = app
         self._quiet = not app.options.verbose_level
-        self.tracker = Tracker()
 
     def run(
         self, refloat: Backend, operation: Operation, begin: Callable[[], object], title: str = ""
@@ -113,9 +112,9 @@ class OperationRunner:
         words = f"Left at once; operation {identity} is interrupted.\n{how_to_go_on(identity)}"
         with Interrupts(lambda: words) as interrupts:
             begin()
-            with self._shown(title or TITLES[operation.kind], self.tracker.standing) as update:
+            with self._shown(operation, title) as update:
                 while not interrupts.asked.is_set():
-                    update()
+                    update(refloat.look(identity))
                     with contextlib.suppress(TimeoutError):
                         return refloat.wait(identity, _TICK)
             return self._stop(refloat, identity, interrupts)
@@ -154,24 +153,19 @@ class OperationRunner:
     def watch(self, refloat: Backend, identity: str, title: str = "") -> OperationView:
         """Follow an operation, wherever it runs, until nobody runs it; Ctrl-C just stops watching."""
         view = refloat.look(identity)
-        latest = [view]
-
-        def standing() -> Standing:
-            snapshot = latest[0].snapshot
-            return standing_of(snapshot) if snapshot else Standing()
-
-        with self._shown(title or TITLES[view.operation.kind], standing) as update:
-            while latest[0].live:
-                update()
+        with self._shown(view.operation, title) as update:
+            while view.live:
+                update(view)
                 time.sleep(_WATCH_EVERY if not self._app.stderr.isatty() else _WATCH_EVERY / 2)
-                latest[0] = refloat.look(identity)
-        return latest[0]
+                view = refloat.look(identity)
+        return view
 
     @contextlib.contextmanager
-    def _shown(self, title: str, standing: Callable[[], Standing]) -> Iterator[Callable[[], None]]:
+    def _shown(self, operation: Operation, title: str) -> Iterator[Callable[[OperationView], None]]:
+        title = title or LIVE_WORDS[operation.kind].capitalize()
         shown = display(self._app.stderr, title, quiet=self._quiet)
         try:
-            yield lambda: shown.update(standing())
+            yield lambda view: shown.update(standing_of(view.snapshot))
         finally:
             shown.close()
 

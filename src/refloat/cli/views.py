@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,18 @@ Json = dict[str, Any]
 
 LIVE = frozenset({"starting", "running", "stopping", "cancelling"})
 """The states of operations that somebody runs, or is about to."""
+
+
+def by_id(parameters: Parameters, named: Callable[[str], Iterable[object]]) -> dict[str, dict[str, Any]]:
+    """Parameters by id, where users may have named resources.
+
+    :param named: the keys of those that ``TYPE#NAME`` means.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for where, settings in parameters.items():
+        for key in named(where) if "#" in where else (where,):
+            found.setdefault(str(key), {}).update(settings)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ from refloat.records.tables import OPERATIONS
 from refloat.records.terms import OperatorTerms
 
 if TYPE_CHECKING:
-    from refloat.engine.program import Event, Milestone
+    from refloat.engine.program import Milestone
 
 _LOG = logging.getLogger(__name__)
 
@@ -77,7 +77,6 @@ class Worker:
     :param limits: so many hooks use a service at once, in the place of what the kinds say.
     :param drain_time: seconds in which running hooks should end when the worker is closed.
     :param milestones: told when a run of an operation begins or ends here.
-    :param listener: told of every step of what runs here, from several threads; it should be quick.
     :param notices: whom to tell what becomes of operations.
     :param tick: seconds between two looks at the records.
     :param name: what the first worker of this host is called in the list of services; empty: as the host.
@@ -101,7 +100,6 @@ class Worker:
         limits: Mapping[str, int] | None = None,
         drain_time: float = 60.0,
         milestones: Callable[[Milestone], None] | None = None,
-        listener: Callable[[Event], None] | None = None,
         notices: Notices = NOBODY,
         tick: float = _TICK,
         name: str = "",
@@ -145,7 +143,6 @@ class Worker:
             OPERATIONS,
             workers=THREADS,
             limits={**concurrency.limits(), **(limits or {})},
-            listener=listener,
             milestones=self._hear,
             beside=self._outcomes.write,
         )

@@ -1,38 +1,50 @@
 """Progress, as it is shown."""
 
 import io
+from dataclasses import replace
 from typing import Any
 
 from refloat.cli.output import duration_text, size_text
-from refloat.cli.progress import Live, Plain, Silent, Standing, Tracker, display, step_text
+from refloat.cli.progress import Live, Plain, Silent, Standing, display, standing_of, step_text
 from refloat.engine.program import Event
+from refloat.engine.snapshot import Snapshot
+
+SNAPSHOT = Snapshot(
+    *("op", "protect", "undo", "running"),
+    interrupted=False,
+    requested="",
+    owner="here",
+    attempt=1,
+    **dict.fromkeys(("steps", "done", "failed", "skipped", "running"), 0),
+    active=(),
+    bytes_done=0,
+    bytes_total=0,
+    since=0.0,
+    updated_at=0.0,
+    ended=None,
+)
 
 
 def event(step: str, state: Any, text: str = "", done: int = 0, total: int = 0) -> Event:
     return Event("op", step, state, text, done, total)
 
 
-def told(*events: Event) -> Standing:
-    tracker = Tracker()
-    for one in events:
-        tracker.hear(one)
-    return tracker.standing()
+def told(*active: Event, **counts: Any) -> Standing:
+    return standing_of(replace(SNAPSHOT, active=active, **counts))
 
 
 MAIN, OTHER = "on_main OS::Cinder::Volume#1f", "on_complete OS::Nova::Server#2a"
 
 
-def test_a_standing_is_made_of_events() -> None:
+def test_a_standing_is_made_of_a_snapshot() -> None:
     standing = told(
-        event("prepare", "started"),
-        event("prepare", "done"),
-        *(event(step, "planned") for step in (MAIN, OTHER, "a", "b")),
-        event("a", "started"),
-        event("a", "done"),
-        event("b", "failed", "no"),
         event(OTHER, "started"),
-        event(MAIN, "started"),
         event(MAIN, "progress", done=2048, total=8192),
+        steps=4,
+        done=1,
+        failed=1,
+        bytes_done=2048,
+        bytes_total=8192,
     )
     assert (standing.steps, standing.done, standing.failed) == (4, 1, 1)
     assert (standing.bytes_done, standing.bytes_total) == (2048, 8192)
@@ -44,15 +56,16 @@ def test_a_standing_is_made_of_events() -> None:
         "1 of 4 steps, 1 failed, 2.0 KiB of 8.0 KiB, volume 1f: working, 2.0 KiB of 8.0 KiB and 1 more"
     )
     assert standing.part == 0.25
+    assert standing_of(None) == Standing()
 
 
 def test_what_is_waited_for_is_said() -> None:
-    standing = told(event(MAIN, "planned"), event(MAIN, "waiting", "volume 1f to be available"))
+    standing = told(event(MAIN, "waiting", "volume 1f to be available"), steps=1)
     assert standing.sentence() == "0 of 1 steps, waiting for volume 1f to be available"
 
 
 def test_the_phases_have_words() -> None:
-    assert step_text("undo", "started", "", 0, 0) == "removing what was created"
+    assert step_text(event("undo", "started")) == "removing what was created"
     assert told(event("prepare", "started")).sentence() == "looking at what there is"
 
 

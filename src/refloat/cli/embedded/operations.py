@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.embedded.checkpoints import EmbeddedCheckpoints, FoundCheckpoint
+from refloat.cli.embedded.checkpoints import EmbeddedCheckpoints
 from refloat.cli.embedded.plans import EmbeddedPlans
-from refloat.cli.views import Json, OperationView, Parameters
+from refloat.cli.views import Json, OperationView, Parameters, by_id
 from refloat.control import copies, deletions, held
 from refloat.control.actions import Actions
 from refloat.control.progress import status_of
@@ -22,6 +22,7 @@ from refloat.control.submit import HERE
 from refloat.engine.reader import Reader
 from refloat.errors import Conflict, RefloatError
 from refloat.graph import Graph
+from refloat.operations.restoreplan import named_in
 from refloat.records.checkpoints import CheckpointRecord
 from refloat.records.journal import JournalItem, SqlJournal
 from refloat.records.operations import COMMAND, OPEN, SERVICE, Operation, Operations
@@ -52,35 +53,23 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
 
     # --- begun
 
-    def protect(self, plan_name_or_id: str, *, begin: bool = True) -> Operation:
-        """Protect a plan; the checkpoint's id is in the operation.
+    def protect(self, plan_name_or_id: str) -> Operation:
+        """Write down that a plan is to be protected; the checkpoint's id is in the operation.
 
-        :param begin: False only writes the operation down, for :meth:`begin` in this or another process.
+        What is written down is run with :meth:`begin`, in this or another process.
         """
-        plan = self.plans.find(plan_name_or_id)
-        _record, operation = self.submitter().protect(self.caller, plan)
-        return self._begun(operation, begin)
+        _record, operation = self.submitter().protect(self.caller, self.plans.find(plan_name_or_id))
+        return operation
 
     def restore(
-        self,
-        checkpoint: str,
-        *,
-        only: Iterable[str] = (),
-        parameters: Parameters | None = None,
-        keep_on_failure: bool = False,
-        begin: bool = True,
+        self, checkpoint: str, *, only: Iterable[str] = (), parameters: Parameters | None = None, **how: bool
     ) -> Operation:
-        """Restore a checkpoint; as :meth:`refloat.control.submit.Submitter.restore`.
+        """The same for a restore.
 
         :param only: ``TYPE#ID`` or ``TYPE#NAME`` of what to restore, with all that it needs; empty: all.
-        :param begin: as for :meth:`protect`.
+        :param how: as for :meth:`refloat.control.submit.Submitter.restore`.
         """
         found = self.found(checkpoint)
-        return self._begun(self._restore(found, only, parameters, keep_on_failure=keep_on_failure), begin)
-
-    def _restore(
-        self, found: FoundCheckpoint, only: Iterable[str], parameters: Parameters | None, **how: bool
-    ) -> Operation:
         record = self.record_of(found)
         return self.submitter().restore(
             self.caller,
@@ -93,29 +82,23 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
         )
 
     def _by_id_in(self, record: CheckpointRecord, parameters: Parameters | None) -> Parameters:
-        if not parameters:
-            return {}
-        return self.by_id(parameters, Graph.from_json(record.graph) if record.graph is not None else None)
+        if record.graph is None or not parameters:
+            return self.by_id(parameters or {})
+        return by_id(parameters, partial(named_in, Graph.from_json(record.graph)))
 
     def dry_run(
         self, checkpoint: str, *, only: Iterable[str] = (), parameters: Parameters | None = None
     ) -> Json:
         """What such a restore would do: ``possible``, ``problems``, ``needs``, ``resources``."""
-        found = self.found(checkpoint)
-        return self._result_of(self._restore(found, only, parameters, dry_run=True))
+        return self._result_of(self.restore(checkpoint, only=only, parameters=parameters, dry_run=True))
 
-    def verify(
-        self, checkpoint: str, *, parameters: Parameters | None = None, begin: bool = True
-    ) -> Operation:
+    def verify(self, checkpoint: str, *, parameters: Parameters | None = None) -> Operation:
         found = self.found(checkpoint)
         record = self.record_of(found)
-        given = self._by_id_in(record, parameters)
-        more = self.elsewhere(found)
-        return self._begun(self.submitter().verify(self.caller, record, given, more=more), begin)
+        given, more = self._by_id_in(record, parameters), self.elsewhere(found)
+        return self.submitter().verify(self.caller, record, given, more=more)
 
-    def copy(
-        self, checkpoint: str, to: str, *, allow_incomplete: bool = False, begin: bool = True
-    ) -> Operation:
+    def copy(self, checkpoint: str, to: str, *, allow_incomplete: bool = False) -> Operation:
         """Copy a checkpoint to the bank of another provider. One that is there already is found there.
 
         :param allow_incomplete: copy it although some of its data stays in the cloud.
@@ -127,20 +110,17 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
         (operation,) = copies.copy(
             self.submitter(), self.caller, [record], order, source=found.bank, more=more
         )
-        return self._begun(operation, begin)
+        return operation
 
     def copy_dry_run(self, checkpoint: str, to: str) -> Json:
-        found = self.found(checkpoint)
+        order, found = self._order(to, allow_incomplete=True), self.found(checkpoint)
         record, more = self.record_of(found), self.elsewhere(found)
-        planned = copies.plan_copy(
-            self.submitter(), self.caller, record, self._order(to, allow_incomplete=True), more=more
-        )
-        return self._result_of(planned)
+        return self._result_of(copies.plan_copy(self.submitter(), self.caller, record, order, more=more))
 
     def _order(self, to: str, allow_incomplete: bool) -> copies.CopyOrder:
         return copies.CopyOrder(self.providers.find(to), self.bank_of, allow_incomplete, find_existing=True)
 
-    def delete_checkpoint(self, checkpoint: str, *, begin: bool = True) -> Operation:
+    def delete_checkpoint(self, checkpoint: str) -> Operation:
         """Delete a checkpoint. :raises Conflict: it is on hold, too young, or in use."""
         found = self.found_or_missing(checkpoint)
         if isinstance(found, CheckpointRecord):
@@ -150,16 +130,12 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
             held.take_up(self.database, found.bank, record.id)
             operation = deletions.delete(self.submitter(), self.caller, record, more=more)
         assert operation is not None  # noqa: S101 - it is or was in the bank, so it was completed
-        return self._begun(operation, begin)
+        return operation
 
     # --- run here
 
-    def _begun(self, operation: Operation, begin: bool) -> Operation:
-        if begin:
-            self.begin(operation)
-        return operation
-
-    def begin(self, operation: Operation) -> None:
+    def begin(self, operation: Operation) -> Operation:
+        """Have the worker of this process run what was written down."""
         self._ended.clear()
         started = bool(self._mine)
         self._mine.add(operation.id)
@@ -168,6 +144,7 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
             self.worker.wake()
         else:
             self.worker.start()
+        return operation
 
     @cached_property
     def worker(self) -> Worker:
@@ -180,7 +157,6 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
             self.authority,
             self.grants,
             only=self._mine,
-            listener=self.listener,
             milestones=self._hear,
             notices=self.notices,
             banks=self.banks,

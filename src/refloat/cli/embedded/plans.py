@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
 from refloat.cli.embedded.session import EmbeddedSession
-from refloat.cli.views import Json, Parameters
+from refloat.cli.views import Json, Parameters, by_id
 from refloat.control.plans import check_plan, delete_plan
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
-from refloat.operations.restoreplan import named_in
 from refloat.providers.provider import Provider, describe_plugins
 from refloat.records.plans import Plan, PlanAttributes, PlanChanges
 from refloat.resources.registry import protectables
@@ -98,23 +97,15 @@ class EmbeddedPlans(EmbeddedSession):
             found["parameters"] = self.by_id(given["parameters"])
         return found
 
-    def by_id(self, parameters: Parameters, graph: Graph | None = None) -> dict[str, dict[str, Any]]:
-        """Parameters by id, where users may have named resources of a checkpoint's graph, or of the project.
-
-        :raises NotFound: there is no such resource.
-        """
+    def by_id(self, parameters: Parameters) -> dict[str, dict[str, Any]]:
+        """Parameters by id. :raises NotFound: there is no resource of a name in the project."""
         discovery = Discovery(self.cloud)
-        found: dict[str, dict[str, Any]] = {}
-        for where, settings in parameters.items():
-            keys = [where]
-            if "#" in where and graph is not None:
-                keys = [str(key) for key in named_in(graph, where)]
-            elif "#" in where:
-                wanted = ResourceKey.parse(where)
-                keys = [str(discovery.of_type(wanted.type).find(wanted.id).key)]
-            for key in keys:
-                found.setdefault(key, {}).update(settings)
-        return found
+
+        def named(where: str) -> Iterator[ResourceKey]:
+            wanted = ResourceKey.parse(where)
+            yield discovery.of_type(wanted.type).find(wanted.id).key
+
+        return by_id(parameters, named)
 
     def delete_plan(self, plan_id: str) -> None:
         delete_plan(self.plans, plan_id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from refloat.bank import Bank
 from refloat.cloud import Cloud
@@ -24,9 +23,6 @@ from refloat.records.plans import Plans
 from refloat.records.quotas import DEFAULTS, UNLIMITED, Quotas
 from refloat.records.terms import OperatorTerms
 
-if TYPE_CHECKING:
-    from refloat.engine.program import Event
-
 _LIFETIME = timedelta(days=1)
 """Of what is granted for an operation; an entry of clouds.yaml grants nothing."""
 
@@ -35,7 +31,6 @@ class EmbeddedSession:
     """One user on this machine.
 
     :param cloud_name: an entry of ``clouds.yaml``; None: ``OS_CLOUD`` or the ``OS_*`` variables.
-    :param listener: told what operations that run in this process do.
     :param notify: told, in a sentence, what the user should know (a new key was made...).
     """
 
@@ -44,12 +39,10 @@ class EmbeddedSession:
         settings: Settings | None = None,
         cloud_name: str | None = None,
         *,
-        listener: Callable[[Event], None] | None = None,
         notify: Callable[[str], None] | None = None,
     ) -> None:
         self.settings = settings or Settings.load()
         self.cloud = Cloud(cloud_name)
-        self.listener = listener
         self.notify = notify or (lambda _sentence: None)
 
     @cached_property

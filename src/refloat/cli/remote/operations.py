@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from refloat.cli.remote.checkpoints import RemoteCheckpoints
 from refloat.cli.remote.session import beginning_so, is_id
 from refloat.cli.remote.views import journal_item, operation_view
-from refloat.cli.views import Json, OperationView, Parameters
+from refloat.cli.views import Json, OperationView, Parameters, by_id
 from refloat.client.errors import Missing, told
 from refloat.errors import Conflict, NotFound, RefloatError
-from refloat.graph import Resource
 from refloat.records.journal import JournalItem
 from refloat.records.operations import Operation
 
@@ -30,7 +30,7 @@ class RemoteOperations(RemoteCheckpoints):
 
     # --- begun
 
-    def protect(self, plan_name_or_id: str, *, begin: bool = True) -> Operation:
+    def protect(self, plan_name_or_id: str) -> Operation:
         plan = self.find_plan(plan_name_or_id)
         with told("protect the plan", plan_name_or_id):
             made = self.api.create_checkpoint(plan.provider, plan_id=plan.id)
@@ -43,7 +43,6 @@ class RemoteOperations(RemoteCheckpoints):
         only: Iterable[str] = (),
         parameters: Parameters | None = None,
         keep_on_failure: bool = False,
-        begin: bool = True,
     ) -> Operation:
         wanted = self._run_of(checkpoint, parameters, only)
         if keep_on_failure:
@@ -57,29 +56,30 @@ class RemoteOperations(RemoteCheckpoints):
         wanted = self._run_of(checkpoint, parameters, only)
         return self._looked("restore", **wanted)
 
-    def verify(
-        self, checkpoint: str, *, parameters: Parameters | None = None, begin: bool = True
-    ) -> Operation:
+    def verify(self, checkpoint: str, *, parameters: Parameters | None = None) -> Operation:
         wanted = self._run_of(checkpoint, parameters)
         with told("verify the checkpoint", checkpoint):
             return self.look(self.api.create_verification(**wanted).id).operation
 
     def _run_of(self, checkpoint: str, parameters: Parameters | None, only: Iterable[str] = ()) -> Json:
         state = self.find_checkpoint(checkpoint)
+        nodes = cache(lambda: self._nodes(state.id))
+
+        def named(where: str) -> Iterable[object]:
+            from refloat.operations.restoreplan import named_in
+
+            return named_in(nodes(), where)
+
         wanted: Json = {
             "provider_id": state.provider,
             "checkpoint_id": state.id,
-            "parameters": dict(parameters or {}),
+            "parameters": by_id(parameters or {}, named),
         }
-        if any("#" in where for where in parameters or {}):
-            wanted["parameters"] = _by_node(parameters or {}, self._nodes(state.id))
         if chosen := list(only):
             wanted["only"] = chosen
         return wanted
 
-    def copy(
-        self, checkpoint: str, to: str, *, allow_incomplete: bool = False, begin: bool = True
-    ) -> Operation:
+    def copy(self, checkpoint: str, to: str, *, allow_incomplete: bool = False) -> Operation:
         state, target = self.find_checkpoint(checkpoint), self._provider(to)
         settings = {"to": target.id, "allow_incomplete": allow_incomplete}
         with told("copy the checkpoint", checkpoint):
@@ -107,7 +107,7 @@ class RemoteOperations(RemoteCheckpoints):
             raise RefloatError.from_json(dict(found.error))
         return dict(found.result or {})
 
-    def delete_checkpoint(self, checkpoint: str, *, begin: bool = True) -> Operation:
+    def delete_checkpoint(self, checkpoint: str) -> Operation:
         state = self.find_checkpoint(checkpoint)
         with told("delete the checkpoint", checkpoint):
             self.api.delete_checkpoint(state.provider, state.id, ignore_missing=False)
@@ -123,8 +123,9 @@ class RemoteOperations(RemoteCheckpoints):
     def runs_elsewhere(self, operation: Operation | None = None) -> bool:
         return True
 
-    def begin(self, operation: Operation) -> None:
+    def begin(self, operation: Operation) -> Operation:
         """It has begun, or will by itself."""
+        return operation
 
     def wait(self, operation_id: str, timeout: float | None = None) -> Operation:
         raise NotImplementedError
@@ -177,13 +178,3 @@ class RemoteOperations(RemoteCheckpoints):
         with told(f"{action} the operation", whole):
             getattr(self.api, f"{action}_operation")(whole)
         return self.look(whole).operation
-
-
-def _by_node(parameters: Parameters, nodes: list[Resource]) -> Json:
-    from refloat.operations.restoreplan import named_in
-
-    found: dict[str, Any] = {}
-    for where, settings in parameters.items():
-        for key in named_in(nodes, where) if "#" in where else [where]:
-            found.setdefault(str(key), {}).update(settings)
-    return found

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Unpack
 
 from refloat.cli.remote.session import OLDEST_FIRST, Session, find, one
 from refloat.cli.remote.views import plan_of, resource_of
-from refloat.cli.views import Json, Parameters
+from refloat.cli.views import Json, Parameters, by_id
 from refloat.client.errors import Missing, told
 from refloat.errors import InvalidInput, NotFound
-from refloat.graph import Graph, Resource, discover
+from refloat.graph import Graph, Resource, ResourceKey, discover
 from refloat.records.plans import Plan, PlanAttributes, PlanChanges
 
 SELECTORS = ("tag:", "metadata:")
@@ -143,12 +143,11 @@ class RemotePlans(Session):
         return list(entries.values())
 
     def _by_id(self, parameters: Parameters | None) -> Json:
-        found: dict[str, Any] = {}
-        for where, settings in (parameters or {}).items():
-            kind, mark, wanted = where.partition("#")
-            key = str(self._instance(kind, wanted).key) if mark else where
-            found.setdefault(key, {}).update(settings)
-        return found
+        def named(where: str) -> Iterator[ResourceKey]:
+            kind, _mark, wanted = where.partition("#")
+            yield self._instance(kind, wanted).key
+
+        return by_id(parameters or {}, named)
 
 
 def _check_covered(provider: Any, resources: Sequence[tuple[str, str]]) -> None:
