@@ -52,7 +52,7 @@ def test_a_schedule_from_beginning_to_end(refloat: Command) -> None:
     assert (off["enabled"], off["next_run_at"], off["description"]) == (False, "", "words")
     assert list(off) == [
         "id", "name", "description", "operation", "trigger", "plan_id", "provider_id", "rules", "enabled",
-        "next_run_at", "problem", "last_run", "last_runs",
+        "next_run_at", "problem", "last_run", "last_runs", "run_by",
     ]  # fmt: skip
     assert refloat("schedule", "set", "shop", "--enable", "-f", "json").json["enabled"] is True
     assert refloat("schedule", "delete", "shop").status == 0

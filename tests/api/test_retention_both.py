@@ -67,3 +67,44 @@ def test_1_2_what_was_made_by_hand_stays_unless_its_owner_says_so(refloat: Comma
     said = foretold(refloat)
     assert said[made[1]] == (True, "made by a schedule that is gone: not this schedule's to delete")
     assert {said[identity] for identity in by_hand} == {(True, "made by hand: not this schedule's to delete")}
+
+
+def test_5_22_rules_plan_and_trigger_are_changed_and_the_history_stays(refloat: Command) -> None:
+    set_up_schedule(refloat, "--keep-daily", "7", "--max-backups", "9")
+    ran(refloat)
+    assert refloat("trigger", "create", "hourly", "--cron", "5 * * * *").status == 0
+    other = ("plan", "create", "db", "--resource", "noop=tree:4", "--provider", "noop", "-f", "json")
+    plan = refloat(*other).json["id"]
+
+    def changed(*words: str) -> Any:
+        done = refloat("schedule", "set", "shop", *words, "-f", "json")
+        assert done.status == 0, done.err
+        return done.json
+
+    found = changed("--max-backups", "1", "--keep-daily", "0", "--include-manual")
+    assert (found["rules"], found["operation"]) == (
+        {"max_backups": 1, "include_manual": True},
+        "retention_protect",
+    )
+    found = changed("--trigger", "hourly", "--plan", "db", "--no-include-manual", "--name", "nightly")
+    assert (found["trigger"], found["plan_id"], found["name"]) == ("hourly", plan, "nightly")
+    assert found["next_run_at"].endswith(":05:00Z")
+    assert len(found["last_runs"]) == 1
+    assert refloat("schedule", "set", "nightly", "--name", "shop").status == 0
+    found = changed("--max-backups", "0")
+    assert (found["rules"], found["operation"]) == ({"include_manual": False}, "protect")
+    for words, status, message in (
+        (("--keep-daily", "-5"), 2, "keep_daily"),
+        (("--trigger", "none"), 1, "there is no trigger 'none'"),
+        (("--plan", "none"), 1, "there is no plan 'none'"),
+    ):
+        refused = refloat("schedule", "set", "shop", *words)
+        assert (refused.status, message in refused.err) == (status, True), refused.err
+    after = refloat("schedule", "show", "shop", "-f", "json").json
+    assert after == found
+    run, _told = ran(refloat)
+    (made,) = (row for row in rows(refloat) if row["id"] == run["checkpoint_id"])
+    assert made["plan"] == "db"
+    # The trigger that it had can go, the one that it has cannot.
+    assert refloat("trigger", "delete", "nightly").status == 0
+    assert refloat("trigger", "delete", "hourly").status == 1

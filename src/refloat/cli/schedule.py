@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cliff.columns import FormattableColumn
@@ -21,9 +22,11 @@ from refloat.cli.base import (
 from refloat.cli.output import Items, Time
 from refloat.cli.running import Stopped
 from refloat.cli.trigger import when
+from refloat.errors import InvalidInput
 
 if TYPE_CHECKING:
     from refloat.cli.backend import Backend
+    from refloat.cli.installation import Installation
     from refloat.records.schedules import Firing, Schedule
     from refloat.schedule.view import ScheduleView
 
@@ -90,12 +93,17 @@ def shown(view: ScheduleView) -> Mapping[str, Any]:
         "problem": schedule.reason,
         "last_run": runs[0].state if runs else "",
         "last_runs": Runs([_run(firing) for firing in runs]),
+        "run_by": view.run_by or "nobody. See: refloat schedule install",
     }
 
 
 _SCHEDULE = Argument("schedule", "name or id")
 
 
+_RULES = tuple(
+    Argument(f"--{name.replace('_', '-')}", words, metavar="N", type=int) for name, words in RULES.items()
+)
+_RULE_NAMES = (*RULES, "include_manual")
 _MANUAL = Argument(
     "--include-manual",
     "the rules are for checkpoints that were made by hand, too",
@@ -121,20 +129,21 @@ class CreateSchedule(ShowOne):
         Argument("--trigger", "name or id", required=True),
         Argument("--plan", "name or id", required=True),
         DESCRIPTION,
-        *(
-            Argument(f"--{name.replace('_', '-')}", words, metavar="N", type=int)
-            for name, words in RULES.items()
-        ),
+        *_RULES,
         _MANUAL,
     )
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         given = parsed_args
-        names = (*RULES, "include_manual")
-        rules = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
+        rules = _named(given, _RULE_NAMES)
         made = refloat.schedules.create(
             given.name, given.trigger, given.plan, rules or None, given.description
         )
+        if not made.run_by:
+            self.say(
+                "Nothing on this machine runs it when it is due: see refloat schedule install, or run "
+                "refloat schedule run-due from cron, or use a service (--service)."
+            )
         return shown(made)
 
 
@@ -157,7 +166,16 @@ class ShowSchedule(ShowOne):
 
 
 class SetSchedule(ShowOne):
-    """Rename, enable or disable a schedule. What was missed meanwhile is not made up for."""
+    """Change a schedule: its name, its rules, its plan, its trigger; enable or disable it.
+
+    Rules that are not named stay; one that is 0 is taken away. Its last runs stay. What was missed while it
+    was disabled is not made up for.
+    """
+
+    examples = """
+        refloat schedule set shop --keep-daily 14 --keep-weekly 0
+        refloat schedule set shop --trigger hourly --include-manual
+    """
 
     args = (
         _SCHEDULE,
@@ -167,13 +185,32 @@ class SetSchedule(ShowOne):
             Argument("--enable", "run it again", dest="enabled", action="store_true", default=None),
             Argument("--disable", "do not run it", dest="enabled", action="store_false"),
         ),
+        Argument("--trigger", "another trigger: name or id"),
+        Argument("--plan", "another plan: name or id"),
+        *_RULES,
+        Either(
+            _MANUAL,
+            Argument(
+                "--no-include-manual",
+                "they are only for what it has made itself",
+                dest="include_manual",
+                action="store_false",
+            ),
+        ),
     )
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        wanted = {name: getattr(parsed_args, name) for name in ("name", "description", "enabled")}
+        names = ("name", "description", "enabled", "trigger", "plan")
+        wanted = {**_named(parsed_args, names), "rules": _named(parsed_args, _RULE_NAMES)}
         found = refloat.schedules.find(parsed_args.schedule).schedule
-        given = {name: value for name, value in wanted.items() if value is not None}
-        return shown(refloat.schedules.change(found, **given))
+        return shown(
+            refloat.schedules.change(found, **{key: value for key, value in wanted.items() if value != {}})
+        )
+
+
+def _named(parsed_args: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """What the user has given of some arguments."""
+    return {name: value for name in names if (value := getattr(parsed_args, name)) is not None}
 
 
 class DeleteSchedule(BaseCommand):
@@ -217,6 +254,49 @@ class RunDue(BaseCommand):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         with self.open() as refloat:
             return 1 if refloat.schedules.run_due(teller(self)) else 0
+
+
+class InstallSchedule(ShowOne):
+    """Have this machine run what is due, every ten minutes, as the entry of clouds.yaml that is used now.
+
+    Writes a timer for your systemd, or where there is none a line for your crontab, with the command and
+    what the environment says of where things are (REFLOAT_..., OS_CLIENT_CONFIG_FILE); no password. Prints
+    what it has written: scheduler, place, text, changed. Doing it again writes what has changed.
+    """
+
+    examples = """
+        refloat --os-cloud mycloud schedule install
+        refloat schedule install --with cron
+    """
+
+    args = (
+        Argument(
+            "--with", "the scheduler; else the one there is", dest="scheduler", choices=("systemd", "cron")
+        ),
+    )
+
+    def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        here = _installation(self)
+        written = here.install(parsed_args.scheduler or here.scheduler())
+        if written.scheduler == "systemd":
+            self.say("It runs while you are logged in; always, after: loginctl enable-linger")
+        return asdict(written)
+
+
+class UninstallSchedule(BaseCommand):
+    """Take away what 'schedule install' has written. The schedules stay, and nothing here runs them."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        gone = _installation(self).uninstall()
+        self.say("\n".join(f"Removed {each}." for each in gone) or "There was nothing to remove.")
+
+
+def _installation(command: BaseCommand) -> Installation:
+    from refloat.cli.installation import Installation
+
+    if command.app.service:
+        raise InvalidInput("the service's workers run what is due", advice="Leave it to them")
+    return Installation(command.app.options.os_cloud)
 
 
 class PreviewSchedule(Lister):

@@ -43,6 +43,14 @@ def checked(operation_type: str, given: Mapping[str, Any] | str) -> dict[str, An
     return found
 
 
+def changed(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A type and a definition with some of it changed; a rule that is 0, -1 or false is none any more."""
+    found = {**before, **wanted}
+    rules = {name for name in (*NAMES, INCLUDE_MANUAL) if found.get(name) not in (None, "", 0, -1)}
+    kept = {name: value for name, value in found.items() if name in rules or name not in NAMES}
+    return RETENTION_PROTECT if rules else PROTECT, kept
+
+
 def _read(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for part in text.split(","):

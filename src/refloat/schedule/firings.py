@@ -141,6 +141,10 @@ class Firings:
         """Nothing of a checkpoint was deleted: it is available as before."""
         self._checkpoints.move(session, checkpoint_id, [ERROR_DELETING], status=AVAILABLE, reason="")
 
+    def is_of(self, firing: Firing, plan_id: str) -> bool:
+        """Whether it is this plan that a firing has protected, or was to."""
+        return self._operations.get(firing.operation_id).plan_id == plan_id
+
     def ended(self, operation_id: str) -> tuple[str, str, str] | None:
         """What an operation came to, why, and the kind of its error; None: it has not ended."""
         try:

@@ -244,6 +244,10 @@ class Runner:
         if state == FAILED and kind != OverQuota.__name__:
             self._end(firing, state, f"{words}; nothing was deleted, for nothing was protected")
             return
+        if not self._firings.is_of(firing, schedule.plan_id):
+            why = "nothing was deleted, for the schedule has got another plan meanwhile"
+            self._end(firing, state, f"{words}; {why}" if words else why)
+            return
         try:
             self._authority.check(schedule.authority or {})
         except AuthorityGone as exc:

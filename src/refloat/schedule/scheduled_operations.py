@@ -38,6 +38,18 @@ TIME_TRIGGER = "time"
 
 
 @dataclass(frozen=True, slots=True)
+class What:
+    """What a scheduled operation is to do.
+
+    :param definition: of :func:`refloat.schedule.definition.checked`.
+    """
+
+    operation_type: str
+    definition: Mapping[str, Any]
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What the operator says of schedules.
 
@@ -168,13 +180,8 @@ class ScheduledOperations:
             trigger never fires again; or the caller may not delegate.
         :raises OverQuota: the project has as many as it may.
         """
-        for project_id in (trigger.project_id, plan.project_id):
-            own(caller, project_id)
-        provider = self._providers.find(plan.provider)
-        if provider.id != given["provider_id"]:
-            raise InvalidInput(
-                f"the plan {plan.id} is not of provider {given['provider_id']}, but of {provider.id}"
-            )
+        own(caller, trigger.project_id)
+        self._check_plan(caller, plan, given)
         properties, following = self._ahead(trigger.id)
         row = ScheduleRow(
             id=str(uuid.uuid4()),
@@ -214,6 +221,14 @@ class ScheduledOperations:
             raise NotFound(f"Trigger {trigger.id} could not be found") from None
         return made
 
+    def _check_plan(self, caller: Caller, plan: Plan, given: Mapping[str, Any]) -> None:
+        own(caller, plan.project_id)
+        provider = self._providers.find(plan.provider)
+        if provider.id != given["provider_id"]:
+            raise InvalidInput(
+                f"the plan {plan.id} is not of provider {given['provider_id']}, but of {provider.id}"
+            )
+
     def change(
         self,
         caller: Caller,
@@ -222,36 +237,45 @@ class ScheduledOperations:
         name: str | None = None,
         description: str | None = None,
         enabled: bool | None = None,
+        trigger: Trigger | None = None,
+        what: What | None = None,
     ) -> Schedule:
         """Change what is given. Enabling makes anew, as the caller, what it acts with; so does every other
         change by its owner, unless it is new anyway.
 
-        What was missed while it was disabled is not made up for.
+        What was missed while it was disabled is not made up for, nor what another trigger would have fired.
 
-        :raises InvalidInput: it is of another project, and is to be enabled; or it never fires again.
+        :raises InvalidInput: as for :meth:`create`; or it is of another project, and is to be enabled or to
+            have another trigger or plan.
         """
-        ahead = None
-        if enabled:
+        values: dict[str, Any] = {"name": name, "description": description}
+        if enabled or trigger is not None or what is not None:
             own(caller, schedule.project_id)
-            ahead = self._ahead(schedule.trigger_id)
+        if what is not None:
+            self._check_plan(caller, what.plan, what.definition)
+            values |= {"operation_type": what.operation_type, "definition": dict(what.definition)}
+            values["plan_id"] = what.plan.id
+        if trigger is not None:
+            own(caller, trigger.project_id)
+            values["trigger_id"] = trigger.id
+        plan_id, trigger_id = (
+            values.get("plan_id", schedule.plan_id),
+            values.get("trigger_id", schedule.trigger_id),
+        )
+        ahead = self._ahead(trigger_id) if enabled or trigger is not None else None
         renews = enabled or (enabled is None and self._to_renew(schedule, caller))
         with self._grants.to(caller) if renews else nullcontext() as grant:
-            locks = f"schedule {schedule.id}", plan_lock(schedule.plan_id)
+            locks = f"schedule {schedule.id}", f"trigger {trigger_id}", plan_lock(plan_id)
             with self._database.one_at_a_time(*locks) as session:
                 row = Schedules(self._database, schedule.project_id).row(session, schedule.id)
-                if enabled:
-                    Plans(self._database, schedule.project_id).row(session, schedule.plan_id)
-                if name is not None:
-                    row.name = name
-                if description is not None:
-                    row.description = description
+                if enabled or plan_id != schedule.plan_id:
+                    Plans(self._database, schedule.project_id).row(session, plan_id)
                 if ahead is not None:
-                    _unchanged(session, schedule.trigger_id, ahead[0])
-                    row.enabled, row.next_due = True, ahead[1]
+                    _unchanged(session, trigger_id, ahead[0])
+                    values["next_due"] = ahead[1]
+                _set(row, values | {"enabled": enabled})
                 if grant is not None:
                     self._act_with(session, row, caller, grant)
-                elif enabled is False:
-                    row.enabled = False
                 session.flush()
                 changed = schedule_of(row)
             if grant is not None:
@@ -340,6 +364,13 @@ def new_firing(
         reason="",
         deletions=[],
     )
+
+
+def _set(row: ScheduleRow, values: Mapping[str, Any]) -> None:
+    """What is None stays as it is."""
+    for name, value in values.items():
+        if value is not None:
+            setattr(row, name, value)
 
 
 def _standing(grant: Grant) -> dict[str, Any] | None:

@@ -22,11 +22,13 @@ class ScheduleView:
 
     :param trigger: what its trigger is called.
     :param runs: the last of them, newest first.
+    :param run_by: who runs it when it is due; empty: nobody is known to.
     """
 
     schedule: Schedule
     trigger: str
     runs: Sequence[Firing]
+    run_by: str = ""
 
 
 def retained(kept: Sequence[Mapping[str, Any]], deletions: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -12,13 +12,14 @@ from sqlalchemy import select
 
 from refloat.cloud.authority import Caller
 from refloat.records.checkpoints import CheckpointRecord, CheckpointRecords
-from refloat.records.plans import Plans
+from refloat.records.plans import Plan, Plans
 from refloat.records.schedule_tables import HoldRow, ScheduleRow
 from refloat.records.schedules import Schedule, Schedules
 from refloat.records.tables import CheckpointRow, OperationRow
 from refloat.schedule.definition import checked
 from refloat.schedule.retention import PERIODS
-from tests.unit.support.schedule_rig import PROJECT, Rig
+from refloat.schedule.scheduled_operations import What
+from tests.unit.support.schedule_rig import CALLER, PROJECT, Rig
 
 START = datetime(2027, 6, 1, 12)
 YEARLY = {"format": "crontab", "pattern": "30 2 1 1 *", "timezone": "Europe/Berlin"}
@@ -200,3 +201,30 @@ def test_what_the_next_one_will_build_on_is_said_to_stay(rig: Rig) -> None:
     rules = [verdict.rule for verdict in rig.desk.retention.preview(schedule).verdicts]
     assert rules[0] == "the next builds on it"
     assert all(rule.endswith("builds on it") for rule in rules)
+
+
+def test_a_plan_that_is_changed_during_a_run_loses_nothing(rig: Rig) -> None:
+    """What was protected was another plan: nothing was shown of this one."""
+    schedule = rig.schedule(YEARLY, "retention_protect", max_backups=1)
+    first = run(rig, schedule)
+    before, provider = rig.plan, rig.providers.find("noop").id
+    new_plan(rig)
+    rig.now += timedelta(days=1)
+
+    def give(plan: Plan) -> None:
+        given = checked("retention_protect", {"provider_id": provider, "plan_id": plan.id, "max_backups": 1})
+        rig.desk.change(CALLER, schedule, what=What("retention_protect", given, plan))
+
+    give(rig.plan)
+    now_of_another = Schedules(rig.database, None).get(schedule.id)
+    rig.desk.run(now_of_another)
+    runner = rig.runner()
+    runner.look()
+    give(before)
+    while rig.busy():
+        rig.finish()
+        runner.look()
+    last = rig.firings(schedule)[-1]
+    assert (last.state, last.deletions) == ("succeeded", [])
+    assert last.reason == "nothing was deleted, for the schedule has got another plan meanwhile"
+    assert [v.id for v in rig.desk.retention.preview(schedule).verdicts] == [first.checkpoint_id]

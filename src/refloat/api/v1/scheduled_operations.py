@@ -16,6 +16,7 @@ from refloat.database import now
 from refloat.errors import InvalidInput
 from refloat.records.schedules import Firing, Schedule, Schedules
 from refloat.schedule import definition
+from refloat.schedule.scheduled_operations import What
 from refloat.schedule.view import LAST_RUNS, ending
 
 _DEFINITION: s.Schema = {
@@ -38,7 +39,14 @@ NEW = s.reply(
     trigger_id=s.UUID,
     operation_definition=_DEFINITION,
 )
-CHANGE = s.obj(name=s.NAME, description=s.DESCRIPTION, enabled=s.BOOLEAN) | {"minProperties": 1}
+CHANGE = s.obj(
+    name=s.NAME,
+    description=s.DESCRIPTION,
+    enabled=s.BOOLEAN,
+    operation_type={"enum": list(definition.TYPES)},
+    trigger_id=s.UUID,
+    operation_definition=_DEFINITION,
+) | {"minProperties": 1}
 ACTION = s.reply(run=s.ANY_OBJECT)
 RUN = s.reply(
     id=s.UUID,
@@ -112,15 +120,22 @@ def show(request: Request) -> dict[str, Any]:
 
 
 def change(request: Request) -> dict[str, Any]:
-    """Rename, enable or disable a scheduled operation."""
+    """Change a scheduled operation: its name, whether it is enabled, its trigger, or all that it is to do."""
     wanted = request.body["scheduled_operation"]
+    schedule = _find(request)
     changes = {name: value for name, value in wanted.items() if value is not None}
     if "description" in wanted:
         changes["description"] = wanted["description"] or ""
     if not changes:
         raise InvalidInput("there is nothing to change")
-    changed = request.deployment.schedules.change(request.caller, _find(request), **changes)
-    return _answer(request, changed)
+    if trigger_id := changes.pop("trigger_id", None):
+        changes["trigger"] = triggers.find(request, same_form(trigger_id))
+    kind = changes.pop("operation_type", schedule.operation_type)
+    given = changes.pop("operation_definition", None)
+    if given is not None or kind != schedule.operation_type:
+        found = definition.checked(kind, dict(schedule.definition) if given is None else given)
+        changes["what"] = What(kind, found, plans.find(request, found["plan_id"]))
+    return _answer(request, request.deployment.schedules.change(request.caller, schedule, **changes))
 
 
 def delete(request: Request) -> None:

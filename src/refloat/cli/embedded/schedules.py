@@ -7,15 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from refloat.cli.embedded.session import EmbeddedSession
+from refloat.cli.installation import Installation
 from refloat.control.bank_looks import BankLooks
-from refloat.control.worker import Worker
+from refloat.control.worker import BINARY, UP, Worker
 from refloat.records.schedules import Firing, Schedule, Schedules
+from refloat.records.services import ServiceRecords
 from refloat.records.triggers import Trigger, Triggers
 from refloat.schedule import definition
 from refloat.schedule.firings import Firings
 from refloat.schedule.retention import Judgement
 from refloat.schedule.runner import Runner
-from refloat.schedule.scheduled_operations import TIME_TRIGGER, ScheduledOperations
+from refloat.schedule.scheduled_operations import TIME_TRIGGER, ScheduledOperations, What
 from refloat.schedule.view import LAST_RUNS, ScheduleView
 
 _PAUSE = 0.2
@@ -65,7 +67,13 @@ class EmbeddedSchedules:
     def _views(self, schedules: Sequence[Schedule]) -> Sequence[ScheduleView]:
         names = {trigger.id: trigger.name for trigger in self._triggers.list()}
         runs = self._schedules.last_firings([item.id for item in schedules], LAST_RUNS)
-        return [ScheduleView(item, names[item.trigger_id], runs.get(item.id, ())) for item in schedules]
+        by = self._run_by() if schedules else ""
+        return [ScheduleView(item, names[item.trigger_id], runs.get(item.id, ()), by) for item in schedules]
+
+    def _run_by(self) -> str:
+        if ServiceRecords(self._refloat.database).up(BINARY, UP):
+            return "a worker on this database"
+        return Installation(self._refloat.cloud.name).place
 
     def create(
         self, name: str, trigger: str, plan: str, rules: Mapping[str, int] | None, description: str = ""
@@ -89,7 +97,24 @@ class EmbeddedSchedules:
         )
         return self._views([made])[0]
 
-    def change(self, schedule: Schedule, **changes: Any) -> ScheduleView:
+    def change(
+        self,
+        schedule: Schedule,
+        *,
+        trigger: str = "",
+        plan: str = "",
+        rules: Mapping[str, int] | None = None,
+        **changes: Any,
+    ) -> ScheduleView:
+        """Change what is given. A rule that is 0 or -1 is taken away."""
+        if trigger:
+            changes["trigger"] = self._triggers.find(trigger)
+        if plan or rules:
+            chosen = self._refloat.plans.find(plan or schedule.plan_id)
+            provider = self._refloat.providers.find(chosen.provider)
+            ids = {"provider_id": provider.id, "plan_id": chosen.id}
+            kind, given = definition.changed(schedule.definition, {**(rules or {}), **ids})
+            changes["what"] = What(kind, definition.checked(kind, given), chosen)
         return self._views([self._scheduled.change(self._refloat.caller, schedule, **changes)])[0]
 
     def preview(self, schedule: Schedule) -> Judgement:

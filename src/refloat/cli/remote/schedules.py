@@ -14,7 +14,7 @@ from refloat.client.errors import told
 from refloat.errors import Conflict, InvalidInput
 from refloat.records.schedules import OPEN, WAITING, Firing, Schedule
 from refloat.records.triggers import Trigger
-from refloat.schedule.definition import PROTECT, RETENTION_PROTECT
+from refloat.schedule.definition import PROTECT, RETENTION_PROTECT, changed
 from refloat.schedule.retention import Judgement, Verdict
 from refloat.schedule.view import ScheduleView
 
@@ -106,7 +106,24 @@ class RemoteSchedules:
             )
         return self._view(made, {found.id: found.name})
 
-    def change(self, schedule: Schedule, **changes: Any) -> ScheduleView:
+    def change(
+        self,
+        schedule: Schedule,
+        *,
+        trigger: str = "",
+        plan: str = "",
+        rules: Mapping[str, int] | None = None,
+        **changes: Any,
+    ) -> ScheduleView:
+        if trigger:
+            changes["trigger_id"] = self.find_trigger(trigger).id
+        if plan or rules:
+            wanted: dict[str, Any] = dict(rules or {})
+            if plan:
+                chosen = self._service.find_plan(plan)
+                wanted |= {"provider_id": chosen.provider, "plan_id": chosen.id}
+            kind, given = changed(schedule.definition, wanted)
+            changes |= {"operation_type": kind, "operation_definition": given}
         if not changes:
             return self.find(schedule.id)
         with told("change the schedule", schedule.name):
@@ -163,4 +180,4 @@ class RemoteSchedules:
         known = names or {}
         name = known.get(item.trigger_id) or self.find_trigger(item.trigger_id).name
         runs = [firing_of(item.id, run) for run in item.last_runs or ()]
-        return ScheduleView(schedule_of(item), name, runs)
+        return ScheduleView(schedule_of(item), name, runs, "the service's workers")

@@ -89,13 +89,21 @@ class ScheduledCreate(o.Create):
 
 
 class ScheduledUpdate(o.Update):
-    """Rename, enable or disable a scheduled operation."""
+    """Change a scheduled operation. A new operation_definition takes the place of all of it."""
 
     verb, finder = "update_scheduled_operation", "find_scheduled_operation"
     args = (
         _SCHEDULED,
         o.Arg("--name", "a new name"),
         o.Arg("--description", "a new description"),
+        o.Arg("--operation_type", "protect or retention_protect"),
+        o.Arg("--trigger_id", "id of another trigger"),
+        o.Arg(
+            "--operation_definition",
+            "as for scheduledoperation create; include_manual=true: also what was made by hand",
+            read=o.pairs,
+            metavar="<key=value,key=value>",
+        ),
         o.Arg("--enable", "let it run", None, dest="enabled", action="store_true", default=None),
         o.Arg("--disable", "do not let it run", None, dest="enabled", action="store_false", default=None),
     )
