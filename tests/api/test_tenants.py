@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
+import tracemalloc
+import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from api_helpers import NOOP, OTHER, Running, User, run_service
 
+from refloat.records.plans import Plans
 from refloat.records.quotas import Quotas
+from refloat.records.tables import OperationRow
 
 
 @pytest.fixture
@@ -140,3 +148,67 @@ def test_h5_without_being_configured_nothing_is_made_up(tmp_path: Path) -> None:
                 assert "does not protect" in refused.message
     finally:
         running.close()
+
+
+def test_h5_one_projects_clients_do_not_occupy_all_threads(
+    bounded: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests that hang in the service, of one project: those beyond its share are refused at once, and
+    others are answered."""
+    user, other = bounded.user(), bounded.user(project=OTHER)
+    inside, go_on = threading.Semaphore(0), threading.Event()
+    pages = Plans.page
+
+    def slow(plans: Plans, *given: Any, **more: Any) -> Any:
+        if plans._project_id == user.project:
+            inside.release()
+            assert go_on.wait(60)
+        return pages(plans, *given, **more)
+
+    monkeypatch.setattr(Plans, "page", slow)
+    with ThreadPoolExecutor(6) as pool:
+        hanging = [pool.submit(user, "GET", "plans") for _ in range(6)]
+        try:
+            for _ in hanging:
+                assert inside.acquire(timeout=60)
+            refused = user("GET", "plans")
+            assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+            assert "6 requests answered at once" in refused.message
+            assert other("GET", "plans").status == 200
+        finally:
+            go_on.set()
+        assert [each.result().status for each in hanging] == [200] * 6
+    assert user("GET", "plans").status == 200
+
+
+def test_h5_lists_of_operations_do_not_carry_their_results(bounded: Running) -> None:
+    """A hundred operations with large results and plans: the lists take what they show."""
+    user, database = bounded.user(), bounded.deployment.database
+    large = [{"type": "T", "id": f"{number}", "name": "n" * 90} for number in range(2000)]
+    with database.session() as session:
+        for number in range(100):
+            session.add(
+                OperationRow(
+                    id=str(uuid.uuid4()),
+                    kind="verify",
+                    project_id=user.project,
+                    state="succeeded",
+                    runner="service",
+                    checkpoint_id=str(number),
+                    payload={"provider": NOOP, "plan": {"name": "shop", "resources": large}},
+                    result={"status": "bad" if number else "good", "resources": large},
+                    created_at=datetime(2026, 1, 1, second=number % 60),
+                )
+            )
+    for path, name in (("operations?limit=1000", "operations"), ("operation_logs", "operation_logs")):
+        tracemalloc.start()
+        listed = user("GET", path).body[name]
+        _now, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(listed) == 100
+        assert peak < 8_000_000, path
+    assert [log["status"] for log in listed].count("fail") == 99
+    assert {log["provider_id"] for log in listed} == {NOOP}
+    (one, *_) = user("GET", "operations").body["operations"]
+    assert (one["plan_name"], one["provider_id"]) == ("shop", NOOP)
+    assert len(user("GET", f"operations/{one['id']}").body["operation"]["resources"]) == 2000

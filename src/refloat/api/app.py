@@ -14,6 +14,7 @@ from oslo_middleware import cors, healthcheck, http_proxy_to_wsgi, request_id, s
 from oslo_policy import policy
 
 from refloat.api import tellable, validation
+from refloat.api.concurrency import ConcurrencyLimit
 from refloat.api.deployment import Deployment
 from refloat.api.faults import JSON, Fault, Faults, fault_of
 from refloat.api.noauth import NoAuth
@@ -116,27 +117,34 @@ class _Responders:
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
         self._enforcer = make_enforcer(deployment.conf)
+        options = deployment.conf.api
+        most = options.project_requests
+        # Of eight, six: two are always for the others.
+        self._limit = ConcurrencyLimit(max(1, options.threads * 3 // 4) if most is None else most)
 
     def of(self, route: Route) -> Callable[..., None]:
         def respond(request: falcon.Request, response: falcon.Response, **path: str) -> None:
-            admitted = self._admitted(route, request, path)
-            answer = route.handler(admitted)
-            if route.rule and not admitted.is_admin:
-                answer = tellable.answer(answer)
-            if route.method != "GET":
-                self._deployment.wake()
-            response.status = route.status
-            response.content_type = JSON
-            if route.reply is not None:
-                response.data = json.dumps(answer).encode()
+            caller = _caller(request, self._deployment.conf.api) if route.rule else Caller("", "")
+            with self._limit.one_of(caller.project_id):
+                admitted = self._admitted(route, request, path, caller)
+                answer = route.handler(admitted)
+                if route.rule and not admitted.is_admin:
+                    answer = tellable.answer(answer)
+                if route.method != "GET":
+                    self._deployment.wake()
+                response.status = route.status
+                response.content_type = JSON
+                if route.reply is not None:
+                    response.data = json.dumps(answer).encode()
 
         return respond
 
-    def _admitted(self, route: Route, request: falcon.Request, path: dict[str, str]) -> Request:
+    def _admitted(
+        self, route: Route, request: falcon.Request, path: dict[str, str], caller: Caller
+    ) -> Request:
         """The request as handlers see it. Refuses what is not allowed, then what is not of the right form."""
-        caller, is_admin = Caller("", ""), False
+        is_admin = False
         if route.rule:
-            caller = _caller(request, self._deployment.conf.api)
             note(project_id=caller.project_id)
             if path.pop("project_id") != caller.project_id:
                 raise Fault(400, OTHER_PROJECT)

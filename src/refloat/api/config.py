@@ -91,6 +91,12 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
         cfg.HostAddressOpt("host", default="127.0.0.1", help="Where refloat api and serve listen."),
         cfg.PortOpt("port", default=8799, help="The port they listen on."),
         cfg.IntOpt("threads", default=8, min=1, help="So many requests are answered at once."),
+        cfg.IntOpt(
+            "project_requests",
+            min=0,
+            help="So many requests of one project each process of the API answers at once; those beyond are "
+            "answered with 429 and Retry-After. 0: no limit. Default: three quarters of threads.",
+        ),
         cfg.IntOpt("max_limit", default=1000, min=1, help="The most items in one page of a list."),
         cfg.IntOpt("service_down_time", default=60, min=1, help="A worker is down after so many seconds."),
     ],

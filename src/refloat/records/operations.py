@@ -27,10 +27,20 @@ COMMAND, SERVICE = "command", "service"
 
 SORTABLE = ("id", "state", "created_at")
 
+LISTED = ("provider", "to", "copy_id", "restore_target", "reason")
+"""What lists tell of payloads, besides the plan's name."""
+
 Outcome = Literal["in_progress", "success", "fail"]
 
 BAD = "bad"
 """The status in the result of a verification that found something bad."""
+
+
+_IS_BAD = func.coalesce(OperationRow.result["status"].as_string(), "") == BAD
+_LARGE = tuple(
+    defer(each)
+    for each in (OperationRow.result, OperationRow.payload, OperationRow.progress, OperationRow.skipped)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +201,12 @@ class Operations:
         checkpoint_id: str | None = None,
         plan_id: str | None = None,
         identity: str | None = None,
+        whole: bool = False,
     ) -> Sequence[Operation]:
         """A page of the operations of some kinds.
 
+        :param whole: with their results and all of their payloads, which are large; else of the results only
+            that they are :data:`BAD`, and of the payloads what :data:`LISTED` names, and the plan's name.
         :param outcome: a verification that found something bad counts as failed.
         :param state: ``running`` finds what is queued, too.
         """
@@ -210,7 +223,11 @@ class Operations:
             if wanted is not None:
                 conditions.append(column == wanted)
         with self._database.session() as session:
-            return [operation_of(row) for row in fetch(session, OperationRow, conditions, page, SORTABLE)]
+            rows = fetch(session, OperationRow, conditions, page, SORTABLE, () if whole else _LARGE)
+            if whole:
+                return [operation_of(row) for row in rows]
+            small = _listed(session, [row.id for row in rows])
+            return [operation_of(row, **small[row.id]) for row in rows]
 
     def unfinished(self, only: Collection[str] | None = None) -> Sequence[OpenOperation]:
         """Those that workers have to do something about, oldest first.
@@ -304,13 +321,27 @@ def operation_of(row: OperationRow, **instead: Any) -> Operation:
     return of_row(Operation, row, **times, **instead)
 
 
+def _listed(session: Session, identities: Collection[str]) -> dict[str, dict[str, Any]]:
+    """By operation, what a list tells of its payload and result: the database takes it out of them."""
+    payload = OperationRow.payload
+    texts = [payload[name].as_string().label(name) for name in LISTED]
+    query = select(OperationRow.id, _IS_BAD.label("bad"), payload[("plan", "name")].as_string(), *texts)
+    found = {}
+    for identity, bad, plan_name, *values in session.execute(query.where(OperationRow.id.in_(identities))):
+        known = {name: value for name, value in zip(LISTED, values, strict=True) if value is not None}
+        found[identity] = {
+            "payload": {**known, "plan": {"name": plan_name or ""}},
+            "result": {"status": BAD} if bad else None,
+        }
+    return found
+
+
 def without_result(session: Session, identity: str, payload: Mapping[str, Any]) -> Operation:
     """An operation, in a session of the caller's, but for its result, which may be large.
 
     :param payload: its payload, which is known already.
     """
-    left_out = (defer(OperationRow.result), defer(OperationRow.payload), defer(OperationRow.progress))
-    query = select(OperationRow).where(OperationRow.id == identity).options(*left_out)
+    query = select(OperationRow).where(OperationRow.id == identity).options(*_LARGE)
     return operation_of(session.scalars(query).one(), result=None, payload=payload)
 
 
@@ -323,10 +354,9 @@ def write_failure(session: Session, identity: str, error: Mapping[str, str]) -> 
 def _came_to(outcome: Outcome) -> ColumnElement[bool]:
     if outcome == "in_progress":
         return OperationRow.state.in_(OPEN)
-    bad = func.coalesce(OperationRow.result["status"].as_string(), "") == BAD
     if outcome == "success":
-        return and_(OperationRow.state == "succeeded", not_(bad))
-    return or_(OperationRow.state.in_(("failed", "cancelled")), bad)
+        return and_(OperationRow.state == "succeeded", not_(_IS_BAD))
+    return or_(OperationRow.state.in_(("failed", "cancelled")), _IS_BAD)
 
 
 def _which(project_id: str | None, kinds: Sequence[str]) -> list[ColumnElement[bool]]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.base import ExecutableOption
 
 from refloat.errors import InvalidInput, NotFound
 
@@ -38,11 +39,13 @@ def fetch(
     conditions: Sequence[ColumnElement[bool]],
     page: Page,
     sortable: Sequence[str],
+    options: Sequence[ExecutableOption] = (),
 ) -> list[Row]:
     """The rows of a page.
 
     :param conditions: which rows the list has.
     :param sortable: the columns that can be sorted by; none of them is ever NULL.
+    :param options: how the rows are read.
     :raises InvalidInput: it cannot be sorted so.
     :raises NotFound: the marker is not in the list.
     """
@@ -51,7 +54,7 @@ def fetch(
             raise InvalidInput(f"cannot sort by '{name}'", advice=f"Sort by {', '.join(sortable)}")
     order = [*page.sort, ("id", page.sort[0][1] if page.sort else "desc")]
     columns: list[tuple[Any, bool]] = [(getattr(row, name), way == "asc") for name, way in order]
-    query = select(row).where(*conditions)
+    query = select(row).where(*conditions).options(*options)
     if page.marker:
         identity = columns[-1][0]
         marker = session.scalars(query.where(identity == page.marker)).one_or_none()

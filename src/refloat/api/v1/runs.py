@@ -52,7 +52,9 @@ def listing(
     """A page of the restores, or of the verifications."""
     status = request.query.get("status")
     kinds, outcome = ((kind,), None) if status is None else meant(status, kind)
-    found = request.deployment.operations.page(request.page(), request.listed, kinds, outcome=outcome)
+    found = request.deployment.operations.page(
+        request.page(), request.listed, kinds, outcome=outcome, whole=True
+    )
     return request.listing(name, found, lambda operation: view(request, operation))
 
 
