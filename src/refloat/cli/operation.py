@@ -47,10 +47,6 @@ class ShowOperation(ShowOne):
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         view = refloat.look(parsed_args.operation, outcomes=True)
-        created = [
-            {"kind": item.kind, "id": item.id, "for": item.source, "role": item.role}
-            for item in refloat.created(view.operation.id)
-        ]
         found = {**_head(view)}
         snapshot = view.snapshot
         if snapshot is not None:
@@ -62,7 +58,7 @@ class ShowOperation(ShowOne):
             found["running"] = Items(list(standing_of(snapshot).active))
             found["attempt"] = snapshot.attempt
             found["run_by"] = snapshot.owner
-        found["created"] = Created(created)
+        found["created"] = Created(refloat.created(view.operation.id))
         result = result_of(view)
         if "resources" in result:
             found["resources"] = result["resources"]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refloat.cli.arguments import parse_only, parse_parameters, short_name
 from refloat.cli.base import CHECKPOINT, PARAMETER, Argument
 from refloat.cli.operation_base import NO_WAIT, OperationCommand
 from refloat.cli.output import Items
+
+if TYPE_CHECKING:
+    from refloat.cli.backend import Backend
 
 
 class Restore(OperationCommand):
@@ -56,20 +59,14 @@ class Restore(OperationCommand):
             parsed_args,
             lambda refloat: refloat.restore(
                 parsed_args.checkpoint,
-                only=parse_only(parsed_args.only or (), refloat.types()),
-                parameters=parse_parameters(parsed_args.parameter or (), refloat.types()),
                 keep_on_failure=parsed_args.keep_on_failure,
+                **_wanted(refloat, parsed_args),
             ),
         )
 
     def _plan(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         with self.open() as refloat:
-            types = refloat.types()
-            data = refloat.dry_run(
-                parsed_args.checkpoint,
-                only=parse_only(parsed_args.only or (), types),
-                parameters=parse_parameters(parsed_args.parameter or (), types),
-            )
+            data = refloat.dry_run(parsed_args.checkpoint, **_wanted(refloat, parsed_args))
         for problem in data["problems"]:
             self.exit_status = 1
             self.app.stderr.write(f"refloat: not possible: {problem}\n")
@@ -83,6 +80,14 @@ class Restore(OperationCommand):
         return _plan_text(
             {name: getattr(value, "machine_readable", lambda v=value: v)() for name, value in data.items()}
         )
+
+
+def _wanted(refloat: Backend, parsed_args: argparse.Namespace) -> dict[str, Any]:
+    types = refloat.types()
+    return {
+        "only": parse_only(parsed_args.only or (), types),
+        "parameters": parse_parameters(parsed_args.parameter or (), types),
+    }
 
 
 _VERBS = {"create": "create", "reuse": "re-use", "impossible": "CANNOT"}

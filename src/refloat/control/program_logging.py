@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from refloat.engine.dag import Dag
@@ -22,30 +22,25 @@ class Logged:
         self._program.bind(check_lease)
 
     def prepare(self, run: StepRun) -> Json | Body:
-        with about(**self._fields):
-            return self._whole(self._program.prepare(run))
+        return self._about("", self._program.prepare, run)
 
     def dag(self, prepared: Json) -> Dag:
         with about(**self._fields):
             return self._program.dag(prepared)
 
     def step(self, prepared: Json, run: StepRun) -> Json | Body:
-        resource = run.step.partition(" ")[2]
-        with about(**self._fields, resource=resource):
-            return self._whole(self._program.step(prepared, run), resource)
+        return self._about(run.step.partition(" ")[2], self._program.step, prepared, run)
 
     def finish(self, prepared: Json, run: StepRun) -> Json | Body:
-        with about(**self._fields):
-            return self._whole(self._program.finish(prepared, run))
+        return self._about("", self._program.finish, prepared, run)
 
     def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
-        with about(**self._fields):
-            return self._whole(self._program.undo(prepared, outcomes, run))
+        return self._about("", self._program.undo, prepared, outcomes, run)
 
-    def _whole(self, outcome: Json | Body, resource: str = "") -> Json | Body:
-        if isinstance(outcome, Generator):
-            return self._through(outcome, resource)
-        return outcome
+    def _about(self, resource: str, work: Callable[..., Json | Body], *given: Any) -> Json | Body:
+        with about(**self._fields, resource=resource):
+            outcome = work(*given)
+        return self._through(outcome, resource) if isinstance(outcome, Generator) else outcome
 
     def _through(self, body: Body, resource: str) -> Body:
         """Each piece of a step that waits may run in another thread."""

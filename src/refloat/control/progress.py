@@ -14,6 +14,7 @@ from refloat.engine.program import Outcome
 from refloat.engine.snapshot import Snapshot
 from refloat.errors import cause
 from refloat.operations.compile import step_of
+from refloat.records.journal import JournalItem
 from refloat.records.operations import COMMAND, KINDS, OPEN, SERVICE, Operation
 
 _COUNTS = ("steps", "done", "failed", "skipped", "running", "bytes_done", "bytes_total")
@@ -167,6 +168,11 @@ def _line(item: Mapping[str, Any]) -> dict[str, Any]:
         "reason": item.get("reason") or None,
         "new_id": item.get("new_id") or None,
     }
+
+
+def created_lines(entries: Iterable[JournalItem]) -> list[dict[str, Any]]:
+    """What an operation has created in the cloud, by its journal."""
+    return [{"kind": item.kind, "id": item.id, "for": item.source, "role": item.role} for item in entries]
 
 
 def place_of(step: str) -> tuple[str | None, str | None]:

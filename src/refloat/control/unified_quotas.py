@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sqlalchemy.orm import Session
 
@@ -35,21 +35,11 @@ class UnifiedLimits(Quotas):
     def _known(self, found: Mapping[str, int]) -> dict[str, int]:
         return {**found, **{name: found[name] or self._defaults[name] for name in _LATER}}
 
-    def set_project(self, project_id: str, limits: Mapping[str, int]) -> NoReturn:
+    def _kept_elsewhere(self, *_given: Any, **_named: Any) -> NoReturn:
         """:raises InvalidInput: always."""
-        _elsewhere()
+        raise InvalidInput(
+            "the limits of this service are kept by the identity service",
+            advice="Use: openstack limit create, openstack registered limit set",
+        )
 
-    def reset_project(self, project_id: str) -> NoReturn:
-        """:raises InvalidInput: always."""
-        _elsewhere()
-
-    def set_class(self, class_name: str, limits: Mapping[str, int]) -> NoReturn:
-        """:raises InvalidInput: always."""
-        _elsewhere()
-
-
-def _elsewhere() -> NoReturn:
-    raise InvalidInput(
-        "the limits of this service are kept by the identity service",
-        advice="Use: openstack limit create, openstack registered limit set",
-    )
+    set_project = reset_project = set_class = _kept_elsewhere

@@ -7,13 +7,14 @@ tells of just what became of an operation, once, whichever workers had it. Deliv
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from refloat.database import now
 from refloat.records.checkpoints import CheckpointRecord
+from refloat.records.database import shown
 from refloat.records.operations import BAD, KINDS, Operation
 from refloat.records.outbox import Outbox
 from refloat.records.schedules import Schedule
@@ -80,7 +81,7 @@ class Notices:
         bad = (result or {}).get("status") == BAD
         what = {"succeeded": ERROR if bad else END, "cancelled": CANCELLED}.get(state, ERROR)
         told = _error(error) or (_found_bad(result or {}) if bad else None)
-        self.operation(session, operation, what, state=state, error=told, ended_at=_moment())
+        self.operation(session, operation, what, state=state, error=told, ended_at=shown(now()))
 
     def parked(self, session: Session, operation: Operation, error: Mapping[str, str] | None) -> None:
         """Tell that an operation stays where it is until somebody resumes or cancels it."""
@@ -95,9 +96,7 @@ class Notices:
             "user_id": schedule.user_id,
             "plan_id": schedule.plan_id,
             "trigger_id": schedule.trigger_id,
-            "next_run_at": f"{schedule.next_due.isoformat(timespec='seconds')}Z"
-            if schedule.next_due
-            else None,
+            "next_run_at": shown(schedule.next_due) or None,
             "reason": reason,
         }
         self._put(session, f"schedule.{what}", schedule.id, data | more)
@@ -112,7 +111,7 @@ class Notices:
             "provider": checkpoint.provider_id,
             "status": checkpoint.status,
             "reason": checkpoint.reason or None,
-            "created_at": f"{checkpoint.created_at.isoformat(timespec='seconds')}Z",
+            "created_at": shown(checkpoint.created_at),
         }
         self._put(session, f"checkpoint.{what}", checkpoint.id, data)
 
@@ -159,7 +158,3 @@ def _error(error: Mapping[str, str] | None) -> Json | None:
 
 def _found_bad(result: Mapping[str, Any]) -> Json:
     return {"message": "the verification found something bad", "advice": "See the operation's result"}
-
-
-def _moment() -> str:
-    return f"{datetime.now(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"

@@ -10,8 +10,7 @@ from typing import Any
 
 from refloat.errors import InvalidInput, NotFound
 from refloat.graph import Graph
-from refloat.providers.banks import BankLocation
-from refloat.providers.provider_files import ProviderFile, load_folder
+from refloat.providers.provider_files import Definition, load_folder
 from refloat.resources.base import OperationKind, ProtectionPlugin
 from refloat.resources.noop.plugin import NoopPlugin, noop_plugin
 from refloat.resources.options import settle
@@ -19,29 +18,16 @@ from refloat.resources.registry import plugins, protectables
 
 
 @dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Definition):
     """One provider: at most one plugin for each type of resource.
 
-    :param id: fixed for ever, so that plans and checkpoints can name it.
-    :param plugin_names: the plugins it chooses.
-    :param others: for types of which it chooses none, it takes the plugin that is alone in protecting them.
-    :param everything: for types of which it still has none, it goes through the motions.
+    For types of which it chooses none, it takes the plugin that is alone in protecting them. One that keeps
+    nothing takes no others; if a file defines it, it goes through the motions for all types.
+
     :param made_up: the plugin for made-up resources counts among the others.
-    :param bank: its own bank; None: the one that all share.
-    :param file: what defines it; None: it is built in.
-    :param notes: what its file asks for and does not get, one sentence each.
     """
 
-    id: str
-    name: str
-    description: str
-    plugin_names: tuple[str, ...]
-    others: bool = True
-    everything: bool = False
     made_up: bool = False
-    bank: BankLocation | None = None
-    file: Path | None = None
-    notes: tuple[str, ...] = ()
 
     @property
     def reference(self) -> str:
@@ -57,12 +43,12 @@ class Provider:
                 f"provider {self.name} needs protection plugin '{missing[0]}', which is not installed"
             )
         chosen = {installed[name].resource_type: installed[name]() for name in self.plugin_names}
-        if self.others:
+        if not self.keeps_nothing:
             rivals = Counter(plugin.resource_type for plugin in installed.values())
             for plugin in installed.values():
                 if rivals[plugin.resource_type] == 1 and (self.made_up or plugin is not NoopPlugin):
                     chosen.setdefault(plugin.resource_type, plugin())
-        if self.everything:
+        if self.keeps_nothing and self.file:
             for resource_type in protectables():
                 if resource_type not in chosen:
                     chosen[resource_type] = noop_plugin(resource_type)()
@@ -105,7 +91,6 @@ BUILT_IN: tuple[Provider, ...] = (
         "noop",
         "Keeps nothing: no backup, only for trying out and measuring",
         ("noop",),
-        others=False,
     ),
 )
 
@@ -129,8 +114,9 @@ class Providers:
             for provider in BUILT_IN
             if noop or not provider.keeps_nothing
         }
-        for found in load_folder(folder, plugins(), key_file or folder / "bank.key") if folder else ():
-            self._add(_defined(found))
+        if folder:
+            for found in load_folder(folder, plugins(), key_file or folder / "bank.key", Provider):
+                self._add(found)
 
     def _add(self, provider: Provider) -> None:
         known = self._by_id.get(provider.id)
@@ -159,6 +145,13 @@ class Providers:
         names = ", ".join(provider.name for provider in self)
         raise NotFound(f"there is no provider '{name_or_id}'", advice=f"Providers: {names}")
 
+    def id_of(self, reference: str) -> str:
+        """The id of a provider that something refers to; the reference when it is not known."""
+        try:
+            return self.find(reference).id
+        except NotFound:
+            return reference
+
     def name(self, reference: str) -> str:
         """How people call a provider that a plan or checkpoint refers to; itself when it is not known."""
         try:
@@ -168,21 +161,6 @@ class Providers:
 
 
 _BUILT_IN_IDS = {provider.name: provider.id for provider in BUILT_IN}
-
-
-def _defined(found: ProviderFile) -> Provider:
-    noop = NoopPlugin.name in found.plugin_names
-    return Provider(
-        found.id,
-        found.name,
-        found.description,
-        found.plugin_names,
-        others=not noop,
-        everything=noop,
-        bank=found.bank,
-        file=found.path,
-        notes=found.notes,
-    )
 
 
 def check_parameters(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 from urllib.parse import quote
 
 from refloat.errors import InvalidInput
@@ -80,21 +80,26 @@ class Ini:
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderFile:
-    """What a file defines.
+class Definition:
+    """What a provider is.
 
-    :param plugin_names: Refloat's names.
-    :param bank: None: the default bank.
-    :param notes: what the file asks for and does not get, one sentence each.
+    :param id: fixed for ever, so that plans and checkpoints can name it.
+    :param plugin_names: the plugins it chooses, by Refloat's names.
+    :param bank: its own bank; None: the one that all share.
+    :param file: what defines it; None: it is built in.
+    :param notes: what its file asks for and does not get, one sentence each.
     """
 
-    path: Path
     id: str
     name: str
     description: str
     plugin_names: tuple[str, ...]
-    bank: BankLocation | None
+    bank: BankLocation | None = None
+    file: Path | None = None
     notes: tuple[str, ...] = ()
+
+
+Defined = TypeVar("Defined", bound=Definition)
 
 
 def parse_ini(path: Path) -> Ini:
@@ -148,7 +153,9 @@ def _setting(ini: Ini, number: int, line: str, section: str) -> list[Value]:
     return values
 
 
-def load_folder(folder: Path, installed: Collection[str], key_file: Path) -> Iterator[ProviderFile]:
+def load_folder(
+    folder: Path, installed: Collection[str], key_file: Path, kind: type[Defined]
+) -> Iterator[Defined]:
     """The providers that the files ``*.conf`` of a folder define and enable, in the order of their names.
 
     :param installed: the names of the protection plugins that there are.
@@ -156,12 +163,12 @@ def load_folder(folder: Path, installed: Collection[str], key_file: Path) -> Ite
     :raises InvalidInput: a file is wrong.
     """
     for path in sorted(folder.glob("*.conf")):
-        found = load_file(path, installed, key_file)
+        found = load_file(path, installed, key_file, kind)
         if found is not None:
             yield found
 
 
-def load_file(path: Path, installed: Collection[str], key_file: Path) -> ProviderFile | None:
+def load_file(path: Path, installed: Collection[str], key_file: Path, kind: type[Defined]) -> Defined | None:
     """The provider that a file defines; None when it is not enabled.
 
     :raises InvalidInput: the file is wrong; the message names the line.
@@ -173,15 +180,8 @@ def load_file(path: Path, installed: Collection[str], key_file: Path) -> Provide
     if not _flag(ini, "provider", "enabled", default=False):
         return None
     plugins, notes = _plugins(ini, installed)
-    return ProviderFile(
-        path,
-        _uuid(ini),
-        _required(ini, "name"),
-        ini.text("provider", "description"),
-        plugins,
-        _bank(ini, key_file),
-        notes,
-    )
+    identity, name, about = _uuid(ini), _required(ini, "name"), ini.text("provider", "description")
+    return kind(identity, name, about, plugins, _bank(ini, key_file), path, notes)
 
 
 def _plugins(ini: Ini, installed: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -11,7 +11,8 @@ from refloat.control.banks import banks_of_user
 from refloat.control.settings import Settings
 from refloat.errors import InvalidInput, NotFound
 from refloat.providers.banks import BankLocation
-from refloat.providers.provider import Providers
+from refloat.providers.provider import Provider, Providers
+from refloat.providers.provider_files import load_file
 from refloat.records.database import Database
 from tests.unit.support.cli_helpers import Command
 
@@ -111,11 +112,10 @@ def test_the_no_op_plugin_of_karbor_is_for_every_type(folder: Path) -> None:
 
 
 def test_a_plugin_of_karbor_for_which_nothing_is_installed_is_noted(folder: Path) -> None:
-    from refloat.providers.provider_files import load_file
-
     write(folder, INFRA.replace("karbor-volume-protection-plugin", "karbor-volume-glance-plugin"))
     installed = ["image-bank", "server", "keypair", "server-group", "network", "router"]
-    found = load_file(folder / "p.conf", [*installed, "security-group", "floating-ip"], folder / "key")
+    installed += ["security-group", "floating-ip"]
+    found = load_file(folder / "p.conf", installed, folder / "key", Provider)
     assert found is not None
     assert found.notes[0] == "karbor-volume-glance-plugin: this Refloat has no plugin 'volume-bank'"
     assert "image-bank" in found.plugin_names

@@ -9,7 +9,7 @@ from refloat.api import schemas as s
 from refloat.api import times
 from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, member, reader
-from refloat.api.v1 import checkpoints, copies, providers, restores, runs
+from refloat.api.v1 import checkpoints, copies, restores, runs
 from refloat.control import progress
 from refloat.control.copies import plan_copy
 from refloat.engine.snapshot import Snapshot
@@ -171,15 +171,13 @@ def show(request: Request) -> dict[str, Any]:
     operation = _find(request)
     read = request.deployment.reader.read(operation.id) if operation.runner == SERVICE else None
     snapshot, history = read[:2] if read else (None, None)
-    created = SqlJournal(request.deployment.database, operation.id).entries()
+    journal = SqlJournal(request.deployment.database, operation.id)
     return {
         "operation": {
             **_head(request, operation, snapshot),
             "active": progress.active_steps(snapshot),
             "resources": progress.resources_of(operation, snapshot, history),
-            "created": [
-                {"kind": item.kind, "id": item.id, "for": item.source, "role": item.role} for item in created
-            ],
+            "created": progress.created_lines(journal.entries()),
             "result": dict(operation.result) if operation.result is not None else None,
             "error": {name: str(operation.error.get(name, "")) for name in _ERRORS}
             if operation.error
@@ -298,7 +296,7 @@ def _head(request: Request, operation: Operation, snapshot: Snapshot | None) -> 
         provider_id=runs.provider_id(request, operation),
         checkpoint_id=operation.checkpoint_id or None,
         copy_id=payload.get("copy_id") or None,
-        copy_provider_id=providers.id_of(request, str(to)) if to else None,
+        copy_provider_id=request.deployment.providers.id_of(str(to)) if to else None,
         plan_id=operation.plan_id or None,
         plan_name=str(payload.get("plan", {}).get("name", "")) or None,
         restore_target=payload.get("restore_target"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from refloat.api import schemas as s
 from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, member, reader
-from refloat.api.v1 import providers
+from refloat.api.v1 import runs
 from refloat.api.validation import same_form
 from refloat.control.plans import check_plan, delete_plan
 from refloat.errors import InvalidInput, NotFound
@@ -78,7 +77,7 @@ def create(request: Request) -> dict[str, Any]:
     """A new plan."""
     wanted = dict(request.body["plan"])
     provider = _provider(request, wanted.pop("provider_id"))
-    wanted["parameters"] = _parameters(wanted["parameters"])
+    wanted["parameters"] = runs.parameters(wanted)
     wanted["description"] = wanted.get("description") or ""
     check_plan(provider, wanted)
     project_id = request.project_id
@@ -104,7 +103,7 @@ def change(request: Request) -> dict[str, Any]:
     if "description" in wanted:
         changes["description"] = wanted["description"] or ""
     if "parameters" in changes:
-        changes["parameters"] = _parameters(changes["parameters"])
+        changes["parameters"] = runs.parameters(changes)
     if {"name", "parameters", "resources"} & set(changes):
         provider = request.deployment.providers.find(find(request, request.path["plan_id"]).provider)
         check_plan(provider, changes)
@@ -130,15 +129,11 @@ def _provider(request: Request, provider_id: str) -> Provider:
         raise InvalidInput("The provider could not be found.") from None
 
 
-def _parameters(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    return {where: given or {} for where, given in wanted.items()}
-
-
 def _view(request: Request, plan: Plan) -> dict[str, Any]:
     return s.view(
         SCHEMA,
         plan,
-        provider_id=providers.id_of(request, plan.provider),
+        provider_id=request.deployment.providers.id_of(plan.provider),
         updated_at=plan.updated_at or None,
     )
 

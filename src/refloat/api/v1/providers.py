@@ -57,14 +57,6 @@ def find(request: Request) -> Provider:
     raise NotFound(f"Provider {wanted} could not be found")
 
 
-def id_of(request: Request, reference: str) -> str:
-    """The id of a provider that something names; what it is called, when it is not known any more."""
-    try:
-        return request.deployment.providers.find(reference).id
-    except NotFound:
-        return reference
-
-
 def _view(provider: Provider) -> dict[str, Any]:
     plugins = provider.plugins()
     return {

@@ -7,7 +7,6 @@ from typing import Any
 
 from refloat.api import schemas as s
 from refloat.api.request import Request
-from refloat.api.v1 import providers
 from refloat.errors import NotFound, RefloatError
 from refloat.records.operations import BAD, Operation, Outcome
 
@@ -86,7 +85,7 @@ def view(request: Request, operation: Operation) -> dict[str, Any]:
 
 def provider_id(request: Request, operation: Operation) -> str:
     """The id of an operation's provider."""
-    return providers.id_of(request, str(operation.payload.get("provider", "")))
+    return request.deployment.providers.id_of(str(operation.payload.get("provider", "")))
 
 
 def lines(operation: Operation) -> list[Mapping[str, Any]]:

@@ -146,7 +146,7 @@ class EmbeddedCheckpoints(EmbeddedSession):
         """Likewise; or the record of one that no bank has, and that nobody has deleted."""
         kept, unread, read = self._kept()
         there = {each.info.id: each for each in reversed(kept)}
-        known: dict[str, FoundCheckpoint | CheckpointRecord] = {**self._missing(kept, read), **there}
+        known: dict[str, FoundCheckpoint | CheckpointRecord] = {**self._expected(read), **there}
         fits = {key: each for key, each in known.items() if key.startswith(identity)}
         if identity in fits:
             return fits[identity]
@@ -163,12 +163,6 @@ class EmbeddedCheckpoints(EmbeddedSession):
             )
         return next(iter(fits.values()))
 
-    def _missing(
-        self, kept: Iterable[FoundCheckpoint], read: Iterable[BankLocation]
-    ) -> Mapping[str, CheckpointRecord]:
-        there = {each.info.id for each in kept}
-        return {key: record for key, record in self._expected(read).items() if key not in there}
-
     def _expected(self, read: Iterable[BankLocation]) -> Mapping[str, CheckpointRecord]:
         """What should be in some banks, by id."""
         known = (self.database, self.providers, self.settings.bank)
@@ -179,8 +173,8 @@ class EmbeddedCheckpoints(EmbeddedSession):
         }
 
     def record_of(self, found: FoundCheckpoint) -> CheckpointRecord:
-        provider_id = self._id_of(found.info.provider)
-        return adopt(self.database, provider_id, found.read, found.info, self._id_of, self.notices)
+        provider_id = self.providers.id_of(found.info.provider)
+        return adopt(self.database, provider_id, found.read, found.info, self.providers.id_of, self.notices)
 
     def elsewhere(self, found: FoundCheckpoint) -> Mapping[str, str]:
         with contextlib.suppress(NotFound):
@@ -207,12 +201,6 @@ class EmbeddedCheckpoints(EmbeddedSession):
                 others = BankError(f"the bank {place.url} cannot be read", reason=str(exc))
                 unread[place] = exc if place == mine else others
         return kept, unread, read
-
-    def _id_of(self, reference: str) -> str:
-        try:
-            return self.providers.find(reference).id
-        except NotFound:
-            return reference
 
 
 def _state_of(info: CheckpointInfo, known: CheckpointRecord | None = None) -> CheckpointState:

@@ -17,14 +17,14 @@ from refloat.cli.embedded.plans import EmbeddedPlans
 from refloat.cli.views import Json, OperationView, Parameters, by_id
 from refloat.control import copies, deletions, held
 from refloat.control.actions import Actions
-from refloat.control.progress import status_of
+from refloat.control.progress import created_lines, status_of
 from refloat.control.submit import HERE
 from refloat.engine.reader import Reader
 from refloat.errors import Conflict, RefloatError
 from refloat.graph import Graph
 from refloat.operations.restoreplan import named_in
 from refloat.records.checkpoints import CheckpointRecord
-from refloat.records.journal import JournalItem, SqlJournal
+from refloat.records.journal import SqlJournal
 from refloat.records.operations import COMMAND, OPEN, SERVICE, Operation, Operations
 from refloat.records.tables import OPERATIONS
 
@@ -250,8 +250,8 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
             for operation in self.operations.list()
         ]
 
-    def created(self, operation_id: str) -> list[JournalItem]:
-        return SqlJournal(self.database, operation_id).entries()
+    def created(self, operation_id: str) -> list[Json]:
+        return created_lines(SqlJournal(self.database, operation_id).entries())
 
     def resumable(self, identity: str) -> OperationView:
         """An operation that can be resumed. :raises Conflict: it runs, or has ended."""

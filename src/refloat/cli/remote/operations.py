@@ -10,11 +10,10 @@ from typing import Any
 
 from refloat.cli.remote.checkpoints import RemoteCheckpoints
 from refloat.cli.remote.session import beginning_so, is_id
-from refloat.cli.remote.views import journal_item, operation_view
+from refloat.cli.remote.views import operation_view
 from refloat.cli.views import Json, OperationView, Parameters, by_id
 from refloat.client.errors import Missing, told
 from refloat.errors import Conflict, NotFound, RefloatError
-from refloat.records.journal import JournalItem
 from refloat.records.operations import Operation
 
 RETRIES = 8
@@ -153,10 +152,9 @@ class RemoteOperations(RemoteCheckpoints):
         ids = [view.operation.id for view in self._operations()]
         return beginning_so("operation", identity, [one for one in ids if one.startswith(identity)])
 
-    def created(self, operation_id: str) -> list[JournalItem]:
+    def created(self, operation_id: str) -> list[Json]:
         with told("show the operation", operation_id):
-            found = self.api.get_operation(operation_id).to_dict()
-        return [journal_item(item) for item in found.get("created") or ()]
+            return list(self.api.get_operation(operation_id).created or ())
 
     def resumable(self, identity: str) -> OperationView:
         view = self.look(identity)

@@ -12,7 +12,6 @@ from refloat.engine.program import Event
 from refloat.engine.snapshot import Snapshot
 from refloat.graph import Resource
 from refloat.records.holds import Hold
-from refloat.records.journal import JournalItem
 from refloat.records.operations import Operation
 from refloat.records.plans import Plan
 from refloat.records.schedules import Firing, Schedule
@@ -136,10 +135,6 @@ def _snapshot(data: Mapping[str, Any]) -> Snapshot:
         updated_at=0.0,
         ended=None,
     )
-
-
-def journal_item(item: Mapping[str, Any]) -> JournalItem:
-    return JournalItem(item["for"], item["role"], item["kind"], item["id"], {})
 
 
 def moment_of(text: str | None) -> datetime | None:
