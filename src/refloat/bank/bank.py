@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 from refloat.bank import collect as collecting
 from refloat.bank import databases, heads
@@ -32,7 +32,6 @@ from refloat.bank.manifest import (
     get_manifest,
     listing,
 )
-from refloat.bank.notes import NO_NOTES, Notes
 from refloat.bank.objects import Objects, check_checkpoint_id
 from refloat.bank.reader import DataReader
 from refloat.bank.references import typed
@@ -43,7 +42,7 @@ from refloat.bank.second_copies import add_missing
 from refloat.bank.store import ObjectMissing, Store
 from refloat.bank.unlock import create, find_bank, look, unlock, unlock_project
 from refloat.bank.verification_report import Depth, VerificationReport
-from refloat.bank.verify import Verifier
+from refloat.bank.verify import Manner, Verifier, Watched
 from refloat.bank.writer import Writer
 from refloat.errors import Conflict, NoBank, NotFound
 
@@ -182,43 +181,26 @@ class Bank(Opened):
         """
         return DataReader(self._objects, ref)
 
-    def verify_data(
-        self,
-        ref: Any,
-        *,
-        progress: Callable[[int, int], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-        read_data: bool = True,
-    ) -> Verified:
+    def verify_data(self, ref: Any, *, read_data: bool = True, **watched: Unpack[Watched]) -> Verified:
         """Check one piece of data.
 
         :raises BankDamaged: it is not what was written.
         """
         depth: Depth = "full" if read_data else "existence"
-        check = Verifier(self._objects, depth, progress=progress, cancelled=cancelled)
+        check = Verifier(self._objects, depth, **watched)
         name, size, digest = check_ref(ref)
         report = check.data((name, size, digest))
         self._objects.confirm()
         report.raise_damages(f"the data {name}")
         return Verified(size, 1)
 
-    def verify(
-        self,
-        checkpoint_id: str,
-        *,
-        progress: Callable[[int, int], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-        read_data: bool = True,
-    ) -> Verified:
+    def verify(self, checkpoint_id: str, *, read_data: bool = True, **watched: Unpack[Watched]) -> Verified:
         """Check a checkpoint and all its data. All of it is looked at, also after the first damage.
 
-        :param progress: called in this thread with bytes done and bytes in all.
         :raises NotFound: there is none.
         :raises BankDamaged: something is not what was written; the message names what.
         """
-        report = self.verify_all(
-            "full" if read_data else "existence", [checkpoint_id], progress=progress, cancelled=cancelled
-        )
+        report = self.verify_all("full" if read_data else "existence", [checkpoint_id], **watched)
         report.raise_damages(f"the checkpoint {checkpoint_id}")
         return Verified(report.bytes, report.pieces)
 
@@ -227,22 +209,11 @@ class Bank(Opened):
         depth: Depth = "full",
         checkpoint_ids: Sequence[str] | None = None,
         project_id: str | None = None,
-        *,
-        sample: float = 1.0,
-        seed: int = 0,
-        notes: Notes = NO_NOTES,
-        resume: bool = False,
-        progress: Callable[[int, int], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        **manner: Unpack[Manner],
     ) -> VerificationReport:
         """Check some checkpoints, those of a project, or all. What they share is looked at once.
 
         :param depth: ``manifests``, ``existence`` or ``full``.
-        :param sample: which part of the chunks to read back, chosen at random; 1.0: all.
-        :param seed: of that choice; 0: a new one, which the report names.
-        :param notes: where to keep what was done, so that it can be resumed.
-        :param resume: go on where an interrupted verification of the same kind was.
-        :param progress: called in this thread with bytes done and bytes in all.
         :raises NotFound: a checkpoint is not there.
         """
         tag = None
@@ -254,16 +225,7 @@ class Bank(Opened):
             names = [find(self._objects, each) for each in checkpoint_ids]
         else:
             names = [e.name for e in self._objects.store.list(MANIFESTS)]
-        check = Verifier(
-            self._objects,
-            depth,
-            sample=sample,
-            seed=seed,
-            notes=notes,
-            resume=resume,
-            progress=progress,
-            cancelled=cancelled,
-        )
+        check = Verifier(self._objects, depth, **manner)
         chosen = sorted(n for n in names if tag is None or n.endswith(f".{tag}"))
         report = check.checkpoints(chosen, tags_in(self._objects, tag) if checkpoint_ids is None else ())
         if checkpoint_ids is None and tag is None:

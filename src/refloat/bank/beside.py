@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Self
 
 from refloat.bank import heads
 from refloat.bank.holds import BankHold
@@ -14,9 +12,10 @@ from refloat.bank.sealing import tag_in
 from refloat.bank.second_copies import hurt_copies
 from refloat.bank.store import exists
 from refloat.bank.verification_report import Damage, VerificationReport
+from refloat.closing import Closing
 
 
-class Opened:
+class Opened(Closing):
     """A store with a bank in it."""
 
     _objects: Objects
@@ -31,14 +30,6 @@ class Opened:
 
     def close(self) -> None:
         self._objects.store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def hurt_keys(objects: Objects, holds: Iterable[BankHold]) -> list[Damage]:

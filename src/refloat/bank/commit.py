@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from refloat.bank import heads
@@ -26,9 +27,8 @@ from refloat.bank.manifest import (
     put_manifest,
 )
 from refloat.bank.objects import Json, Objects, WriteSession, canonical
-from refloat.bank.presence import sizes_of
 from refloat.bank.references import lookalikes, mark
-from refloat.bank.store import AlreadyExists, ObjectMissing
+from refloat.bank.store import AlreadyExists, ObjectMissing, Store
 from refloat.bank.tombstones import condemned
 from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, LeaseLost, NotFound
 
@@ -36,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 _PATIENCE = 30.0
 _PAUSE = 0.1
+_ASKED_AT_ONCE = 16
 
 
 class Commit:
@@ -257,3 +258,18 @@ def _needed_by(objects: Objects, manifest: Manifest) -> set[str]:
     except BankDamaged:
         return {manifest.body}
     return {manifest.body, *kept.indexes, *kept.packs}
+
+
+def sizes_of(store: Store, names: Iterable[str]) -> Mapping[str, int]:
+    """The sizes of those that are there, asked one by one: a listing may be late."""
+
+    def size(name: str) -> int | None:
+        try:
+            return store.stat(name).size
+        except ObjectMissing:
+            return None
+
+    wanted = list(names)
+    with ThreadPoolExecutor(_ASKED_AT_ONCE, "presence") as pool:
+        found = zip(wanted, pool.map(size, wanted), strict=True)
+        return {name: there for name, there in found if there is not None}

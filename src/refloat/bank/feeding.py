@@ -8,8 +8,7 @@ from functools import partial
 
 from refloat.bank.packing import Feed, whole_chunks
 from refloat.bank.packs import CHUNK_SIZE
-from refloat.bank.sources import Extents, runs
-from refloat.bank.streams import Source, chunks_of
+from refloat.bank.sources import Extents, Source, chunks_of, runs
 from refloat.errors import BankError, Cancelled
 
 _RUN = 4

@@ -37,6 +37,7 @@ _WORD = "refloat-bank-key-1"
 _PROJECT_WORD = "refloat-project-key-1"
 _LINE = re.compile(rf"{_WORD}\s+([0-9a-f]{{64}})\s+([0-9a-f]{{16}})")
 _PROJECT_LINE = re.compile(rf"{_PROJECT_WORD}\s+((?:[0-9a-f]{{2}})+)\s+([0-9a-f]{{16}})")
+_SHOWN = ("bank_id", "descriptor", "project_id", "tag")
 _LARGEST_FILE = 1 << 20
 
 _MEMORY, _ITERATIONS, _LANES = 1 << 18, 3, 4
@@ -179,29 +180,17 @@ class ProjectKey:
 
         :raises Conflict: the file exists.
         """
-        body = json.dumps(
-            {
-                "bank_id": self.bank_id,
-                "descriptor": self.descriptor,
-                "project_id": self.project_id,
-                "tag": self.tag,
-                "chunk_key": self.chunk_key.hex(),
-                "keys": [key.hex() for key in self.keys],
-            }
-        ).encode()
+        shown = {name: getattr(self, name) for name in _SHOWN}
+        hidden = {"chunk_key": self.chunk_key.hex(), "keys": [key.hex() for key in self.keys]}
+        body = json.dumps(shown | hidden).encode()
         write_new(path, f"{_PROJECT_HEADER}\n{_PROJECT_WORD} {body.hex()} {_checksum(body)}\n".encode())
 
     @staticmethod
     def parse(body: bytes) -> ProjectKey:
         data = json.loads(body)
-        return ProjectKey(
-            data["bank_id"],
-            data["descriptor"],
-            data["project_id"],
-            data["tag"],
-            bytes.fromhex(data["chunk_key"]),
-            tuple(bytes.fromhex(key) for key in data["keys"]),
-        )
+        shown = {name: data[name] for name in _SHOWN}
+        keys = tuple(bytes.fromhex(key) for key in data["keys"])
+        return ProjectKey(**shown, chunk_key=bytes.fromhex(data["chunk_key"]), keys=keys)
 
 
 def create_key(path: str | Path) -> BankKey:

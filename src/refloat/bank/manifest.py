@@ -18,6 +18,7 @@ from refloat.bank.store import ObjectInfo, ObjectMissing, exists
 from refloat.errors import BankDamaged, NotFound
 
 MANIFESTS = "checkpoints/"
+_ABOUT = ("id", "project_id", "created_at", "provider", "plan", "extra")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +62,12 @@ def put_manifest(objects: Objects, name: str, manifest: Manifest) -> None:
 
 
 def _to_json(manifest: Manifest) -> Json:
-    info = manifest.info
-    return {
-        "id": info.id,
-        "project_id": info.project_id,
-        "created_at": info.created_at,
-        "provider": info.provider,
-        "plan": info.plan,
-        "extra": info.extra,
-        "session": manifest.session,
-        "body": manifest.body,
-        "content": manifest.content,
-    }
+    about = {name: getattr(manifest.info, name) for name in _ABOUT}
+    return about | {"session": manifest.session, "body": manifest.body, "content": manifest.content}
 
 
 def _of_json(data: Json) -> Manifest:
-    info = CheckpointInfo(
-        data["id"], data["project_id"], data["created_at"], data["provider"], data["plan"], data["extra"]
-    )
+    info = CheckpointInfo(**{name: data[name] for name in _ABOUT})
     return Manifest(info, data["session"], data["body"], data["content"])
 
 

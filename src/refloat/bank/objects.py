@@ -39,7 +39,6 @@ from refloat.errors import InvalidInput
 Json: TypeAlias = Any
 """A value that ``json.dumps`` takes."""
 
-DESCRIPTOR = "bank"
 ABANDONED = ".abandoned"
 
 _CHECKPOINT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")

@@ -38,6 +38,7 @@ from refloat.bank.store import (
     StoreFull,
     Unavailable,
     check_name,
+    exists,
     parts_of,
     same,
 )
@@ -108,7 +109,7 @@ class ObjectStore:
         parts = parts_of(content)
         size = sum(map(len, parts))
         for _attempt in range(_ATTEMPTS):
-            if self._proven or not self._is_there(name):
+            if self._proven or not exists(self, name):
                 try:
                     self._write(name, parts)
                 except (oe.ConditionNotMatch, oe.AlreadyExists):
@@ -194,13 +195,6 @@ class ObjectStore:
             return asyncio.run(collect())
         with ThreadPoolExecutor(1) as pool:  # a thread has room for one loop only
             return pool.submit(asyncio.run, collect()).result()
-
-    def _is_there(self, name: str) -> bool:
-        try:
-            self.stat(name)
-        except ObjectMissing:
-            return False
-        return True
 
     def _write(self, name: str, parts: Sequence[bytes | memoryview]) -> None:
         with self._explained("write the object", name, passing=(oe.ConditionNotMatch, oe.AlreadyExists)):

@@ -73,6 +73,10 @@ class ChunkLocation(NamedTuple):
     length: int
     encoding: int
 
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
     def stored_field(self) -> int:
         return self.length | (_IS_ZSTD if self.encoding == ZSTD else 0)
 
@@ -195,7 +199,7 @@ def read_footer(
         (chunk_id, ChunkLocation.of(place, offset, stored))
         for place, (chunk_id, offset, stored) in enumerate(_RECORD.iter_unpack(footer))
     ]
-    end_of_chunks = chunks[-1][1].offset + chunks[-1][1].length if chunks else HEADER.size
+    end_of_chunks = chunks[-1][1].end if chunks else HEADER.size
     if end_of_chunks + length + _TRAILER.size != size:
         raise damaged(name, f"it has {size} bytes, which is not what its footer says")
     return Pack(name, size, header.end), chunks
@@ -235,9 +239,8 @@ def neighbours(chunks: Iterable[T], largest: int) -> Iterator[list[T]]:
     together: list[T] = []
     for each in chunks:
         if together:
-            start, last = together[0].place.offset, together[-1].place
-            follows = each.place.offset == last.offset + last.length
-            if not follows or each.place.offset + each.place.length - start > largest:
+            follows = each.place.offset == together[-1].place.end
+            if not follows or each.place.end - together[0].place.offset > largest:
                 yield together
                 together = []
         together.append(each)
@@ -267,7 +270,7 @@ class ChunkReader:
         :raises BankDamaged: one is not what was written.
         """
         first, last = wanted[0][1], wanted[-1][1]
-        view = self._fetch(pack, first.offset, last.offset + last.length - first.offset)
+        view = self._fetch(pack, first.offset, last.end - first.offset)
         cipher = self._cipher(pack)
         for chunk_id, place in wanted:
             start = place.offset - first.offset

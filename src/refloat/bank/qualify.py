@@ -9,8 +9,9 @@ import secrets
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -337,17 +338,12 @@ _CHECKS: tuple[tuple[str, Callable[[_Trial], tuple[str, str]]], ...] = (
 )
 
 
-class _timed:  # noqa: N801 - reads like a function
+@contextmanager
+def _timed(seconds: list[float]) -> Iterator[None]:
     """Adds the seconds that its block takes to a list."""
-
-    def __init__(self, seconds: list[float]) -> None:
-        self._seconds = seconds
-
-    def __enter__(self) -> None:
-        self._begun = time.perf_counter()
-
-    def __exit__(self, *_exc: object) -> None:
-        self._seconds.append(time.perf_counter() - self._begun)
+    begun = time.perf_counter()
+    yield
+    seconds.append(time.perf_counter() - begun)
 
 
 def _duration(seconds: float) -> str:

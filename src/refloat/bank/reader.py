@@ -1,20 +1,24 @@
-"""Reading data back, a few requests ahead, every chunk checked."""
+"""Reading data back, every chunk checked: in order, a few requests ahead; or much at once.
+
+For those who do not care about the order, as a restore to a file, it goes pack by pack, with all cores.
+Chunks that lie one behind the other in a pack are read with one request, and a chunk that the data has in
+many places is read, decrypted and checked once.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from refloat.bank.dataindex import RECORD, DataIndex, check_ref, load_index
-from refloat.bank.fetch import Span, fetch, plan, read_span
 from refloat.bank.objects import Objects
 from refloat.bank.packing import WORKERS
-from refloat.bank.packs import CHUNK_SIZE, ChunkReader, largest_request
+from refloat.bank.packs import CHUNK_SIZE, ChunkLocation, ChunkReader, Pack, largest_request, neighbours
 from refloat.bank.sealing import damaged
 from refloat.bank.sinks import Sink
+from refloat.closing import Closing
 from refloat.errors import BankError, Cancelled
 
 _ZEROS = bytes(CHUNK_SIZE)
@@ -22,8 +26,10 @@ _WINDOW = 8
 _WINDOWS_AHEAD = 3
 _LARGEST_HOLE = 1 << 30
 
+Handle = Callable[[int, memoryview], None]
 
-class DataReader:
+
+class DataReader(Closing):
     """A piece of data as a stream; made by :meth:`refloat.bank.Bank.open_data`. For one thread.
 
     Iterating gives pieces of a mebibyte; ``read`` gives what is asked for; ``restore_to`` writes all of
@@ -126,14 +132,6 @@ class DataReader:
         if self._error is None:
             self._error = BankError("the data is closed")
 
-    def __enter__(self) -> DataReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _in_order(self) -> Iterator[bytes]:
         """All chunks. Those of one window are read together where they are neighbours in a pack: the
         threads that stored them have mixed them up a little."""
@@ -184,3 +182,92 @@ def open_index(objects: Objects, ref: Any) -> DataIndex:
     if index.size != size or index.digest(objects.keys.chunk_key(index.project_id)) != digest:
         raise damaged(name, "it is the index of other data than its checkpoint says")
     return index
+
+
+class Wanted(NamedTuple):
+    """A chunk, and everywhere the data has it."""
+
+    chunk_id: bytes
+    place: ChunkLocation
+    numbers: list[int]
+
+
+class Span(NamedTuple):
+    """Chunks of one pack that one request reads."""
+
+    pack: Pack
+    chunks: list[Wanted]
+
+
+def plan(index: DataIndex, largest: int) -> Iterator[Span]:
+    """All chunks of an index but those of zeros, each once, pack by pack, ``largest`` bytes together."""
+    packs: dict[str, tuple[Pack, dict[int, Wanted]]] = {}
+    for number, chunk_id, pack, place in index.stored():
+        wanted = packs.setdefault(pack.name, (pack, {}))[1]
+        found = wanted.get(place.place)
+        if found is None:
+            wanted[place.place] = Wanted(chunk_id, place, [number])
+        elif found.chunk_id == chunk_id and found.place == place:
+            found.numbers.append(number)
+        else:
+            raise damaged(pack.name, "an index of data has two different chunks at one place of it")
+    for pack, wanted in packs.values():
+        for together in neighbours(sorted(wanted.values(), key=lambda each: each.place.offset), largest):
+            yield Span(pack, together)
+
+
+def fetch(
+    objects: Objects,
+    index: DataIndex,
+    handle: Handle,
+    *,
+    progress: Callable[[int], None],
+    cancelled: Callable[[], bool] | None = None,
+) -> None:
+    """Read and check all chunks of an index.
+
+    :param handle: called in a thread with a chunk's number in the data and its bytes, which change
+        afterwards; not for chunks of zeros.
+    :param progress: called in this thread with the bytes done since the last call; holes are the
+        caller's.
+    :raises BankDamaged: one is not what was written.
+    :raises Cancelled: somebody wants it to end.
+    """
+    chunks = ChunkReader(objects.store, objects.sealer, objects.keys.chunk_key(index.project_id))
+    pending: deque[Future[int]] = deque()
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="bank-fetch") as pool:
+        try:
+            for span in plan(index, largest_request(objects.store)):
+                if cancelled is not None and cancelled():
+                    raise Cancelled("reading the data was cancelled")
+                pending.append(pool.submit(_handle, chunks, index, span, handle))
+                while len(pending) > 2 * WORKERS:
+                    progress(pending.popleft().result())
+            while pending:
+                if cancelled is not None and cancelled():
+                    raise Cancelled("reading the data was cancelled")
+                progress(pending.popleft().result())
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _handle(chunks: ChunkReader, index: DataIndex, span: Span, handle: Handle) -> int:
+    done = 0
+    for number, data in read_span(chunks, index, span):
+        handle(number, data)
+        done += len(data)
+    return done
+
+
+def read_span(chunks: ChunkReader, index: DataIndex, span: Span) -> Iterator[tuple[int, memoryview]]:
+    """Read and check: the numbers of chunks and their bytes, which change when the next is asked for.
+
+    :raises BankDamaged: one is not what was written.
+    """
+    found = chunks.look(span.pack, [(each.chunk_id, each.place) for each in span.chunks])
+    for each, data in zip(span.chunks, found, strict=True):
+        for number in each.numbers:
+            if len(data) != index.chunk_size(number):
+                raise damaged(span.pack.name, "a chunk has another size than the index of the data says")
+            yield number, data

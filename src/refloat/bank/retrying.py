@@ -10,13 +10,10 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
 
-from refloat.bank.store import ObjectInfo, Parts, Store, Unavailable
-from refloat.bank.wrapper import Wrapper
+from refloat.bank.store import ObjectInfo, Store, Unavailable
+from refloat.bank.wrapper import T, Wrapper
 from refloat.errors import LeaseLost
-
-T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -54,15 +51,6 @@ class Retrying(Wrapper):
         if prepare is not None:
             self._repeat(lambda: prepare(create=create), min(OPENING_ATTEMPTS, self._attempts))
 
-    def put(self, name: str, content: Parts) -> None:
-        self._repeat(lambda: self.inner.put(name, content))
-
-    def get(self, name: str) -> bytes:
-        return self._repeat(lambda: self.inner.get(name))
-
-    def get_range(self, name: str, offset: int, length: int) -> bytes:
-        return self._repeat(lambda: self.inner.get_range(name, offset, length))
-
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """List, if need be several times.
 
@@ -81,11 +69,8 @@ class Retrying(Wrapper):
             else:
                 return
 
-    def stat(self, name: str) -> ObjectInfo:
-        return self._repeat(lambda: self.inner.stat(name))
-
-    def delete(self, name: str) -> None:
-        self._repeat(lambda: self.inner.delete(name))
+    def ask(self, what: str, name: str, do: Callable[[], T]) -> T:
+        return self._repeat(do)
 
     def _repeat(self, do: Callable[[], T], attempts: int = 0) -> T:
         failures = Failures(attempts or self._attempts, self._pause)

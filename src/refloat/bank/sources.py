@@ -1,13 +1,15 @@
-"""Data that can be read anywhere, and knows where it has holes, as files and block devices do.
+"""Where data comes from: a stream of bytes, or what can be read anywhere and knows where it has holes.
 
-The bank reads such a source with several threads at once and does not read its holes at all. A stream
-(:mod:`refloat.bank.streams`) is for everything else.
+The bank reads the latter, as files and block devices are, with several threads at once, and does not read its
+holes at all. Of everything else it makes chunks of one size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from refloat.errors import BankError
 
 
 @runtime_checkable
@@ -39,3 +41,63 @@ def runs(extents: Iterator[tuple[int, int]], chunk: int, longest: int) -> Iterat
         for start in range(first, end, longest):
             yield start, min(longest, end - start)
         done = max(done, end)
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """Something with a ``read``: a file, a response, a pipe."""
+
+    def read(self, size: int, /) -> Any:
+        """At most ``size`` bytes; nothing at the end."""
+        ...
+
+
+Source: TypeAlias = Readable | Iterable[bytes]
+
+
+def chunks_of(source: Source, size: int) -> Iterator[bytes]:
+    """The stream in chunks of ``size`` bytes, the last one shorter."""
+    if isinstance(source, Readable):
+        yield from _read(source.read, size)
+    else:
+        yield from _join(source, size)
+
+
+def _read(read: Callable[[int], Any], size: int) -> Iterator[bytes]:
+    while True:
+        pieces: list[bytes] = []
+        missing = size
+        while missing:
+            piece = read(missing)
+            if piece is None:
+                raise BankError("the source of the data does not block when it has nothing to read")
+            if not piece:
+                break
+            pieces.append(piece)
+            missing -= len(piece)
+        if missing < 0:
+            raise BankError("the source of the data returned more than it was asked for")
+        chunk = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if chunk:
+            yield bytes(chunk)
+        if missing:
+            return
+
+
+def _join(source: Iterable[bytes], size: int) -> Iterator[bytes]:
+    pieces: list[bytes] = []
+    have = 0
+    for piece in source:
+        if not have and len(piece) == size:
+            yield bytes(piece)
+            continue
+        pieces.append(piece)
+        have += len(piece)
+        if have >= size:
+            view = memoryview(b"".join(pieces))
+            whole = have - have % size
+            for start in range(0, whole, size):
+                yield bytes(view[start : start + size])
+            pieces, have = [bytes(view[whole:])], have - whole
+    if have:
+        yield b"".join(pieces)

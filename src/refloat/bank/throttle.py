@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from refloat.bank.store import Parts, Store, parts_of
-from refloat.bank.wrapper import Wrapper
+from refloat.bank.wrapper import T, Wrapper
 
 
 class Bucket:
@@ -60,12 +60,8 @@ class Throttled(Wrapper):
         self._bucket.take(sum(map(len, parts_of(content))))
         self.inner.put(name, content)
 
-    def get(self, name: str) -> bytes:
-        content = self.inner.get(name)
-        self._bucket.take(len(content))
-        return content
-
-    def get_range(self, name: str, offset: int, length: int) -> bytes:
-        content = self.inner.get_range(name, offset, length)
-        self._bucket.take(len(content))
-        return content
+    def ask(self, what: str, name: str, do: Callable[[], T]) -> T:
+        answer = do()
+        if isinstance(answer, bytes):
+            self._bucket.take(len(answer))
+        return answer

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 from blake3 import blake3
 
@@ -72,35 +72,38 @@ class _PackUse:
         return blake3(places).hexdigest(length=8)
 
 
+class Watched(TypedDict, total=False):
+    """Who wants to know how far a verification is, and may end it."""
+
+    progress: Callable[[int, int], None] | None
+    """Called in this thread with bytes of data done and in all."""
+    cancelled: Callable[[], bool] | None
+    """Asked now and then; when it says yes, :class:`Cancelled`."""
+
+
+class Manner(Watched, total=False):
+    """How a verification is done."""
+
+    sample: float
+    """Which part of the chunks to read back, chosen at random; 1.0 (if nothing is said): all of them."""
+    seed: int
+    """Of that choice; 0: a new one, which the report names."""
+    notes: Notes
+    """Where to keep what was done, so that it can be resumed."""
+    resume: bool
+    """Go on where an interrupted verification of the same kind was, as the notes say."""
+
+
 class Verifier:
-    """One verification.
+    """One verification."""
 
-    :param sample: which part of the chunks to read back; 1.0: all of them.
-    :param seed: of the choice; 0: a random one.
-    :param notes: where to keep what was done.
-    :param resume: leave out what the notes say was done.
-    :param progress: called in this thread with bytes of data done and in all.
-    :param cancelled: asked now and then; when it says yes, :class:`Cancelled`.
-    """
-
-    def __init__(
-        self,
-        objects: Objects,
-        depth: Depth = "full",
-        *,
-        sample: float = 1.0,
-        seed: int = 0,
-        notes: Notes = NO_NOTES,
-        resume: bool = False,
-        progress: Callable[[int, int], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> None:
+    def __init__(self, objects: Objects, depth: Depth = "full", **manner: Unpack[Manner]) -> None:
         self._objects = objects
         self._depth = depth
-        self._notes = notes
-        self._resume = resume
-        self._progress = progress
-        self._cancelled = cancelled
+        self._notes = manner.get("notes", NO_NOTES)
+        self._resume = manner.get("resume", False)
+        self._progress = manner.get("progress")
+        self._cancelled = manner.get("cancelled")
         self._done = self._total = 0
         self._manifests: dict[str, str] = {}
         self._users: dict[str, set[tuple[str, str]]] = {}
@@ -108,7 +111,8 @@ class Verifier:
         self._broken: dict[str, str] = {}
         self._packs: dict[str, _PackUse] = {}
         self._readers: dict[bytes, ChunkReader] = {}
-        self.report = VerificationReport(depth, sample, seed or secrets.randbelow(1 << 31) + 1)
+        seed = manner.get("seed") or secrets.randbelow(1 << 31) + 1
+        self.report = VerificationReport(depth, manner.get("sample", 1.0), seed)
 
     def checkpoints(self, names: Sequence[str], tags: Iterable[str] = ()) -> VerificationReport:
         """Verify checkpoints.
@@ -284,7 +288,7 @@ class Verifier:
                 if size == use.pack.size:
                     raise
                 reason = f"it has {size} bytes instead of {use.pack.size}"
-                cut = [place for place, each in use.wanted.items() if _end(each.place) > size]
+                cut = [place for place, each in use.wanted.items() if each.place.end > size]
                 return _Found(name, uses, 0, dict.fromkeys(cut, reason), reason)
             here = dict(enumerate(chunks))
             if found != use.pack or any(here.get(p) != w[:2] for p, w in use.wanted.items()):
@@ -391,7 +395,3 @@ def _read_back(reader: ChunkReader, pack: Pack, span: list[_Wanted]) -> None:
     sizes = [len(data) for data in reader.look(pack, [(each.chunk_id, each.place) for each in span])]
     if sizes != [each.size for each in span]:
         raise damaged(pack.name, "a chunk has another size than the index of the data says")
-
-
-def _end(place: ChunkLocation) -> int:
-    return place.offset + place.length

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
-from types import TracebackType
 from typing import Any
 
 from refloat.bank.collect import abandon, being_abandoned
@@ -36,15 +35,15 @@ from refloat.bank.packing import WORKERS, Feed, Found, Packer
 from refloat.bank.packs import OpenPack, Pack, read_footer
 from refloat.bank.references import mark
 from refloat.bank.sealing import KIND_INDEX, Header
-from refloat.bank.sources import Extents
-from refloat.bank.streams import Source
+from refloat.bank.sources import Extents, Source
 from refloat.bank.tombstones import unreliable
+from refloat.closing import Closing
 from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput
 
 _log = logging.getLogger(__name__)
 
 
-class Writer:
+class Writer(Closing):
     """Writes one checkpoint; made by :meth:`refloat.bank.Bank.writer`. Safe to use from many threads.
 
     Leaving it as a context manager closes it, nothing more: what was stored stays, for a writer
@@ -155,14 +154,6 @@ class Writer:
         self._renewal.end()
         self._pool.shutdown(wait=True)
         self._packer.close()
-
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -21,9 +21,9 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
+from refloat.closing import Closing
 from refloat.engine.program import Ended, Event, Json, Milestone, Program
 from refloat.errors import Conflict, NotFound, RefloatError
 
@@ -44,7 +44,7 @@ _POLL_FIRST, _POLL_LAST = 0.05, 1.0
 """Seconds between two looks at an operation that another process runs."""
 
 
-class Engine:
+class Engine(Closing):
     """The engine of this process; only one that is open can run operations, others can look on.
 
     The (slow) workflow library is imported when the first operation is run or its outcomes are read.
@@ -84,17 +84,6 @@ class Engine:
         self._reader = Reader(database, table)
         self._attempts = Attempts(self._leases, self._reader, self._shared, listener, milestones, beside)
         self._heartbeat = Heartbeat(self._leases, self._attempts.drivers)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self, timeout: float = 60.0) -> None:
         """Release what runs here and stop every thread.

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 
 from refloat.bank.filesystem import reserve, write_at
+from refloat.closing import Closing
 from refloat.errors import BankError, InvalidInput, NotFound
 
 _BLKZEROOUT = 0x127F
@@ -23,7 +23,7 @@ _CANNOT = {errno.ENOTTY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPE
 _ZEROS = bytes(1 << 20)
 
 
-class FileSource:
+class FileSource(Closing):
     """A regular file or a block device, as it is while it is read: let nobody write to it meanwhile.
 
     :raises NotFound: there is no such file.
@@ -79,14 +79,6 @@ class FileSource:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def __enter__(self) -> FileSource:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _failed(self, error: OSError) -> BankError:
         return BankError(f"{self._path} cannot be read", reason=str(error.strerror))

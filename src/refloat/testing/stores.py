@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from refloat.bank.store import (
     AlreadyExists,
@@ -21,10 +21,8 @@ from refloat.bank.store import (
     Unavailable,
     parts_of,
 )
-from refloat.bank.wrapper import Wrapper
+from refloat.bank.wrapper import T, Wrapper
 from refloat.errors import BankError
-
-T = TypeVar("T")
 
 Which: TypeAlias = Callable[[str], bool]
 """Says of an object's name whether the fault strikes it."""
@@ -119,13 +117,9 @@ class CrashAfter(Wrapper):
         self._done = done
         self._lock = threading.Lock()
 
-    def put(self, name: str, content: Parts) -> None:
-        self._strike(lambda: self.inner.put(name, content))
-
-    def delete(self, name: str) -> None:
-        self._strike(lambda: self.inner.delete(name))
-
-    def _strike(self, do: Callable[[], None]) -> None:
+    def ask(self, what: str, name: str, do: Callable[[], T]) -> T:
+        if what not in ("put", "delete"):
+            return do()
         with self._lock:
             self._left -= 1
             left = self._left
@@ -133,7 +127,7 @@ class CrashAfter(Wrapper):
             if left == -1 and self._done:
                 do()
             raise Crash
-        do()
+        return do()
 
 
 class RefuseDelete(Wrapper):
@@ -272,21 +266,6 @@ class Flaky(Wrapper):
         self._lock = threading.Lock()
         self.failures = 0
 
-    def put(self, name: str, content: Parts) -> None:
-        self._perhaps(lambda: self.inner.put(name, content), name)
-
-    def get(self, name: str) -> bytes:
-        return self._perhaps(lambda: self.inner.get(name), name)
-
-    def get_range(self, name: str, offset: int, length: int) -> bytes:
-        return self._perhaps(lambda: self.inner.get_range(name, offset, length), name)
-
-    def stat(self, name: str) -> ObjectInfo:
-        return self._perhaps(lambda: self.inner.stat(name), name)
-
-    def delete(self, name: str) -> None:
-        self._perhaps(lambda: self.inner.delete(name), name)
-
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         strikes = self._strikes()
         found = list(self.inner.list(prefix))
@@ -294,7 +273,7 @@ class Flaky(Wrapper):
         if strikes:
             raise self._lost(prefix)
 
-    def _perhaps(self, do: Callable[[], T], name: str) -> T:
+    def ask(self, what: str, name: str, do: Callable[[], T]) -> T:
         strikes = self._strikes()
         if strikes and not self._done:
             raise self._lost(name)
@@ -323,42 +302,23 @@ class Slow(Wrapper):
         super().__init__(inner)
         self._seconds = seconds
 
-    def put(self, name: str, content: Parts) -> None:
+    def ask(self, what: str, name: str, do: Callable[[], T]) -> T:
         time.sleep(self._seconds)
-        self.inner.put(name, content)
-
-    def get(self, name: str) -> bytes:
-        time.sleep(self._seconds)
-        return self.inner.get(name)
-
-    def get_range(self, name: str, offset: int, length: int) -> bytes:
-        time.sleep(self._seconds)
-        return self.inner.get_range(name, offset, length)
+        return do()
 
 
 class Hooked(Wrapper):
-    """Calls ``before(operation, name)`` before every request: to let something happen just then."""
+    """Calls ``before(operation, name)`` before every request but ``stat``: to let things happen just then."""
 
     def __init__(self, inner: Store, before: Callable[[str, str], None]) -> None:
         super().__init__(inner)
         self._before = before
 
-    def put(self, name: str, content: Parts) -> None:
-        self._before("put", name)
-        self.inner.put(name, content)
-
-    def get(self, name: str) -> bytes:
-        self._before("get", name)
-        return self.inner.get(name)
-
-    def get_range(self, name: str, offset: int, length: int) -> bytes:
-        self._before("get_range", name)
-        return self.inner.get_range(name, offset, length)
+    def ask(self, what: str, name: str, do: Callable[[], T]) -> T:
+        if what != "stat":
+            self._before(what, name)
+        return do()
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         self._before("list", prefix)
         return self.inner.list(prefix)
-
-    def delete(self, name: str) -> None:
-        self._before("delete", name)
-        self.inner.delete(name)

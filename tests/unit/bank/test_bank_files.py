@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from refloat.bank import Bank, Writer, packs
-from refloat.bank.fetch import plan
 from refloat.bank.packing import PACKS, WORKERS, is_zeros
-from refloat.bank.reader import open_index
+from refloat.bank.reader import open_index, plan
 from refloat.bank.sealing import compress, compress_if_worth_it
 from refloat.bank.sources import runs
 from refloat.bank.store import StoreFull

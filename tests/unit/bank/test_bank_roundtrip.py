@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refloat.bank import Bank, data_references, packs, with_references
-from refloat.bank.streams import chunks_of
+from refloat.bank.sources import chunks_of
 from refloat.errors import BankError, Cancelled, Conflict, InvalidInput, NotFound
 from refloat.testing.stores import Full
 from tests.unit.support.bank_helpers import (
