@@ -41,7 +41,7 @@ from refloat.graph import discover
 from refloat.records.checkpoints import AVAILABLE
 from refloat.records.database import Database
 from refloat.records.tables import CheckpointRow
-from refloat.resources.noop.protectable import NoopProtectable
+from refloat.resources.noop import NoopProtectable
 
 CHECKPOINTS = 10_000
 RESOURCES = 12

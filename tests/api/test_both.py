@@ -145,7 +145,7 @@ def test_a_failed_restore_says_what_it_had_made(
     refloat: Command, checkpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from refloat.errors import CloudError
-    from refloat.resources.noop import plugin
+    from refloat.resources import noop as plugin
 
     right = plugin.NoopRestore.on_complete
 

@@ -12,7 +12,7 @@ import pytest
 from api_helpers import DEFAULT, NOOP, OTHER, Running, User, run_service
 
 from refloat.bank import Bank, load_key
-from refloat.resources.noop.plugin import NoopHooks, NoopProtect, NoopVerify
+from refloat.resources.noop import NoopHooks, NoopProtect, NoopVerify
 
 PATH = f"providers/{NOOP}/checkpoints"
 

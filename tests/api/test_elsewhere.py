@@ -18,7 +18,7 @@ from refloat.cloud.trusts import Trusts
 from refloat.errors import CloudError, InvalidInput
 from refloat.operations.restore import RestoreProgram
 from refloat.records.grants import Intent
-from refloat.resources.noop.plugin import NoopRestore
+from refloat.resources.noop import NoopRestore
 
 __all__ = ["identity"]
 

@@ -20,7 +20,7 @@ from refloat.bank.manifest import get_manifest
 from refloat.records.database import Database
 from refloat.records.migrate import upgrade
 from refloat.records.tables import CheckpointRow, NoticeRow, OperationRow
-from refloat.resources.noop.plugin import NoopProtect, NoopVerify
+from refloat.resources.noop import NoopProtect, NoopVerify
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from refloat.api import config
 from refloat.control.program_logging import Logged
 from refloat.control.submit import Submitter
 from refloat.log_context import about, known, note, set_up_logs
-from refloat.resources.noop.plugin import NoopProtect
+from refloat.resources.noop import NoopProtect
 
 _LOG = logging.getLogger("refloat.test")
 

@@ -19,7 +19,7 @@ from refloat.cloud.authority import Caller
 from refloat.control.grants import ABANDONED
 from refloat.errors import CloudError, RefloatError
 from refloat.records.tables import GrantRow
-from refloat.resources.noop.plugin import NoopHooks, NoopProtect, NoopRestore
+from refloat.resources.noop import NoopHooks, NoopProtect, NoopRestore
 
 ADMIN = "admin,manager,member,reader"
 CHECKPOINTS = f"providers/{NOOP}/checkpoints"

@@ -33,8 +33,8 @@ from refloat.bank import filesystem
 from refloat.cli.main import main
 from refloat.engine import owner
 from refloat.engine.driver import Driver
+from refloat.resources import noop as plugin
 from refloat.resources.base import HOOKS
-from refloat.resources.noop import plugin
 
 BLOCK = 1 << 16
 BLOCKS = 8

@@ -12,7 +12,7 @@ from refloat.errors import InvalidInput, NotFound
 from refloat.graph import Graph
 from refloat.providers.provider_files import Definition, load_folder
 from refloat.resources.base import OperationKind, ProtectionPlugin
-from refloat.resources.noop.plugin import NoopPlugin, noop_plugin
+from refloat.resources.noop import NoopPlugin, noop_plugin
 from refloat.resources.options import settle
 from refloat.resources.registry import plugins, protectables
 

@@ -403,7 +403,7 @@ def test_wrong_ends(refloat: Command) -> None:
 
 def test_a_failed_protect(refloat: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     from refloat.errors import CloudError
-    from refloat.resources.noop import plugin
+    from refloat.resources import noop as plugin
 
     def fail(self: object, context: object) -> None:
         raise CloudError(
@@ -430,7 +430,7 @@ def test_a_failed_protect(refloat: Command, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_failed_restore_says_what_it_had_made(refloat: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     from refloat.errors import CloudError
-    from refloat.resources.noop import plugin
+    from refloat.resources import noop as plugin
 
     make_plan(refloat)
     checkpoint = protect(refloat)

@@ -9,8 +9,7 @@ from refloat.errors import Conflict, InvalidInput, NotFound
 from refloat.graph import Graph, Resource, discover
 from refloat.resources.base import HOOKS, PlanContext, Planned
 from refloat.resources.keypair import KEYPAIR, free_name, ssh_fingerprint
-from refloat.resources.noop.plugin import NoopPlugin
-from refloat.resources.noop.protectable import NoopProtectable
+from refloat.resources.noop import NoopPlugin, NoopProtectable
 from refloat.resources.project import ProjectPlugin, ProjectProtectable
 from refloat.resources.server import SERVERS
 from refloat.resources.server.protectable import ServerProtectable

@@ -132,7 +132,7 @@ class Command:
         """
         code = (
             "import sys, time; from refloat.cli.main import main\n"
-            "from refloat.resources.noop.plugin import NoopProtect\n"
+            "from refloat.resources.noop import NoopProtect\n"
             f"NoopProtect.on_main = lambda self, context: time.sleep({slow}) or {{'name': 'x'}}\n"
             "sys.exit(main(sys.argv[1:]))"
         )
