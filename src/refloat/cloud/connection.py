@@ -283,15 +283,11 @@ class Cloud:
         """A wait for a thing to be deleted. That this went wrong ends it with WaitFailed."""
         fails = _in(KINDS[kind], KINDS[kind].delete_failed)
         text = f"{kind.replace('_', ' ')} {identity} to be deleted"
-        return StatusWait(self, kind, identity, _never, fails, True, timeout, text)
+        return StatusWait(self, kind, identity, lambda _thing: False, fails, True, timeout, text)
 
     def close(self) -> None:
         if "connection" in self.__dict__:
             self.connection.close()
-
-
-def _never(_thing: Any) -> bool:
-    return False
 
 
 def _is_known(service: str) -> bool:

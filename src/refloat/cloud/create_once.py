@@ -24,14 +24,15 @@ def find_created(cloud: Cloud, kind: str, marker: Marker, clue: Mapping[str, Any
     fields = {"name": clue["name"]} if "name" in clue else clue.get("fields")
     if fields:
         known = set(clue.get("known", ()))
-        fits = [thing for thing in cloud.list(kind) if thing.id not in known and _has(thing, fields)]
+        fits = [thing for thing in having(cloud, kind, fields) if thing.id not in known]
     else:
         fits = [thing for thing in cloud.list(kind) if marker.on(thing)]
     return str(fits[0].id) if fits else None
 
 
-def _has(thing: Any, fields: Mapping[str, Any]) -> bool:
-    return all(getattr(thing, name) == value for name, value in fields.items())
+def having(cloud: Cloud, kind: str, fields: Mapping[str, Any]) -> list[Any]:
+    """Those things of a kind that have these values."""
+    return [t for t in cloud.list(kind) if all(getattr(t, k) == v for k, v in fields.items())]
 
 
 LOOKS = (1.0, 3.0, 6.0)

@@ -28,9 +28,25 @@ WORDS = re.compile(r"(?!\.{1,2}\Z)[^/?#%\\\x00-\x1f\x7f]{1,255}")
 """The ids of things that are called as somebody likes: one part of a path, and no other."""
 
 
+IMAGE_PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+"""Headers of what changes an image."""
+
+
+def request(proxy: Any, method: str, path: str, **how: Any) -> Any:
+    """The body of an answer. :raises SDKException: the service refuses."""
+    answer = getattr(proxy, method)(path, **how)
+    raise_from_response(answer)
+    return answer.json() if answer.content else None
+
+
 def status_of_thing(thing: Any, attribute: str = "status") -> str:
     """The state of a thing, in small letters; empty when it tells none."""
     return str(getattr(thing, attribute, "") or "").lower()
+
+
+def usable_zones(zones: Iterable[Any]) -> set[str]:
+    """The names of those availability zones of Nova or Cinder in which something can be made."""
+    return {str(zone.name) for zone in zones if (zone.state or {}).get("available", True)}
 
 
 @dataclass(frozen=True)
@@ -150,19 +166,14 @@ def unmark_metadata(service: str, path: str, microversion: str | None = None) ->
 
     def unmark(connection: Connection, identity: str, _fields: Mapping[str, Any]) -> None:
         where = f"{path}/{identity}/metadata/{METADATA_KEY}"
-        response = getattr(connection, service).delete(where, microversion=microversion)
-        raise_from_response(response)
+        request(getattr(connection, service), "delete", where, microversion=microversion)
 
     return unmark
 
 
 def _unmark_image(connection: Connection, identity: str, fields: Mapping[str, Any]) -> None:
-    response = connection.image.patch(
-        f"/images/{identity}",
-        json=[{"op": "replace", "path": "/tags", "value": fields["tags"]}],
-        headers={"Content-Type": "application/openstack-images-v2.1-json-patch"},
-    )
-    raise_from_response(response)
+    tags = {"op": "replace", "path": "/tags", "value": fields["tags"]}
+    request(connection.image, "patch", f"/images/{identity}", json=[tags], headers=IMAGE_PATCH)
 
 
 def _of_router(identity: str, _thing: Any) -> Iterable[tuple[str, str]]:
@@ -178,11 +189,6 @@ def _get_interface(connection: Connection, identity: str) -> Any:
     return port
 
 
-def _remove_interface(connection: Connection, identity: str) -> None:
-    router, _, port = identity.partition(":")
-    connection.network.remove_interface_from_router(router, port=port)
-
-
 def _get_router_subnet(connection: Connection, identity: str) -> Any:
     router, _, subnet = identity.partition(":")
     for port in connection.network.ports(device_id=router):
@@ -191,9 +197,18 @@ def _get_router_subnet(connection: Connection, identity: str) -> Any:
     raise NotFoundException(f"router {router} is not in subnet {subnet}")
 
 
-def _remove_router_subnet(connection: Connection, identity: str) -> None:
-    router, _, subnet = identity.partition(":")
-    connection.network.remove_interface_from_router(router, subnet=subnet)
+def _disconnect(by: str) -> Remover:
+    """Takes away the interface of a router that is told by a port or a subnet."""
+
+    def remove(connection: Connection, identity: str) -> None:
+        router, _, other = identity.partition(":")
+        connection.network.remove_interface_from_router(router, **{by: other})
+
+    return remove
+
+
+def _on_router(name: str, get: Getter, remove: Remover) -> Kind:
+    return Kind(name, "network", get, _list_none, remove, part_of=_of_router)
 
 
 def _route(identity: str) -> tuple[str, dict[str, str]]:
@@ -212,10 +227,6 @@ def _get_route(connection: Connection, identity: str) -> Any:
 def _remove_route(connection: Connection, identity: str) -> None:
     router_id, route = _route(identity)
     connection.network.remove_extra_routes_from_router(router_id, {"router": {"routes": [route]}})
-
-
-def _remove_association(connection: Connection, identity: str) -> None:
-    connection.network.update_ip(identity, port_id=None)
 
 
 def _list_none(_connection: Connection) -> Iterable[Any]:
@@ -282,18 +293,9 @@ KINDS: dict[str, Kind] = {
         sdk_kind("subnet", "network"),
         sdk_kind("port", "network"),
         sdk_kind("router", "network"),
-        Kind(
-            "router_interface", "network", _get_interface, _list_none, _remove_interface, part_of=_of_router
-        ),
-        Kind(
-            "router_subnet",
-            "network",
-            _get_router_subnet,
-            _list_none,
-            _remove_router_subnet,
-            part_of=_of_router,
-        ),
-        Kind("router_route", "network", _get_route, _list_none, _remove_route, part_of=_of_router),
+        _on_router("router_interface", _get_interface, _disconnect("port")),
+        _on_router("router_subnet", _get_router_subnet, _disconnect("subnet")),
+        _on_router("router_route", _get_route, _remove_route),
         sdk_kind("security_group", "network"),
         sdk_kind(
             "security_group_rule",
@@ -306,7 +308,7 @@ KINDS: dict[str, Kind] = {
             "network",
             word="ip",
             list=_list_none,
-            remove=_remove_association,
+            remove=lambda connection, identity: connection.network.update_ip(identity, port_id=None),
             part_of=lambda identity, address: (("floating_ip", identity), ("port", str(address.port_id))),
         ),
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from openstack.exceptions import raise_from_response
+from openstack.exceptions import NotFoundException
 
 from refloat.cloud.connection import Cloud
 from refloat.cloud.errors import explained
+from refloat.cloud.kinds import request
 from refloat.errors import ServiceMissing
 
 Headroom = Mapping[str, int]
@@ -44,9 +45,7 @@ def absolute_limits(proxy: str, names: Mapping[str, tuple[str, str]]) -> Quota:
     def read(cloud: Cloud) -> Headroom:
         with explained(f"read the {proxy.replace('_', ' ')} limits"):
             # The raw answer: openstacksdk's resource leaves out Cinder's counts of snapshots.
-            response = getattr(cloud, proxy).get("/limits")
-            raise_from_response(response)
-            limits = response.json()["limits"]["absolute"]
+            limits = request(getattr(cloud, proxy), "get", "/limits")["limits"]["absolute"]
         free: dict[str, int] = {}
         for name, (limit, used) in names.items():
             free |= free_of(name, limits.get(limit), limits.get(used))
@@ -90,11 +89,10 @@ def _compute(cloud: Cloud) -> Headroom:
 
 def _network(cloud: Cloud) -> Headroom:
     with explained("read the network quota"):
-        response = cloud.network.get(f"/quotas/{cloud.project_id}/details.json")
-        if response.status_code == 404:
+        try:
+            details = request(cloud.network, "get", f"/quotas/{cloud.project_id}/details.json")["quota"]
+        except NotFoundException:
             return {}
-        raise_from_response(response)
-        details = response.json()["quota"]
     free: dict[str, int] = {}
     for name, field in _NETWORK.items():
         entry = details.get(field, {})

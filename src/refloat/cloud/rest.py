@@ -7,10 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from openstack import exceptions as sdk_exceptions
 from openstack.connection import Connection
 
-from refloat.cloud.kinds import WORDS, Kind
+from refloat.cloud.kinds import WORDS, Kind, request
 
 
 class Thing(SimpleNamespace):
@@ -26,13 +25,6 @@ class Thing(SimpleNamespace):
 
 def thing(data: Mapping[str, Any]) -> Thing:
     return Thing(**{"name": "", "status": "", **data})
-
-
-def request(proxy: Any, method: str, path: str, **how: Any) -> Any:
-    """The body of an answer. :raises SDKException: the service refuses."""
-    answer = getattr(proxy, method)(path, **how)
-    sdk_exceptions.raise_from_response(answer)
-    return answer.json() if answer.content else None
 
 
 def pages(proxy: Any, path: str, key: str) -> Iterator[Thing]:

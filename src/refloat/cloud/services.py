@@ -42,8 +42,3 @@ def add_service(service: Service) -> None:
     """Make a service of a plugin's own known. :raises ValueError: another one has its name."""
     if SERVICES.setdefault(service.name, service) != service:
         raise ValueError(f"there is a service '{service.name}' already")
-
-
-def concurrency_limits() -> dict[str, int]:
-    """How many hooks use a service at once, by the service's name."""
-    return {service.name: service.concurrency for service in SERVICES.values() if service.concurrency}

@@ -60,13 +60,9 @@ def find_target(targets: Mapping[str, Target], url: str, own_url: str) -> Target
             raise InvalidInput("this service does not restore into other projects")
         return Target("", own_url)
     for target in targets.values():
-        if _same(target.url, url):
+        if _form(target.url) == _form(url):
             return target
     raise InvalidInput("restore_target is not among the clouds that this service may restore into")
-
-
-def _same(one: str, other: str) -> bool:
-    return _form(one) == _form(other)
 
 
 def _form(url: str) -> tuple[str, ...]:

@@ -115,9 +115,8 @@ class Trusts:
     def strays(self, target: str, grantings: Sequence[Granting]) -> list[dict[str, Any] | None]:
         """The trusts that end in those very seconds: Keystone keeps no parts of one."""
         group = self._group(target)
-        auth = loading.load_auth_from_conf_options(self._conf, group)
         with explained("list the trusts of the service's user"):
-            answer = self._session(auth).get(
+            answer = self._own(group).get(
                 f"{self._auth_url(group)}/OS-TRUST/trusts",
                 params={"trustee_user_id": self._trustee_id(group)},
             )
@@ -141,9 +140,8 @@ class Trusts:
         target = str(granted.get("target", ""))
         group = self._group(target)
         try:
-            auth = loading.load_auth_from_conf_options(self._conf, group, trust_id=granted["trust_id"])
             with explained("delete the trust of an operation that has ended"):
-                self._session(auth).delete(
+                self._own(group, trust_id=granted["trust_id"]).delete(
                     f"/OS-TRUST/trusts/{granted['trust_id']}", endpoint_filter=self._identity(target)
                 )
         except (NotFound, AuthFailed):
@@ -156,10 +154,9 @@ class Trusts:
         if granted.get("kind") != "trust":
             raise AuthorityGone("there is no trust", reason="made under other settings")
         group = self._group(str(granted.get("target", "")))
-        auth = loading.load_auth_from_conf_options(self._conf, group, trust_id=granted["trust_id"])
         try:
             with explained("log in with the trust"):
-                self._session(auth).get_token()
+                self._own(group, trust_id=granted["trust_id"]).get_token()
         except RefloatError as exc:
             if status_of(exc) not in _REFUSED or not self._can_log_in(group):
                 raise
@@ -174,7 +171,7 @@ class Trusts:
     def _can_log_in(self, group: str) -> bool:
         """Whether the service's own user can log in; if not, a trust that is refused says nothing."""
         try:
-            self._session(loading.load_auth_from_conf_options(self._conf, group)).get_token()
+            self._own(group).get_token()
         except ClientException:
             return False
         return True
@@ -212,6 +209,10 @@ class Trusts:
             "region_name": self._region_of(target),
             "version": (3, 0),
         }
+
+    def _own(self, group: str, **how: str) -> keystone.Session:
+        """As the service's own user, or as one with a trust."""
+        return self._session(loading.load_auth_from_conf_options(self._conf, group, **how))
 
     def _session(self, auth: Any) -> keystone.Session:
         return new_session(auth, app_version=__version__, timeout=PATIENCE)

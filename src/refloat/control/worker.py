@@ -34,7 +34,7 @@ from refloat.control.worker_name import WorkerName
 from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
 from refloat.log_context import about
 from refloat.notify.events import NOBODY, Notices
-from refloat.operations import concurrency
+from refloat.operations.compile import lane_limits
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.single_step import SingleStepProgram
 from refloat.providers.banks import Banks
@@ -142,7 +142,7 @@ class Worker:
             database,
             OPERATIONS,
             workers=THREADS,
-            limits={**concurrency.limits(), **(limits or {})},
+            limits={**lane_limits(), **(limits or {})},
             milestones=self._hear,
             beside=self._outcomes.write,
         )

@@ -20,8 +20,12 @@ from collections.abc import Callable, Iterable
 from refloat.engine.dag import Dag, Step
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.resources.base import HOOKS
+from refloat.resources.registry import concurrency_limits
 
 BEGIN, FINISH, MAIN, COMPLETE = HOOKS
+
+COPY = "bank"
+"""The lane of what copies from bank to bank."""
 
 Place = tuple[ResourceKey, str]
 
@@ -40,6 +44,11 @@ def lane_of(key: ResourceKey) -> str:
     """Steps that use one service share its limit: ``cinder`` for ``OS::Cinder::Volume``."""
     parts = key.type.split("::")
     return parts[1].lower() if parts[0] == "OS" and len(parts) > 1 else ""
+
+
+def lane_limits() -> dict[str, int]:
+    """How many steps of a lane run or wait at once in one process."""
+    return {**concurrency_limits(), COPY: 2}
 
 
 def compile_hooks(graph: Graph, implemented: Callable[[Resource], Iterable[str]]) -> Dag:

@@ -14,7 +14,7 @@ from refloat.engine.dag import Dag
 from refloat.engine.program import Body, Json, Outcome, StepRun
 from refloat.errors import Conflict, NotFound, RefloatError
 from refloat.graph import Resource
-from refloat.operations.concurrency import COPY
+from refloat.operations.compile import COPY
 from refloat.operations.copyplan import CopyPlan, copy_id, found_in, origin_of, size_of
 from refloat.operations.data import BankData
 from refloat.operations.on_checkpoint import ReadingProgram

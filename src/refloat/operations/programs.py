@@ -169,7 +169,7 @@ class OperationProgram(ABC):
             outcome = body(context)
         if isinstance(outcome, Generator):
             return _naming(resource, outcome)
-        return self._json(outcome) or None  # of thousands that say nothing, nothing is kept
+        return dict(outcome or {}) or None  # of thousands that say nothing, nothing is kept
 
     def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
         return self.rolled_back()
@@ -254,10 +254,6 @@ class OperationProgram(ABC):
                         ((item["type"], item["source_id"]), item["new_id"]) for item in restored
                     )
             return self._mapping.get(wanted)
-
-    @staticmethod
-    def _json(outcome: Mapping[str, Any] | None) -> Json:
-        return dict(outcome) if outcome is not None else None
 
 
 def stored_section(merged: Mapping[str, Any]) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Plans(Named[PlanRow, Plan]):
         resources: Sequence[Mapping[str, Any]],
         parameters: Mapping[str, Mapping[str, Any]],
         *,
-        check: Callable[[Session], None] | None = None,
+        check: Callable[[Session], None] = lambda _session: None,
         **attributes: Unpack[PlanAttributes],
     ) -> Plan:
         """Remember a new plan.
@@ -115,13 +115,9 @@ class Plans(Named[PlanRow, Plan]):
             created_at=now().replace(microsecond=0),
             **{"description": "", **attributes},
         )
-        if check is None:
-            with self._database.session() as session:
-                session.add(row)
-        else:
-            with self._database.one_at_a_time(f"plans {self._project_id}") as session:
-                check(session)
-                session.add(row)
+        with self._database.one_at_a_time(f"plans {self._project_id}") as session:
+            check(session)
+            session.add(row)
         return _plan(row)
 
     def page(

@@ -99,8 +99,7 @@ class Quotas:
 
     def reset_project(self, project_id: str) -> None:
         """Go back to the limits that all projects have."""
-        with self._database.session() as session:
-            session.execute(delete(QuotaRow).where(QuotaRow.project_id == project_id))
+        self._database.change(delete(QuotaRow).where(QuotaRow.project_id == project_id))
 
     def set_class(self, class_name: str, limits: Mapping[str, int]) -> dict[str, int]:
         """Set some of a class's limits; all of them afterwards."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 from refloat.bank import unfenced
 from refloat.cloud import Cloud, CloudWait, Marker, explained
-from refloat.cloud.create_once import create_once, find_created
+from refloat.cloud.create_once import create_once, find_created, having
 from refloat.cloud.removal import removal
 from refloat.errors import BankError, Cancelled
 from refloat.graph import Graph, Resource, ResourceKey
@@ -62,6 +62,10 @@ class PlanContext:
     def listed(self, kind: str, identity: str) -> Any | None:
         """One thing of the project by id; None: the project does not have it."""
         return next((thing for thing in self.listing(kind) if str(thing.id) == identity), None)
+
+    def there(self, kind: str, identity: str) -> Any | None:
+        """One thing by id: the project's, or one that another project shares with it."""
+        return self.listed(kind, identity) or self.cloud.find(kind, identity)
 
 
 class Stream(Protocol):
@@ -197,8 +201,7 @@ class HookContext:
 
     def known(self, kind: str, **fields: Any) -> dict[str, Any]:
         """The clue for what cannot be marked: it is what has these values and is not there yet."""
-        there = [t.id for t in self.cloud.list(kind) if all(getattr(t, k) == v for k, v in fields.items())]
-        return {"fields": fields, "known": there}
+        return {"fields": fields, "known": [thing.id for thing in having(self.cloud, kind, fields)]}
 
     def restored(self, new_id: str, *, name: str | None = None, reason: str | None = None) -> dict[str, Any]:
         """What a restore hook returns that made, or re-used, just this resource as planned."""

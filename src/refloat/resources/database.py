@@ -11,9 +11,9 @@ from typing import Any
 
 from refloat.cloud import Cloud, explained
 from refloat.cloud.rest import Thing, rest_kind
-from refloat.errors import Conflict, ServiceMissing
+from refloat.errors import ServiceMissing
 from refloat.graph import Resource
-from refloat.resources.attributes import Attribute, Change, asked_for, exact, nothing_to_lose, outcomes
+from refloat.resources.attributes import Attribute, asked_for, exact, nothing_to_lose
 from refloat.resources.base import (
     RESTORE_NAME,
     HookBody,
@@ -25,6 +25,7 @@ from refloat.resources.base import (
     hooks,
 )
 from refloat.resources.declared import Declared
+from refloat.resources.draft import Draft
 from refloat.resources.in_cloud import KeptInCloud, description_of_kept, name_of_kept
 from refloat.resources.listed import ListedProtectable
 from refloat.resources.options import Option
@@ -137,10 +138,6 @@ class DatabaseProtectable(ListedProtectable):
         """Also what has been stopped for good: Trove calls that ``SHUTDOWN``."""
         return super().is_going(state) or state == "shutdown"
 
-    @classmethod
-    def is_broken(cls, state: str) -> bool:
-        return state in ERROR_STATES
-
     def list(self) -> list[Resource]:
         ready = [thing for thing in self.things if self.state(thing) not in BUSY_STATES | ERROR_STATES]
         return [self.node(thing) for thing in ready]
@@ -211,48 +208,34 @@ def refuse_built_on(context: HookContext) -> None:
     identity = KEPT.id(context.section)
     built_on = [item for item in context.cloud.list(BACKUP) if item.get("parent_id") == identity]
     if built_on:
-        raise Conflict(
-            f"{KEPT.text(context.section)} cannot be deleted",
-            resource=str(context.resource),
-            reason="incremental backups are built on it, and Trove would delete them as well: "
-            + ", ".join(f"{item.id} ({item.name})" for item in built_on),
-            advice="Delete those first",
-        )
+        those = ", ".join(f"{item.id} ({item.name})" for item in built_on)
+        said = f"incremental backups are built on it, and Trove would delete them as well: {those}"
+        KEPT.refuse_needed(context, said, "Delete those first")
 
 
 def plan(context: PlanContext) -> Planned:
     """A new instance; impossible without its backup, a flavor or a network."""
     section, parameters = context.section, context.parameters
-    name, changes = context.renamed(section["name"])
-    changes |= nothing_to_lose(section, "replica_of", "replicas")
-    conflicts: list[str] = []
+    draft = Draft.renamed(context, ATTRIBUTES)
+    draft.changes |= nothing_to_lose(section, "replica_of", "replicas")
     if not context.cloud.has("database"):
-        problem = "this cloud has no database service"
-        return Planned("impossible", name, problem, attributes=outcomes(ATTRIBUTES, section, changes))
-    problem = KEPT.planned(context)
+        return draft.planned()
     flavor = parameters.get("restore_flavor_id") or section["flavor"]
     if context.listed(FLAVOR, flavor) is None:
-        problem = problem or f"there is no flavor {flavor} for databases; choose with restore_flavor_id"
+        draft.problems.append(f"there is no flavor {flavor} for databases; choose with restore_flavor_id")
     if flavor != section["flavor"]:
-        changes["flavor"] = asked_for("restore_flavor_id", flavor)
+        draft.changes["flavor"] = asked_for("restore_flavor_id", flavor)
     configuration = section["configuration"].get("id", "")
     if configuration and context.listed(CONFIGURATION, configuration) is None:
         said = f"there is no configuration group {configuration} any more"
-        conflicts.append(f"{said}: the datastore's own settings are used")
-        changes["configuration"] = Change(None, "degraded", said)
+        draft.conflict("configuration", None, "degraded", said, "the datastore's own settings are used")
         configuration = ""
     networks, lacking = _networks(context)
-    problem = problem or lacking
+    draft.problems += [lacking] if lacking else []
     if networks != section["networks"]:
-        changes["networks"] = asked_for("restore_network_id", networks)
-    return Planned(
-        "impossible" if problem else "create",
-        name=name,
-        reason=problem,
-        attributes=outcomes(ATTRIBUTES, section, changes),
-        decisions={"flavor": flavor, "configuration": configuration, "networks": networks},
-        conflicts=tuple(conflicts),
-    )
+        draft.changes["networks"] = asked_for("restore_network_id", networks)
+    draft.decisions = {"flavor": flavor, "configuration": configuration, "networks": networks}
+    return draft.planned()
 
 
 def _networks(context: PlanContext) -> tuple[list[str], str]:

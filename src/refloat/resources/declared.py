@@ -8,7 +8,7 @@ a folder.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -71,7 +71,7 @@ class Declared:
     :param restore: otherwise than by creating it with what was read.
     :param verify: otherwise than by looking whether the section is whole, or at what is ``kept``.
     :param delete: otherwise than by removing what is ``kept``.
-    :param kept: what of it stays in the cloud.
+    :param kept: what of it stays in the cloud; without that nothing is restored, whatever is planned.
     :param builds_on: of :class:`ProtectionPlugin`.
     :param selectors: of :class:`ListedProtectable`.
     :param finder: finds it, where a listing alone does not do.
@@ -158,7 +158,9 @@ class Declared:
                 return declared.builds_on(section) if declared.builds_on else None
 
             def plan_restore(self, context: PlanContext) -> Planned:
-                return (declared.plan or declared._planned)(context)
+                planned = (declared.plan or declared._planned)(context)
+                problem = kept.planned(context) if kept else ""
+                return replace(planned, action="impossible", reason=problem) if problem else planned
 
         return DeclaredPlugin
 

@@ -15,9 +15,9 @@ from refloat.cloud.errors import status_of
 from refloat.cloud.kinds import KINDS
 from refloat.errors import CloudError, NotFound
 from refloat.graph import Resource
-from refloat.resources.attributes import Attribute, Change, exact, outcomes
+from refloat.resources.attributes import Attribute, exact
 from refloat.resources.base import HookContext, PlanContext, Planned, Section
-from refloat.resources.declared import Declared
+from refloat.resources.draft import Draft
 from refloat.resources.networking import (
     DUPLICATE,
     SERVER,
@@ -26,6 +26,7 @@ from refloat.resources.networking import (
     external_network,
     left_alone,
     may,
+    neutron_kind,
     picked,
     unset,
     wire,
@@ -135,7 +136,7 @@ def _in_use(context: PlanContext, living: Any) -> str:
     wanted_by_server = any(node.type == SERVER for node in context.graph.parents(context.resource.key))
     if not wanted_by_server and living.id == context.resource.id:
         return ""  # nobody in this restore wants it moved
-    port = context.listed("port", living.port_id) or context.cloud.find("port", living.port_id)
+    port = context.there("port", living.port_id)
     if port is None:
         return ""
     if not port.device_id:
@@ -164,8 +165,8 @@ def _reuse(context: PlanContext, living: Any, why: str) -> Planned:
 
 
 def _ask_for(context: PlanContext, conflict: str, *, taken: bool) -> Planned:
-    section, changes = context.section, unset(ATTRIBUTES, context.section)
-    conflicts = []
+    section = context.section
+    draft = Draft(context, ATTRIBUTES, changes=unset(ATTRIBUTES, section))
     wanted = str(section["floating_ip_address"])
     try:
         network, why = external_network(
@@ -174,8 +175,7 @@ def _ask_for(context: PlanContext, conflict: str, *, taken: bool) -> Planned:
     except NotFound as exc:
         return Planned("impossible", wanted, exc.message)
     if why:
-        changes["floating_network_id"] = Change(network, "mapped", why)
-        conflicts.append(f"{why}: it is used")
+        draft.conflict("floating_network_id", network, "mapped", why, "it is used")
     address = "" if taken else wanted
     if taken:
         reason = f"{conflict}: a new address"
@@ -187,18 +187,11 @@ def _ask_for(context: PlanContext, conflict: str, *, taken: bool) -> Planned:
             f"{wanted} is no longer held: a new address, for only a project manager may ask for a given one"
         )
     if reason:
-        changes["floating_ip_address"] = Change("", "degraded", reason)
-        conflicts.append(reason)
+        draft.conflict("floating_ip_address", "", "degraded", reason)
     body = {name: section[name] for name in ("dns_name", "dns_domain") if section[name]}
-    return Planned(
-        "create",
-        name=address,
-        reason=reason,
-        attributes=outcomes(ATTRIBUTES, section, changes),
-        needs={"floating_ips": 1},
-        decisions={"body": body | {"floating_network_id": network}, "address": address},
-        conflicts=tuple(conflicts),
-    )
+    draft.name, draft.needs = address, {"floating_ips": 1}
+    draft.decisions = {"body": body | {"floating_network_id": network}, "address": address}
+    return draft.planned(reason)
 
 
 def _restore(context: HookContext) -> Mapping[str, Any]:
@@ -237,15 +230,13 @@ def _create(context: HookContext, marker: Marker) -> Any:
         return proxy.create_ip(**body)
 
 
-FLOATING_IPS = Declared(
+FLOATING_IPS = neutron_kind(
     type=FLOATING_IP,
     name="floating-ip",
     noun="floating IP",
     description="Holds on to a floating IP that is still there; otherwise gets one",
     kind=KINDS["floating_ip"],
     finder=FloatingIPProtectable,
-    parents={SERVER: None},
-    selectors=("tag",),
     attributes=ATTRIBUTES,
     options=(DUPLICATE,),
     read=_read,

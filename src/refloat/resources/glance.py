@@ -10,9 +10,9 @@ from typing import Any
 from openstack import exceptions as sdk_exceptions
 
 from refloat.cloud import Cloud, Marker, explained
-from refloat.cloud.kinds import status_of_thing
+from refloat.cloud.kinds import request, status_of_thing
 from refloat.cloud.retries import in_doubt, was_repeated
-from refloat.errors import CloudError
+from refloat.errors import CloudError, NotFound
 from refloat.resources.context import HookContext, Waiting
 from refloat.resources.image_data import Body, Tally, upload
 
@@ -39,9 +39,14 @@ def is_temporary_name(name: str) -> bool:
 def read_image(cloud: Cloud, image_id: str) -> dict[str, Any]:
     """An image as Glance tells it. openstacksdk's object changes the types of some properties."""
     with explained(f"read the image {image_id}"):
-        response = cloud.image.get(f"/images/{image_id}")
-        sdk_exceptions.raise_from_response(response)
-        return dict(response.json())
+        return dict(request(cloud.image, "get", f"/images/{image_id}"))
+
+
+def find_image(cloud: Cloud, image_id: str) -> dict[str, Any] | None:
+    try:
+        return read_image(cloud, image_id)
+    except NotFound:
+        return None
 
 
 def filled(

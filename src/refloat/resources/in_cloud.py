@@ -8,6 +8,8 @@ from typing import Any
 
 from refloat.cloud.kinds import KINDS
 from refloat.cloud.removal import removal
+from refloat.cloud.services import EVERYWHERE
+from refloat.errors import Conflict
 from refloat.resources.base import HookBody, HookContext, Hooks, PlanContext, Section, hooks
 from refloat.resources.verifying import checked
 
@@ -60,6 +62,9 @@ class KeptInCloud:
 
     def planned(self, context: PlanContext) -> str:
         """What is wrong with it now, in a restore plan."""
+        service = KINDS[self.kind].service
+        if service not in EVERYWHERE and not context.cloud.has(service):
+            return f"this cloud has no {service.replace('_', ' ')} service"
         return self.problem(context.listed(self.kind, self.id(context.section)), context.section)
 
     @property
@@ -69,6 +74,15 @@ class KeptInCloud:
             return checked(self.problem(found, context.section), self.fine)
 
         return hooks(on_main=ask)
+
+    def refuse_needed(self, context: HookContext, reason: str, advice: str) -> None:
+        """Refuse to delete, before anything is, what others need. :raises Conflict: always."""
+        raise Conflict(
+            f"{self.text(context.section)} cannot be deleted",
+            resource=str(context.resource),
+            reason=reason,
+            advice=advice,
+        )
 
     @property
     def delete(self) -> type[Hooks]:

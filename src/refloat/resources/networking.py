@@ -13,6 +13,7 @@ from refloat.errors import Conflict, NotFound
 from refloat.graph import ResourceKey
 from refloat.resources.attributes import STILL_THERE, Attribute, AttributeOutcome, Change, outcomes
 from refloat.resources.base import RESTORE_NAME, HookContext, PlanContext
+from refloat.resources.declared import Declared
 from refloat.resources.listed import ListedProtectable
 from refloat.resources.options import Option
 
@@ -48,10 +49,14 @@ def automatic(subnet: Any) -> bool:
     return not AUTOMATIC_MODES.isdisjoint({subnet.ipv6_address_mode, subnet.ipv6_ra_mode})
 
 
+def neutron_kind(**fields: Any) -> Declared:
+    """A kind of Neutron's, which servers may need."""
+    usual = {"parents": {SERVER: None}, "selectors": ("tag",), "options": RESTORE_OPTIONS}
+    return Declared(**(usual | fields))
+
+
 class NeutronProtectable(ListedProtectable):
     """Finds what a project owns of one kind; each subclass says how servers depend on it."""
-
-    selectors = ("tag",)
 
     def problem(self, thing: Any) -> Conflict | None:
         if thing.project_id == self.cloud.project_id:
@@ -179,12 +184,11 @@ class NetworkPlace:
 
 def place_of(context: PlanContext, network_id: str) -> NetworkPlace | None:
     """Where a network will be that this resource refers to; None: it is gone and not restored."""
-    key = ResourceKey(NETWORK, network_id)
-    planned = context.planned(key) if key in context.graph else None
+    planned = context.planned(ResourceKey(NETWORK, network_id))
     if planned is not None and planned.action != "impossible":
         subnets = {item["source"]: str(item.get("id", "")) for item in planned.decisions["subnets"]}
         return NetworkPlace(planned.new_id, planned.action == "create", True, subnets)
-    found = context.listed("network", network_id) or context.cloud.find("network", network_id)
+    found = context.there("network", network_id)
     if found is None:
         return None
     own = found.project_id == context.cloud.project_id

@@ -27,7 +27,9 @@ from refloat.resources.base import (
     Planned,
     Protectable,
     ProtectionPlugin,
+    Restored,
     hooks,
+    restored,
 )
 from refloat.resources.verifying import checked
 
@@ -87,8 +89,9 @@ def _four(**bodies: Hook) -> type[Hooks]:
 
 def _made_up(context: HookContext) -> Mapping[str, Any]:
     """The new id: always the same for one operation."""
-    of = f"{context.operation_id}:{context.resource.key}"
-    return context.restored(str(uuid.uuid5(uuid.NAMESPACE_OID, of)))
+    key = context.resource.key
+    new_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{context.operation_id}:{key}"))
+    return restored(Restored(key.type, key.id, new_id, context.planned.name))
 
 
 NoopHooks = _four()

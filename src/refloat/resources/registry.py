@@ -8,10 +8,9 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from refloat.cloud import services
 from refloat.cloud.kinds import Kind, add_kind
 from refloat.cloud.quota import Quota, add_quota
-from refloat.cloud.services import Service, add_service
+from refloat.cloud.services import SERVICES, Service, add_service
 from refloat.errors import InvalidInput
 from refloat.resources.base import Protectable, ProtectionPlugin
 from refloat.resources.declared import Declared
@@ -69,7 +68,7 @@ def plugins() -> Mapping[str, type[ProtectionPlugin]]:
 def concurrency_limits() -> Mapping[str, int]:
     """How many hooks of the resources of a service run or wait at once, by the service's name."""
     installed()
-    return services.concurrency_limits()
+    return {each.name: each.concurrency for each in SERVICES.values() if each.concurrency}
 
 
 def protectable(type_name: str) -> type[Protectable]:

@@ -14,10 +14,8 @@ from refloat.cloud.retries import ensure_done
 from refloat.graph import Resource, ResourceKey
 from refloat.resources.attributes import Attribute, Change, exact, outcomes
 from refloat.resources.base import HookContext, Hooks, PlanContext, Planned
-from refloat.resources.declared import Declared
+from refloat.resources.draft import Draft
 from refloat.resources.networking import (
-    RESTORE_OPTIONS,
-    SERVER,
     NeutronProtectable,
     dress,
     exists,
@@ -25,6 +23,7 @@ from refloat.resources.networking import (
     grant,
     grants,
     left_alone,
+    neutron_kind,
     picked,
     unset,
     wire,
@@ -146,22 +145,15 @@ def plan(context: PlanContext) -> Planned:
 
 
 def _create(context: PlanContext, reason: str) -> Planned:
-    section = context.section
-    name, changes = context.renamed(section["name"])
-    changes = unset(ATTRIBUTES, section) | changes
-    rules, lost = _possible(context, section["rules"])
-    if lost:
-        changes["rules"] = Change(rules, "degraded", "; ".join(lost))
-    return Planned(
-        "create",
-        name=name,
-        reason=reason,
-        attributes=outcomes(ATTRIBUTES, section, changes),
-        # A new group has rules of Neutron's own at first.
-        needs={"security_groups": 1, "security_group_rules": max(len(rules), 2)},
-        decisions={"body": given(section, "stateful") | {"name": name}, "rules": rules},
-        conflicts=tuple(lost),
-    )
+    section, draft = context.section, Draft.renamed(context, ATTRIBUTES)
+    draft.changes = unset(ATTRIBUTES, section) | draft.changes
+    rules, draft.conflicts = _possible(context, section["rules"])
+    if draft.conflicts:
+        draft.change("rules", rules, "degraded", "; ".join(draft.conflicts))
+    # A new group has rules of Neutron's own at first.
+    draft.needs = {"security_groups": 1, "security_group_rules": max(len(rules), 2)}
+    draft.decisions = {"body": given(section, "stateful") | {"name": draft.name}, "rules": rules}
+    return draft.planned(reason)
 
 
 def _reuse(context: PlanContext, living: Any) -> Planned:
@@ -249,8 +241,7 @@ def _possible(
 def _group_will_be_there(context: PlanContext, group_id: str) -> bool:
     if group_id == context.resource.id or ResourceKey(SECURITY_GROUP, group_id) in context.graph:
         return True
-    # Else it may be shared by another project.
-    return bool(context.listed("security_group", group_id) or context.cloud.find("security_group", group_id))
+    return context.there("security_group", group_id) is not None
 
 
 def _names_lost_group(context: PlanContext, rule: Mapping[str, Any]) -> bool:
@@ -265,8 +256,7 @@ def _as_now(context: PlanContext, rule: Mapping[str, Any], own_id: str) -> dict[
     group = rule["remote_group_id"]
     if group == context.resource.id:
         return {**rule, "remote_group_id": own_id}
-    key = ResourceKey(SECURITY_GROUP, group or "")
-    planned = context.planned(key) if key in context.graph else None
+    planned = context.planned(ResourceKey(SECURITY_GROUP, group or ""))
     if planned is not None:
         return {**rule, "remote_group_id": planned.new_id or "new"}
     return dict(rule)
@@ -376,16 +366,13 @@ def _body(rule: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in rule.items() if value not in (None, "")}
 
 
-SECURITY_GROUPS = Declared(
+SECURITY_GROUPS = neutron_kind(
     type=SECURITY_GROUP,
     name="security-group",
     description="Keeps a security group and its rules and creates them again",
     kind=KINDS["security_group"],
     finder=SecurityGroupProtectable,
-    parents={SERVER: None},
-    selectors=("tag",),
     attributes=ATTRIBUTES,
-    options=RESTORE_OPTIONS,
     protect=read,
     restore=SecurityGroupRestore,
     verify=section_has("id", *GROUP_FIELDS, "rules"),

@@ -12,16 +12,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from openstack import exceptions as sdk_exceptions
-
 from refloat.cloud import Cloud, Marker, explained, unmarked
-from refloat.cloud.kinds import sdk_kind, unmark_metadata
+from refloat.cloud.kinds import request, sdk_kind, unmark_metadata
 from refloat.cloud.quota import absolute_limits
 from refloat.errors import CloudError, Conflict
 from refloat.graph import Resource
-from refloat.resources.attributes import Attribute, Change, exact, nothing_to_lose, outcomes
+from refloat.resources.attributes import Attribute, exact, nothing_to_lose
 from refloat.resources.base import HookBody, HookContext, Hooks, PlanContext, Planned
 from refloat.resources.declared import Declared
+from refloat.resources.draft import Draft
 from refloat.resources.in_cloud import KeptInCloud, description_of_kept, name_of_kept
 from refloat.resources.listed import ListedProtectable
 from refloat.resources.options import Option
@@ -195,27 +194,15 @@ class ShareProtect(Hooks):
 
 
 def plan(context: PlanContext) -> Planned:
-    section = context.section
-    problem = "this cloud has no shared file system service"
-    if context.cloud.has("shared_file_system"):
-        problem = KEPT.planned(context)
-    name, changes = context.renamed(section["name"])
-    changes |= nothing_to_lose(section, "share_group_id", "replicas", "snapshots")
-    conflicts: list[str] = []
+    section, draft = context.section, Draft.renamed(context, ATTRIBUTES)
+    draft.changes |= nothing_to_lose(section, "share_group_id", "replicas", "snapshots")
     public = section["is_public"]
     if public and "admin" not in context.cloud.roles:
         public, said = False, "only administrators make a share public"
-        changes["is_public"] = Change(False, "degraded", said)
-        conflicts.append(f"{said}: the new one is private")
-    return Planned(
-        "impossible" if problem else "create",
-        name=name,
-        reason=problem,
-        attributes=outcomes(ATTRIBUTES, section, changes),
-        needs={"shares": 1, "share_gigabytes": int(section["size"])},
-        decisions={"is_public": public},
-        conflicts=tuple(conflicts),
-    )
+        draft.conflict("is_public", False, "degraded", said, "the new one is private")
+    draft.needs = {"shares": 1, "share_gigabytes": int(section["size"])}
+    draft.decisions = {"is_public": public}
+    return draft.planned()
 
 
 def restore(context: HookContext) -> HookBody:
@@ -248,8 +235,7 @@ def restore(context: HookContext) -> HookBody:
             service.update_share(share_id, is_public=True)
         # Not by the proxy's method, whose own arguments would clash with items of their names.
         metadata = {**section["metadata"], **context.marker("share").metadata}
-        answer = service.put(f"/shares/{share_id}/metadata", json={"metadata": metadata})
-        sdk_exceptions.raise_from_response(answer)
+        request(service, "put", f"/shares/{share_id}/metadata", json={"metadata": metadata})
         paths = [place.path for place in service.export_locations(share_id)]
     return context.restored(share_id, reason=f"it is mounted from {' or '.join(paths)}" if paths else "")
 

@@ -8,10 +8,9 @@ import pytest
 
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.resources.base import PlanContext, Planned
-from refloat.resources.server.plan import plan_server
+from refloat.resources.server.plan import plan_server, power_restore
 from refloat.resources.server.plan_ports import _from_mac
 from refloat.resources.server.section import ATTRIBUTES
-from refloat.resources.server.states import power_restore
 
 SERVER = Resource("OS::Nova::Server", "server", "web")
 FLAVOR = {

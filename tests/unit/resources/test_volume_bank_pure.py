@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, cast
@@ -35,6 +36,7 @@ class Answer:
 
     def __init__(self, status: int, body: Any = None) -> None:
         self.status_code, self._body = status, body
+        self.content = json.dumps(body).encode()
 
     def json(self) -> Any:
         return self._body

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from refloat.errors import NotFound
 from refloat.resources.attributes import (
     Attribute,
     AttributeOutcome,
@@ -15,7 +14,7 @@ from refloat.resources.attributes import (
     outcomes,
 )
 from refloat.resources.base import PlanContext, Planned
-from refloat.resources.glance import read_image
+from refloat.resources.glance import find_image
 from refloat.resources.image.protectable import servers_of
 from refloat.resources.image.section import ATTRIBUTES
 
@@ -47,7 +46,7 @@ def plan(context: PlanContext) -> Planned:
     section = context.section
     disks = disks_wanted(context)
     image = section["image"] or {}
-    there = _find(context)
+    there = find_image(context.cloud, context.resource.id)
     name = context.restored_name(image.get("name") or "")
     asked_anew = bool(context.parameters.get("restore_name"))
     reuse = section["data"] is not None and not asked_anew and _is_same(there, image)
@@ -84,13 +83,6 @@ def plan(context: PlanContext) -> Planned:
         decisions=decisions,
         conflicts=tuple(conflicts),
     )
-
-
-def _find(context: PlanContext) -> Mapping[str, Any] | None:
-    try:
-        return read_image(context.cloud, context.resource.id)
-    except NotFound:
-        return None
 
 
 def _is_same(there: Mapping[str, Any] | None, image: Mapping[str, Any]) -> bool:

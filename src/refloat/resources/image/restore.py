@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from openstack import exceptions as sdk_exceptions
+from openstack.exceptions import ConflictException
 
 from refloat.cloud import explained
+from refloat.cloud.kinds import IMAGE_PATCH, request
 from refloat.resources.base import HookBody, HookContext, Restored, Waiting, restored
 from refloat.resources.glance import filled, read_image
 from refloat.resources.image.plan import STILL_THERE, bytes_to_send, disk_name
 from refloat.resources.image.protectable import TYPE
+from refloat.resources.image.section import FORMATS
 from refloat.resources.image_data import Tally
 
 IMAGE = "image"
-_FORMATS = ("disk_format", "container_format", "min_disk", "min_ram")
-_PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
 
 
 def restore(context: HookContext) -> HookBody:
@@ -47,7 +48,7 @@ def restore_disk(
     context: HookContext, server_id: str, disk: Mapping[str, Any], name: str, tally: Tally
 ) -> Waiting:
     """Make the image of a server's disk; returns its id."""
-    fields = {key: disk[key] for key in _FORMATS} | disk["properties"]
+    fields = {key: disk[key] for key in FORMATS} | disk["properties"]
     fields["name"] = name
     role = f"disk-{server_id}"
     image_id = yield from filled(context, role, fields, disk["ref"], disk, tally, unmarked={"tags": []})
@@ -57,7 +58,7 @@ def restore_disk(
 def restore_image(context: HookContext, tally: Tally) -> Waiting:
     """Make the image itself, under its original id where Glance allows that; returns its id."""
     image, decisions = context.section["image"], context.planned.decisions
-    fields = {key: image[key] for key in (*_FORMATS, "os_hidden")} | image["properties"]
+    fields = {key: image[key] for key in (*FORMATS, "os_hidden")} | image["properties"]
     fields["name"] = context.planned.name
     image_id = yield from filled(
         context,
@@ -86,10 +87,9 @@ def _share(context: HookContext, image_id: str, members: list[str]) -> None:
         return
     _patch(context, image_id, {"visibility": "shared"})
     for member in members:
-        with explained(f"share the image {image_id} with the project {member}", context.resource):
-            response = context.cloud.image.post(f"/images/{image_id}/members", json={"member": member})
-            if response.status_code != 409:  # it is a member already
-                sdk_exceptions.raise_from_response(response)
+        what = f"share the image {image_id} with the project {member}"
+        with explained(what, context.resource), suppress(ConflictException):  # it is a member already
+            request(context.cloud.image, "post", f"/images/{image_id}/members", json={"member": member})
 
 
 def _patch(context: HookContext, image_id: str, wanted: Mapping[str, Any]) -> None:
@@ -103,5 +103,4 @@ def _patch(context: HookContext, image_id: str, wanted: Mapping[str, Any]) -> No
     if not changes:
         return
     with explained(f"set up the image {image_id}", context.resource):
-        response = context.cloud.image.patch(f"/images/{image_id}", json=changes, headers=_PATCH)
-        sdk_exceptions.raise_from_response(response)
+        request(context.cloud.image, "patch", f"/images/{image_id}", json=changes, headers=IMAGE_PATCH)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from openstack import exceptions as sdk_exceptions
+from openstack.exceptions import ForbiddenException, NotFoundException
 
 from refloat.cloud import Cloud, explained
+from refloat.cloud.kinds import request
 from refloat.cloud.marker import METADATA_KEY
-from refloat.errors import NotFound
 from refloat.resources.attributes import Attribute, Fidelity
-from refloat.resources.glance import read_image
+from refloat.resources.glance import find_image, read_image
 
 
 def _of_image(name: str) -> Callable[[Mapping[str, Any]], Any]:
@@ -46,7 +46,7 @@ ATTRIBUTES = (
 )
 
 
-_DISK_FORMATS = ("disk_format", "container_format", "min_disk", "min_ram")
+FORMATS = ("disk_format", "container_format", "min_disk", "min_ram")
 
 SETTINGS = frozenset(
     {
@@ -92,9 +92,8 @@ OF_SNAPSHOTS = frozenset(
 
 def describe(cloud: Cloud, image_id: str) -> dict[str, Any] | None:
     """An image's settings, as they are stored; None when there is no such image."""
-    try:
-        image = read_image(cloud, image_id)
-    except NotFound:
+    image = find_image(cloud, image_id)
+    if image is None:
         return None
     known = {key: image.get(key) for key in SETTINGS | FACTS}
     known["tags"] = sorted(known["tags"] or ())
@@ -121,14 +120,14 @@ def describe_disk(cloud: Cloud, image_id: str) -> dict[str, Any]:
     """What of the temporary image of a server's disk is worth keeping."""
     image = read_image(cloud, image_id)
     properties = {key: value for key, value in properties_of(image).items() if key not in OF_SNAPSHOTS}
-    kept = {key: image.get(key) for key in (*_DISK_FORMATS, "size", "os_hash_algo", "os_hash_value")}
+    kept = {key: image.get(key) for key in (*FORMATS, "size", "os_hash_algo", "os_hash_value")}
     return {**kept, "checksum": image.get("checksum"), "properties": properties}
 
 
 def _members_of(cloud: Cloud, image_id: str) -> list[str]:
     with explained(f"list the members of the image {image_id}"):
-        response = cloud.image.get(f"/images/{image_id}/members")
-        if response.status_code in {403, 404}:  # only its owner may see them
+        try:
+            members = request(cloud.image, "get", f"/images/{image_id}/members")["members"]
+        except (ForbiddenException, NotFoundException):  # only its owner may see them
             return []
-        sdk_exceptions.raise_from_response(response)
-        return sorted(member["member_id"] for member in response.json()["members"])
+        return sorted(member["member_id"] for member in members)

@@ -8,16 +8,15 @@ from functools import cached_property
 
 from refloat.cloud.kinds import KINDS
 from refloat.graph import Resource
-from refloat.resources.declared import Declared
 from refloat.resources.network.plan import plan
 from refloat.resources.network.restore import restore
 from refloat.resources.network.section import ATTRIBUTES, NETWORK_FIELDS, read
 from refloat.resources.networking import (
     INTERFACE_OWNERS,
     NETWORK,
-    RESTORE_OPTIONS,
     SERVER,
     NeutronProtectable,
+    neutron_kind,
 )
 from refloat.resources.verifying import section_has
 
@@ -46,16 +45,14 @@ class NetworkProtectable(NeutronProtectable):
         return networks
 
 
-NETWORKS = Declared(
+NETWORKS = neutron_kind(
     type=NETWORK,
     name="network",
     description="Keeps the settings of a network and its subnets and creates them again",
     kind=KINDS["network"],
     finder=NetworkProtectable,
     parents={SERVER: None, ROUTER: None},
-    selectors=("tag",),
     attributes=ATTRIBUTES,
-    options=RESTORE_OPTIONS,
     protect=read,
     restore=restore,
     verify=section_has("id", *NETWORK_FIELDS, "subnets"),

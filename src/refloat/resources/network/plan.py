@@ -6,8 +6,9 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from refloat.resources.attributes import Change, outcomes
+from refloat.resources.attributes import Change
 from refloat.resources.base import PlanContext, Planned
+from refloat.resources.draft import Draft
 from refloat.resources.network.section import ATTRIBUTES, network_section
 from refloat.resources.networking import exists, given, left_alone, may, unset, zones_there
 
@@ -32,10 +33,10 @@ def plan(context: PlanContext) -> Planned:
 
 
 def _create(context: PlanContext, *, beside: bool) -> Planned:
-    section = context.section
-    name, changes = context.renamed(section["name"])
+    section, draft = context.section, Draft.renamed(context, ATTRIBUTES)
+    changes = draft.changes
     changes.update(unset(ATTRIBUTES, section))
-    body = given(section, "admin_state_up", "mtu", "port_security_enabled") | {"name": name}
+    body = given(section, "admin_state_up", "mtu", "port_security_enabled") | {"name": draft.name}
     body.update(
         {field: section[field] for field in ("dns_domain", "vlan_transparent", "qinq") if section[field]}
     )
@@ -51,18 +52,11 @@ def _create(context: PlanContext, *, beside: bool) -> Planned:
     changes.update(change)
     subnets = [_subnet_to_create(subnet, pools) for subnet in section["subnets"]]
     count = len(subnets)
-    return Planned(
-        "create",
-        name=name,
-        reason="a new one beside the original, as asked for" if beside else "",
-        attributes=outcomes(ATTRIBUTES, section, changes),
-        # Neutron's own port for metadata or DHCP counts, too.
-        needs={"networks": 1} | ({"subnets": count, "ports": 1} if count else {}),
-        decisions={"body": body, "subnets": subnets, "zones": zones},
-        conflicts=tuple(
-            sorted({c.reason for n, c in changes.items() if n.startswith("subnets.") and c.reason})
-        ),
-    )
+    # Neutron's own port for metadata or DHCP counts, too.
+    draft.needs = {"networks": 1} | ({"subnets": count, "ports": 1} if count else {})
+    draft.decisions = {"body": body, "subnets": subnets, "zones": zones}
+    draft.conflicts = sorted({c.reason for n, c in changes.items() if n.startswith("subnets.") and c.reason})
+    return draft.planned("a new one beside the original, as asked for" if beside else "")
 
 
 def _reuse(context: PlanContext, living: Any) -> Planned:

@@ -8,8 +8,7 @@ from functools import cached_property
 
 from refloat.cloud.kinds import KINDS
 from refloat.graph import Resource
-from refloat.resources.declared import Declared
-from refloat.resources.networking import INTERFACE_OWNERS, RESTORE_OPTIONS, SERVER, NeutronProtectable
+from refloat.resources.networking import INTERFACE_OWNERS, NeutronProtectable, neutron_kind
 from refloat.resources.router.plan import plan
 from refloat.resources.router.restore import RouterRestore
 from refloat.resources.router.section import ATTRIBUTES, ROUTER_FIELDS, read
@@ -34,16 +33,13 @@ class RouterProtectable(NeutronProtectable):
         return routers
 
 
-ROUTERS = Declared(
+ROUTERS = neutron_kind(
     type=ROUTER,
     name="router",
     description="Keeps a router's settings, interfaces, gateway and routes and creates them again",
     kind=KINDS["router"],
     finder=RouterProtectable,
-    parents={SERVER: None},
-    selectors=("tag",),
     attributes=ATTRIBUTES,
-    options=RESTORE_OPTIONS,
     protect=read,
     restore=RouterRestore,
     verify=section_has("id", *ROUTER_FIELDS, "interfaces", "gateway"),

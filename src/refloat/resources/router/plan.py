@@ -9,8 +9,9 @@ from typing import Any
 
 from refloat.errors import NotFound
 from refloat.graph import ResourceKey
-from refloat.resources.attributes import Change, outcomes
+from refloat.resources.attributes import Change
 from refloat.resources.base import PlanContext, Planned
+from refloat.resources.draft import Draft
 from refloat.resources.networking import (
     INTERFACE_OWNERS,
     NETWORK,
@@ -28,13 +29,11 @@ _NOT_OWN = "the network belongs to another project: Neutron chooses the address"
 
 
 @dataclass
-class Draft:
+class RouterDraft(Draft):
     """What is being decided about one router."""
 
     interfaces: list[dict[str, Any]] = field(default_factory=list)
     routes: list[dict[str, str]] = field(default_factory=list)
-    changes: dict[str, Change] = field(default_factory=dict)
-    conflicts: list[str] = field(default_factory=list)
 
 
 def plan(context: PlanContext) -> Planned:
@@ -65,10 +64,9 @@ def _doubled_network(context: PlanContext, living: Any) -> str:
 
 
 def _create(context: PlanContext, reason: str) -> Planned:
-    section = context.section
-    name, changes = context.renamed(section["name"])
-    draft = Draft(changes=unset(ATTRIBUTES, section) | changes)
-    body = given(section, "admin_state_up") | {"name": name}
+    section, draft = context.section, RouterDraft.renamed(context, ATTRIBUTES)
+    draft.changes = unset(ATTRIBUTES, section) | draft.changes
+    body = given(section, "admin_state_up") | {"name": draft.name}
     zones, change = zones_there(context, section["availability_zone_hints"], "router")
     draft.changes.update(change)
     if zones:
@@ -82,20 +80,10 @@ def _create(context: PlanContext, reason: str) -> Planned:
     _tell_interfaces(draft, section)
     gateway = _decide_gateway(context, draft)
     _decide_routes(draft, section, gateway)
-    return Planned(
-        "create",
-        name=name,
-        reason=reason,
-        attributes=outcomes(ATTRIBUTES, section, draft.changes),
-        needs={"routers": 1} | ({"ports": len(draft.interfaces)} if draft.interfaces else {}),
-        decisions={
-            "body": body,
-            "interfaces": draft.interfaces,
-            "gateway": gateway,
-            "routes": draft.routes,
-        },
-        conflicts=tuple(draft.conflicts),
-    )
+    draft.needs = {"routers": 1} | ({"ports": len(draft.interfaces)} if draft.interfaces else {})
+    decided = {"interfaces": draft.interfaces, "gateway": gateway, "routes": draft.routes}
+    draft.decisions = {"body": body} | decided
+    return draft.planned(reason)
 
 
 def _reuse(context: PlanContext, living: Any) -> Planned:
@@ -103,7 +91,7 @@ def _reuse(context: PlanContext, living: Any) -> Planned:
     section = context.section
     now = router_section(living, context.listing("port"), {}, {})
     attributes, reason = left_alone(ATTRIBUTES, section, now)
-    draft = Draft()
+    draft = RouterDraft(context, ATTRIBUTES)
     for interface in section["interfaces"]:
         place = place_of(context, interface["network_id"])
         if place is not None and place.fresh:
@@ -131,7 +119,7 @@ def _reuse(context: PlanContext, living: Any) -> Planned:
     )
 
 
-def _decide_interface(context: PlanContext, draft: Draft, interface: Mapping[str, Any]) -> None:
+def _decide_interface(context: PlanContext, draft: RouterDraft, interface: Mapping[str, Any]) -> None:
     """Where an interface will be and with which addresses; or that it cannot be."""
     label = f"network {interface['network_name'] or interface['network_id']}"
     place = place_of(context, interface["network_id"])
@@ -191,7 +179,7 @@ def _mac_free(context: PlanContext, network_id: str, interface: Mapping[str, Any
     return all(port.mac_address != interface["mac_address"] for port in ports)
 
 
-def _tell_interfaces(draft: Draft, section: Mapping[str, Any]) -> None:
+def _tell_interfaces(draft: RouterDraft, section: Mapping[str, Any]) -> None:
     """The changes that the decisions about the interfaces amount to."""
     made = {
         (interface["source"], fixed["source"])
@@ -219,12 +207,13 @@ def _tell_interfaces(draft: Draft, section: Mapping[str, Any]) -> None:
         )
 
 
-def _decide_gateway(context: PlanContext, draft: Draft) -> dict[str, Any] | None:
+def _decide_gateway(context: PlanContext, draft: RouterDraft) -> dict[str, Any] | None:
     saved = context.section["gateway"]
     if not saved:
         return None
     gateway: dict[str, Any] = {}
-    place = place_of(context, saved["network_id"]) if _in_restore(context, saved["network_id"]) else None
+    restored = ResourceKey(NETWORK, saved["network_id"]) in context.graph
+    place = place_of(context, saved["network_id"]) if restored else None
     if place is not None and place.fresh:
         gateway["network"] = {"source": saved["network_id"], "id": ""}
         draft.changes["gateway.network"] = Change(saved["network_id"], "mapped", "the restored network")
@@ -238,8 +227,7 @@ def _decide_gateway(context: PlanContext, draft: Draft) -> dict[str, Any] | None
             return None
         gateway["network"] = {"source": saved["network_id"], "id": network}
         if why:
-            draft.conflicts.append(f"{why}: it is used")
-            draft.changes["gateway.network"] = Change(network, "mapped", why)
+            draft.conflict("gateway.network", network, "mapped", why, "it is used")
     if may(context.cloud, "admin"):
         gateway["addresses"] = saved["addresses"]
         gateway["enable_snat"] = saved["enable_snat"]
@@ -253,16 +241,11 @@ def _decide_gateway(context: PlanContext, draft: Draft) -> dict[str, Any] | None
         )
         if not saved["enable_snat"]:
             said = "source NAT will be on: only an administrator may switch it off"
-            draft.changes["gateway.enable_snat"] = Change(True, "degraded", said)
-            draft.conflicts.append(said)
+            draft.conflict("gateway.enable_snat", True, "degraded", said)
     return gateway
 
 
-def _in_restore(context: PlanContext, network_id: str) -> bool:
-    return ResourceKey(NETWORK, network_id) in context.graph
-
-
-def _decide_routes(draft: Draft, section: Mapping[str, Any], gateway: Mapping[str, Any] | None) -> None:
+def _decide_routes(draft: RouterDraft, section: Mapping[str, Any], gateway: Mapping[str, Any] | None) -> None:
     """Leave out the routes through what the router will not be connected to: Neutron would refuse them."""
     served = [fixed["cidr"] for interface in draft.interfaces for fixed in interface["fixed_ips"]]
     was = [fixed["cidr"] for interface in section["interfaces"] for fixed in interface["fixed_ips"]]

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from refloat.cloud import explained
+from refloat.cloud.kinds import usable_zones
 from refloat.graph import ResourceKey
-from refloat.resources.attributes import outcomes
 from refloat.resources.base import PlanContext, Planned
-from refloat.resources.server.plan_builder import PlanBuilder
+from refloat.resources.draft import Draft
 from refloat.resources.server.plan_ports import PortsPlanner
 from refloat.resources.server.section import ATTRIBUTES, cloud_knows
-from refloat.resources.server.states import power_restore
 
 KEYPAIR = "OS::Nova::KeyPair"
 SERVER_GROUP = "OS::Nova::ServerGroup"
@@ -23,8 +22,8 @@ _MAY_BE_UNSET = ("trusted_image_certificates", "trunks", "ephemeral_disks", "swa
 
 def plan_server(context: PlanContext) -> Planned:
     """Decide what a restore of the server will do. A server is always made anew."""
-    plan = PlanBuilder(needs={"servers": 1})
-    name, plan.changes = context.renamed(str(context.section["name"]))
+    plan = Draft.renamed(context, ATTRIBUTES)
+    plan.needs = {"servers": 1}
     _plan_flavor(context, plan)
     _plan_zone(context, plan)
     _plan_key(context, plan)
@@ -33,18 +32,10 @@ def plan_server(context: PlanContext) -> Planned:
     _plan_power(context, plan)
     PortsPlanner(context, plan).plan()
     plan_disks(context, plan)
-    return Planned(
-        "impossible" if plan.problems else "create",
-        name=name,
-        reason="; ".join(plan.problems or plan.conflicts),
-        attributes=outcomes(ATTRIBUTES, context.section, plan.changes),
-        needs=plan.needs,
-        decisions=plan.decisions,
-        conflicts=tuple(plan.conflicts),
-    )
+    return plan.planned("; ".join(plan.problems or plan.conflicts))
 
 
-def _plan_flavor(context: PlanContext, plan: PlanBuilder) -> None:
+def _plan_flavor(context: PlanContext, plan: Draft) -> None:
     wanted = str(context.parameters.get("restore_flavor_id") or "")
     was = context.section["flavor"]
     choice = choose_flavor(was, context.listing("flavor"), wanted, bool(context.section["image_id"]))
@@ -60,7 +51,7 @@ def _plan_flavor(context: PlanContext, plan: PlanBuilder) -> None:
         plan.conflict("flavor", flavor.name, "mapped", choice.difference)
 
 
-def _plan_zone(context: PlanContext, plan: PlanBuilder) -> None:
+def _plan_zone(context: PlanContext, plan: Draft) -> None:
     """The zone that was asked for; where Nova does not tell whether one was, the one the server was in."""
     section = context.section
     zone = section["pinned_availability_zone"] if section["knows_pinned"] else section["availability_zone"]
@@ -72,7 +63,7 @@ def _plan_zone(context: PlanContext, plan: PlanBuilder) -> None:
             )
         return
     with explained("list the availability zones"):
-        usable = {str(item.name) for item in context.cloud.compute.availability_zones() if _is_up(item)}
+        usable = usable_zones(context.cloud.compute.availability_zones())
     if zone in usable:
         plan.decisions["availability_zone"] = zone
     else:
@@ -81,11 +72,7 @@ def _plan_zone(context: PlanContext, plan: PlanBuilder) -> None:
         )
 
 
-def _is_up(zone: Any) -> bool:
-    return bool((zone.state or {}).get("available", True))
-
-
-def _plan_key(context: PlanContext, plan: PlanBuilder) -> None:
+def _plan_key(context: PlanContext, plan: Draft) -> None:
     """The key pair by its source name, or None."""
     key_name = context.section["key_name"]
     plan.decisions["key_name"] = None
@@ -109,7 +96,7 @@ def _plan_key(context: PlanContext, plan: PlanBuilder) -> None:
     )
 
 
-def _plan_group(context: PlanContext, plan: PlanBuilder) -> None:
+def _plan_group(context: PlanContext, plan: Draft) -> None:
     """The server group by its source id, or None."""
     groups = context.section["server_groups"]
     plan.decisions["server_group"] = None
@@ -124,7 +111,7 @@ def _plan_group(context: PlanContext, plan: PlanBuilder) -> None:
     )
 
 
-def _plan_words(context: PlanContext, plan: PlanBuilder) -> None:
+def _plan_words(context: PlanContext, plan: Draft) -> None:
     """Attributes whose fate depends on what Nova shows or takes."""
     section = context.section
     for name in _MAY_BE_UNSET:
@@ -138,7 +125,7 @@ def _plan_words(context: PlanContext, plan: PlanBuilder) -> None:
         plan.change("hostname", None, "degraded", "this Nova makes the host name from the name")
 
 
-def _plan_power(context: PlanContext, plan: PlanBuilder) -> None:
+def _plan_power(context: PlanContext, plan: Draft) -> None:
     wanted = str(context.parameters.get("power_state") or "as_was")
     power = power_restore(context.section["status"], wanted)
     plan.decisions["power"] = power.state
@@ -146,6 +133,38 @@ def _plan_power(context: PlanContext, plan: PlanBuilder) -> None:
         plan.change("status", power.state, "degraded", power.reason)
     elif power.state != context.section["status"]:
         plan.change("status", power.state, "mapped", "what it was on its way to")
+
+
+class PowerRestore(NamedTuple):
+    """What a restored server is brought to, and why that is not the same."""
+
+    state: str
+    reason: str
+
+
+_MEMORY = "a server's memory cannot be protected: it is restored switched off"
+
+_OTHER = {
+    "SHUTOFF": PowerRestore("SHUTOFF", ""),
+    "PAUSED": PowerRestore("SHUTOFF", _MEMORY),
+    "SUSPENDED": PowerRestore("SHUTOFF", _MEMORY),
+    "SHELVED": PowerRestore("SHUTOFF", "it is restored switched off, and can be shelved again"),
+    "SHELVED_OFFLOADED": PowerRestore("SHUTOFF", "it is restored switched off, and can be shelved again"),
+}
+
+
+def power_restore(status: str, wanted: str) -> PowerRestore:
+    """What to bring a server to.
+
+    :param status: its status at protection time.
+    :param wanted: the option ``power_state``: as_was, on or off.
+    """
+    was = _OTHER.get(status, PowerRestore("ACTIVE", ""))
+    if wanted == "as_was":
+        return was
+    state = "ACTIVE" if wanted == "on" else "SHUTOFF"
+    same = state == was.state and not was.reason
+    return was if same else PowerRestore(state, f"as asked for with power_state={wanted}")
 
 
 _SIZE = ("vcpus", "ram", "disk", "ephemeral", "swap")
@@ -226,14 +245,14 @@ IMAGE = "OS::Glance::Image"
 VOLUME = "OS::Cinder::Volume"
 
 
-def plan_disks(context: PlanContext, plan: PlanBuilder) -> None:
+def plan_disks(context: PlanContext, plan: Draft) -> None:
     """Decide about the boot image and every volume; ends in ``decisions["image"]`` and ``["volumes"]``."""
     plan.decisions["image"] = _plan_image(context, plan)
     decided = (_plan_volume(volume, context, plan) for volume in context.section["volumes"])
     plan.decisions["volumes"] = [volume for volume in decided if volume is not None]
 
 
-def _plan_image(context: PlanContext, plan: PlanBuilder) -> dict[str, str] | None:
+def _plan_image(context: PlanContext, plan: Draft) -> dict[str, str] | None:
     image_id = context.section["image_id"]
     if not image_id:
         return None
@@ -252,7 +271,7 @@ def _plan_image(context: PlanContext, plan: PlanBuilder) -> dict[str, str] | Non
     return {"source": image_id, "original": image_id}
 
 
-def _plan_volume(volume: Mapping[str, Any], context: PlanContext, plan: PlanBuilder) -> dict[str, Any] | None:
+def _plan_volume(volume: Mapping[str, Any], context: PlanContext, plan: Draft) -> dict[str, Any] | None:
     key = ResourceKey(VOLUME, volume["id"])
     if key in context.graph:
         return dict(volume)

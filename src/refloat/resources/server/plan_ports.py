@@ -16,8 +16,8 @@ from typing import Any
 from refloat.cloud import explained
 from refloat.graph import ResourceKey
 from refloat.resources.base import PlanContext
+from refloat.resources.draft import Draft
 from refloat.resources.networking import exists, place_of
-from refloat.resources.server.plan_builder import PlanBuilder
 
 
 class Holders:
@@ -72,7 +72,7 @@ PORT = "OS::Neutron::Port"
 class PortsPlanner:
     """Plans all cards of one server; ends in ``decisions["ports"]``."""
 
-    def __init__(self, context: PlanContext, plan: PlanBuilder) -> None:
+    def __init__(self, context: PlanContext, plan: Draft) -> None:
         self._context = context
         self._plan = plan
         self._cloud = context.cloud
@@ -114,7 +114,7 @@ class PortsPlanner:
                 self._plan.changes[attribute] = replace(change, restored=restored)
 
     def _on_other_network(self, ports: list[Any], other: str) -> list[dict[str, Any]]:
-        network = self._network(other)
+        network = self._context.there("network", other)
         if network is None:
             self._plan.problems.append(f"there is no network {other}, which restore_net_id asks for")
             return []
@@ -135,7 +135,7 @@ class PortsPlanner:
                 "part of the restore; choose another with restore_net_id"
             )
             return {"source": port["id"], "reuse": ""}
-        network = None if place.fresh else self._network(place.id)
+        network = None if place.fresh else self._context.there("network", place.id)
         if network is not None and self._keep:
             still = self._free_original(port, network)
             if still is not None:
@@ -270,7 +270,7 @@ class PortsPlanner:
         kept = []
         for group in port.get("security_group_ids") or ():
             key = ResourceKey(SECURITY_GROUP, group)
-            if key in self._context.graph or self._live_group(group):
+            if key in self._context.graph or self._context.there("security_group", group):
                 kept.append(group)
             else:
                 self._plan.conflict(
@@ -281,12 +281,6 @@ class PortsPlanner:
                     f"{port['mac_address']} does without",
                 )
         return kept
-
-    def _live_group(self, group: str) -> bool:
-        # Else it may be shared by another project.
-        return bool(
-            self._context.listed("security_group", group) or self._cloud.find("security_group", group)
-        )
 
     def _qos(self, port: Mapping[str, Any]) -> str | None:
         policy = port.get("qos_policy_id")
@@ -302,8 +296,7 @@ class PortsPlanner:
         """The floating IPs that will lead to the card: those that are restored or are free."""
         decided = []
         for floating in port.get("floating_ips", ()):
-            key = ResourceKey(FLOATING_IP, floating["id"])
-            planned = self._context.planned(key) if key in self._context.graph else None
+            planned = self._context.planned(ResourceKey(FLOATING_IP, floating["id"]))
             if planned is not None and planned.action == "create":
                 decided.append(dict(floating))
                 continue
@@ -327,9 +320,6 @@ class PortsPlanner:
     def _reusable(self, port: Mapping[str, Any]) -> str:
         live = self._holders.ports.get(port["id"])
         return str(live.id) if live is not None and not live.device_id else ""
-
-    def _network(self, identity: str) -> Any | None:
-        return self._context.listed("network", identity) or self._cloud.find("network", identity)
 
 
 def _from_mac(address: str, port: Mapping[str, Any]) -> bool:

@@ -7,9 +7,14 @@ from typing import Any
 from refloat.errors import Conflict, NotFound
 from refloat.graph import Resource
 from refloat.resources.listed import ListedProtectable
-from refloat.resources.server.states import GONE, UNFIT
 
 TYPE = "OS::Nova::Server"
+
+GONE = frozenset({"DELETED", "SOFT_DELETED"})
+"""As good as not there."""
+
+UNFIT = frozenset({"ERROR", "UNKNOWN", "RESCUE", "BUILD", "REBUILD", "RESIZE", "REVERT_RESIZE"})
+"""Nothing sensible can be read from a server in these states: its disks may be missing or changing."""
 
 
 class ServerProtectable(ListedProtectable):

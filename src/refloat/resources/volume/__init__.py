@@ -1,7 +1,72 @@
 """Volumes: protected as Cinder backups, as Cinder snapshots or in the bank; restored as new volumes."""
 
-from refloat.resources.volume.backup import BACKUPS
-from refloat.resources.volume.bank import IN_BANK
-from refloat.resources.volume.snapshot import SNAPSHOTS
+from __future__ import annotations
+
+from dataclasses import replace
+
+from refloat.cloud.kinds import KINDS
+from refloat.resources.base import RESTORE_NAME, hooks
+from refloat.resources.declared import Declared
+from refloat.resources.options import Option
+from refloat.resources.verifying import data_is
+from refloat.resources.volume import backup, snapshot
+from refloat.resources.volume.bank import VolumeBankProtect, VolumeBankRestore
+from refloat.resources.volume.plan import plan
+from refloat.resources.volume.protectable import POD, SERVER, TYPE, VolumeProtectable
+from refloat.resources.volume.restore import RESTORE_DESCRIPTION
+from refloat.resources.volume.section import ATTRIBUTES
+
+IN_BANK = Declared(
+    type=TYPE,
+    name="volume-bank",
+    description="Keeps the data in the bank: nothing of it stays in the cloud. Not for encrypted volumes",
+    kind=KINDS["volume"],
+    finder=VolumeProtectable,
+    parents={SERVER: None, POD: None},
+    selectors=("metadata",),
+    attributes=ATTRIBUTES,
+    options=(RESTORE_NAME, RESTORE_DESCRIPTION),
+    protect=VolumeBankProtect,
+    restore=VolumeBankRestore,
+    verify=data_is(lambda section: {"": section["data"]}),
+    plan=plan,
+)
+
+SNAPSHOTS = replace(
+    IN_BANK,
+    name="volume-cinder-snapshot",
+    description=f"Makes a Cinder snapshot: quick, but {snapshot.CAVEAT}",
+    protect_options=(
+        Option("snapshot_name", "Name of the Cinder snapshot; {name} stands for the volume's"),
+        Option("description", "Description of the Cinder snapshot"),
+    ),
+    protect=snapshot.SnapshotProtect,
+    restore=snapshot.restore_snapshot,
+    verify=None,
+    kept=snapshot.KEPT,
+)
+
+BACKUPS = replace(
+    IN_BANK,
+    name="volume-cinder-backup",
+    description="Makes a Cinder backup, full or incremental; restores it into a new volume like the old one",
+    protect_options=(
+        Option("backup_name", "Name of the Cinder backup; {name} stands for the volume's"),
+        Option(
+            "backup_mode",
+            "incremental: store only what changed since the latest backup of the volume",
+            default="full",
+            choices=("full", "incremental"),
+        ),
+        Option("container", "Where Cinder is to put the backup"),
+        Option("description", "Description of the Cinder backup"),
+    ),
+    protect=backup.BackupProtect,
+    restore=backup.BackupRestore,
+    verify=None,
+    kept=backup.KEPT,
+    delete=hooks(on_prepare_begin=backup.refuse_needed, on_main=backup.KEPT.remove),
+    builds_on=lambda section: (section["backup"]["id"], section["backup"]["parent_id"]),
+)
 
 VOLUMES = (BACKUPS, SNAPSHOTS, IN_BANK)

@@ -12,7 +12,6 @@ the mark without it "not restored yet"; neither "all done".
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from refloat.cloud import Marker, explained
@@ -22,17 +21,14 @@ from refloat.cloud.marker import METADATA_KEY
 from refloat.cloud.removal import REFUSALS
 from refloat.cloud.retries import in_doubt
 from refloat.errors import CloudError, Conflict
-from refloat.resources.base import HookBody, HookContext, Hooks, Waiting, hooks
+from refloat.resources.base import HookBody, HookContext, Hooks, Waiting
 from refloat.resources.in_cloud import KeptInCloud, description_of_kept, name_of_kept
-from refloat.resources.options import Option
-from refloat.resources.volume import plan, restore
-from refloat.resources.volume.capture import cut, steady
+from refloat.resources.volume import restore
+from refloat.resources.volume.capture import SNAPSHOT, cut_temporary, steady
 from refloat.resources.volume.chains import CHECKPOINT_KEY, PARENT_KEY, dependants, parent_for
-from refloat.resources.volume.declared import VOLUME
 from refloat.resources.volume.restore import GIB, TIMEOUT
 from refloat.resources.volume.section import describe, own_metadata
 
-SNAPSHOT = "snapshot"
 BACKUP = "backup"
 
 KEPT = KeptInCloud(
@@ -57,7 +53,7 @@ class BackupProtect(Hooks):
         volume = yield from steady(context)
         section = describe(context.cloud, volume)
         if status_of_thing(volume) == "in-use":
-            yield from _cut(context, volume)
+            yield from cut_temporary(context, volume)
         return section
 
     def on_main(self, context: HookContext) -> HookBody:
@@ -65,7 +61,7 @@ class BackupProtect(Hooks):
         size = int(context.results(context.resource.key)["size"])
         in_use = status_of_thing(volume) == "in-use"
         if in_use and not context.created(SNAPSHOT) and not context.created(BACKUP):
-            yield from _cut(context, volume)
+            yield from cut_temporary(context, volume)
         context.progress(0, size * GIB)
         backup, told = yield from _back_up(context, size)
         yield from context.discard(SNAPSHOT)
@@ -90,11 +86,6 @@ class BackupProtect(Hooks):
                 "container": backup.container or "",
             }
         }
-
-
-def _cut(context: HookContext, volume: Any) -> Waiting:
-    name = f"refloat temporary {volume.name or volume.id}"
-    return cut(context, SNAPSHOT, volume, name, f"Removed when checkpoint {context.checkpoint_id} is made")
 
 
 def _back_up(context: HookContext, size: int) -> Waiting:
@@ -219,46 +210,18 @@ class BackupRestore(Hooks):
         return status_of_thing(volume) != "available" or not BackupRestore._is_unrestored(context, volume_id)
 
 
-def _refuse_needed(context: HookContext) -> None:
+def refuse_needed(context: HookContext) -> None:
     """Refuse to delete, before anything is, what later backups need."""
     backup_id = KEPT.id(context.section)
     backup = context.cloud.find("backup", backup_id)
     if backup is None or not backup.has_dependent_backups:
         return
     needing = dependants(backup_id, _backups_of(context, str(backup.volume_id)))
-    raise Conflict(
-        f"{KEPT.text(context.section)} cannot be deleted",
-        resource=str(context.resource),
-        reason="later incremental backups depend on it: "
-        + (", ".join(_named(b) for b in needing) or "Cinder does not say which"),
-        advice="Delete those first, the latest one at the beginning",
-    )
+    those = ", ".join(_named(b) for b in needing) or "Cinder does not say which"
+    said = f"later incremental backups depend on it: {those}"
+    KEPT.refuse_needed(context, said, "Delete those first, the latest one at the beginning")
 
 
 def _named(backup: Any) -> str:
     checkpoint = (backup.metadata or {}).get(CHECKPOINT_KEY)
     return f"{backup.id}" + (f" (checkpoint {checkpoint})" if checkpoint else f" ({backup.name})")
-
-
-BACKUPS = replace(
-    VOLUME,
-    name="volume-cinder-backup",
-    description="Makes a Cinder backup, full or incremental; restores it into a new volume like the old one",
-    protect_options=(
-        Option("backup_name", "Name of the Cinder backup; {name} stands for the volume's"),
-        Option(
-            "backup_mode",
-            "incremental: store only what changed since the latest backup of the volume",
-            default="full",
-            choices=("full", "incremental"),
-        ),
-        Option("container", "Where Cinder is to put the backup"),
-        Option("description", "Description of the Cinder backup"),
-    ),
-    protect=BackupProtect,
-    restore=BackupRestore,
-    kept=KEPT,
-    delete=hooks(on_prepare_begin=_refuse_needed, on_main=KEPT.remove),
-    builds_on=lambda section: (section["backup"]["id"], section["backup"]["parent_id"]),
-    plan=lambda context: plan.plan(context, KEPT.planned(context)),
-)

@@ -14,7 +14,6 @@ Every protection reads the whole volume; into the bank go only chunks that it do
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from refloat.cloud.errors import status_of
@@ -25,10 +24,8 @@ from refloat.resources.base import HookBody, Hooks
 from refloat.resources.context import HookContext, Waiting
 from refloat.resources.glance import filled, temporary_name
 from refloat.resources.image_data import Tally, download
-from refloat.resources.verifying import data_is
-from refloat.resources.volume import plan, restore
+from refloat.resources.volume import restore
 from refloat.resources.volume.capture import steady, told_about
-from refloat.resources.volume.declared import VOLUME
 from refloat.resources.volume.restore import GIB, TIMEOUT
 from refloat.resources.volume.section import describe
 from refloat.resources.volume.temporary import ATTEMPTS, IMAGE, LIMITS, advised, cut_snapshot, image_of_volume
@@ -164,14 +161,3 @@ def _drop_image(context: HookContext) -> Waiting:
             raise
         return f"the cloud refuses to delete the temporary image {image_id}: {exc.reason}"
     return ""
-
-
-IN_BANK = replace(
-    VOLUME,
-    name="volume-bank",
-    description="Keeps the data in the bank: nothing of it stays in the cloud. Not for encrypted volumes",
-    protect=VolumeBankProtect,
-    restore=VolumeBankRestore,
-    verify=data_is(lambda section: {"": section["data"]}),
-    plan=lambda context: plan.plan(context, ""),
-)

@@ -16,6 +16,9 @@ from refloat.resources.volume.protectable import STEADY, VolumeProtectable
 
 ATTEMPTS = 4
 
+SNAPSHOT = "snapshot"
+"""The role of a snapshot that is cut for a while."""
+
 
 def steady(context: HookContext) -> Waiting:
     """Wait until Cinder is done with whatever it does to the volume; returns it.
@@ -56,6 +59,12 @@ def cut(context: HookContext, role: str, volume: Any, name: str, description: st
         reason=f"its status became 'error', {ATTEMPTS} times",
         advice="The log of cinder-volume tells why",
     )
+
+
+def cut_temporary(context: HookContext, volume: Any) -> Waiting:
+    """The same, of a snapshot that goes as soon as what is made of it is there."""
+    name = f"refloat temporary {volume.name or volume.id}"
+    return cut(context, SNAPSHOT, volume, name, f"Removed when checkpoint {context.checkpoint_id} is made")
 
 
 VERSION = "3.5"

@@ -5,56 +5,44 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from refloat.resources.attributes import Change, asked_for, nothing_to_lose, outcomes
+from refloat.cloud.kinds import usable_zones
+from refloat.resources.attributes import asked_for, nothing_to_lose
 from refloat.resources.base import PlanContext, Planned
+from refloat.resources.draft import Draft
 from refloat.resources.volume.section import ATTRIBUTES
 
 
-def plan(context: PlanContext, source_problem: str) -> Planned:
-    """Decide how the new volume will be made.
-
-    :param source_problem: why the data cannot be had, if so.
-    """
-    section = context.section
-    conflicts: list[str] = []
-    name, changes = context.renamed(section["name"])
-    changes |= nothing_to_lose(section, "group_id", "snapshots", "attachments")
+def plan(context: PlanContext) -> Planned:
+    """Decide how the new volume will be made."""
+    section, draft = context.section, Draft.renamed(context, ATTRIBUTES)
+    draft.changes |= nothing_to_lose(section, "group_id", "snapshots", "attachments")
     description = context.parameters.get("restore_description")
     if description is not None:
-        changes["description"] = asked_for("restore_description", description)
-    problem = source_problem
-
+        draft.changes["description"] = asked_for("restore_description", description)
     type_id, said = _type_of(section["type"], context.listing("volume_type"))
     if said:
         if section["encrypted"]:
-            problem = problem or f"{said}, and an encrypted volume needs the very type it had"
-        conflicts.append(f"{said}: the cloud's default type is used")
-        for attribute in ("type", "qos"):
-            changes[attribute] = Change("the cloud's default type", "degraded", said)
+            draft.problems.append(f"{said}, and an encrypted volume needs the very type it had")
+        default = "the cloud's default type"
+        draft.conflict("type", default, "degraded", said, f"{default} is used")
+        draft.change("qos", default, "degraded", said)
         if section["multiattach"]:
-            changes["multiattach"] = Change(None, "degraded", said)
+            draft.change("multiattach", None, "degraded", said)
 
     zone = section["availability_zone"]
-    zones = {str(found.name) for found in context.listing("volume_zone") if _is_available(found)}
+    zones = usable_zones(context.listing("volume_zone"))
     if zone and zone not in zones:
         said = f"there is no availability zone '{zone}' for volumes any more"
-        conflicts.append(f"{said}: Cinder chooses one")
-        changes["availability_zone"] = Change("as Cinder chooses", "degraded", said)
+        draft.conflict("availability_zone", "as Cinder chooses", "degraded", said, "Cinder chooses one")
         zone = ""
 
-    return Planned(
-        "impossible" if problem else "create",
-        name=name,
-        reason=problem,
-        attributes=outcomes(ATTRIBUTES, section, changes),
-        needs={"volumes": 1, "gigabytes": int(section["size"])},
-        decisions={
-            "type": type_id,
-            "availability_zone": zone,
-            "description": section["description"] if description is None else description,
-        },
-        conflicts=tuple(conflicts),
-    )
+    draft.needs = {"volumes": 1, "gigabytes": int(section["size"])}
+    draft.decisions = {
+        "type": type_id,
+        "availability_zone": zone,
+        "description": section["description"] if description is None else description,
+    }
+    return draft.planned()
 
 
 def _type_of(wanted: Mapping[str, str], types: list[Any]) -> tuple[str, str]:
@@ -68,7 +56,3 @@ def _type_of(wanted: Mapping[str, str], types: list[Any]) -> tuple[str, str]:
         if found.name == wanted["name"]:
             return str(found.id), ""
     return "", f"there is no volume type '{wanted['name']}' any more"
-
-
-def _is_available(zone: Any) -> bool:
-    return bool((zone.state or {}).get("available", True))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from openstack import exceptions as sdk_exceptions
-
 from refloat.cloud import Marker, explained
+from refloat.cloud.kinds import request
 from refloat.errors import CloudError
 from refloat.resources.context import HookContext
 from refloat.resources.options import Option
@@ -67,8 +66,7 @@ def finish(context: HookContext, volume: Any, *, reason: str = "") -> Mapping[st
         if section["readonly"]:
             cloud.block_storage.set_volume_readonly(volume_id, True)
         body = {"metadata": {**section["metadata"], **context.marker(ROLE).metadata}}
-        response = cloud.block_storage.put(f"/volumes/{volume_id}/metadata", json=body)
-        sdk_exceptions.raise_from_response(response)
+        request(cloud.block_storage, "put", f"/volumes/{volume_id}/metadata", json=body)
     return context.restored(volume_id, reason=reason)
 
 

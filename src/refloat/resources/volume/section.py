@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from openstack import exceptions as sdk_exceptions
-
 from refloat.cloud import Cloud, explained, unmarked
+from refloat.cloud.kinds import request
+from refloat.cloud.marker import METADATA_KEY
 from refloat.resources.attributes import Attribute, exact
 from refloat.resources.volume.protectable import attached_to
 
@@ -56,9 +56,7 @@ def own_metadata(cloud: Cloud, volume_id: str) -> dict[str, str]:
     which even hide items of the user's of the same names.
     """
     with explained(f"read the metadata of the volume {volume_id}"):
-        response = cloud.block_storage.get(f"/volumes/{volume_id}/metadata")
-        sdk_exceptions.raise_from_response(response)
-        return dict(response.json()["metadata"])
+        return dict(request(cloud.block_storage, "get", f"/volumes/{volume_id}/metadata")["metadata"])
 
 
 def is_readonly(own: Mapping[str, str], shown: Mapping[str, str]) -> bool:
@@ -69,9 +67,5 @@ def is_readonly(own: Mapping[str, str], shown: Mapping[str, str]) -> bool:
 def _snapshot_ids(cloud: Cloud, volume_id: str) -> list[str]:
     with explained(f"list the snapshots of the volume {volume_id}"):
         found = list(cloud.block_storage.snapshots(details=False, volume_id=volume_id))
-    return [str(snapshot.id) for snapshot in found if not unmarks(snapshot)]
-
-
-def unmarks(snapshot: Any) -> bool:
-    """Whether a snapshot is Refloat's own: not part of the volume's history."""
-    return len(unmarked(snapshot.metadata)) != len(snapshot.metadata or {})
+    # Refloat's own are no part of the volume's history.
+    return [str(snapshot.id) for snapshot in found if METADATA_KEY not in (snapshot.metadata or {})]

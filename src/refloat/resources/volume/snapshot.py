@@ -6,14 +6,10 @@ long as there is one, Cinder refuses to delete the original volume ("Volume has 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from refloat.resources.base import HookBody, HookContext, Hooks
 from refloat.resources.in_cloud import KeptInCloud, description_of_kept, name_of_kept
-from refloat.resources.options import Option
-from refloat.resources.volume import plan, restore
+from refloat.resources.volume import restore
 from refloat.resources.volume.capture import cut, steady
-from refloat.resources.volume.declared import VOLUME
 from refloat.resources.volume.restore import TIMEOUT
 from refloat.resources.volume.section import describe
 
@@ -47,23 +43,8 @@ class SnapshotProtect(Hooks):
         return {**section, "size": kept["size"], "snapshot": kept}
 
 
-def _restore(context: HookContext) -> HookBody:
+def restore_snapshot(context: HookContext) -> HookBody:
     """Create a new volume from the snapshot, check, set up."""
     volume_id = restore.create(context, snapshot_id=KEPT.id(context.section))
     volume = yield context.cloud.wait("volume", volume_id, {"available"}, timeout=TIMEOUT)
     return restore.finish(context, volume)
-
-
-SNAPSHOTS = replace(
-    VOLUME,
-    name="volume-cinder-snapshot",
-    description=f"Makes a Cinder snapshot: quick, but {CAVEAT}",
-    protect_options=(
-        Option("snapshot_name", "Name of the Cinder snapshot; {name} stands for the volume's"),
-        Option("description", "Description of the Cinder snapshot"),
-    ),
-    protect=SnapshotProtect,
-    restore=_restore,
-    kept=KEPT,
-    plan=lambda context: plan.plan(context, KEPT.planned(context)),
-)

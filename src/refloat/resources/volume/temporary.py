@@ -17,11 +17,10 @@ from refloat.cloud.kinds import status_of_thing
 from refloat.errors import CloudError
 from refloat.resources.context import HookContext, Waiting
 from refloat.resources.glance import read_image, temporary_name
-from refloat.resources.volume.capture import cut, steady, told_about
+from refloat.resources.volume.capture import SNAPSHOT, cut_temporary, steady, told_about
 from refloat.resources.volume.protectable import COPY
 from refloat.resources.volume.restore import TIMEOUT
 
-SNAPSHOT = "snapshot"
 IMAGE = "temporary-image"
 
 ATTEMPTS = 2
@@ -40,12 +39,8 @@ _OVER_LIMIT = 413
 
 def cut_snapshot(context: HookContext, volume: Any) -> Waiting:
     """Fix what the volume holds now; returns the snapshot."""
-    name = f"refloat temporary {volume.name or volume.id}"
     with advised(ROOM):
-        snapshot = yield from cut(
-            context, SNAPSHOT, volume, name, f"Removed when checkpoint {context.checkpoint_id} is made"
-        )
-    return snapshot
+        return (yield from cut_temporary(context, volume))
 
 
 def image_of_volume(context: HookContext) -> Waiting:
