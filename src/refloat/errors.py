@@ -89,7 +89,7 @@ class Conflict(RefloatError):
 
 
 class Held(Conflict):
-    """The checkpoint must be kept: it is on legal hold, or too young. Nothing of it was removed."""
+    """Nothing was removed: the checkpoint is on legal hold, or too young; or this host may not see enough."""
 
 
 class NoBank(NotFound):

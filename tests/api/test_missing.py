@@ -19,7 +19,8 @@ from test_metrics import samples
 from test_one_way_in import beside
 
 from refloat.api.server import make_metrics
-from refloat.bank import Bank, load_key
+from refloat.bank import Bank, load_key, mount
+from refloat.bank.filesystem import FileSystemStore
 from refloat.bank.manifest import get_manifest
 from refloat.control.bank_looks import LOOKS
 from refloat.records.outbox import Outbox
@@ -307,3 +308,26 @@ def test_what_a_repair_removes_is_deleted_and_not_missing(
     operation = member("GET", f"operations/{log['id']}").body["operation"]
     assert operation["status"] == "succeeded"
     assert "it is missing" in operation["result"]["reason"]
+
+
+def test_h6_a_host_whose_listings_may_be_late_deletes_nothing(
+    told: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deletion fails before anything is removed, and the checkpoint stays available."""
+    member = told.user()
+    made = member.protected()["id"]
+    monkeypatch.setattr(mount, "_TABLE", tmp_path / "mountinfo")
+    (tmp_path / "mountinfo").write_text(f"30 21 0:40 / {folder(told)} rw - nfs4 filer:/x rw\n")
+    seen: set[str] = set()
+    for wanted in ("failed", "succeeded"):
+        assert member("DELETE", f"{CHECKPOINTS}/{made}").status == 200
+        asked = member("GET", f"operations?type=delete&checkpoint_id={made}").body["operations"]
+        (operation,) = {each["id"] for each in asked} - seen
+        seen.add(operation)
+        ended = member.until(f"operations/{operation}", lambda found: found["ended_at"] is not None)
+        assert ended["status"] == wanted
+        if wanted == "failed":
+            assert "by this host" in ended["error_info"]
+            assert status(member, made) == "available"
+            mount.vouch(FileSystemStore(folder(told)), exact=True)
+    assert status(member, made) == "deleted"

@@ -32,6 +32,7 @@ from refloat.bank.manifest import (
     get_manifest,
     listing,
 )
+from refloat.bank.mount import refuse_late
 from refloat.bank.objects import Objects, check_checkpoint_id
 from refloat.bank.reader import DataReader
 from refloat.bank.references import typed
@@ -250,8 +251,9 @@ class Bank(Opened):
         :param accept: take the checkpoints, keys and holds that are there for those that are meant to be.
         :param told: called with each checkpoint that was removed, and why.
         """
-        how = {"apply": apply, "delete_damaged": delete_damaged, "accept": accept}
-        return repair(self._objects, report, **how, told=told)
+        return repair(
+            self._objects, report, apply=apply, delete_damaged=delete_damaged, accept=accept, told=told
+        )
 
     def stored(self) -> int:
         """Bytes in the store. Lists all that is in it, and reads nothing."""
@@ -273,7 +275,6 @@ class Bank(Opened):
         While somebody writes for the same project, shared data stays until a later collection;
         ``postponed`` says so.
 
-        :param project_id: whose it is, if that is known.
         :param young: also one that the shortest retention keeps.
         :raises NotFound: there is none.
         :raises Held: it is on hold, or too young.
@@ -299,6 +300,7 @@ class Bank(Opened):
         """
         tag = self._objects.keys.project_tag(project_id)
         self._objects.confirm()
+        refuse_late(self._objects.store)
         refuse_held(self._objects, [each for each in self.holds.all() if each.tag == tag], young=True)
         self._objects.keys.erase(tag)
         erased = [e.name for e in self._objects.store.list(f"keys/{self.id}.erased.{tag}.")]

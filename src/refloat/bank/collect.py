@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from refloat.bank import heads, holds
 from refloat.bank.lost import lost
 from refloat.bank.manifest import Checkpoint, Manifest, find, get_checkpoint, get_manifest, manifests
+from refloat.bank.mount import refuse_late
 from refloat.bank.objects import ABANDONED, Objects, WriteSession
 from refloat.bank.reserve import put_before_removal, restock
 from refloat.bank.sealing import KIND_CONDEMNED, tag_in
@@ -76,9 +77,10 @@ def delete(objects: Objects, checkpoint_id: str, *, tag: str = "", young: bool =
     :param tag: of its project, if that is known.
     :param young: also one that the shortest retention keeps.
     :raises NotFound: there is none.
-    :raises Held: it must be kept.
+    :raises Held: it must be kept, or this host may delete nothing.
     """
     objects.confirm()
+    refuse_late(objects.store)
     name = find(objects, checkpoint_id, tag)
     tag = name.rpartition(".")[2]
     try:
@@ -129,8 +131,11 @@ def collect(objects: Objects, tag: str) -> Collected:
 
     What a writing that has begun may rely on is only condemned, and removed by a later collection, when
     that writing has ended. Nothing is removed while a manifest cannot be read.
+
+    :raises Held: this host may delete nothing.
     """
     objects.confirm()
+    refuse_late(objects.store)
     total = Collected()
     try:
         _drop_unreadable(objects, tag)

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 
 from refloat.bank import heads
 from refloat.bank.manifest import find, get_manifest
+from refloat.bank.mount import refuse_late
 from refloat.bank.objects import Objects, WriteSession, canonical
 from refloat.bank.reserve import put_before_removal
 from refloat.bank.sealing import KIND_HOLD
@@ -84,6 +85,10 @@ class BankHolds:
 
     def of(self, checkpoint_id: str) -> list[BankHold]:
         return of(self._objects, checkpoint_id)
+
+    def refuse_late(self) -> None:
+        """:raises Held: this host may delete nothing: it might not see what others have written."""
+        refuse_late(self._objects.store)
 
     def all(self) -> list[BankHold]:
         """All that wait for somebody to release them."""

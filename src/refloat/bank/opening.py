@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from refloat.bank.mount import caching_at
-from refloat.bank.store import Logins, Store
+from refloat.bank.store import Logins, Store, exists
 from refloat.bank.throttle import Throttled
 from refloat.bank.urls import StoreUrl, parse, rate_of
 from refloat.errors import InvalidInput
@@ -50,7 +50,7 @@ def _folder(url: StoreUrl, create: bool, _logins: Logins | None) -> Store:
     store = FileSystemStore(url.prefix, create=create)
     if url.prefix not in _looked_at:
         _looked_at.add(url.prefix)
-        if (caching := caching_at(Path(url.prefix))).needed:
+        if (caching := caching_at(Path(url.prefix))).late and not exists(store, caching.sign):
             _log.warning("The bank's folder %s is on %s", url.prefix, caching.text)
     return store
 

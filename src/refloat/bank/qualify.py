@@ -33,6 +33,9 @@ CLOCK_FAILS = 3 * 86400.0
 """A writer is taken for dead 7 days after its marker was written, by the store's time and the collector's
 clock: with clocks days apart, living writers would be undone."""
 
+FILE_SYSTEM = "file system"
+"""The property that tells of late listings."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -249,7 +252,7 @@ class _Trial:
         caching = caching_at(Path(found.prefix)) if found.scheme == "file" else None
         if caching is None or not (caching.needed or caching.unknown):
             return []
-        return [Finding("file system", FAIL if caching.needed else WARNING, caching.text)]
+        return [Finding(FILE_SYSTEM, FAIL if caching.needed else WARNING, caching.text)]
 
     def latency(self) -> tuple[str, str]:
         writes: list[float] = []

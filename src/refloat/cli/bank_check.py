@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.base import Argument, Lister
@@ -29,6 +29,7 @@ class CheckStore(Lister):
         refloat bank check-store /mnt/backup
         refloat bank check-store swift://backups/refloat
         refloat bank check-store /mnt/nfs --as first      # and on another host --as second
+        refloat bank check-store /mnt/nfs --only-host     # no other host uses this bank
         refloat bank check-store 's3://backups/refloat?endpoint=https://s3.example.org' -f json
     """
     columns = ("property", "verdict", "text")
@@ -50,11 +51,17 @@ class CheckStore(Lister):
             dest="role",
             choices=ROLES,
         ),
+        Argument(
+            "--only-host",
+            "only this host uses the store: it may delete there though the file system's listings are late",
+            action="store_true",
+        ),
     )
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+        from refloat.bank.mount import vouch
         from refloat.bank.opening import open_store
-        from refloat.bank.qualify import qualify
+        from refloat.bank.qualify import FILE_SYSTEM, WARNING, qualify
         from refloat.bank.two_hosts import meet
         from refloat.cloud import Cloud
         from refloat.control.settings import Settings
@@ -71,6 +78,13 @@ class CheckStore(Lister):
                 report = meet(store, parsed_args.role)
             else:
                 report = qualify(store, size=parsed_args.size * _MEBI, told=self._tell)
+            if parsed_args.only_host:
+                report.findings = [
+                    replace(each, verdict=WARNING) if each.property == FILE_SYSTEM else each
+                    for each in report.findings
+                ]
+            if parsed_args.role or parsed_args.only_host:
+                vouch(store, report.fit)
         self.exit_status = 0 if report.fit else 1
         for sentence in _summary(report):
             self.say(sentence)

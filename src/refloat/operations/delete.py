@@ -28,8 +28,9 @@ class DeleteProgram(ReadingProgram):
         What cannot be read is deleted all the same: nothing else would ever free it.
 
         :raises NotFound: there is no bank; nobody knows then whether there is the checkpoint.
+        :raises Held: this host may delete nothing there.
         """
-        self.bank  # noqa: B018
+        self.bank.holds.refuse_late()
         nothing = {"graph": Graph().to_json(), "foreign": []}
         try:
             copied = bool(self.checkpoint.info.extra.get("copied_from"))

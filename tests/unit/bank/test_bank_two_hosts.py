@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from refloat.bank import Bank
+from refloat.bank import Bank, mount
 from refloat.bank.filesystem import FileSystemStore
 from refloat.bank.mount import caching_at
 from refloat.bank.qualify import StoreReport
 from refloat.bank.store import Store
 from refloat.bank.two_hosts import meet
-from refloat.errors import BankError, Conflict, NotFound
+from refloat.errors import BankError, Conflict, Held, NotFound
 from refloat.testing.stores import CachedListings
 from tests.unit.support.bank_helpers import KEY, NOW, hasty, noise, objects, open_bank, protect, restore
 from tests.unit.support.mounts import tmpfs, with_own_mounts
@@ -136,3 +136,48 @@ def test_h6_the_file_system_of_this_machine_is_recognised(tmp_path: Path) -> Non
         assert caching_at(tmp_path / "bank").text == "tmpfs"
 
     with_own_mounts(work)
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
+def test_h6_nothing_is_deleted_where_listings_may_be_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """But protecting, undoing and reading go on; and deleting, once the host was shown to see enough."""
+    table, root = tmp_path / "mountinfo", tmp_path / "bank"
+    bank = open_bank(root)
+    for name in ("old", "new"):
+        protect(bank, name, DATA)
+    monkeypatch.setattr(mount, "_TABLE", table)
+
+    def mounted(options: str) -> None:
+        table.write_text(
+            f"21 1 8:1 / / rw - ext4 /dev/sda1 rw\n30 21 0:40 / {root} rw - {kind} filer:/x rw{options}\n"
+        )
+
+    mounted("")
+    for remove in (lambda: bank.delete("old"), bank.collect, lambda: bank.erase_project("p1")):
+        with pytest.raises(Held, match="by this host") as told:
+            remove()
+        assert f"check-store file://{root} --only-host" in told.value.advice
+        assert kind in told.value.reason
+    assert restore(bank, "old") == restore(bank, "new") == DATA
+    protect(bank, "newest", DATA)
+    with bank.writer("undone", "p1") as writer:
+        writer.put_data([noise(1000)])
+    bank.abandon("undone")
+
+    store = FileSystemStore(root)
+    mount.vouch(store, exact=False)
+    with pytest.raises(Held):
+        bank.delete("old")
+    mount.vouch(store, exact=True)
+    bank.delete("old")
+    mounted(",soft")  # it was shown for another mount
+    with pytest.raises(Held):
+        bank.delete("new")
+    for local in ("ext4", "tmpfs", "overlay", "9p", "virtiofs", "fuse.gocryptfs"):
+        table.write_text(f"30 21 0:40 / {root} rw - {local} somewhere rw\n")
+        assert mount.late_at(store) is None
+    bank.delete("new")
+    assert [info.id for info in bank.checkpoints()] == ["newest"]
+    assert bank.verify_all().damages == []

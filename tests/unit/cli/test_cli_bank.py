@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from castellan.tests.unit.key_manager.mock_key_manager import MockKeyManager
 
-from refloat.bank import Bank, create_key, keys, load_key
+from refloat.bank import Bank, create_key, keys, load_key, mount
 from refloat.cloud import barbican
 from refloat.cloud.barbican import KeyManager
 from refloat.errors import CloudError
@@ -133,6 +133,21 @@ def test_collect(refloat: Command, home: Path) -> None:
     bank.abandon("dead")
     assert ran(refloat("bank", "collect", "-f", "json")).json["postponed"] == ""
     assert home
+
+
+def test_h6_collecting_on_a_file_system_whose_listings_are_late(
+    refloat: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = home / "data/refloat/bank"
+    monkeypatch.setattr(mount, "_TABLE", home / "mountinfo")
+    (home / "mountinfo").write_text(f"30 21 0:40 / {place} rw - nfs4 filer:/x rw,vers=4.2\n")
+    refused = ran(refloat("bank", "collect"), 1).err
+    assert "may tell late what other hosts have done" in refused
+    assert "--only-host" in refused
+    ran(refloat("bank", "check-store", str(place), "--size", "1"), 1)
+    ran(refloat("bank", "collect"), 1)
+    ran(refloat("bank", "check-store", str(place), "--size", "1", "--only-host"))
+    assert ran(refloat("bank", "collect", "-f", "json")).json["postponed"] == ""
 
 
 def test_keys(refloat: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
