@@ -14,7 +14,7 @@ from refloat.bank.collect import abandon
 from refloat.bank.objects import ABANDONED, Objects, WriteSession, check_checkpoint_id
 from refloat.bank.sealing import KIND_MARKER
 from refloat.bank.store import Denied
-from refloat.errors import BankError, Conflict, LeaseLost
+from refloat.errors import Conflict, LeaseLost
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +86,7 @@ class Renewal:
                 pause = RENEWED_EVERY
             except LeaseLost:
                 return
-            except BankError as error:
+            except Exception as error:
+                # Of whatever kind: without renewals the writing would in time be taken for a dead one's.
                 _log.warning("The marker of %s was not renewed: %s", self._session.checkpoint_id, error)
                 pause = RENEWED_EVERY / 24

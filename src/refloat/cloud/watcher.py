@@ -7,6 +7,7 @@ service work that it could spend on what is waited for: the longer it takes, the
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -15,13 +16,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from keystoneauth1 import exceptions as ka_exceptions
 from openstack import exceptions as sdk_exceptions
 from openstack.connection import Connection
 
 from refloat.cloud.errors import explain
 from refloat.cloud.kinds import Kind
-from refloat.errors import WaitFailed
+from refloat.errors import CloudError, WaitFailed
+
+_LOG = logging.getLogger(__name__)
 
 SHORTEST = 0.5
 LONGEST = 5.0
@@ -111,15 +113,27 @@ class Watcher:
         """Look once at everything; true when anything has moved."""
         try:
             found = self._fetch([w.id for w in waiters])
-        except (sdk_exceptions.SDKException, ka_exceptions.ClientException) as exc:
+        except Exception as exc:
+            # Of whatever kind (an answer that is no JSON): this thread must not end before what it waits for.
             self._failures += 1
-            if self._failures >= self._max_failures:
-                for waiter in waiters:
+            _LOG.debug("could not look at things of the kind %s", self._kind.name, exc_info=True)
+            for waiter in waiters:
+                if self._failures >= self._max_failures or time.monotonic() > waiter.deadline:
                     self._end(waiter, error=explain(exc, f"watch for {waiter.text}"))
             return False
         self._failures = 0
-        moved = [self._judge(waiter, found.get(waiter.id)) for waiter in waiters]
+        moved = [self._judged(waiter, found.get(waiter.id)) for waiter in waiters]
         return any(moved)
+
+    def _judged(self, waiter: Waiter, thing: Any | None) -> bool:
+        try:
+            return self._judge(waiter, thing)
+        except Exception as exc:
+            # A plugin's test of what it waits for: the others' waits go on.
+            _LOG.warning("what is waited for cannot be judged: %s", waiter.text, exc_info=True)
+            reason = f"{type(exc).__name__}: {exc}"
+            self._end(waiter, error=CloudError(f"could not watch for {waiter.text}", reason=reason))
+            return True
 
     def _fetch(self, ids: Iterable[str]) -> dict[str, Any]:
         wanted = list(dict.fromkeys(ids))

@@ -10,7 +10,7 @@ from openstack import exceptions
 from refloat.cloud import watcher
 from refloat.cloud.kinds import Kind
 from refloat.cloud.watcher import Waiter, Watcher
-from refloat.errors import WaitFailed
+from refloat.errors import CloudError, WaitFailed
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Shelf:
     gets: int = 0
     lists: int = 0
     broken: int = 0
+    nonsense: bool = False
     seconds: float = 0.0
 
     def kind(self) -> Kind:
@@ -52,6 +53,8 @@ class Shelf:
         time.sleep(self.seconds)
         if self.broken:
             self.broken -= 1
+            if self.nonsense:
+                raise ValueError("Expecting value: line 1 column 1 (char 0)")  # HTML where JSON should be
             raise exceptions.HttpException("the service is restarting", http_status=503)
 
 
@@ -165,6 +168,28 @@ def test_a_service_that_stays_broken_does() -> None:
     shelf = Shelf({"1": Thing("1", "available")}, broken=10_000)
     with pytest.raises(Exception, match="the service is restarting"):
         watching(shelf).add(waiter("1")).result(60)
+
+
+def test_answers_that_are_none_for_a_moment_do_not_end_the_wait() -> None:
+    shelf = Shelf({"1": Thing("1", "available")}, broken=5, nonsense=True)
+    assert watching(shelf).add(waiter("1")).result(60).id == "1"
+
+
+@pytest.mark.parametrize("patience", [60, 0])
+def test_answers_that_are_none_end_the_wait(patience: float) -> None:
+    watch = watching(Shelf({"1": Thing("1", "available")}, broken=10_000, nonsense=True))
+    with pytest.raises(CloudError, match="Expecting value"):
+        watch.add(waiter("1", patience=patience)).result(60)
+
+
+def test_a_test_that_raises_ends_its_own_wait_and_no_other() -> None:
+    watch = watching(Shelf({"1": Thing("1", "creating"), "2": Thing("2", "available")}))
+    bad = waiter("1")
+    bad.ready = lambda thing: bool(thing.no_such_field)
+    futures = watch.add(bad), watch.add(waiter("2"))
+    with pytest.raises(CloudError, match="no_such_field"):
+        futures[0].result(60)
+    assert futures[1].result(60).id == "2"
 
 
 def test_a_cancelled_wait_is_dropped_and_no_thread_stays() -> None:
