@@ -243,6 +243,21 @@ class Town:
             query = sa.text("SELECT id, kind, state, runner, checkpoint_id FROM operations")
             return list(connection.execute(query))
 
+    def where_they_hang(self) -> str:
+        """What has not ended, and where the threads of all processes are; they do not survive this."""
+        with self.place.sql.connect() as connection:
+            query = sa.text("SELECT * FROM operations WHERE state IN ('queued', 'running', 'parked')")
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        said = [f"{row['id']}: { {name: row[name] for name in row if name != 'payload'} }" for row in rows]
+        said += [f"{name} is {worker.pid}" for name, worker in self.place.workers.items()]
+        said += [f"{process.pid} is {process.args}" for process in (*self.processes, self.server)]
+        for process in self.alive():
+            process.send_signal(signal.SIGABRT)
+            process.wait(60)
+        for file in sorted(self.place.folder.glob("*.err")):
+            said += [f"== {file.name}", *file.read_text().splitlines()[-300:]]
+        return "\n".join(said)
+
     def close(self) -> None:
         self.wake_all()
         for process in (*self.processes, self.server):
@@ -258,6 +273,7 @@ def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     caller = Caller("tester", openstack.PROJECT, frozenset({"member"}))
     environ = {name: value for name, value in os.environ.items() if name != "OS_CLOUD"}
+    environ["PYTHONFAULTHANDLER"] = "1"  # what hangs says where, when it is aborted
     place = Place(tmp_path, pgserver.PostgreSQL(), environ, LEASE, 0.05, caller)
     made = Town(place, world, random.Random(int(os.environ.get("REFLOAT_CHAOS_SEED", "7"))))
     made.serve()
@@ -285,7 +301,11 @@ def test_all_ends_whatever_dies(town: Town) -> None:
         town.strike()
         time.sleep(town.chance.uniform(0, 1.2 if LONG else 0.8))
     town.wake_all()
-    place.until(town.settle, "every operation ends")
+    try:
+        place.until(town.settle, "every operation ends")
+    except AssertionError:
+        print(town.where_they_hang())
+        raise
     place.until(place.all_given_back, "what they acted with is given back")
     seconds = time.monotonic() - begun
     what_is_there_is_what_was_restored(town)

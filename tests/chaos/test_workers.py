@@ -168,7 +168,7 @@ class Place:
 
     def until(self, done: Callable[[], Any], what: str) -> None:
         """Wait for something; workers that ended are started again, as a service manager does."""
-        deadline = time.monotonic() + PATIENCE + (900 if LONG else 0)
+        deadline = time.monotonic() + PATIENCE + (240 if LONG else 0)
         while not done():
             assert time.monotonic() < deadline, f"{what}: {self.states()}"
             for name, worker in list(self.workers.items()):
