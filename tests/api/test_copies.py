@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from api_helpers import DEFAULT, NOOP, OTHER, Running, User, run_service
 
+from refloat.api.deployment import Deployment
 from refloat.control.submit import Submitter
 from refloat.errors import CloudError
 from refloat.operations.copy import CopyProgram
@@ -235,10 +236,10 @@ def test_a_bank_that_does_not_answer(two_banks: Running, monkeypatch: pytest.Mon
     checkpoint = member.protected()
     worker.close()
 
-    def away(_self: BankOpener, _provider: Any) -> Any:
+    def away(_self: Deployment, _provider: Any) -> Any:
         raise TimeoutError("the bank of provider away does not answer")
 
-    monkeypatch.setattr(BankOpener, "bank_of", away)
+    monkeypatch.setattr(Deployment, "bank_of", away)
     answer = copy(member, checkpoint_id=checkpoint["id"])
     assert (answer.status, "does not answer" in answer.message) == (503, True)
     assert int(answer.headers["retry-after"]) > 0
