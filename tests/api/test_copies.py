@@ -17,7 +17,6 @@ from refloat.api.deployment import Deployment
 from refloat.control.submit import Submitter
 from refloat.errors import CloudError
 from refloat.operations.copy import CopyProgram
-from refloat.providers.bank_opener import BankOpener
 from refloat.records.tables import CheckpointRow
 
 AWAY = "b766f37c-d011-4026-8228-28730d734a3f"
