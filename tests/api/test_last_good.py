@@ -17,10 +17,11 @@ from test_schedules import ran, run_now, scheduled, trigger
 
 from refloat.bank import Bank, load_key
 from refloat.bank.manifest import get_manifest
+from refloat.errors import Conflict
 from refloat.records.database import Database
 from refloat.records.migrate import upgrade
 from refloat.records.tables import CheckpointRow, NoticeRow, OperationRow
-from refloat.resources.noop import NoopProtect, NoopVerify
+from refloat.resources.noop import NoopHooks, NoopPlugin, NoopProtect, NoopVerify
 
 
 @pytest.fixture
@@ -281,6 +282,45 @@ def test_c2_restores_and_looks_tell_too_and_what_fails_for_another_reason_does_n
     ruin(service, whole, "body")
     assert restore(whole) == "fail"
     assert shown(member, whole)[0] == "bad"
+
+
+@pytest.mark.parametrize("when", ["refused", "too late", "half deleted before"])
+def test_c2_what_retention_could_not_delete_is_available_only_if_nothing_of_it_went(
+    service: Running, application: dict[str, bool], monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """A refusal before the gate changes nothing. A hold that comes when parts in the cloud are gone, and a
+    refusal of what is half deleted already, leave something that cannot be restored."""
+    service.work()
+    member = service.user()
+    plan = member.plan()
+    old = member.protected(plan)["id"]
+    settings = service.deployment.settings
+
+    class Refusing(NoopHooks):
+        def on_prepare_begin(self, _context: Any) -> Any:
+            if when != "too late":
+                raise Conflict("it cannot be deleted", reason="others are built on it")
+            return {}
+
+        def on_complete(self, context: Any) -> Any:
+            if context.resource.name == "tree:5":
+                with Bank.open(settings.bank_url, load_key(settings.key_file)) as bank:
+                    bank.holds.place(old, "somebody", "late", datetime(2031, 1, 31))
+            return {}
+
+    monkeypatch.setattr(NoopPlugin, "delete", Refusing)
+    if when == "half deleted before":
+        record(service, old, status="error-deleting")
+    one = scheduled(member, plan, trigger(member)["id"], "retention_protect", max_backups="1")
+    run_now(member, one)
+    states = {
+        each["checkpoint_id"]: each["state"]
+        for each in ran(member, one, "succeeded")["last_runs"][0]["deletions"]
+    }
+    now = status(member, old)
+    assert (states[old], now) == (
+        ("kept", "available") if when == "refused" else ("failed", "error-deleting")
+    )
 
 
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])

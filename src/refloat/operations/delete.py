@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from refloat.engine.dag import Dag, Step
 from refloat.engine.program import Body, Json, Outcome, StepRun
-from refloat.errors import BankDamaged, Conflict, Held, NotFound
+from refloat.errors import BankDamaged, Conflict, NotFound
 from refloat.graph import Graph, Resource
 from refloat.operations.compile import BEGIN, step_of
 from refloat.operations.on_checkpoint import ReadingProgram
@@ -80,7 +80,9 @@ class DeleteProgram(ReadingProgram):
                     f"the checkpoint {self.checkpoint_id} is seen in the bank again", advice="Delete it again"
                 )
             freed = self.bank.delete(self.checkpoint_id, self.project_id, young=self._young).freed
-        except Held as exc:
+        except Conflict as exc:
+            if prepared.get("absent"):
+                raise
             raise Conflict(
                 str(exc),
                 left_behind=f"the checkpoint {self.checkpoint_id}, without what it kept in the cloud",

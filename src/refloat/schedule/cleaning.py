@@ -24,9 +24,6 @@ from refloat.schedule.view import retained
 
 _LOG = logging.getLogger(__name__)
 
-_REFUSED = "Conflict"
-"""The error of a deletion that is refused, such as when other backups build on what it would delete."""
-
 
 class Cleaning:
     """Deletes what retention says."""
@@ -134,11 +131,11 @@ class Cleaning:
         ended = self._firings.ended(item["operation_id"])
         if ended is None:
             return False
-        state, item["reason"], kind = ended
+        state, item["reason"], _kind = ended
         item["state"] = "deleted" if state == SUCCEEDED else "failed"
-        if kind == _REFUSED:
+        # Such as when other backups build on what it would delete.
+        if state != SUCCEEDED and self._firings.keep_after_all(session, item["operation_id"]):
             item["state"] = "kept"
-            self._firings.keep_after_all(session, item["checkpoint_id"])
         return True
 
     def _result(self, firing: Firing, deletions: list[dict[str, Any]]) -> tuple[str, str]:

@@ -137,9 +137,18 @@ class Firings:
         deletions.delete(self._submitter, _standing(owner), record, session=session, operation_id=identity)
         return identity
 
-    def keep_after_all(self, session: Session, checkpoint_id: str) -> None:
-        """Nothing of a checkpoint was deleted: it is available as before."""
-        self._checkpoints.move(session, checkpoint_id, [ERROR_DELETING], status=AVAILABLE, reason="")
+    def keep_after_all(self, session: Session, operation_id: str) -> bool:
+        """Whether a deletion was refused before anything went: the checkpoint is then available as before."""
+        operation = self._operations.get(operation_id)
+        error = operation.error or {}
+        refused = error.get("error") == Conflict.__name__ and not error.get("left_behind")
+        # Of what was not available, some may have gone before.
+        if not refused or operation.payload.get("was") != AVAILABLE:
+            return False
+        self._checkpoints.move(
+            session, operation.checkpoint_id, [ERROR_DELETING], status=AVAILABLE, reason=""
+        )
+        return True
 
     def is_of(self, firing: Firing, plan_id: str) -> bool:
         """Whether it is this plan that a firing has protected, or was to."""
