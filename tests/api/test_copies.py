@@ -276,8 +276,22 @@ def test_m4_a_copy_that_runs_cannot_be_set_to_error_and_wins_over_its_record(two
 
 
 @pytest.mark.postgresql
-def test_m4_a_reset_that_meets_a_copy_being_written_down_waits_and_is_refused(
-    postgresql: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("first", "second", "answered", "becomes"),
+    [
+        ("copy", "reset", {"copy": 200, "reset": 409}, "wait_copying"),  # M4
+        ("delete", "copy", {"delete": 200, "copy": 400}, "deleting"),  # H4: there is nothing to copy now
+        ("copy", "delete", {"copy": 200, "delete": 409}, "wait_copying"),
+    ],
+)
+def test_who_meets_what_is_being_written_down_of_a_copy_waits_and_is_refused(
+    postgresql: Callable[[], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: str,
+    second: str,
+    answered: dict[str, int],
+    becomes: str,
 ) -> None:
     with contextlib.contextmanager(service_with_two_banks)(tmp_path, postgresql()) as running:
         worker = running.work()
@@ -300,20 +314,22 @@ def test_m4_a_reset_that_meets_a_copy_being_written_down_waits_and_is_refused(
 
         monkeypatch.setattr(Submitter, "add", slow)
         answers: dict[str, int] = {}
-        reset = {"os-resetState": {"state": "error"}}
-        first = threading.Thread(
-            target=lambda: answers.update(copy=copy(running.user(), checkpoint_id=made).status)
-        )
-        second = threading.Thread(
-            target=lambda: answers.update(reset=running.user()("PUT", path, reset).status)
-        )
-        first.start()
+        asks: dict[str, Callable[[], Any]] = {
+            "copy": lambda: copy(running.user(), checkpoint_id=made),
+            "reset": lambda: running.user()("PUT", path, {"os-resetState": {"state": "error"}}),
+            "delete": lambda: running.user()("DELETE", path),
+        }
+        threads = {
+            what: threading.Thread(target=lambda what=what: answers.update({what: asks[what]().status}))
+            for what in (first, second)
+        }
+        threads[first].start()
         assert within.wait(60)
-        second.start()
-        second.join(1)
-        assert second.is_alive()  # it waits
+        threads[second].start()
+        threads[second].join(1)
+        assert threads[second].is_alive()  # it waits
         go_on.set()
-        for thread in (first, second):
+        for thread in threads.values():
             thread.join(60)
-        assert answers == {"copy": 200, "reset": 409}
-        assert member("GET", path).body["checkpoint"]["status"] == "wait_copying"
+        assert answers == answered
+        assert member("GET", path).body["checkpoint"]["status"] == becomes

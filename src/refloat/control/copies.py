@@ -12,7 +12,7 @@ from refloat.control.submit import Requester, Submitter, own, short
 from refloat.errors import Conflict, InvalidInput
 from refloat.operations.copyplan import copy_id
 from refloat.providers.provider import Provider
-from refloat.records.checkpoints import DELETED, ERROR, MISSING, UNVERIFIED, WAIT_COPYING, CheckpointRecord
+from refloat.records.checkpoints import DELETED, DELETING, ERROR, MISSING, UNVERIFIED, WAIT_COPYING, CheckpointRecord
 from refloat.records.operations import Operation
 
 COPIED_AGAIN = (ERROR, DELETED, MISSING)
@@ -59,7 +59,7 @@ def copy(
         _copy_of(checkpoint, order, source or order.bank_of(submitter.provider_of(checkpoint)))
         for checkpoint in checkpoints
     ]
-    locks = [f"checkpoint {identity}" for identity in sorted(checkpoint.id for checkpoint in checkpoints)]
+    locks = sorted({f"checkpoint {each.id}" for each in (*checkpoints, *wanted)})
     with submitter.transaction(None, f"checkpoints {by.project_id}", *locks) as session:
         statuses = submitter.checkpoints.statuses(session, [copy.id for copy in wanted])
         for checkpoint, copy in zip(checkpoints, wanted, strict=True):
@@ -67,6 +67,8 @@ def copy(
             if status not in (None, *COPIED_AGAIN):
                 if not order.find_existing:
                     continue
+                if status == DELETING:
+                    raise Conflict(f"the copy {copy.id} is being deleted", advice="Copy again when it is gone")
                 for user in submitter.operations.users_of(session, checkpoint.id):
                     if user.payload.get("copy_id") == copy.id:
                         raise _being_copied(user)
