@@ -26,14 +26,26 @@ SECRET = (
     "the key file bank.key is damaged",
     "could not open /var/lib/refloat/refloat.sqlite",
     "a mount at /bank",
+    "filer:/srv/bank: stale handle; path=/srv/bank",
+    "there is nothing in ../srv/bank, nor in ~/bank.key",
+    "the hold holds/c1.00ff cannot be read",
+    "could not remove condemned/00ff/1, alive/0a1b/2, databases/00ff.3",
+    "HTTPSConnectionPool(host='s3.inner', port=443): Read timed out.",
+    "PermissionDenied at write, context: { service: s3, bucket: karbor-prod, endpoint: s3.inner } => denied",
+    'connection to server at "db.inner" (10.0.0.9), port 5432 failed: Connection refused',
+    "tcp connect error: keystone.inner:5000, 10.0.0.9:7480",
+    "could not open refloat.sqlite-wal, ceph.client.karbor.keyring",
 )
-INNER = ("/srv", "/etc", "/var", "/bank", "://", "inner", "controller", "karbor", "data/", "points/", "keys/")
+INNER = ("/srv", "/etc", "/var", "/bank", "://", "inner", "controller", "karbor", "data/", "points/", "keys/", "holds/", "10.0.0.9")
 PLAIN = (
     "the volume vol-1 is on /dev/vdb of server web",
     "no such subnet: 10.0.0.0/24",
     "OS::Cinder::Volume web (3f0e9a53-0d5d-4c1a-8d0c-3f0e6f3b4f0e): its status is 'error'",
     "there is neither/nor: N/A (request id req-1)",
     "it is 3/4 done",
+    "the rule ::/0, fe80::/64 of the port: tcp:8080 from 10.0.0.0/24 to 0.0.0.0/0 at 12:30:59 exists",
+    "could not create the port: the host: compute, the bucket: none",
+    "Refloat::Noop tree:1000 at 2026-01-31T12:00:00+00:00, fa:16:3e:00:11:22",
     "Quota exceeded for cores: Requested 1, but already used 20 of 20 cores",
 )
 

@@ -13,11 +13,15 @@ from typing import Any
 HIDDEN = "(hidden)"
 _PLACES = re.compile(
     r"""[a-z][a-z0-9+.-]*://[^\s'"<>,;)]+  # the URL of a store, of a database, of an inner endpoint
-    | (?<![\w:/.\#=*@-])/(?!dev/[a-z]+\b)[\w.@+~-]+(?:/[\w.@+~-]+)*/?  # a path, but for devices of servers
-    | \b(?:data|checkpoints|keys|writers|markers|deletions|tombstones)/[\w./-]+  # an object of a bank
+    | (?<![\w/.\#*@-])(?<!::)~?/(?!dev/[a-z]+\b)[\w.@+~-]+(?:/[\w.@+~-]+)*/?  # a path, but for devices of servers
+    | (?<!\w)\.\.?(?:/[\w.@+~-]+)+/?  # a relative one
+    | \b(?:alive|checkpoints|condemned|data|databases|holds|keys|writers)/[\w./-]+  # an object of a bank
     | (?<=\bbank[ ])[0-9a-f]{8,}\b  # a bank's id
-    | \b[\w.+-]+\.(?:key|sqlite|conf)\b""",
-    re.VERBOSE,
+    | \b[\w-]+(?:\.[\w-]+)+:[0-9]{2,5}\b  # a host with a port
+    | (?<=\bserver[ ]at[ ])"[^"]+"(?:[ ]\([^)]*\))?,[ ]port[ ][0-9]+  # PostgreSQL's
+    | \b(?:host|port)=[^\s,;)]+ | \b(?:endpoint|bucket|root):[ ][^\s,}]+(?=,|[ ]})  # what libraries say
+    | \b[\w.+-]+\.(?:key|keyring|recovery|sqlite(?:-wal|-shm)?|conf)\b""",
+    re.VERBOSE | re.IGNORECASE,
 )
 _TEXTS = frozenset(
     {"error_info", "reason", "status_reason", "message", "left_behind", "advice", "resource", "text"}
