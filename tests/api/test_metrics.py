@@ -97,6 +97,27 @@ def test_no_name_of_anybody_is_told(service: Running, metrics: Metrics) -> None:
     assert "anybody" not in metrics.text()
 
 
+def test_l8_ids_of_projects_and_plans_are_told_only_where_the_page_says(
+    service: Running, metrics: Metrics
+) -> None:
+    """L8: who reads the port needs no token: nobody does unless it is switched on, nor from another host."""
+    conf = service.deployment.conf.metrics
+    assert (conf.port, conf.host) == (None, "127.0.0.1")
+    member = service.user()
+    plan = member.plan(objective=26)
+    service.work()
+    for status, verified in (("missing", "good"), ("available", "bad"), ("available", "good")):
+        made = member.protected(plan)["id"]
+        with service.deployment.database.session() as session:
+            row = session.get_one(CheckpointRow, made)
+            row.status, row.verified = status, verified
+    told = {name.partition(" ")[0] for name in samples(metrics.text()) if DEMO in name or plan["id"] in name}
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text(encoding="utf-8")
+    assert told == set(re.findall(r"`(\w+){[^}]*(?:project|plan)_id[^}]*}`", page))
+    assert "without a token" in page
+    assert "the ids of projects and\nplans are among them" in page
+
+
 def test_how_a_plan_stands_to_its_objective(service: Running, metrics: Metrics) -> None:
     member = service.user()
     plan, other = member.plan(objective=2), member.plan("other")

@@ -1,4 +1,7 @@
-"""The command and the service on one database: whoever asks, the same is asked, looked at and written."""
+"""The command and the service on one database: whoever asks, the same is asked, looked at and written (H3).
+
+Who comes while a deletion is written down waits for it (H4).
+"""
 
 from __future__ import annotations
 

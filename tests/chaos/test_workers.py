@@ -505,7 +505,7 @@ RENEWING, RECORDING = "UPDATE operations SET", "FOR NO KEY UPDATE"
 def test_a_worker_stopped_in_a_transaction_holds_nobody_up_and_changes_nothing_when_it_wakes(
     make_place: Callable[..., Place], doing: str, publishing: bool
 ) -> None:
-    """Publishing: when it is stopped, some of its threads have objects ready and have not asked yet."""
+    """H8. Publishing: when it is stopped, some of its threads have objects ready and have not asked yet."""
     place = make_place(lease=3.0, pause=0.05)
 
     def effects(pid: int) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""A writer whose operation was taken over: it publishes nothing, and what comes too late does no harm."""
+"""H8: a writer whose operation was taken over publishes nothing, and what comes too late does no harm."""
 
 from __future__ import annotations
 
