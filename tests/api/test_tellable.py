@@ -36,7 +36,21 @@ SECRET = (
     "tcp connect error: keystone.inner:5000, 10.0.0.9:7480",
     "could not open refloat.sqlite-wal, ceph.client.karbor.keyring",
 )
-INNER = ("/srv", "/etc", "/var", "/bank", "://", "inner", "controller", "karbor", "data/", "points/", "keys/", "holds/", "10.0.0.9")
+INNER = (
+    "/srv",
+    "/etc",
+    "/var",
+    "/bank",
+    "://",
+    "inner",
+    "controller",
+    "karbor",
+    "data/",
+    "points/",
+    "keys/",
+    "holds/",
+    "10.0.0.9",
+)
 PLAIN = (
     "the volume vol-1 is on /dev/vdb of server web",
     "no such subnet: 10.0.0.0/24",

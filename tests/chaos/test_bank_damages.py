@@ -106,7 +106,7 @@ def kind_of(name: str) -> str:
         return end
     if first == "keys":
         return next((what for what in ("head", "project", "erased", "bank") if what in name), "slot")
-    return first
+    return first.partition(".")[0]
 
 
 class Trial:

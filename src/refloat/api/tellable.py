@@ -13,7 +13,7 @@ from typing import Any
 HIDDEN = "(hidden)"
 _PLACES = re.compile(
     r"""[a-z][a-z0-9+.-]*://[^\s'"<>,;)]+  # the URL of a store, of a database, of an inner endpoint
-    | (?<![\w/.\#*@-])(?<!::)~?/(?!dev/[a-z]+\b)[\w.@+~-]+(?:/[\w.@+~-]+)*/?  # a path, but for devices of servers
+    | (?<![\w/.\#*@-])(?<!::)~?/(?!dev/[a-z]+\b)[\w.@+~-]+(?:/[\w.@+~-]+)*/?  # a path, not a device
     | (?<!\w)\.\.?(?:/[\w.@+~-]+)+/?  # a relative one
     | \b(?:alive|checkpoints|condemned|data|databases|holds|keys|writers)/[\w./-]+  # an object of a bank
     | (?<=\bbank[ ])[0-9a-f]{8,}\b  # a bank's id

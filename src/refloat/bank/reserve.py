@@ -1,7 +1,7 @@
 """Room for removing things: what is removed is first written down, and a full store takes nothing.
 
-So a bank keeps an object of 4 MiB that means nothing. Whoever removes something and finds the store full
-gives that up, and puts it back when there is room again.
+So a bank keeps an object of 4 MiB that means nothing, and some small ones: file systems lack inodes too.
+Whoever removes something and finds the store full gives these up, and puts them back when there is room.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import contextlib
 from refloat.bank.sealing import derive
 from refloat.bank.store import AlreadyExists, Denied, ObjectMissing, Parts, Store, StoreFull
 
-RESERVE = "reserve"
+RESERVE = ("reserve", *(f"reserve.{number}" for number in range(1, 9)))
 SIZE = 4 << 20
+_SMALL = 16
 
 
 def put_before_removal(store: Store, name: str, content: Parts) -> None:
@@ -31,17 +32,20 @@ def put_before_removal(store: Store, name: str, content: Parts) -> None:
 def restock(store: Store, root: bytes) -> None:
     """See that the reserve is there, if there is room for it."""
     try:
-        store.stat(RESERVE)
+        store.stat(RESERVE[-1])
     except ObjectMissing:
         # The same bytes for all who do this at once, and none that a file system could compress.
-        with contextlib.suppress(StoreFull, AlreadyExists):
-            store.put(RESERVE, derive("reserve", root, length=SIZE))
+        with contextlib.suppress(StoreFull):
+            for name, size in zip(RESERVE, (SIZE, *[_SMALL] * len(RESERVE)), strict=False):
+                with contextlib.suppress(AlreadyExists):
+                    store.put(name, derive("reserve", root, length=size))
 
 
 def _give_up(store: Store) -> bool:
-    try:
-        store.stat(RESERVE)
-        store.delete(RESERVE)
-    except (ObjectMissing, Denied):
-        return False
-    return True
+    given = False
+    for name in RESERVE:
+        with contextlib.suppress(ObjectMissing, Denied):
+            store.stat(name)
+            store.delete(name)
+            given = True
+    return given

@@ -12,7 +12,15 @@ from refloat.control.submit import Requester, Submitter, own, short
 from refloat.errors import Conflict, InvalidInput
 from refloat.operations.copyplan import copy_id
 from refloat.providers.provider import Provider
-from refloat.records.checkpoints import DELETED, DELETING, ERROR, MISSING, UNVERIFIED, WAIT_COPYING, CheckpointRecord
+from refloat.records.checkpoints import (
+    DELETED,
+    DELETING,
+    ERROR,
+    MISSING,
+    UNVERIFIED,
+    WAIT_COPYING,
+    CheckpointRecord,
+)
 from refloat.records.operations import Operation
 
 COPIED_AGAIN = (ERROR, DELETED, MISSING)
@@ -68,7 +76,9 @@ def copy(
                 if not order.find_existing:
                     continue
                 if status == DELETING:
-                    raise Conflict(f"the copy {copy.id} is being deleted", advice="Copy again when it is gone")
+                    raise Conflict(
+                        f"the copy {copy.id} is being deleted", advice="Copy again when it is gone"
+                    )
                 for user in submitter.operations.users_of(session, checkpoint.id):
                     if user.payload.get("copy_id") == copy.id:
                         raise _being_copied(user)

@@ -32,7 +32,7 @@ def documented() -> list[Step]:
         part = source.removeprefix("BANK/")
         names = [part] if part else sorted(
             {"alive", "bank", "checkpoints", "condemned", "damaged", "data", "databases", "holds", "keys",
-             "reserve", "writers"} - excluded
+             "writers"} - excluded
         )  # fmt: skip
         steps += [one(name, delete="--delete" in options) for name in names]
     assert len(steps) > 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,13 @@ __all__ = ["hasty"]
 DATA = {name: noise(3 * CHUNK, name) for name in ("a", "b")}
 
 
-def fill(at: Path) -> None:
-    """Until not a byte more fits."""
+def fill(at: Path, of: str) -> None:
+    """Until not a byte more fits, or not a file."""
+    if of == "inodes":
+        with contextlib.suppress(OSError):
+            for number in count():
+                (at / f"junk-{number}").touch()
+        return
     for size in (1 << 20, 1 << 12, 1):
         with contextlib.suppress(OSError), (at / f"junk-{size}").open("wb", buffering=0) as file:
             while True:
@@ -54,13 +60,16 @@ def delete_beside_a_writer(bank: Bank) -> None:
 REMOVALS = (delete, delete_for_another_process, abandon, erase, delete_beside_a_writer)
 
 
+@pytest.mark.parametrize("of", ["bytes", "inodes"])
 @pytest.mark.parametrize("remove", REMOVALS, ids=lambda each: each.__name__)
-def test_m3_a_full_file_system_can_be_emptied(tmp_path: Path, remove: Callable[[Bank], None]) -> None:
+def test_m3_a_full_file_system_can_be_emptied(
+    tmp_path: Path, remove: Callable[[Bank], None], of: str
+) -> None:
     at = tmp_path / "at"
     at.mkdir()
 
     def work() -> None:
-        tmpfs(at, "40m")
+        tmpfs(at, "40m" if of == "bytes" else "60m,nr_inodes=200")
         bank = open_bank(at / "bank")
         protect(bank, "c1", DATA)
         protect(bank, "c2", {"other": noise(CHUNK)}, project="p2")
@@ -69,7 +78,7 @@ def test_m3_a_full_file_system_can_be_emptied(tmp_path: Path, remove: Callable[[
         if remove is delete_beside_a_writer:
             with bank.writer("c4", "p1"):
                 pass
-        fill(at)
+        fill(at, of)
         with pytest.raises(StoreFull):
             protect(bank, "c5", {"more": noise(CHUNK, 5)}, project="p2")
         remove(bank)

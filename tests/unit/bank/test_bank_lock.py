@@ -10,6 +10,7 @@ import pytest
 from refloat.bank import Bank
 from refloat.bank.filesystem import FileSystemStore
 from refloat.bank.opening import open_store
+from refloat.bank.reserve import RESERVE
 from refloat.bank.store import Denied, Store
 from refloat.errors import Conflict
 from refloat.testing.stores import Locked
@@ -82,7 +83,7 @@ def test_deleting_is_refused_until_the_time_is_over(unlocked: Store, hasty: None
         bank.collect()
         for entry in list(store.list("condemned/")):  # old enough by the store's clock, not yet by ours
             store.delete(entry.name)
-    assert {entry.name.split("/")[0] for entry in unlocked.list("")} == {"bank", "keys", "reserve"}
+    assert {"bank", "keys", *RESERVE} == {entry.name.split("/")[0] for entry in unlocked.list("")}
 
 
 def test_a_bank_where_a_store_was_checked(unlocked: Store, hasty: None) -> None:  # noqa: F811

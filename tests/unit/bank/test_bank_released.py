@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from refloat.bank import Bank, KeySource, ProjectKey, load_any_key, load_passphrase
+from refloat.bank.reserve import RESERVE
 from tests.unit.support.bank_helpers import hasty, protect
 
 __all__ = ["hasty"]
@@ -75,7 +76,7 @@ def test_an_old_bank_is_written_and_cleaned(home: Path) -> None:
     for checkpoint_id in ("second", "other"):
         bank.delete(checkpoint_id)
     left = {p.relative_to(home / "bank").parts[0] for p in (home / "bank").rglob("*") if p.is_file()}
-    assert left == {"bank", "keys", "reserve"}
+    assert left == {"bank", "keys", *RESERVE}
 
 
 def test_an_old_bank_is_read_without_refloat(home: Path) -> None:

@@ -60,7 +60,7 @@ def files(root: Path) -> dict[str, str]:
     return {
         str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "folder"
         for p in root.rglob("*")
-        if not {"project", "head"} & {*p.name.split(".")} and p.name != "reserve"
+        if not {"project", "head", "reserve"} & {*p.name.split(".")}
     }
 
 
@@ -69,6 +69,6 @@ def objects(root: Path, suffix: str = "") -> list[Path]:
     return sorted(
         p
         for p in root.rglob(f"*{suffix}")
-        if p.is_file() and ".tmp" not in p.relative_to(root).parts and p.name != "reserve"
-        if ".head." not in p.name
+        if p.is_file() and ".tmp" not in p.relative_to(root).parts
+        if not {"head", "reserve"} & {*p.name.split(".")}
     )
