@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from api_helpers import DEFAULT, NOOP, OTHER, Running, User, run_service
-from refloat.providers.bank_opener import BankOpener
 
 from refloat.api.deployment import Deployment
 from refloat.control.submit import Submitter
