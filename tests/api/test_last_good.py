@@ -311,7 +311,9 @@ def test_c2_what_retention_could_not_delete_is_available_only_if_nothing_of_it_w
     monkeypatch.setattr(NoopPlugin, "delete", Refusing)
     if when == "half deleted before":
         record(service, old, status="error-deleting")
-    one = scheduled(member, plan, trigger(member)["id"], "retention_protect", max_backups="1")
+    one = scheduled(
+        member, plan, trigger(member)["id"], "retention_protect", max_backups="1", include_manual=True
+    )
     run_now(member, one)
     states = {
         each["checkpoint_id"]: each["state"]
