@@ -6,18 +6,30 @@ import json
 import threading
 import tracemalloc
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from api_helpers import NOOP, OTHER, Running, User, run_service
+from test_schedules import ran, run_now, scheduled, trigger
 
+from refloat.api.server import make_runner
 from refloat.records.plans import Plans
 from refloat.records.quotas import Quotas
+from refloat.records.schedules import Schedules
 from refloat.records.tables import OperationRow
+from refloat.schedule.scheduled_operations import new_firing
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/refloat.sqlite"
+    create: Callable[[], str] = request.getfixturevalue("postgresql")
+    return create()
 
 
 @pytest.fixture
@@ -118,6 +130,33 @@ def test_h5_what_is_asked_for_is_small(working: Running) -> None:
     refused = user("POST", "plans", {"plan": plan})
     assert refused.status == 400
     assert "the plan is too large" in refused.message
+
+
+def test_h5_runs_that_one_asks_for_keep_no_schedule_of_another_waiting(database: str, tmp_path: Path) -> None:
+    """Those of one schedule run one after the other, and only so many firings are looked at."""
+    running = run_service(tmp_path, database__connection=database)
+    try:
+        user, other = running.user(), running.user(project=OTHER)
+        greedy, theirs = (scheduled(each, each.plan(size=3), trigger(each)["id"]) for each in (user, other))
+        path = f"scheduled_operations/{greedy['id']}/action"
+        answers = [user("POST", path, {"run": {}}).status for _ in range(12)]
+        assert answers == [200] * 10 + [409] * 2
+        schedules = Schedules(running.deployment.database, None)
+        with running.deployment.database.session() as session:  # as an earlier Refloat let anybody
+            early = datetime(2026, 1, 1)
+            for number in range(1200):
+                row = new_firing(greedy["id"], early + timedelta(seconds=number), early, manual=True)
+                session.add(row)
+        run_now(other, theirs)
+        runner = make_runner(running.deployment)
+        runner.look()
+        states = {schedule.project_id: firing.state for firing, schedule in schedules.open_firings()[::-1]}
+        assert states == {user.project: "running", OTHER: "running"}
+        assert len(schedules.open_firings()) == 4  # what runs, and the next or latest that waits
+        running.work()
+        ran(other, theirs, "succeeded")
+    finally:
+        running.close()
 
 
 def test_h5_dry_runs_that_need_nothing_in_the_cloud_make_no_trust(service: Running) -> None:

@@ -21,6 +21,8 @@ WAITING, RUNNING, CLEANING = "waiting", "running", "cleaning"
 SUCCEEDED, FAILED, DROPPED = "succeeded", "failed", "dropped"
 OPEN = (WAITING, RUNNING, CLEANING)
 """The states of firings that have not ended."""
+_NEXT = 2
+"""So many of a schedule are looked at, what runs among them: it has one run at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,18 +165,32 @@ class Schedules(Named[ScheduleRow, Schedule]):
         return found
 
     def open_firings(self, limit: int = 1000) -> Sequence[tuple[Firing, Schedule]]:
-        """Firings that have not ended, the oldest first, and what they are of."""
+        """Firings that have not ended, the oldest first, and what they are of.
+
+        Of each schedule what runs, the next one and the latest. When there are more than the limit, projects
+        take turns: no number of one's firings keeps those of another waiting.
+        """
+        order = (FiringRow.state == WAITING, FiringRow.due_at, FiringRow.id)
+        first = func.row_number().over(partition_by=FiringRow.schedule_id, order_by=order)
+        last = func.row_number().over(
+            partition_by=(FiringRow.schedule_id, FiringRow.manual), order_by=FiringRow.due_at.desc()
+        )
+        placed = select(FiringRow.id, first.label("first"), last.label("last"))
+        turn = func.row_number().over(partition_by=ScheduleRow.project_id, order_by=order)
+        placed_of = placed.where(FiringRow.state.in_(OPEN)).subquery()
         query = (
             select(FiringRow, ScheduleRow)
             .join(ScheduleRow, ScheduleRow.id == FiringRow.schedule_id)
-            .where(FiringRow.state.in_(OPEN))
-            .order_by(FiringRow.due_at, FiringRow.id)
+            .join(placed_of, placed_of.c.id == FiringRow.id)
+            .where(or_(placed_of.c.first <= _NEXT, placed_of.c.last == 1))
+            .order_by(turn, FiringRow.id)
             .limit(limit)
         )
         if self._project_id is not None:
             query = query.where(ScheduleRow.project_id == self._project_id)
         with self._database.session() as session:
-            return [(firing_of(row[0]), schedule_of(row[1])) for row in session.execute(query)]
+            found = [(firing_of(row[0]), schedule_of(row[1])) for row in session.execute(query)]
+        return sorted(found, key=lambda each: (each[0].due_at, each[0].id))
 
 
 def enabled_for(session: Session, plan_id: str) -> Sequence[str]:

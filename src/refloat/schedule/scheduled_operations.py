@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -35,6 +35,10 @@ from refloat.schedule.view import NOTICE
 _LOG = logging.getLogger(__name__)
 
 TIME_TRIGGER = "time"
+
+
+_RUNS_ASKED_FOR = 10
+"""So many runs of one may be asked for before the first of them begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,9 +315,20 @@ class ScheduledOperations:
         self.give_back(gone)
 
     def run(self, schedule: Schedule) -> str:
-        """Have it run now, also when it is disabled; the id of the firing."""
+        """Have it run now, also when it is disabled; the id of the firing.
+
+        :raises Conflict: it was asked for often enough already, and has not begun.
+        """
         with self._database.one_at_a_time(f"schedule {schedule.id}") as session:
             Schedules(self._database, schedule.project_id).row(session, schedule.id)
+            waiting = select(func.count()).where(
+                FiringRow.schedule_id == schedule.id, FiringRow.state == WAITING, FiringRow.manual
+            )
+            if (session.scalar(waiting) or 0) >= _RUNS_ASKED_FOR:
+                raise Conflict(
+                    f"scheduled operation {schedule.id} waits to be run {_RUNS_ASKED_FOR} times already",
+                    advice="Wait until these have ended",
+                )
             moment = self._clock()
             while session.scalar(
                 select(FiringRow.id).where(FiringRow.schedule_id == schedule.id, FiringRow.due_at == moment)
