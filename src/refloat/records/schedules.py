@@ -139,11 +139,14 @@ class Schedules(Named[ScheduleRow, Schedule]):
         return self._database.read(query.order_by(ScheduleRow.checked_at).limit(limit), schedule_of)
 
     def with_retired(self, limit: int = 10) -> Sequence[Schedule]:
-        """Those with something to give back: deleted ones, and some that act with something new."""
+        """Some with something to give back: deleted ones, and those that act with something new.
+
+        In no order: those of which it cannot be given back yet keep no others waiting.
+        """
         query = select(ScheduleRow).where(
             or_(ScheduleRow.trigger_id.is_(None), cast(ScheduleRow.retired, Text) != "[]"),
         )
-        return self._database.read(query.order_by(ScheduleRow.id).limit(limit), schedule_of)
+        return self._database.read(query.order_by(func.random()).limit(limit), schedule_of)
 
     def last_firings(self, identities: Sequence[str], each: int) -> Mapping[str, Sequence[Firing]]:
         """The latest firings of several, the last first."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from refloat.cloud.authority import Caller
+from refloat.errors import CloudError
 from refloat.notify.events import PREFIX, Notices
 from refloat.records.outbox import Outbox
 from refloat.records.schedules import Schedule, Schedules
@@ -115,3 +116,26 @@ def test_m1_the_end_is_told_once_a_month_before(rig: Rig) -> None:
     assert f"{made.authority_ends:%Y-%m-%d}" in words
     assert "enable it again" in words
     assert now_of(rig, made).reason == ""  # it still runs
+
+
+def test_h5_what_cannot_be_given_back_keeps_no_trust_of_another_waiting(rig: Rig) -> None:
+    schedules = sorted((rig.schedule(NIGHTLY) for _ in range(15)), key=lambda each: each.id)
+    with rig.database.session() as session:
+        for schedule in schedules:
+            row = Schedules(rig.database, PROJECT).row(session, schedule.id)
+            name = "another's" if schedule is schedules[-1] else "stuck"
+            row.retired = [{"kind": "trust", "trust_id": name, "project_id": PROJECT}]
+    given = rig.authority.back  # type: ignore[attr-defined]
+
+    def revoke(granted: Any) -> None:
+        if granted["trust_id"] == "stuck":
+            raise CloudError("the identity service fails")
+        given.append(granted["trust_id"])
+
+    rig.authority.revoke = revoke  # type: ignore[attr-defined]
+    runner = rig.runner()
+    for _ in range(100):
+        runner.look()
+        if given:
+            break
+    assert given == ["another's"]
