@@ -84,6 +84,10 @@ class NotFound(RefloatError):
     """The thing that was named does not exist, or is not visible to this user."""
 
 
+class Gone(NotFound):
+    """The service that would have it says itself that it is not there: that is more than an absence."""
+
+
 class Conflict(RefloatError):
     """The thing is in a state that does not allow the request."""
 

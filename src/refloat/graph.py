@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 
 from refloat.errors import InvalidInput
 
+LEFT_OUT = "left_out"
+"""In the ``extra`` of a resource: the ids of what it has and is protected without, as the plan wishes."""
+
 
 class ResourceKey(NamedTuple):
     """What identifies a resource: never its name, which may change or be shared."""
@@ -135,8 +138,13 @@ class Graph:
             raise InvalidInput(f"these resources need each other in a circle: {', '.join(stuck[:5])}")
         return order
 
-    def part(self, wanted: Iterable[ResourceKey]) -> Graph:
-        """The graph of the wanted resources and everything under them or referred to from there."""
+    def part(
+        self, wanted: Iterable[ResourceKey], without: Callable[[ResourceKey, ResourceKey], bool] | None = None
+    ) -> Graph:
+        """The graph of the wanted resources and everything under them or referred to from there.
+
+        :param without: of a resource and one that it leads to, whether it is not followed there.
+        """
         part = Graph()
         pending = list(wanted)
         while pending:
@@ -144,8 +152,9 @@ class Graph:
             if key in part:
                 continue
             part.add(self._nodes[key])
-            pending.extend(self._children[key])
-            pending.extend(self._references[key])
+            for other in (*self._children[key], *self._references[key]):
+                if without is None or not without(key, other):
+                    pending.append(other)
         return self._copy_edges(part)
 
     def only(self, wanted: Iterable[ResourceKey]) -> Graph:

@@ -10,7 +10,7 @@ from typing import Any
 from keystoneauth1 import exceptions as ka_exceptions
 from openstack import exceptions as sdk_exceptions
 
-from refloat.errors import AuthFailed, CloudError, NotFound, RefloatError, ServiceMissing
+from refloat.errors import AuthFailed, CloudError, Gone, NotFound, RefloatError, ServiceMissing
 
 _AUTH = (ka_exceptions.Unauthorized, ka_exceptions.AuthorizationFailure, ka_exceptions.MissingRequiredOptions)
 _APPENDED = re.compile(r"( \((HTTP \d{3}|Request-ID: [^)]*)\))+$")
@@ -42,7 +42,8 @@ def explain(exc: Exception, what: str, resource: object = "") -> RefloatError:
         "request_id": request_id_of(exc),
     }
     if isinstance(exc, (sdk_exceptions.NotFoundException, ka_exceptions.NotFound)):
-        return NotFound(message, **fields)
+        # What stands before a service (a proxy, a page of another server) answers without a request id.
+        return (Gone if fields["request_id"] else NotFound)(message, **fields)
     if (isinstance(exc, sdk_exceptions.HttpException) and exc.status_code == 401) or isinstance(exc, _AUTH):
         return AuthFailed(message, **fields, advice="Check the credentials in clouds.yaml")
     if isinstance(exc, _MISSING) or "endpoint for" in str(exc):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from refloat.engine.program import Body, Json, Outcome, StepRun
 from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NoBank, NotFound
-from refloat.operations.discovery import Discovery
+from refloat.operations.discovery import FAIL, Discovery
 from refloat.operations.programs import OperationProgram, stored_section
 from refloat.providers.provider import check_parameters, cover
 from refloat.resources.base import OperationKind
@@ -18,7 +18,8 @@ _LOG = logging.getLogger(__name__)
 
 
 class ProtectProgram(OperationProgram):
-    """Payload: ``plan`` ({id, name, resources...}), ``provider``, ``checkpoint_id``, ``parameters``."""
+    """Payload: ``plan`` ({id, name, resources...}), ``provider``, ``checkpoint_id``, ``parameters``,
+    ``unfit`` and ``exclude`` of the plan."""
 
     kind: ClassVar[OperationKind] = "protect"
 
@@ -29,7 +30,9 @@ class ProtectProgram(OperationProgram):
         """
         data = self.data
         discovery = Discovery(self.services.cloud, self.services.max_resources)
-        graph = discovery.graph(discovery.resolve(self.payload["plan"]["resources"]))
+        found = discovery.survey(self.payload["plan"]["resources"], self.payload.get("exclude", ()))
+        found.refuse(self.payload.get("unfit", FAIL))
+        graph = found.graph
         cover(self.plugins, graph, self.provider.name)
         check_parameters(self.plugins, self.kind, self.payload["parameters"])
         # The writer's mark is in the bank before anything is stored, and before it is asked what is there.
@@ -37,6 +40,7 @@ class ProtectProgram(OperationProgram):
         return {
             "graph": graph.to_json(),
             "plugins": self.plugin_names(graph),
+            "lacks": found.lacks,
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
@@ -51,6 +55,7 @@ class ProtectProgram(OperationProgram):
                 "cloud": self.payload.get("cloud") or {"auth_url": self.services.cloud.auth_url},
                 "operation_id": self.operation_id,
                 "plugins": self.plugin_names(graph),
+                **_lacks(prepared),
                 **({"extra_info": self.payload["extra_info"]} if "extra_info" in self.payload else {}),
             },
             graph=prepared["graph"],
@@ -64,6 +69,7 @@ class ProtectProgram(OperationProgram):
             "id": self.checkpoint_id,
             "status": "available",
             **({"chain": chain} if chain else {}),
+            **_lacks(prepared),
             "resources": [{"type": node.type, "id": node.id, "name": node.name} for node in graph],
         }
 
@@ -99,3 +105,8 @@ class ProtectProgram(OperationProgram):
                 raise
             _LOG.info("nothing was stored in the bank, which cannot be opened: %s", exc)
         return result
+
+
+def _lacks(prepared: Json) -> dict[str, Any]:
+    """What of the plan the checkpoint does not have; nothing is said where it has all."""
+    return {"lacks": prepared["lacks"]} if prepared.get("lacks") else {}

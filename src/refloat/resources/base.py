@@ -19,8 +19,8 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from refloat.bank import data_references, with_references
 from refloat.cloud import Cloud
-from refloat.errors import InvalidInput, NotFound
-from refloat.graph import Resource
+from refloat.errors import InvalidInput, NotFound, RefloatError
+from refloat.graph import Graph, Resource
 from refloat.resources.attributes import Attribute
 from refloat.resources.context import HookBody, HookContext, PlanContext, Waiting
 from refloat.resources.options import Option
@@ -87,11 +87,27 @@ class Protectable(ABC):
 
     @abstractmethod
     def dependants(self, parent: Resource) -> Iterable[Resource]:
-        """The resources of this type that ``parent`` (of a type in ``parents``) needs directly."""
+        """The resources of this type that ``parent`` (of a type in ``parents``) needs directly.
+
+        Also those that cannot be protected now: :meth:`unfit` is asked of all.
+        """
 
     def absence(self) -> str:
         """Why there can be no resources of this type for this user, in a sentence; empty: there can be."""
         return ""
+
+    def unfit(self, resource: Resource, graph: Graph) -> RefloatError | None:
+        """Why a resource cannot be protected now; None: it can, as far as a look tells.
+
+        Asked of all, before anything is done about any of them.
+
+        :param graph: all that was found.
+        """
+        return None
+
+    def spares(self, resource: Resource, needed: Resource) -> bool:
+        """Whether a resource can be protected without one that it depends on, which the plan excludes."""
+        return False
 
     def references(self, resource: Resource) -> Iterable[Resource]:
         """The resources, of any type, that one of this type names in its settings; circles are allowed."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from refloat.cloud.kinds import KINDS
 from refloat.cloud.services import EVERYWHERE
 from refloat.errors import Conflict, InvalidInput, RefloatError
-from refloat.graph import Resource
+from refloat.graph import Graph, Resource
 from refloat.resources.base import PROJECT, HookContext, Protectable, Waiting
 
 SETTLE_TIMEOUT = 1800.0
@@ -71,14 +71,20 @@ class ListedProtectable(Protectable):
         return [self.node(thing) for thing in self.things if self.problem(thing) is None]
 
     def show(self, identity: str) -> Resource:
-        return self.checked(self.cloud.get(self.kind, identity))
+        thing = self.cloud.get(self.kind, identity)
+        self._shown[str(thing.id)] = thing
+        return self.checked(thing)
 
     def dependants(self, parent: Resource) -> Iterable[Resource]:
-        """All for the project; for others what :meth:`needed_by` says. What cannot be protected raises."""
+        """All for the project; for others what :meth:`needed_by` says."""
         if parent.type == PROJECT:
-            return [self.checked(thing) for thing in self.things]
+            return [self.node(thing) for thing in self.things]
         needed = (self.by_id.get(identity) for identity in self.needed_by(parent))
-        return [self.checked(thing) for thing in needed if thing is not None]
+        return [self.node(thing) for thing in needed if thing is not None]
+
+    def unfit(self, resource: Resource, graph: Graph) -> RefloatError | None:
+        thing = self._shown.get(resource.id) or self.by_id.get(resource.id)
+        return None if thing is None else self.problem(thing)
 
     def absence(self) -> str:
         service = KINDS[self.kind].service
@@ -86,7 +92,7 @@ class ListedProtectable(Protectable):
 
     def select(self, selector: str) -> Sequence[Resource]:
         fits = self._test(selector)
-        return [self.checked(thing) for thing in self.things if fits(thing)]
+        return [self.node(thing) for thing in self.things if fits(thing)]
 
     def _test(self, selector: str) -> Callable[[Any], bool]:
         way, _, wanted = selector.partition(":")
@@ -101,6 +107,10 @@ class ListedProtectable(Protectable):
         if "metadata" in self.selectors and "tag" not in self.selectors:
             advice = f"{self.noun.capitalize()}s have no tags; use metadata:KEY=VALUE"
         raise InvalidInput(f"{self.noun}s cannot be chosen by '{selector}'", advice=advice)
+
+    @cached_property
+    def _shown(self) -> dict[str, Any]:
+        return {}
 
     @cached_property
     def everything(self) -> Sequence[Any]:

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from refloat.cloud.marker import METADATA_KEY
-from refloat.errors import Conflict
+from refloat.errors import Conflict, RefloatError
 from refloat.graph import Graph, Resource
 from refloat.resources.base import PROJECT
 from refloat.resources.glance import is_temporary_name
@@ -42,6 +42,10 @@ class ImageProtectable(ListedProtectable):
         error = super().unusable(resource, thing)
         error.advice = "Make it active or delete it, or leave it out"
         return error
+
+    def unfit(self, resource: Resource, graph: Graph) -> RefloatError | None:
+        """Where it only stands for the disks of servers, nothing is read of the image itself."""
+        return super().unfit(resource, graph) if is_wanted_itself(graph, resource) else None
 
     def node(self, thing: Any) -> Resource:
         return Resource(TYPE, str(thing.id), thing.name or "", {NAMED: True})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from refloat.cloud.kinds import KINDS
-from refloat.graph import ResourceKey
+from refloat.graph import LEFT_OUT, ResourceKey
 from refloat.resources.base import RESTORE_NAME, HookContext, hooks
 from refloat.resources.declared import Declared
 from refloat.resources.options import Option
@@ -17,12 +17,22 @@ from refloat.resources.server.section import ATTRIBUTES, server_section
 from refloat.resources.verifying import checked, lacking
 
 
+def _protect(context: HookContext) -> Mapping[str, Any]:
+    """Its settings; of volumes that the plan excludes they say so."""
+    section = server_section(context.cloud, context.resource.id)
+    for volume in section["volumes"]:
+        if volume["id"] in context.resource.extra.get(LEFT_OUT, ()):
+            volume["excluded"] = True
+    return section
+
+
 def _verify(context: HookContext) -> Mapping[str, Any]:
     """Whether the section is whole, and the checkpoint holds the server's volumes."""
     section = context.section
     if problem := lacking(section, "name", "flavor", "ports", "volumes", "status"):
         return checked(problem)
-    keys = [ResourceKey(VOLUME, volume["id"]) for volume in section["volumes"]]
+    kept = (volume for volume in section["volumes"] if not volume.get("excluded"))
+    keys = [ResourceKey(VOLUME, volume["id"]) for volume in kept]
     absent = [key.id for key in keys if key not in context.graph]
     return checked(f"the checkpoint does not hold its volumes {', '.join(absent)}" if absent else "")
 
@@ -48,7 +58,7 @@ SERVERS = Declared(
         Option("keep_addresses", "Keep MAC and IP addresses where they are free", type=bool, default=True),
     ),
     # Before anything else is done to the server or its disks.
-    protect=hooks(on_prepare_begin=lambda context: server_section(context.cloud, context.resource.id)),
+    protect=hooks(on_prepare_begin=_protect),
     restore=hooks(on_complete=restore),
     verify=hooks(on_main=_verify),
     plan=plan_server,

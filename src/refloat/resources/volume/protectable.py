@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from refloat.cloud.marker import METADATA_KEY
+from refloat.errors import RefloatError
 from refloat.graph import Resource
 from refloat.resources.listed import ListedProtectable
 
@@ -16,6 +17,9 @@ POD = "OS::Kubernetes::Pod"
 
 STEADY = frozenset({"available", "in-use"})
 """The states in which Cinder makes a snapshot or a backup."""
+
+WAITS_FOR_SOMEBODY = frozenset({"awaiting-transfer", "maintenance", "reserved"})
+"""States that Cinder does not end by itself: somebody accepts it, or unshelves the server that it is for."""
 
 COPY = "temporary-volume"
 """The role of a volume that an operation makes only to read another one."""
@@ -34,6 +38,11 @@ class VolumeProtectable(ListedProtectable):
     @classmethod
     def is_broken(cls, state: str) -> bool:
         return state.startswith("error")
+
+    def problem(self, thing: Any) -> RefloatError | None:
+        if self.state(thing) in WAITS_FOR_SOMEBODY:
+            return self.unusable(self.node(thing), thing)
+        return super().problem(thing)
 
     def needed_by(self, parent: Resource) -> Iterable[str]:
         """Those attached to a server, its boot volume too; those of a pod."""
