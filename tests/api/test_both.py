@@ -27,7 +27,7 @@ def test_plans(refloat: Command) -> None:
     make_plan(refloat, 12, "--description", "the shop", "--objective", "26")
     made = refloat("plan", "show", "app", "-f", "json").json
     assert list(made) == [
-        "id", "name", "description", "provider", "resources", "parameters", "objective", "project_id",
+        "id", "name", "description", "provider", "resources", "parameters", "objective", "unfit", "exclude", "project_id",
         "created_at", "updated_at",
     ]  # fmt: skip
     assert made["resources"] == [{"type": "Refloat::Noop", "id": "tree-12", "name": "tree:12"}]

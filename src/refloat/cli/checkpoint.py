@@ -24,9 +24,10 @@ class ListCheckpoint(Lister):
     Status: available; protecting, parked or interrupted (not yet a checkpoint: see its operation);
     deleting; damaged; missing (nobody has deleted it, and it is not in the bank).
     Verified: never, good or bad, as verifications and restores have found.
+    Partial: it lacks something of its plan, as 'refloat checkpoint show' says.
     """
 
-    columns = ("id", "status", "created_at", "plan", "provider", "operation_id", "verified")
+    columns = ("id", "status", "created_at", "plan", "provider", "operation_id", "verified", "partial")
     examples = """
         refloat checkpoint list --plan shop
         refloat checkpoint list -f value -c id
@@ -53,6 +54,8 @@ class ShowCheckpoint(ShowOne):
             resources = Resources(contents.pop("resources"))
             found |= {name: Items(value) for name, value in contents.items()}
             found["resources"] = resources
+        if state.lacks:
+            found["lacks"] = Resources(list(state.lacks))
         if state.reason:
             found["reason"] = state.reason
         return found
@@ -167,6 +170,7 @@ def _shown(state: CheckpointState, provider_name: Callable[[str], str]) -> Mappi
         "provider": provider_name(state.provider),
         "operation_id": state.operation_id,
         "verified": state.verified,
+        "partial": bool(state.lacks),
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.base import Argument, Display, ShowOne
-from refloat.cli.output import Bytes, Resources, resource_line
+from refloat.cli.output import Bytes, Items, Resources, resource_line
 from refloat.cli.running import LIVE_WORDS, OperationRunner, error_of, how_to_go_on
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class Operating(Display):
         if view.state in {"parked", "interrupted"}:
             self.say(how_to_go_on(view.operation.id))
         result = result_of(view)
+        for line in (*lacks_told(view.operation), *plans_told(view.operation)):
+            self.app.stderr.write(f"refloat: {line}\n")
         if result["status"] == "bad":
             self.exit_status = 1
             self.app.stderr.write("refloat: the checkpoint could not be restored as it is\n")
@@ -102,8 +104,35 @@ def result_of(view: OperationView) -> dict[str, Any]:
     if operation.kind == "delete":
         del found["resources"]
         found["freed_bytes"] = Bytes(int(result.get("freed_bytes", 0)))
+    for name in ("lacks", "plans"):
+        if result.get(name):
+            found[name] = Items(list(result[name])) if name == "plans" else Resources(list(result[name]))
     error = error_of(operation, view.state)
     if error is not None:
         found["error"] = str(error)
         found.setdefault("resources", Resources([]))
     return found
+
+
+def lacks_told(operation: Operation) -> list[str]:
+    """What a partial checkpoint lacks, and what to do about it."""
+    lacks, plan = (operation.result or {}).get("lacks") or (), operation.payload.get("plan") or {}
+    if operation.kind != "protect" or not lacks:
+        return []
+    lines = [f"warning: the checkpoint is partial: it lacks {resource_line(item)}" for item in lacks]
+    return [
+        *lines,
+        f"leave out what is not to be protected any more: "
+        f"refloat plan set {plan.get('name') or plan.get('id')} --exclude TYPE=ID",
+    ]
+
+
+def plans_told(operation: Operation) -> list[str]:
+    """Which plans name what a restore has made, and which do not."""
+    lines = []
+    for item in (operation.result or {}).get("plans") or ():
+        new = resource_line({"type": item["type"], "name": item["name"], "id": item["new_id"]})
+        how, why = ("still", f": {item['reason']}") if item["reason"] else ("now", "")
+        pair = (item["source_id"], f"and not {new}") if why else (new, f"instead of {item['source_id']}")
+        lines.append(f"plan {item['plan_name']} {how} names {' '.join(pair)}{why}")
+    return lines

@@ -37,6 +37,8 @@ def shown(refloat: Backend, plan: Plan) -> Mapping[str, Any]:
         "resources": Resources(list(plan.resources)),
         "parameters": Items(dict(plan.parameters)),
         "objective": plan.objective,
+        "unfit": plan.unfit,
+        "exclude": Resources(list(plan.exclude)),
         "project_id": plan.project_id,
         "created_at": Time(plan.created_at),
         "updated_at": Time(plan.updated_at),
@@ -54,6 +56,8 @@ def _read_attributes(parsed_args: argparse.Namespace, found: PlanAttributes) -> 
         found["description"] = parsed_args.description
     if parsed_args.objective is not None:
         found["objective"] = parsed_args.objective or None
+    if parsed_args.unfit is not None:
+        found["unfit"] = parsed_args.unfit
 
 
 def _hours(told: str) -> int:
@@ -71,6 +75,12 @@ _OBJECTIVE = Argument(
     metavar="HOURS",
     type=_hours,
 )
+_UNFIT = Argument(
+    "--unfit",
+    "when resources are gone or cannot be protected: protect the others (skip, at first), or nothing",
+    choices=("skip", "fail"),
+)
+_EXCLUDE = "--exclude", "leave this out, although the project or a tag brings it; can be repeated"
 PLAN = Argument("plan", "name or id")
 
 
@@ -90,8 +100,10 @@ class CreatePlan(ShowOne):
     args = (
         Argument("name", "what to call it"),
         Argument(*_RESOURCE, **_RESOURCES, required=True),
+        Argument(*_EXCLUDE, **_RESOURCES),
         PARAMETER,
         _OBJECTIVE,
+        _UNFIT,
         Argument(
             "--provider", "how to protect; see 'refloat provider list'", metavar="NAME", default="default"
         ),
@@ -110,6 +122,7 @@ class CreatePlan(ShowOne):
                 parse_resources(parsed_args.resource, types),
                 provider=parsed_args.provider,
                 parameters=parse_parameters(parsed_args.parameter or (), types),
+                exclude=parse_resources(parsed_args.exclude or (), types),
                 **attributes,
             )
             return shown(refloat, plan)
@@ -136,11 +149,12 @@ class ShowPlan(ShowOne):
 class SetPlan(ShowOne):
     """Change a plan. What is not given stays as it is.
 
-    --resource and --parameter replace all there were.
+    --resource and --parameter replace all there were; --exclude adds to what is left out.
     """
 
     examples = """
         refloat plan set shop --name webshop
+        refloat plan set shop --exclude server=old-db --exclude volume=metadata:scratch=yes
         refloat plan set shop --resource server=web --resource server=db --resource server=cache
     """
 
@@ -149,8 +163,11 @@ class SetPlan(ShowOne):
         NEW_NAME,
         NEW_DESCRIPTION,
         Argument(*_RESOURCE, **_RESOURCES),
+        Argument(*_EXCLUDE, **_RESOURCES),
+        Argument("--no-exclude", "leave out nothing but what is given with --exclude", action="store_true"),
         PARAMETER,
         _OBJECTIVE,
+        _UNFIT,
         Argument("--no-parameters", "forget all parameters", action="store_true"),
     )
 
@@ -165,6 +182,9 @@ class SetPlan(ShowOne):
                 changes["name"] = parsed_args.name
             if resources is not None:
                 changes["resources"] = parse_resources(resources, types)
+            if parsed_args.exclude is not None or parsed_args.no_exclude:
+                changes["exclude"] = parse_resources(parsed_args.exclude or (), types)
+                changes["keep_excluded"] = not parsed_args.no_exclude
             if parameters is not None or parsed_args.no_parameters:
                 changes["parameters"] = parse_parameters(parameters or (), types)
             return shown(refloat, refloat.update_plan(parsed_args.plan, **changes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ class CheckpointState:
 
     :param status: ``available``, ``protecting``, ``parked``, ``interrupted``, ``deleting``, ``damaged`` or
         ``missing``.
+    :param lacks: what of its plan it does not have, each with its ``reason``.
     :param verified: ``never``, ``good`` or ``bad``: what the last look of some depth at all of it has found.
     """
 
@@ -49,6 +50,7 @@ class CheckpointState:
     verified: str = "never"
     verified_at: str = ""
     verified_depth: str = ""
+    lacks: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)

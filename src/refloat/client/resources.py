@@ -71,9 +71,11 @@ class Plan(_Ours):
     _query_mapping = _filters("name", "description", "status")
     options: ClassVar[Mapping[str, Option]] = {
         "objective": Option("so many hours old may the newest good checkpoint be; 0: any age", "<hours>"),
+        "unfit": Option("when resources are gone or unfit: protect the others, or nothing", "<skip|fail>"),
     }
     attributes = (
         "name description provider_id resources:list parameters:dict status objective:int "
+        "unfit exclude:list "
         "project_id created_at updated_at"
     )
 
@@ -119,7 +121,7 @@ class Checkpoint(_Ours):
     attributes = (
         "project_id status protection_plan:dict plan_id resource_graph created_at extra_info "
         "error_info operation_id copied_from:dict protected_at "
-        "verified verified_at verified_depth"
+        "verified verified_at verified_depth lacks:list"
     )
 
     def graph(self) -> tuple[dict[str, Any], Any]:

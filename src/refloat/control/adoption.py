@@ -59,6 +59,7 @@ def adopt(
     with database.one_at_a_time(f"checkpoint {info.id}") as session:
         status = records.statuses(session, [info.id]).get(info.id)
         values = {"graph": checkpoint.graph, "plugins": _plugins(checkpoint.info)}
+        values["lacks"] = _lacks(checkpoint.info)
         if status is None:
             records.add(session, _record(provider_id, checkpoint, id_of))
         # Else somebody has begun or done something about it since it was read: deleted it, for one.
@@ -90,7 +91,12 @@ def _record(provider_id: str, checkpoint: Checkpoint, id_of: Callable[[str], str
         created_at=made.astimezone(UTC).replace(tzinfo=None) if made.tzinfo else made,
         copied_from=_copied(info, id_of),
         plugins=_plugins(info),
+        lacks=_lacks(info),
     )
+
+
+def _lacks(info: CheckpointInfo) -> list[dict[str, str]] | None:
+    return list(info.extra.get("lacks") or ()) or None
 
 
 def _plugins(info: CheckpointInfo) -> dict[str, str] | None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from refloat.database import now
@@ -23,7 +23,7 @@ from refloat.records.checkpoints import AVAILABLE, BAD, MISSING
 from refloat.records.database import Database
 from refloat.records.operations import OPEN, SERVICE
 from refloat.records.outbox import Outbox
-from refloat.records.plans import PlanRow
+from refloat.records.plans import SKIP, PlanRow
 from refloat.records.tables import CheckpointRow, OperationRow
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ GAUGES: Mapping[str, tuple[str, Sequence[str]]] = {
     "plan_objective_ends_timestamp_seconds": ("By when a plan needs a newer good checkpoint.", _PLAN),
     "checkpoints_missing": ("Checkpoints that are not found in their bank.", ["project_id"]),
     "checkpoints_damaged": ("Available ones that a look found bad.", ["project_id"]),
+    "checkpoints_partial": ("Available ones that lack something of their plan.", ["project_id"]),
     "notices_waiting": ("Notices that a destination is to be told.", ["destination"]),
     "notices_given_up": ("Notices that could not be told.", ["destination"]),
     "oldest_notice_timestamp_seconds": ("When the first of those that wait happened.", ["destination"]),
@@ -201,9 +202,12 @@ def _plans(session: Session) -> Iterator[Sample]:
     checkpoint = CheckpointRow
     # One that says that it is of tomorrow does not tell when there was a good one.
     good = (checkpoint.status == AVAILABLE, checkpoint.verified != BAD, checkpoint.created_at <= now())
+    # One that lacks something is good if its plan says so.
+    content = select(PlanRow.id).where(PlanRow.unfit == SKIP)
+    whole = or_(checkpoint.lacks.is_(None), checkpoint.plan_id.in_(content))
     query = (
         select(checkpoint.plan_id, checkpoint.project_id, func.max(checkpoint.created_at))
-        .where(*good)
+        .where(*good, whole)
         .group_by(checkpoint.plan_id, checkpoint.project_id)
     )
     made_at: dict[str, float] = {}
@@ -223,6 +227,7 @@ def _lost(session: Session) -> Iterator[Sample]:
     for name, which in (
         ("checkpoints_missing", (checkpoint.status == MISSING,)),
         ("checkpoints_damaged", (checkpoint.status == AVAILABLE, checkpoint.verified == BAD)),
+        ("checkpoints_partial", (checkpoint.status == AVAILABLE, checkpoint.lacks.is_not(None))),
     ):
         counted = select(checkpoint.project_id, func.count()).where(*which)
         for project, count in session.execute(counted.group_by(checkpoint.project_id)):

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from refloat.control.adoption import HEALED
+from refloat.control.following import follow
 from refloat.engine.program import Milestone
 from refloat.errors import BankDamaged, Held, RefloatError
 from refloat.notify.events import NOBODY, START, TAKE_OVER, Notices
@@ -28,7 +29,7 @@ from refloat.records.checkpoints import (
 )
 from refloat.records.database import Database
 from refloat.records.incarnation import advance
-from refloat.records.operations import without_result
+from refloat.records.operations import without_result, write_result
 
 
 class Outcomes:
@@ -65,7 +66,12 @@ class Outcomes:
                 self._checkpoints.move(session, subject(milestone), before, **values)
             for state, depth, identities in _verified(milestone):
                 self._checkpoints.verified(session, identities, state, depth)
-            self._notices.ended(session, operation, milestone.state, milestone.result, milestone.error)
+            result = milestone.result
+            restored = milestone.kind == "restore" and milestone.state == "succeeded"
+            if restored and (plans := follow(session, operation.project_id, result or {})):
+                result = {**(result or {}), "plans": plans}
+                write_result(session, milestone.operation_id, result)
+            self._notices.ended(session, operation, milestone.state, result, milestone.error)
 
 
 def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:
@@ -87,6 +93,7 @@ def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:
     # A copy may have found another one there.
     if succeeded and prepared.get("there", "") in ("", subject(ended)):
         values = {"status": AVAILABLE, "graph": prepared["graph"], "reason": ""}
+        values["lacks"] = prepared.get("lacks") or None
         if not prepared.get("there"):  # it is a new one, also where there was one of this id
             values |= UNVERIFIED
         # What is in the bank is there, whatever has become of its record meanwhile.

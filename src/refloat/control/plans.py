@@ -31,12 +31,14 @@ def check_plan(provider: Provider, given: Mapping[str, Any]) -> None:
         protect it; or a parameter is wrong.
     """
     check_name(given.get("name"))
-    check_size({name: given.get(name) for name in ("resources", "parameters")}, "the plan")
+    check_size({name: given.get(name) for name in ("resources", "parameters", "exclude")}, "the plan")
     if not given.get("resources", True):
         raise InvalidInput("a plan needs at least one resource", advice="Name it with --resource TYPE=ID")
     for resource in given.get("resources", ()):
         protectable(resource["type"])
         provider.plugin(resource["type"])
+    for resource in given.get("exclude", ()):
+        protectable(resource["type"])
     parameters = given.get("parameters", {})
     for where in parameters:
         protectable(where.partition("#")[0])

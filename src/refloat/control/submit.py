@@ -153,6 +153,8 @@ class Submitter:
             "plan": dict(record.plan),
             "parameters": parameters,
             "extra_info": dict(record.extra_info),
+            "unfit": plan.unfit,
+            "exclude": [dict(item) for item in plan.exclude],
         }
         with self.granted(by) as grant:
             with self.transaction(session, f"checkpoints {plan.project_id}") as writing:

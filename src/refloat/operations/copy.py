@@ -92,6 +92,7 @@ class CopyProgram(ReadingProgram):
             "there": plan.there,
             "resources": plan.resources(),
             "copied": [str(node.key) for node in plan.graph if self._has_work(node)],
+            "lacks": list(self.checkpoint.info.extra.get("lacks") or ()),
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 

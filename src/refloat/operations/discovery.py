@@ -115,6 +115,24 @@ class Discovery:
         found = kind.find(wanted)
         return {"type": type_name, "id": found.id, "name": found.name}
 
+    def exclusion(
+        self, type_name: str, wanted: str, known: Iterable[Mapping[str, Any]] = ()
+    ) -> dict[str, str]:
+        """Likewise for what is to be left out: also what cannot be protected, or is gone.
+
+        :param known: entries of the plan, which may be meant.
+        """
+        if not wanted.startswith(SELECTORS):
+            named = [entry for entry in known if entry["type"] == type_name and "id" in entry]
+            there = [Resource(type_name, entry["id"], entry.get("name", "")) for entry in named]
+            there += self.of_type(type_name).in_any_state()
+            for name in ("id", "name"):
+                meant = {each.key: each for each in there if getattr(each, name) == wanted}
+                if len(meant) == 1:
+                    (one,) = meant.values()
+                    return {"type": one.type, "id": one.id, "name": one.name}
+        return self.name(type_name, wanted)
+
     def survey(
         self, entries: Sequence[Mapping[str, Any]], exclude: Sequence[Mapping[str, Any]] = ()
     ) -> Survey:

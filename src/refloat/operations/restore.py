@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from refloat.bank import data_references
@@ -11,7 +12,7 @@ from refloat.graph import Graph, ResourceKey
 from refloat.operations.on_checkpoint import ReadingProgram
 from refloat.operations.restoreplan import RestorePlan, chosen_part, make_restore_plan
 from refloat.providers.provider import check_parameters
-from refloat.resources.base import OperationKind, Planned
+from refloat.resources.base import PROJECT, OperationKind, Planned
 
 
 class RestoreProgram(ReadingProgram):
@@ -38,12 +39,15 @@ class RestoreProgram(ReadingProgram):
         check_parameters(self.plugins, self.kind, self.payload["parameters"])
         graph = chosen_part(self.whole_graph, self.payload.get("only") or ())
         cloud = self.services.cloud
-        same_place = not self.payload.get("restore_target") and (
-            self.checkpoint.info.project_id == cloud.project_id
-        )
         return make_restore_plan(
-            graph, self.section, self.plugins, self.payload["parameters"], cloud, same_place=same_place
+            graph, self.section, self.plugins, self.payload["parameters"], cloud, same_place=self._same_place
         )
+
+    @property
+    def _same_place(self) -> bool:
+        """Whether the originals would be where they are restored."""
+        elsewhere = bool(self.payload.get("restore_target"))
+        return not elsewhere and self.checkpoint.info.project_id == self.services.cloud.project_id
 
     def graph(self, prepared: Json) -> Graph:
         graph = super().graph(prepared)
@@ -58,16 +62,24 @@ class RestoreProgram(ReadingProgram):
         """Every resource that was made or re-used, with its old and new id; it is the user's from now on.
 
         ``gone``: the originals that were surely not there any more when it was planned, as ``TYPE#ID``.
+        ``unknown``: those of which nobody could say. Of other places' originals nothing is said.
         """
         lines: list[dict[str, Any]] = []
         graph: Graph = self.graph(prepared)
         for node in graph:
             lines.extend(self.results(run, node.key).get("restored", ()))
         self.hand_over()
+        there = [(node.key, self.planned(prepared, node.key).living) for node in graph]
         return {
             "id": self.operation_id,
             "checkpoint_id": self.checkpoint_id,
             "status": "succeeded",
             "resources": lines,
-            "gone": [str(node.key) for node in graph if self.planned(prepared, node.key).living is False],
+            "gone": [str(key) for key, living in there if living is False],
+            **({"unknown": unknown} if (unknown := self._unknown(there)) else {}),
         }
+
+    def _unknown(self, there: Iterable[tuple[ResourceKey, bool | None]]) -> list[str]:
+        if not self._same_place:
+            return []
+        return [str(key) for key, living in there if living is None and key.type != PROJECT]

@@ -58,6 +58,7 @@ class CheckpointRecord:
     :param created_at: UTC.
     :param copied_from: of a copy: ``{"checkpoint_id", "provider_id", "origin"}``.
     :param plugins: the names of the plugins that made it, by resource type; None: not known here.
+    :param lacks: what of the plan it does not have, each with its ``reason``; None: nothing.
     :param verified: :data:`NEVER`, :data:`GOOD` or :data:`BAD`, by a look of some depth at some time (UTC).
     """
 
@@ -76,6 +77,7 @@ class CheckpointRecord:
     verified: str = NEVER
     verified_at: datetime | None = None
     verified_depth: str = ""
+    lacks: Sequence[Mapping[str, str]] | None = None
 
 
 class CheckpointRecords:

@@ -351,6 +351,10 @@ def write_failure(session: Session, identity: str, error: Mapping[str, str]) -> 
     session.execute(update(OperationRow).where(OperationRow.id == identity).values(**values))
 
 
+def write_result(session: Session, identity: str, result: Mapping[str, Any]) -> None:
+    session.execute(update(OperationRow).where(OperationRow.id == identity).values(result=dict(result)))
+
+
 def _came_to(outcome: Outcome) -> ColumnElement[bool]:
     if outcome == "in_progress":
         return OperationRow.state.in_(OPEN)

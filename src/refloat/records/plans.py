@@ -18,6 +18,9 @@ from refloat.records.named import Named
 from refloat.records.paging import Page
 from refloat.records.tables import Base
 
+SKIP, FAIL = UNFIT = ("skip", "fail")
+"""What a plan says of resources that are gone or cannot be protected: protect the others, or nothing."""
+
 
 class PlanRow(Base):
     """What a user wants protected together."""
@@ -38,6 +41,10 @@ class PlanRow(Base):
     """``suspended``, or what the service's users set; only a suspended plan can be changed there."""
     objective: Mapped[int | None] = mapped_column(default=None)
     """So many hours old may the newest good checkpoint be; None: nobody has said."""
+    unfit: Mapped[str] = mapped_column(String(8), default="skip", server_default="skip")
+    """What becomes of a protection when resources are gone or cannot be protected: one of :data:`UNFIT`."""
+    exclude: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list, server_default="[]")
+    """What is left out, as ``resources``."""
     created_at: Mapped[datetime] = mapped_column(DateTime)
     updated_at: Mapped[datetime | None] = mapped_column(DateTime, default=None)
 
@@ -45,7 +52,8 @@ class PlanRow(Base):
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One plan. ``resources`` is ``[{"type", "id", "name"} | {"type", "select"}]``; ``parameters`` is
-    settings by ``TYPE`` or ``TYPE#ID``. ``objective``: so many hours old may the newest good checkpoint be.
+    settings by ``TYPE`` or ``TYPE#ID``. ``exclude``: likewise, what is left out. ``unfit``: one of
+    :data:`UNFIT`. ``objective``: so many hours old may the newest good checkpoint be.
     Times are UTC, ISO 8601."""
 
     id: str
@@ -59,6 +67,8 @@ class Plan:
     updated_at: str = ""
     status: str = "suspended"
     objective: int | None = None
+    unfit: str = SKIP
+    exclude: Sequence[Mapping[str, Any]] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -73,12 +83,19 @@ class PlanAttributes(TypedDict, total=False):
 
     description: str
     objective: int | None
+    unfit: str
 
 
 class PlanChanges(PlanAttributes, total=False):
-    """What commands change of a plan; ``resources`` are pairs of a type and what a user calls one."""
+    """What commands change of a plan.
+
+    ``resources`` and ``exclude`` are pairs of a type and what a user calls one.
+    """
 
     name: str
+    exclude: Sequence[tuple[str, str]]
+    keep_excluded: bool
+    """What was left out before still is."""
     resources: Sequence[tuple[str, str]]
     parameters: Mapping[str, Mapping[str, Any]]
 
@@ -97,6 +114,7 @@ class Plans(Named[PlanRow, Plan]):
         resources: Sequence[Mapping[str, Any]],
         parameters: Mapping[str, Mapping[str, Any]],
         *,
+        exclude: Sequence[Mapping[str, Any]] = (),
         check: Callable[[Session], None] = lambda _session: None,
         **attributes: Unpack[PlanAttributes],
     ) -> Plan:
@@ -111,9 +129,10 @@ class Plans(Named[PlanRow, Plan]):
             provider=provider,
             resources=[dict(resource) for resource in resources],
             parameters={key: dict(value) for key, value in parameters.items()},
+            exclude=[dict(resource) for resource in exclude],
             status="suspended",
             created_at=now().replace(microsecond=0),
-            **{"description": "", **attributes},
+            **{"description": "", "unfit": SKIP, **attributes},
         )
         with self._database.one_at_a_time(f"plans {self._project_id}") as session:
             check(session)

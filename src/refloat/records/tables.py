@@ -129,6 +129,8 @@ class CheckpointRow(Base):
     verified_at: Mapped[datetime | None] = mapped_column(DateTime, default=None)
     verified_depth: Mapped[str] = mapped_column(String(16), default="")
     """``manifests``, ``existence`` or ``full``."""
+    lacks: Mapped[list[dict[str, str]] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """``[{"type", "id", "name", "reason"}]`` of what the plan means and it does not have; None: nothing."""
 
 
 class QuotaRow(Base):

@@ -77,6 +77,10 @@ class Protectable(ABC):
     def list(self) -> list[Resource]:
         """All resources of this type in the project that can be protected."""
 
+    def in_any_state(self) -> Sequence[Resource]:
+        """All resources of this type in the project, also those that cannot be protected now."""
+        return self.list()
+
     @abstractmethod
     def show(self, identity: str) -> Resource:
         """One resource by id.

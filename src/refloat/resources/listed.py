@@ -70,6 +70,9 @@ class ListedProtectable(Protectable):
     def list(self) -> list[Resource]:
         return [self.node(thing) for thing in self.things if self.problem(thing) is None]
 
+    def in_any_state(self) -> Sequence[Resource]:
+        return [self.node(thing) for thing in self.things]
+
     def show(self, identity: str) -> Resource:
         thing = self.cloud.get(self.kind, identity)
         self._shown[str(thing.id)] = thing

@@ -29,7 +29,7 @@ _DATE: s.Schema = {
 }
 _COPIED_FROM = s.reply(checkpoint_id=s.STRING, provider_id=s.STRING) | {"type": ["object", "null"]}
 SCHEMA = s.reply(
-    "protected_at error_info operation_id copied_from verified verified_at verified_depth",
+    "protected_at error_info operation_id copied_from verified verified_at verified_depth lacks",
     id=s.UUID,
     project_id=s.STRING,
     status=s.STRING,
@@ -46,6 +46,10 @@ SCHEMA = s.reply(
     verified={"enum": [NEVER, GOOD, BAD], "description": "what verifications and restores have found"},
     verified_at=s.TIME,
     verified_depth={**s.TEXT, "description": "how deep that looked: manifests, existence or full"},
+    lacks=s.array(
+        s.reply(type=s.STRING, id=s.STRING, name=s.STRING, reason=s.STRING),
+        description="what of the plan it does not have; it is partial when there is any",
+    ),
 )
 
 
@@ -138,6 +142,7 @@ def _view(record: CheckpointRecord, makers: Mapping[str, str]) -> dict[str, Any]
         extra_info=json.dumps(_extra(record)),
         error_info=record.reason or None,
         operation_id=makers.get(record.id),
+        lacks=[dict(each) for each in record.lacks or ()],
         verified_at=f"{record.verified_at:%Y-%m-%dT%H:%M:%S}Z" if record.verified_at else None,
         verified_depth=record.verified_depth or None,
         copied_from={name: copied[name] for name in _COPIED_FROM["properties"]} if copied else None,

@@ -12,7 +12,7 @@ from refloat.api.validation import same_form
 from refloat.control.plans import check_plan, delete_plan
 from refloat.errors import InvalidInput, NotFound
 from refloat.providers.provider import Provider
-from refloat.records.plans import Plan
+from refloat.records.plans import UNFIT, Plan
 
 _NAMED: s.Schema = {"type": "string", "minLength": 1, "maxLength": 255}
 _RESOURCE: s.Schema = {
@@ -38,17 +38,23 @@ _OBJECTIVE: s.Schema = {
     "maximum": 87_600,
     "description": "so many hours old may the newest good checkpoint be before the operator is alerted",
 }
+_UNFIT: s.Schema = {
+    "enum": list(UNFIT),
+    "description": "when resources are gone or cannot be protected: protect the others (skip), or nothing",
+}
 _SETTABLE = {
     "name": s.NAME,
     "description": s.DESCRIPTION,
     "resources": s.array(_RESOURCE, minItems=1),
     "parameters": s.PARAMETERS,
     "objective": _OBJECTIVE,
+    "unfit": _UNFIT,
+    "exclude": s.array(_RESOURCE, description="what is left out, likewise"),
 }
 NEW = s.obj(("name", "provider_id", "resources", "parameters"), provider_id=s.UUID, **_SETTABLE)
 CHANGE = s.obj(status={"type": ["string", "null"], "maxLength": 255}, **_SETTABLE) | {"minProperties": 1}
 SCHEMA = s.reply(
-    "objective project_id created_at updated_at",
+    "objective unfit exclude project_id created_at updated_at",
     id=s.UUID,
     name=s.STRING,
     description=s.TEXT,
@@ -57,6 +63,8 @@ SCHEMA = s.reply(
     status=s.STRING,
     parameters=s.ANY_OBJECT,
     objective=_OBJECTIVE,
+    unfit=_UNFIT,
+    exclude=s.array(s.ANY_OBJECT),
     project_id=s.STRING,
     created_at=s.TIME,
     updated_at=s.TIME,
@@ -104,7 +112,7 @@ def change(request: Request) -> dict[str, Any]:
         changes["description"] = wanted["description"] or ""
     if "parameters" in changes:
         changes["parameters"] = runs.parameters(changes)
-    if {"name", "parameters", "resources"} & set(changes):
+    if {"name", "parameters", "resources", "exclude"} & set(changes):
         provider = request.deployment.providers.find(find(request, request.path["plan_id"]).provider)
         check_plan(provider, changes)
     plan = request.deployment.plans(request.scope).change_suspended(request.path["plan_id"], **changes)

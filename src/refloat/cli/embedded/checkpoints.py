@@ -213,6 +213,7 @@ def _state_of(info: CheckpointInfo, known: CheckpointRecord | None = None) -> Ch
         info.plan,
         reason=info.reason,
         operation_id=str((info.extra or {}).get("operation_id", "")),
+        lacks=(info.extra or {}).get("lacks", ()),
         **_verified(known),
     )
 
@@ -226,6 +227,7 @@ def _missing_state(record: CheckpointRecord) -> CheckpointState:
         record.provider_id,
         record.plan,
         reason=record.reason or _UNSEEN,
+        lacks=record.lacks or (),
         **_verified(record),
     )
 

@@ -66,6 +66,7 @@ class EmbeddedPlans(EmbeddedSession):
         *,
         provider: str = "default",
         parameters: Parameters | None = None,
+        exclude: Sequence[tuple[str, str]] = (),
         **attributes: Unpack[PlanAttributes],
     ) -> Plan:
         """Make a plan.
@@ -75,24 +76,34 @@ class EmbeddedPlans(EmbeddedSession):
         :raises NotFound: a resource or the provider does not exist.
         """
         chosen = self.providers.find(provider)
-        given = self._checked(
-            chosen, {"name": name, "resources": resources, "parameters": dict(parameters or {}), **attributes}
-        )
+        wanted = {"name": name, "resources": resources, "parameters": dict(parameters or {}), **attributes}
+        given = self._checked(chosen, {**wanted, "exclude": exclude})
         return self.plans.create(provider=chosen.reference, **given)
 
     def update_plan(self, name_or_id: str, **changes: Unpack[PlanChanges]) -> Plan:
         plan = self.plans.find(name_or_id)
-        found = self._checked(self.providers.find(plan.provider), changes)
+        found = self._checked(self.providers.find(plan.provider), changes, plan)
         return self.plans.update(plan.id, **found) if found else plan
 
-    def _checked(self, provider: Provider, given: Mapping[str, Any]) -> dict[str, Any]:
-        types = [{"type": type_name} for type_name, _wanted in given.get("resources", ())]
-        check_plan(provider, {**given, **({"resources": types} if "resources" in given else {})})
+    def _checked(
+        self, provider: Provider, given: Mapping[str, Any], plan: Plan | None = None
+    ) -> dict[str, Any]:
+        types = {
+            name: [{"type": type_name} for type_name, _wanted in given[name]]
+            for name in ("resources", "exclude")
+            if name in given
+        }
+        check_plan(provider, {**given, **types})
         found, discovery = dict(given), Discovery(self.cloud)
         if "resources" in given:
             named = [discovery.name(type_name, wanted) for type_name, wanted in given["resources"]]
             keys = [(item["type"], item.get("select") or item["id"]) for item in named]
             found["resources"] = list(dict(zip(keys, named, strict=True)).values())
+        if "exclude" in given:
+            before = list(plan.exclude) if plan and found.pop("keep_excluded", False) else []
+            known = [*(plan.resources if plan else ()), *(plan.exclude if plan else ())]
+            wanted = [discovery.exclusion(kind, named, known) for kind, named in given["exclude"]]
+            found["exclude"] = before + [entry for entry in wanted if entry not in before]
         if "parameters" in given:
             found["parameters"] = self.by_id(given["parameters"])
         return found

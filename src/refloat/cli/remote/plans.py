@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Unpack
 
-from refloat.cli.remote.session import OLDEST_FIRST, Session, find, one
+from refloat.cli.remote.session import OLDEST_FIRST, Session, find, is_id, one
 from refloat.cli.remote.views import plan_of, resource_of
 from refloat.cli.views import Json, Parameters, by_id
 from refloat.client.errors import Missing, told
-from refloat.errors import InvalidInput, NotFound
+from refloat.errors import InvalidInput, NotFound, RefloatError
 from refloat.graph import Graph, Resource, ResourceKey, discover
 from refloat.records.plans import Plan, PlanAttributes, PlanChanges
 
@@ -100,6 +100,7 @@ class RemotePlans(Session):
         *,
         provider: str = "default",
         parameters: Parameters | None = None,
+        exclude: Sequence[tuple[str, str]] = (),
         **attributes: Unpack[PlanAttributes],
     ) -> Plan:
         chosen = self._provider(provider)
@@ -110,6 +111,7 @@ class RemotePlans(Session):
                 provider_id=chosen.id,
                 resources=self._entries(resources),
                 parameters=self._by_id(parameters),
+                **({"exclude": self._left_out(exclude, ())} if exclude else {}),
                 **attributes,
             )
         return plan_of(made)
@@ -119,6 +121,10 @@ class RemotePlans(Session):
         wanted: dict[str, Any] = dict(changes)
         if "resources" in changes:
             wanted["resources"] = self._entries(changes["resources"])
+        if "exclude" in changes:
+            before = list(plan.exclude) if wanted.pop("keep_excluded", False) else []
+            found = self._left_out(changes["exclude"], [*plan.resources, *plan.exclude])
+            wanted["exclude"] = before + [entry for entry in found if entry not in before]
         if "parameters" in changes:
             wanted["parameters"] = self._by_id(changes["parameters"])
         if not wanted:
@@ -141,6 +147,30 @@ class RemotePlans(Session):
                 found = self._instance(type_name, wanted)
                 entries[found.key] = {"type": type_name, "id": found.id, "name": found.name}
         return list(entries.values())
+
+    def _left_out(
+        self, wanted: Sequence[tuple[str, str]], known: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, str]]:
+        """Entries for what is to be left out; by its id also what cannot be protected, or is gone.
+
+        :param known: entries of the plan, which may be meant.
+        """
+        entries = []
+        for type_name, name in wanted:
+            same = (item for item in known if item["type"] == type_name and "id" in item)
+            fits = list(
+                {item["id"]: item for item in same if name in (item["id"], item.get("name"))}.values()
+            )
+            if len(fits) == 1:
+                entries.append({key: fits[0].get(key, "") for key in ("type", "id", "name")})
+                continue
+            try:
+                entries += self._entries([(type_name, name)])
+            except RefloatError:
+                if not is_id(name):
+                    raise
+                entries.append({"type": type_name, "id": name, "name": name})
+        return entries
 
     def _by_id(self, parameters: Parameters | None) -> Json:
         def named(where: str) -> Iterator[ResourceKey]:

@@ -13,7 +13,7 @@ from refloat.engine.snapshot import Snapshot
 from refloat.graph import Resource
 from refloat.records.holds import Hold
 from refloat.records.operations import Operation
-from refloat.records.plans import Plan
+from refloat.records.plans import SKIP, Plan
 from refloat.records.schedules import Firing, Schedule
 from refloat.records.triggers import Trigger
 
@@ -36,6 +36,8 @@ def plan_of(item: Any) -> Plan:
         item,
         provider=item.provider_id,
         resources=list(item.resources or ()),
+        unfit=item.unfit or SKIP,
+        exclude=list(item.exclude or ()),
         parameters=dict(item.parameters or {}),
         **empty,
     )
@@ -54,6 +56,7 @@ def checkpoint_state(item: Any) -> CheckpointState:
         verified=item.verified or "never",
         verified_at=item.verified_at or "",
         verified_depth=item.verified_depth or "",
+        lacks=item.lacks or (),
     )
 
 

@@ -20,12 +20,14 @@ PlanList = o.List.of(
     columns=("Id", "Name", "Description", "Provider id", "Status"),
 )
 PlanShow = o.Find.of("Show a plan.", "find_plan", o.Arg("plan", "name or id"))
+_EXCLUDE = o.Arg("--exclude", "what to leave out", read=o.resources, metavar="<id=type=name,...>")
 PlanCreate = o.CreateWithSettings.of(
     "Create a plan.",
     "create_plan",
     o.Arg("name", "what to call it"),
     o.PROVIDER,
     o.Arg("resources", "what to protect", read=o.resources, metavar="<id=type=name[=extra_info],...>"),
+    _EXCLUDE,
     *o.SETTINGS,
     o.Arg("--description", "a few words for people"),
     *o.options(r.Plan),
@@ -37,6 +39,7 @@ PlanUpdate = o.Update.of(
     o.Arg("--name", "a new name"),
     o.Arg("--description", "a new description"),
     o.Arg("--resources", "what to protect from now on", read=o.resources, metavar="<id=type=name,...>"),
+    _EXCLUDE,
     o.Arg("--status", "a new status", metavar="<suspended|started>"),
     *o.options(r.Plan),
     finder="find_plan",
