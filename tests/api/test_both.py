@@ -27,8 +27,8 @@ def test_plans(refloat: Command) -> None:
     make_plan(refloat, 12, "--description", "the shop", "--objective", "26")
     made = refloat("plan", "show", "app", "-f", "json").json
     assert list(made) == [
-        "id", "name", "description", "provider", "resources", "parameters", "objective", "unfit", "exclude", "project_id",
-        "created_at", "updated_at",
+        "id", "name", "description", "provider", "resources", "parameters", "objective", "unfit", "exclude",
+        "project_id", "created_at", "updated_at",
     ]  # fmt: skip
     assert made["resources"] == [{"type": "Refloat::Noop", "id": "tree-12", "name": "tree:12"}]
     assert (made["provider"], made["project_id"], made["updated_at"]) == ("noop", PROJECT, "")

@@ -1,4 +1,4 @@
-"""One unfit resource does not stop the others: partial checkpoints, exclusions; the same here and with a service.
+"""One unfit resource does not stop the others: partial checkpoints, exclusions; here and with a service.
 
 first-user 1.4, real-life kind 6 (BC-01b, BC-31, X5).
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 from keystoneauth1 import exceptions as ka_exceptions
@@ -42,8 +43,8 @@ def explain(exc: Exception, what: str, resource: object = "") -> RefloatError:
         "request_id": request_id_of(exc),
     }
     if isinstance(exc, (sdk_exceptions.NotFoundException, ka_exceptions.NotFound)):
-        # What stands before a service (a proxy, a page of another server) answers without a request id.
-        return (Gone if fields["request_id"] else NotFound)(message, **fields)
+        # Only a service's own 404 gets here as one (refloat.cloud.answers).
+        return (Gone if status_of(exc) == HTTPStatus.NOT_FOUND else NotFound)(message, **fields)
     if (isinstance(exc, sdk_exceptions.HttpException) and exc.status_code == 401) or isinstance(exc, _AUTH):
         return AuthFailed(message, **fields, advice="Check the credentials in clouds.yaml")
     if isinstance(exc, _MISSING) or "endpoint for" in str(exc):

@@ -81,7 +81,8 @@ class Notices:
         bad = (result or {}).get("status") == BAD
         what = {"succeeded": ERROR if bad else END, "cancelled": CANCELLED}.get(state, ERROR)
         told = _error(error) or (_found_bad(result or {}) if bad else None)
-        self.operation(session, operation, what, state=state, error=told, ended_at=shown(now()))
+        more = {"lacks": list(result["lacks"])} if result and result.get("lacks") else {}
+        self.operation(session, operation, what, state=state, error=told, ended_at=shown(now()), **more)
 
     def parked(self, session: Session, operation: Operation, error: Mapping[str, str] | None) -> None:
         """Tell that an operation stays where it is until somebody resumes or cancels it."""

@@ -17,7 +17,7 @@ from refloat.records.schedule_tables import HoldRow, ScheduleRow, TriggerRow
 from refloat.records.schedules import Schedule
 from refloat.records.tables import CheckpointRow, OperationRow
 from refloat.schedule.definition import INCLUDE_MANUAL, RETENTION_PROTECT
-from refloat.schedule.retention import UPCOMING, Judgement, Kept, Rules, counting, judge
+from refloat.schedule.retention import UPCOMING, Judgement, Kept, Rules, counting, judge, last_good
 
 CHAIN = "chain"
 """In the result of a protection: pairs of what it keeps in the cloud, and what that builds on."""
@@ -60,15 +60,17 @@ class Retention:
         checkpoints = kept(self._database, schedule)
         if upcoming:
             # Where the newest builds on another in the cloud, so will the next one.
-            needs = {each.id for each in counting(checkpoints, moment)[:1] if each.needs}
-            checkpoints.append(Kept(UPCOMING, moment, needs=frozenset(needs)))
+            newest = counting(checkpoints, moment)[:1]
+            needs = frozenset(each.id for each in newest if each.needs)
+            partial = any(each.partial for each in newest)
+            checkpoints.append(Kept(UPCOMING, moment, needs=needs, partial=partial))
         with self._database.session() as session:
             trigger = session.get_one(TriggerRow, schedule.trigger_id)
             zone = ZoneInfo(trigger.properties["timezone"])
         verdicts = judge(checkpoints, rules, moment, zone)
         found = [verdict for verdict in verdicts if verdict.id != UPCOMING]
         going = any(not verdict.keep for verdict in found)
-        proves = counting(checkpoints, moment)[0].id if going else ""
+        proves = last_good(counting(checkpoints, moment)).id if going else ""
         return Judgement(rules.to_json(), found, "" if proves == UPCOMING else proves, upcoming)
 
 
@@ -80,6 +82,7 @@ def kept(database: Database, schedule: Schedule) -> list[Kept]:
         CheckpointRow.status,
         CheckpointRow.verified,
         CheckpointRow.extra_info,
+        CheckpointRow.lacks.is_not(None).label("partial"),
     ).where(
         CheckpointRow.project_id == schedule.project_id,
         CheckpointRow.plan_id == schedule.plan_id,
@@ -101,6 +104,7 @@ def kept(database: Database, schedule: Schedule) -> list[Kept]:
             held=held.get(row.id),
             needs=needs.get(row.id, frozenset()),
             missing=row.status == MISSING,
+            partial=row.partial,
             outside=_outside(schedule, _maker(row.extra_info) or made.get(row.id, ("",))[0], others),
         )
         for row in rows

@@ -80,6 +80,7 @@ class Kept:
     :param held: why it is on legal hold; None: it is not.
     :param needs: the checkpoints without which it cannot be restored.
     :param missing: it is not found in its bank.
+    :param partial: it lacks something of its plan: it counts, but pushes none out that lacks nothing.
     :param outside: who made it, where the rules are not for it; empty: they are.
     """
 
@@ -91,6 +92,7 @@ class Kept:
     needs: frozenset[str] = frozenset()
     missing: bool = False
     outside: str = ""
+    partial: bool = False
 
 
 UPCOMING = "next"
@@ -132,12 +134,16 @@ def judge(
     """
     newest_first = _newest_first(checkpoints)
     good = counting(checkpoints, now)
+    whole = [item for item in good if not item.partial]
     keeping = _protected(newest_first, good, rules, now)
     for name, count in rules.periods.items():
-        for item in _latest(good, PERIODS[name], count, zone or ZoneInfo("UTC")):
-            keeping.setdefault(item.id, name)
+        for counted in (whole, good):
+            for item in _latest(counted, PERIODS[name], count, zone or ZoneInfo("UTC")):
+                keeping.setdefault(item.id, name)
     going = {item.id: "deleting it has failed before" for item in newest_first if item.unfinished}
-    going |= _going(good, rules, now)
+    partial = {item.id for item in good if item.partial}
+    going |= {key: why for key, why in _going(good, rules, now).items() if key in partial}
+    going |= _going(whole, rules, now)  # those that lack nothing, by their like alone
     for item in good:
         if item.id not in going:
             keeping.setdefault(item.id, "within the rules" if rules.given else "there are no rules")
@@ -167,6 +173,11 @@ def counting(checkpoints: Sequence[Kept], now: datetime) -> list[Kept]:
     ]
 
 
+def last_good(counted: Sequence[Kept]) -> Kept:
+    """The newest of those that count: one that lacks nothing, if there is any."""
+    return next((item for item in counted if not item.partial), counted[0])
+
+
 def _newest_first(checkpoints: Sequence[Kept]) -> list[Kept]:
     return sorted(checkpoints, key=lambda item: (item.created_at, item.id), reverse=True)
 
@@ -193,6 +204,8 @@ def _protected(
             keeping[item.id] = f"it is dated in the future: {_NEITHER}"
     if good:
         keeping.setdefault(good[0].id, "the last good checkpoint")
+        last = last_good(good)
+        keeping.setdefault(last.id, "the last good checkpoint that lacks nothing")
     else:
         keeping |= {item.id: "there is no good checkpoint" for item in newest_first if item.id not in keeping}
     return keeping

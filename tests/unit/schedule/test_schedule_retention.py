@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from refloat.errors import InvalidInput
-from refloat.schedule.retention import PERIODS, Kept, Rules, counting, judge
+from refloat.schedule.retention import PERIODS, Kept, Rules, counting, judge, last_good
 
 NOW = datetime(2028, 3, 1, 12)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -169,6 +170,27 @@ def test_any_rules_on_any_checkpoints(seed: int) -> None:
     assert {v.id for v in verdicts if v.keep} == wanted
     assert [v.created_at for v in verdicts] == sorted(times, reverse=True)
     assert all(v.rule for v in verdicts)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_lacks_something_pushes_nothing_out_that_lacks_nothing(seed: int) -> None:
+    """real-life X14, kind 1: those that lack nothing are judged as if there were no others."""
+    chance = random.Random(seed)
+    times = {NOW - timedelta(seconds=chance.randrange(40 * 86400)) for _ in range(chance.randrange(2, 200))}
+    some = [Kept(f"c{n}", time, partial=chance.random() < 0.5) for n, time in enumerate(sorted(times))]
+    rules = Rules(
+        chance.choice([None, 1, 5]),
+        chance.choice([None, 1, 10]),
+        {name: chance.randrange(1, 9) for name in PERIODS if chance.random() < 0.4},
+    )
+    whole = [item for item in some if not item.partial]
+    found = kept(some, rules)
+    assert found & {item.id for item in whole} == kept(whole, rules)
+    # They themselves go by the rules, among all.
+    alike = kept([replace(item, partial=False) for item in some], rules)
+    assert found - {item.id for item in whole} == alike - {item.id for item in whole}
+    if whole:
+        assert last_good(counting(some, NOW)) == whole[-1]
 
 
 def test_rules_as_clients_write_them() -> None:
