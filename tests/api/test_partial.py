@@ -114,6 +114,33 @@ def test_plans_exclude(refloat: Command, weather: Weather) -> None:
     assert refloat("plan", "set", "shop", "--exclude", "nonsense=x").status == 2
 
 
+def test_what_is_not_found_again_is_told_and_the_loss_of_most_is_no_whole_checkpoint(
+    refloat: Command, weather: Weather
+) -> None:
+    """real-life X14: a project emptied by mistake, a tag that nothing carries any more."""
+    weather.carried = ["tree-3", "tree-9"]
+    assert refloat("plan", "create", "shop", "--provider", "noop", "--resource", "noop=tag:app").status == 0
+    assert refloat("protect", "shop").status == 0
+    weather.carried = ["tree-9"]
+    fewer = refloat("protect", "shop", "-f", "json")
+    assert names(fewer.json["missed"]) == ["tree-3", "tree-3-1", "tree-3-2"]
+    assert "lacks" not in fewer.json
+    assert "tree:3 (tree-3): it is not found any more: checkpoint" in fewer.err
+    weather.carried = ["tree-3"]  # of which two parts are called as two that are gone
+    for _ in range(2):
+        most = refloat("protect", "shop", "-f", "json")
+        assert (most.status, len(most.json["lacks"])) == (0, 7)
+        assert f"checkpoint {fewer.json['id']}" in most.json["lacks"][0]["reason"]
+    weather.carried = []
+    nothing = refloat("protect", "shop")
+    assert nothing.status == 1
+    assert "nothing else is left of it" in nothing.err
+    # Whoever changes the plan says that it is as it should be.
+    assert refloat("plan", "set", "shop", "--description", "smaller").status == 0
+    weather.carried = ["tree-3"]
+    assert not {"lacks", "missed"} & set(refloat("protect", "shop", "-f", "json").json)
+
+
 def test_plans_follow_what_a_restore_has_made(refloat: Command, weather: Weather) -> None:
     """first-user 1.3: the night after the worst day is protected like the night before."""
     made(refloat, "--exclude", "noop=tree:4")

@@ -104,7 +104,7 @@ def result_of(view: OperationView) -> dict[str, Any]:
     if operation.kind == "delete":
         del found["resources"]
         found["freed_bytes"] = Bytes(int(result.get("freed_bytes", 0)))
-    for name in ("lacks", "plans"):
+    for name in ("lacks", "missed", "plans"):
         if result.get(name):
             found[name] = Items(list(result[name])) if name == "plans" else Resources(list(result[name]))
     error = error_of(operation, view.state)
@@ -116,12 +116,18 @@ def result_of(view: OperationView) -> dict[str, Any]:
 
 def lacks_told(operation: Operation) -> list[str]:
     """What a partial checkpoint lacks, and what to do about it."""
-    lacks, plan = (operation.result or {}).get("lacks") or (), operation.payload.get("plan") or {}
-    if operation.kind != "protect" or not lacks:
+    result, plan = operation.result or {}, operation.payload.get("plan") or {}
+    if operation.kind != "protect":
         return []
-    lines = [f"warning: the checkpoint is partial: it lacks {resource_line(item)}" for item in lacks]
+    lines = [
+        f"warning: the checkpoint is partial: it lacks {resource_line(x)}" for x in result.get("lacks", ())
+    ]
+    missed = [f"warning: {resource_line(item)}" for item in result.get("missed", ())]
+    if not lines:
+        return missed
     return [
         *lines,
+        *missed,
         f"leave out what is not to be protected any more: "
         f"refloat plan set {plan.get('name') or plan.get('id')} --exclude TYPE=ID",
     ]

@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from refloat.errors import Conflict, InvalidInput
+from refloat.operations.compared import Before, before
 from refloat.providers.provider import Provider, check_parameters
+from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.plans import Plans
 from refloat.records.schedules import enabled_for
 from refloat.resources.registry import protectable
@@ -79,3 +81,11 @@ def check_size(described: Mapping[str, Any], what: str) -> None:
             f"{what} is too large: {size} bytes, {LARGEST} at most",
             advice="Name a parent, or a tag, in the place of many resources; or divide it",
         )
+
+
+def last_of(checkpoints: CheckpointRecords, plan_id: str, project_id: str) -> Before | None:
+    """What the next checkpoint of a plan is compared with."""
+    record = checkpoints.last_whole(plan_id, project_id)
+    if record is None or record.graph is None:
+        return None
+    return before(record.id, f"{record.created_at:%Y-%m-%d %H:%M} UTC", record.graph)

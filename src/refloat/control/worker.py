@@ -28,6 +28,7 @@ from refloat.control.expected import expected, fresh
 from refloat.control.fairness import Fairness, Shares
 from refloat.control.grants import Grants
 from refloat.control.outcomes import Outcomes
+from refloat.control.plans import last_of
 from refloat.control.program_logging import Logged, subject_of
 from refloat.control.settings import Settings
 from refloat.control.worker_name import WorkerName
@@ -308,6 +309,7 @@ class Worker:
                 self._holds.refuse,
                 lambda bank: fresh(self._database, bank).older,
                 self._minimum,
+                partial(last_of, self._checkpoints),
             )
             made = program(operation_id, payload, services)
             return Logged(made, **subject_of(operation_id, payload))

@@ -58,8 +58,9 @@ class Survey:
         """
         left = any(node.type != PROJECT for node in self.graph)
         if self.unfit and not (left and policy == SKIP):
-            count = f"{len(self.unfit)} resource{'s' if len(self.unfit) > 1 else ''} of the plan"
-            others = " and nothing else is left of it" if not left else ""
+            one = len(self.unfit) == 1
+            count = "a resource of the plan" if one else f"{len(self.unfit)} resources of the plan"
+            others = "" if left else ", and nothing else is left of it"
             raise Conflict(
                 f"{count} cannot be protected{others}; nothing was stored",
                 reason="; ".join(map(str, self.unfit)),

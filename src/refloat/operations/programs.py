@@ -17,6 +17,7 @@ from refloat.engine.dag import Dag
 from refloat.engine.program import Body, CheckLease, Json, Outcome, StepRun
 from refloat.errors import RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
+from refloat.operations.compared import Before
 from refloat.operations.compile import compile_hooks, step_name, step_of
 from refloat.operations.data import BankData
 from refloat.operations.rollback import rollback
@@ -56,6 +57,8 @@ class Services:
     older: Callable[[Bank], str] = lambda _bank: ""
     """Why a bank is not what it was when the records last saw its head; empty: it is, or they never did."""
     minimum: Callable[[], timedelta] = timedelta
+    last_of: Callable[[str, str], Before | None] = lambda _plan_id, _project_id: None
+    """The last checkpoint of a plan of a project that lacks nothing, made since the plan was changed."""
     """So long the operator keeps every checkpoint."""
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from refloat.engine.program import Body, Json, Outcome, StepRun
 from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NoBank, NotFound
-from refloat.operations.discovery import FAIL, Discovery
+from refloat.operations.compared import most_is_lost, not_found_again
+from refloat.operations.discovery import FAIL, Discovery, Survey, Unfit
 from refloat.operations.programs import OperationProgram, stored_section
 from refloat.providers.provider import check_parameters, cover
 from refloat.resources.base import OperationKind
@@ -31,6 +33,7 @@ class ProtectProgram(OperationProgram):
         data = self.data
         discovery = Discovery(self.services.cloud, self.services.max_resources)
         found = discovery.survey(self.payload["plan"]["resources"], self.payload.get("exclude", ()))
+        found, missed = self._compared(found)
         found.refuse(self.payload.get("unfit", FAIL))
         graph = found.graph
         cover(self.plugins, graph, self.provider.name)
@@ -41,8 +44,18 @@ class ProtectProgram(OperationProgram):
             "graph": graph.to_json(),
             "plugins": self.plugin_names(graph),
             "lacks": found.lacks,
+            **({"missed": [asdict(each) for each in missed]} if missed else {}),
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+
+    def _compared(self, found: Survey) -> tuple[Survey, list[Unfit]]:
+        """Beside the plan's last checkpoint: where most of that is not found again, the new one lacks it."""
+        plan = self.payload["plan"]
+        last = self.services.last_of(str(plan.get("id", "")), self.services.cloud.project_id)
+        missed = not_found_again(found, last) if last is not None else []
+        if last is not None and most_is_lost(missed, last):
+            return replace(found, unfit=(*found.unfit, *missed)), []
+        return found, missed
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
         graph = self.graph(prepared)
@@ -69,6 +82,7 @@ class ProtectProgram(OperationProgram):
             "id": self.checkpoint_id,
             "status": "available",
             **({"chain": chain} if chain else {}),
+            **({"missed": prepared["missed"]} if "missed" in prepared else {}),
             **_lacks(prepared),
             "resources": [{"type": node.type, "id": node.id, "name": node.name} for node in graph],
         }

@@ -14,6 +14,7 @@ from refloat.database import changed, now
 from refloat.errors import NotFound
 from refloat.records.database import Database, of_row
 from refloat.records.paging import Page, fetch
+from refloat.records.plans import PlanRow
 from refloat.records.tables import CheckpointRow
 
 MANUAL = {"created_by": "manual"}
@@ -146,6 +147,27 @@ class CheckpointRecords:
             .order_by(CheckpointRow.created_at, CheckpointRow.id)
         )
         return self._database.read(query, _record)
+
+    def last_whole(self, plan_id: str, project_id: str) -> CheckpointRecord | None:
+        """The last available checkpoint of a plan that lacks nothing, made since the plan was changed."""
+        row = CheckpointRow
+        changed_at = select(PlanRow.updated_at).where(PlanRow.id == plan_id).scalar_subquery()
+        query = (
+            select(row)
+            .where(
+                row.plan_id == plan_id,
+                row.status == AVAILABLE,
+                row.lacks.is_(None),
+                row.verified != BAD,
+                row.graph.is_not(None),
+                row.copied_from.is_(None),
+                or_(changed_at.is_(None), row.created_at >= changed_at),
+                *_scope(project_id, None),
+            )
+            .order_by(row.created_at.desc(), row.id)
+            .limit(1)
+        )
+        return next(iter(self._database.read(query, _record)), None)
 
     def expected(self, providers: Collection[str], project_id: str | None) -> Sequence[CheckpointRecord]:
         """The checkpoints that should be in the bank of some providers, without their graphs.

@@ -20,6 +20,7 @@ class Weather:
 
     :param gone: the service says itself that it has none.
     :param unfit: why they cannot be protected.
+    :param carried: what carries any tag.
     :param silent: the service does not answer when it is asked for them.
     """
 
@@ -27,6 +28,7 @@ class Weather:
         self.gone: set[str] = set()
         self.unfit: dict[str, str] = {}
         self.silent: set[str] = set()
+        self.carried: list[str] = []
         show, weather = NoopProtectable.show, self
 
         def shown(kind: NoopProtectable, identity: str) -> Resource:
@@ -49,6 +51,10 @@ class Weather:
                 if node.type == TYPE and node.id not in weather.silent
             }
 
+        def select(kind: NoopProtectable, _selector: str) -> list[Resource]:
+            return [show(kind, identity) for identity in weather.carried]
+
+        monkeypatch.setattr(NoopProtectable, "select", select)
         monkeypatch.setattr(NoopProtectable, "show", shown)
         monkeypatch.setattr(NoopProtectable, "unfit", unfit)
         monkeypatch.setattr(restoreplan, "living", living)
