@@ -131,7 +131,15 @@ def test_what_is_not_found_again_is_told_and_the_loss_of_most_is_no_whole_checkp
         most = refloat("protect", "shop", "-f", "json")
         assert (most.status, len(most.json["lacks"])) == (0, 7)
         assert f"checkpoint {fewer.json['id']}" in most.json["lacks"][0]["reason"]
-    weather.carried = []
+    weather.unfit = {"tree-3-2": "its status is 'error'"}
+    weather.carried = ["tree-3", "tree-2"]
+    now = refloat("plan", "show", "shop", "--now", "-f", "json").json
+    assert names(now["finds"]) == names(now["new"]) == ["tree-2", "tree-2-1"]
+    assert {"tree-3", "tree-3-1", "tree-3-2"} == set(names(now["unfit"]))
+    assert "tree-9" in names(now["gone"])
+    assert now["excluded"] == []
+    assert "not found any more" in refloat("plan", "show", "shop", "--now").out
+    weather.carried, weather.unfit = [], {}
     nothing = refloat("protect", "shop")
     assert nothing.status == 1
     assert "nothing else is left of it" in nothing.err

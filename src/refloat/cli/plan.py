@@ -138,12 +138,21 @@ class ListPlan(Lister):
 
 
 class ShowPlan(ShowOne):
-    """Show a plan."""
+    """Show a plan; with --now also what a protection would find.
 
-    args = (PLAN,)
+    new: what its last checkpoint does not have; gone: what that has and is not found any more; unfit: what
+    cannot be protected; excluded: what is left out.
+    """
+
+    args = (PLAN, Argument("--now", "look at all that it stands for now", action="store_true"))
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        return shown(refloat, refloat.find_plan(parsed_args.plan))
+        plan = refloat.find_plan(parsed_args.plan)
+        if not parsed_args.now:
+            return shown(refloat, plan)
+        found = refloat.plan_now(plan)
+        now = {name: Resources(found[name]) for name in ("new", "gone", "unfit", "excluded")}
+        return {**shown(refloat, plan), **now, "finds": Resources(found["resources"])}
 
 
 class SetPlan(ShowOne):

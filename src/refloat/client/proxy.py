@@ -111,6 +111,10 @@ class Proxy(SdkProxy):
         """
         return wait_for_status(self, resource, status, failures, interval, wait)
 
+    def plan_now(self, plan: Any) -> dict[str, Any]:
+        """What a protection of a plan would find now."""
+        return dict(_told(self.get(f"{r.Plan.base_path}/{_id(plan)}/now"), "now"))
+
     def reset_checkpoint_status(self, provider: Any, checkpoint: Any, status: str) -> None:
         """Set a checkpoint's status by hand, to ``available`` or ``error``."""
         found: Any = self._get_resource(r.Checkpoint, checkpoint, provider_id=_id(provider))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from refloat.graph import Resource
@@ -70,7 +70,7 @@ def findings(survey: Survey, last: Before | None) -> dict[str, Any]:
         "checkpoint_id": last.id if last is not None else "",
         "resources": lines(list(survey.graph)),
         "new": lines(found_new(survey, last)),
-        "gone": lines(missed),
+        "gone": [asdict(each) for each in missed],
         "unfit": survey.lacks,
         "excluded": lines(survey.excluded),
     }

@@ -47,7 +47,7 @@ SCHEMA = s.reply(
     verified_at=s.TIME,
     verified_depth={**s.TEXT, "description": "how deep that looked: manifests, existence or full"},
     lacks=s.array(
-        s.reply(type=s.STRING, id=s.STRING, name=s.STRING, reason=s.STRING),
+        plans.UNFIT_RESOURCE,
         description="what of the plan it does not have; it is partial when there is any",
     ),
 )

@@ -9,8 +9,11 @@ from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, member, reader
 from refloat.api.v1 import runs
 from refloat.api.validation import same_form
-from refloat.control.plans import check_plan, delete_plan
+from refloat.control.plans import check_plan, delete_plan, last_of
+from refloat.control.submit import own
 from refloat.errors import InvalidInput, NotFound
+from refloat.operations.compared import findings
+from refloat.operations.discovery import Discovery
 from refloat.providers.provider import Provider
 from refloat.records.plans import UNFIT, Plan
 
@@ -42,6 +45,7 @@ _UNFIT: s.Schema = {
     "enum": list(UNFIT),
     "description": "when resources are gone or cannot be protected: protect the others (skip), or nothing",
 }
+UNFIT_RESOURCE = s.reply(type=s.STRING, id=s.STRING, name=s.STRING, reason=s.STRING)
 _SETTABLE = {
     "name": s.NAME,
     "description": s.DESCRIPTION,
@@ -68,6 +72,15 @@ SCHEMA = s.reply(
     project_id=s.STRING,
     created_at=s.TIME,
     updated_at=s.TIME,
+)
+_LINES = s.array(s.reply(type=s.STRING, id=s.STRING, name=s.STRING))
+NOW = s.reply(
+    checkpoint_id={**s.STRING, "description": "the last one, with which this is compared; empty: none"},
+    resources=_LINES,
+    new=_LINES,
+    gone=s.array(UNFIT_RESOURCE, description="what the checkpoint has and is not found any more"),
+    unfit=s.array(UNFIT_RESOURCE),
+    excluded=_LINES,
 )
 _NULLABLE = ("objective",)
 """What null takes away; of all else it changes nothing."""
@@ -100,6 +113,14 @@ def create(request: Request) -> dict[str, Any]:
 def show(request: Request) -> dict[str, Any]:
     """One plan."""
     return {"plan": _view(request, find(request, request.path["plan_id"]))}
+
+
+def now(request: Request) -> dict[str, Any]:
+    """What a protection of the plan would find now."""
+    plan, deployment = find(request, request.path["plan_id"]), request.deployment
+    own(request.caller, plan.project_id)
+    found = Discovery(deployment.authority.caller(request.caller)).survey(plan.resources, plan.exclude)
+    return {"now": findings(found, last_of(deployment.checkpoints, plan.id, plan.project_id))}
 
 
 def change(request: Request) -> dict[str, Any]:
@@ -154,6 +175,7 @@ ROUTES = (
     Route("GET", _PLANS, listing, reader("plan:get_all"), _many, query=_QUERY),
     Route("POST", _PLANS, create, member("plan:create"), _one, s.wrapped("plan", NEW)),
     Route("GET", _PLAN, show, reader("plan:get"), _one),
+    Route("GET", f"{_PLAN}/now", now, reader("plan:get"), s.wrapped("now", NOW)),
     Route("PUT", _PLAN, change, member("plan:update"), _one, s.wrapped("plan", CHANGE)),
     Route("DELETE", _PLAN, delete, member("plan:delete")),
 )

@@ -7,10 +7,12 @@ from typing import Any, Unpack
 
 from refloat.cli.embedded.session import EmbeddedSession
 from refloat.cli.views import Json, Parameters, by_id
-from refloat.control.plans import check_plan, delete_plan
+from refloat.control.plans import check_plan, delete_plan, last_of
 from refloat.graph import Graph, Resource, ResourceKey
+from refloat.operations.compared import findings
 from refloat.operations.discovery import Discovery
 from refloat.providers.provider import Provider, describe_plugins
+from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.plans import Plan, PlanAttributes, PlanChanges
 from refloat.resources.registry import protectables
 
@@ -58,6 +60,11 @@ class EmbeddedPlans(EmbeddedSession):
 
     def find_plan(self, name_or_id: str) -> Plan:
         return self.plans.find(name_or_id)
+
+    def plan_now(self, plan: Plan) -> Json:
+        """What a protection of a plan would find now (:func:`refloat.operations.compared.findings`)."""
+        found = Discovery(self.cloud).survey(plan.resources, plan.exclude)
+        return findings(found, last_of(CheckpointRecords(self.database), plan.id, plan.project_id))
 
     def create_plan(
         self,

@@ -93,6 +93,10 @@ class RemotePlans(Session):
         api = self.api
         return plan_of(find("plan", name_or_id, api.get_plan, api.plans, "plan list"))
 
+    def plan_now(self, plan: Plan) -> Json:
+        with told("find out what the plan stands for now", plan.name):
+            return dict(self.api.plan_now(plan.id))
+
     def create_plan(
         self,
         name: str,
