@@ -85,9 +85,14 @@ def test_plans_name_what_was_made_in_the_place_of_what_was_gone(database: Databa
 def test_what_does_not_end_so_changes_no_plan(database: Database) -> None:
     plan = make(database, "mine", entry(SERVER, "s1"))
     result = {"resources": [line(SERVER, "s1", "t1")], "gone": [f"{SERVER}#s1"]}
-    with database.session() as session:
-        assert follow(session, "mine", result)
-        session.rollback()
+
+    def cut_off() -> None:
+        with database.session() as session:
+            assert follow(session, "mine", result)
+            raise RuntimeError("the transaction is not committed")
+
+    with pytest.raises(RuntimeError):
+        cut_off()
     assert Plans(database, "mine").get(plan.id) == plan
     for said in ({**result, "gone": []}, {"resources": result["resources"]}, {}):
         with database.session() as session:
