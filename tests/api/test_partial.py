@@ -11,7 +11,7 @@ import pytest
 from api_helpers import NOOP, Running
 
 from refloat.cloud.authority import SessionCloud
-from refloat.resources.noop.protectable import TYPE
+from refloat.resources.noop import TYPE
 from tests.unit.support.cli_helpers import Command
 from tests.unit.support.weather import Weather
 

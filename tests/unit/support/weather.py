@@ -10,7 +10,7 @@ from refloat.cloud import Cloud
 from refloat.errors import CloudError, Conflict, Gone, RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations import restoreplan
-from refloat.resources.noop.protectable import TYPE, NoopProtectable
+from refloat.resources.noop import TYPE, NoopProtectable
 
 ILL = "the service is out of order"
 
