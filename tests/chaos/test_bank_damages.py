@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("hasty")
 
 DAMAGES = int(os.environ.get("REFLOAT_DAMAGES", "500"))
 SEED = int(os.environ.get("REFLOAT_SEED", "2031"))
-OTHER = BankKey(bytes(range(32, 64)))
+OTHER, ONCE = BankKey(bytes(range(32, 64))), BankKey(bytes(range(64, 96)))
 
 Content = dict[tuple[str, str], bytes]
 
@@ -44,7 +44,7 @@ class Source:
 
 
 def build(root: Path) -> Content:
-    """Several keys, projects, slots, holds and heads, shared chunks, an erased project, a dead writer."""
+    """Several keys, projects, slots, roots, holds, heads, shared chunks, an erased project, a dead writer."""
     bank = open_bank(root)
     content: Content = {}
 
@@ -59,6 +59,12 @@ def build(root: Path) -> Content:
     add("c3", "p2", a=shared)
     bank.keys.add(Source())
     add("c4", "p1", e=noise(20_000, 4))
+    bank.keys.rotate(
+        ONCE
+    )  # two more epochs: one of the keys has come in the last, one before the first of them
+    add("c6", "p2", a=shared, f=noise(8_000, 7))
+    bank.keys.rotate(KEY)
+    add("c7", "p1", a=shared, g=noise(8_000, 8))
     protect(bank, "gone", {"a": noise(500)}, project="p3")
     bank.erase_project("p3")
     with bank.writer("c5", "p2") as writer:
@@ -105,7 +111,7 @@ def kind_of(name: str) -> str:
     if first == "data":
         return end
     if first == "keys":
-        return next((what for what in ("head", "project", "erased", "bank") if what in name), "slot")
+        return next((what for what in ("head", "project", "erased", "root", "bank") if what in name), "slot")
     return first.partition(".")[0]
 
 
@@ -196,6 +202,6 @@ def test_no_random_damage_gives_a_wrong_byte_or_stays_unnamed(
         print(f"| {kind} | {' | '.join(str(trial.counts[kind, verdict]) for verdict in verdicts)} |")
     print(f"not named: {dict(trial.unnamed)}")
     # What nobody needs: of the dead writer, markers, the reserve; heads and second copies that are gone.
-    expected = {"writers", "alive", "pack", "index", "reserve", "erased", "head", "bank", "slot"}
+    expected = {"writers", "alive", "pack", "index", "reserve", "erased", "head", "bank", "slot", "root"}
     assert set(trial.unnamed) <= expected
     assert Bank.open(str(trial.root), KEY).verify_all().damages == []

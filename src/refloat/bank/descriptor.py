@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from refloat.bank.identity import COPY, DESCRIPTOR, DESCRIPTOR_COPY, Identity, what_is_in
-from refloat.bank.keyring import Keyring
+from refloat.bank.keyring import Keyring, descriptor_check
 from refloat.bank.keys import KeySource
 from refloat.bank.objects import canonical
 from refloat.bank.packs import CHUNK_SIZE
@@ -108,7 +108,7 @@ def create_bank(store: Store, source: KeySource) -> str:
         "chunk_size": CHUNK_SIZE,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    descriptor["check"] = Keyring(store, bank_id, root).check(_text(descriptor))
+    descriptor["check"] = descriptor_check(root, bank_id, _text(descriptor))
     slot, _ = put_slot(store, bank_id, root, source)
     text = json.dumps(descriptor, indent=1).encode()
     try:

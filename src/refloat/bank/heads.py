@@ -19,7 +19,8 @@ from blake3 import blake3
 from refloat.bank.manifest import MANIFESTS, get_manifest
 from refloat.bank.objects import Json, Objects, canonical
 from refloat.bank.reserve import put_before_removal
-from refloat.bank.sealing import KIND_HEAD
+from refloat.bank.roots import public_half
+from refloat.bank.sealing import KIND_HEAD, Header
 from refloat.bank.store import AlreadyExists, ObjectMissing, exists
 from refloat.errors import BankDamaged, BankError, Conflict, RefloatError
 
@@ -27,10 +28,12 @@ _KEPT = 8
 _HISTORY = 500
 _ATTEMPTS = 100
 _UNKNOWN = "?"
-_KEYS = re.compile(r"keys/([0-9a-f]{32})\.(?:[0-9a-f]{32}|erased\.[0-9a-f]{16}\.[0-9]+)")
+_KEYS = re.compile(r"keys/([0-9a-f]{32})\.(?:[0-9a-f]{32}|erased\.[0-9a-f]{16}\.[0-9]+|root\.[0-9]+)")
+_SLOT = re.compile(r"keys/[0-9a-f]{32}\.([0-9a-f]{32})")
 
 Marks = Mapping[str, str]
-"""Names of objects. Of a manifest: the session that wrote it; of others: nothing."""
+"""Names of objects. Of a manifest: the session that wrote it; of a slot: the public half of its key, if that
+is known (see :mod:`refloat.bank.roots`); of others: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Head:
 
     :param id: a fingerprint of it.
     :param history: the ids of those before, the latest first.
+    :param epoch: of the root that it is under.
     """
 
     number: int
@@ -47,6 +51,7 @@ class Head:
     coming: Marks
     going: Marks
     history: list[str]
+    epoch: int
 
     def knows(self, name: str) -> bool:
         return name in self.there or name in self.coming or name in self.going
@@ -99,14 +104,14 @@ def change(
     objects: Objects,
     *,
     coming: Marks | None = None,
-    there: Collection[str] = (),
+    there: Collection[str] | Marks = (),
     going: Collection[str] = (),
     reserve: bool = False,
     anew: bool = False,
 ) -> None:
     """Write the next head, in which what was coming or going has come or gone, as far as it has.
 
-    :param there: these are there, if they are, whatever heads say.
+    :param there: these are there, if they are, whatever heads say; their marks, if that is not the same.
     :param reserve: use the room that is kept for removing things, also for what is coming.
     :param anew: take what is there for what is meant to be there, whatever heads say.
     :raises Conflict: others write heads all the time.
@@ -151,16 +156,27 @@ def check(objects: Objects, since: str = "", *, manifests: bool = False) -> Fres
     return Freshness(after.anchor, problems, older)
 
 
+def publics(objects: Objects, epoch: int) -> dict[str, str]:
+    """The public halves of keys, by their ids, that somebody who had the root of this epoch wrote down."""
+    _, head = _latest(objects)
+    marks = head.there if head is not None and head.epoch == epoch else {}
+    return {match[1]: mark for name, mark in marks.items() if mark and (match := _SLOT.fullmatch(name))}
+
+
 def unreadable(objects: Objects) -> dict[str, str]:
     """The heads that are not what was written, and why."""
-    found = {}
-    for entry in list(objects.store.list(_prefix(objects))):
+    found, epoch = {}, 0
+    for name in sorted(entry.name for entry in objects.store.list(_prefix(objects))):
         try:
-            _read(objects, entry.name)
+            head = _read(objects, name)
         except ObjectMissing:
             continue
         except BankDamaged as error:
-            found[entry.name] = error.reason
+            found[name] = error.reason
+            continue
+        if head.epoch < epoch:
+            found[name] = "it is under an earlier root than the head before it: a removed key has written it"
+        epoch = max(epoch, head.epoch)
     return found
 
 
@@ -190,29 +206,34 @@ def _older(head: Head | None, since: str) -> str:
 
 
 def _latest(objects: Objects) -> tuple[int, Head | None]:
-    """The highest number of a head, and the newest that can be read."""
+    """The highest number of a head, and the newest that can be read, of the newest epoch that has one."""
     highest = 0
+    best: Head | None = None
     for _ in range(_ATTEMPTS):
         names = sorted((entry.name for entry in objects.store.list(_prefix(objects))), reverse=True)
         highest = max([highest, *map(_number, names)])
         vanished = False
         for name in names:
             try:
-                return highest, _read(objects, name)
+                head = _read(objects, name)
+                best = head if best is None or head.epoch > best.epoch else best
+                if best.epoch == objects.keys.roots.epoch:
+                    return highest, best
             except ObjectMissing:
                 vanished = True  # so there are newer ones by now
             except BankDamaged:
                 continue
-        if not vanished:
+        if best is not None or not vanished:
             break
-    return highest, None
+    return highest, best
 
 
 def _read(objects: Objects, name: str) -> Head:
     blob = objects.store.get(name)
     data = json.loads(objects.sealer.open(KIND_HEAD, name, blob))
     identity = blake3(blob).hexdigest(length=16)
-    return Head(_number(name), identity, data["there"], data["coming"], data["going"], data["history"])
+    epoch = objects.keys.roots.epoch_of(Header.parse(name, blob, KIND_HEAD).key_id)
+    return Head(_number(name), identity, data["there"], data["coming"], data["going"], data["history"], epoch)
 
 
 def _number(name: str) -> int:
@@ -231,7 +252,10 @@ def _continued(objects: Objects, number: int, head: Head | None) -> Head:
     identity = head.id if head is not None and head.number == number else _UNKNOWN
     if identity != _UNKNOWN:
         history = history[1:]
-    return Head(number, identity, _present(objects, read=True), {}, {}, history)
+    there = _present(objects, read=True)
+    if head is not None:
+        there |= {n: mark for n, mark in head.there.items() if n in there and _SLOT.fullmatch(n)}
+    return Head(number, identity, there, {}, {}, history, head.epoch if head is not None else 0)
 
 
 def _put(objects: Objects, number: int, content: Json, reserve: bool) -> bool:
@@ -249,11 +273,14 @@ def _put(objects: Objects, number: int, content: Json, reserve: bool) -> bool:
 
 
 def _next(
-    objects: Objects, head: Head, coming: Marks, there: Collection[str], going: Collection[str]
+    objects: Objects, head: Head, coming: Marks, there: Collection[str] | Marks, going: Collection[str]
 ) -> Json:
     # Whoever removes one of these now writes a head before, and then this one is not the next any more.
+    marks = dict(there) if isinstance(there, Mapping) else {}
     there = [name for name in there if exists(objects.store, name)]
     now = dict(head.there)
+    if 0 < head.epoch < objects.keys.roots.epoch:  # who has an earlier root may have written these marks
+        now |= {name: "" for name in now if _SLOT.fullmatch(name)}
     pending = {**head.coming, **coming}
     for name, mark in list(pending.items()):
         if name in there or (name not in coming and exists(objects.store, name)):
@@ -262,6 +289,10 @@ def _next(
         elif name not in coming and not _is_being_written(objects, name, mark):
             del pending[name]
     now.update({name: _mark(objects, name) for name in there if name not in now})
+    marks |= {
+        f"keys/{objects.identity.id}.{objects.keys.roots.key.id.hex()}": public_half(objects.keys.roots.key)
+    }
+    now.update({name: mark for name, mark in marks.items() if name in now and mark})
     leaving = {n: mark for n, mark in head.going.items() if n not in there and exists(objects.store, n)}
     for name in going:
         leaving[name] = now.pop(name, pending.pop(name, leaving.get(name, "")))

@@ -1,4 +1,4 @@
-"""The secrets of an open bank: its root, and each project's keys under the root."""
+"""The secrets of an open bank: its roots, and each project's keys under these."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Collection
 
 from blake3 import blake3
 
-from refloat.bank.keys import ProjectKey, key_id
-from refloat.bank.project_keys import ProjectKeys
-from refloat.bank.sealing import ROOT_ID, Secret, derive
+from refloat.bank.keys import ProjectKey
+from refloat.bank.project_keys import ProjectKeys, ProjectVersion
+from refloat.bank.roots import Roots
+from refloat.bank.sealing import Secret, derive
 from refloat.bank.store import Store
 from refloat.errors import BankError, Conflict, NotFound
 
@@ -19,61 +20,76 @@ _ATTEMPTS = 20
 class Keyring:
     """The secrets of an open bank. Safe to use from many threads.
 
-    :param root: the root secret; None with a project's key, which opens that project only.
+    :param roots: None with a project's key, which opens that project only.
     """
 
     def __init__(
-        self, store: Store, bank_id: bytes, root: bytes | None, only: ProjectKey | None = None
+        self, store: Store, bank_id: bytes, roots: Roots | None, only: ProjectKey | None = None
     ) -> None:
         self._store = store
         self._bank_id = bank_id
-        self._root = root
+        self._roots = roots
         self._only = only
-        self._stored = ProjectKeys(store, bank_id, root) if root is not None else None
-        self._lock = threading.Lock()
-        self._known: dict[str, list[Secret]] = {}
+        self._stored = ProjectKeys(store, bank_id, roots) if roots is not None else None
+        self._lock = threading.RLock()
+        self._known: dict[str, dict[bytes, ProjectVersion]] = {}
         if only is not None:
-            self._known[only.tag] = [Secret(key_id(each), each) for each in only.keys]
+            known = [
+                ProjectVersion(only.tag, n, only.project_id, "", each) for n, each in enumerate(only.keys)
+            ]
+            self._known[only.tag] = {each.id: each for each in known}
 
     def fresh(self) -> Keyring:
         """The same, knowing nothing yet: what it finds, anybody who opens the bank now finds."""
-        return Keyring(self._store, self._bank_id, self._root, self._only)
+        roots = self._roots.fresh() if self._roots is not None else None
+        return Keyring(self._store, self._bank_id, roots, self._only)
 
     # --- what a sealer asks
 
     def current(self, tag: str) -> Secret:
-        if not tag and self._root is not None:
-            return Secret(ROOT_ID, self._root)
-        found = self._of(tag)
-        if not found:
-            raise BankError("this project has no key in the bank", reason="it was erased, or lost")
-        return found[-1]
+        root = self.roots.current(tag)  # the store is asked: another process may have begun an epoch
+        if not tag:
+            return root
+        with self._lock:
+            for attempt in range(_ATTEMPTS):
+                found = list(self._of(tag, fresh=attempt > 0).values())
+                usable = [each for each in found if each.root == root.id]
+                if usable:
+                    return Secret(usable[-1].id, usable[-1].secret)
+                if not found:
+                    raise BankError("this project has no key in the bank", reason="it was erased, or lost")
+                if attempt:
+                    self.projects.make(found[-1].project_id, tag)
+        raise Conflict("the project's keys are being changed by others", advice="Try again")
 
     def find(self, tag: str, wanted: bytes) -> bytes | None:
         if not tag:
-            return self._root if wanted == ROOT_ID else None
+            return self._roots.find(tag, wanted) if self._roots is not None else None
         for fresh in (False, True):
-            for each in self._of(tag, fresh=fresh):
-                if each.id == wanted:
-                    return each.secret
+            if found := self._of(tag, fresh=fresh).get(wanted):
+                return found.secret
         return None
 
     # --- the bank
 
     @property
+    def roots(self) -> Roots:
+        """:raises BankError: the bank was opened with a project's key."""
+        if self._roots is None:
+            raise BankError("the bank was opened with the key of one project", advice="Use the bank's key")
+        return self._roots
+
+    @property
     def root(self) -> bytes:
-        """The root secret.
+        """The first root, of which names and ids are made.
 
         :raises BankError: the bank was opened with a project's key.
         """
-        if self._root is None:
-            raise BankError("the bank was opened with the key of one project", advice="Use the bank's key")
-        return self._root
+        return self.roots.first
 
     def check(self, text: bytes) -> str:
         """An authenticator for the descriptor, which is not encrypted."""
-        key = derive("descriptor", self.root, self._bank_id)
-        return blake3(text, key=key).hexdigest(length=16)
+        return descriptor_check(self.root, self._bank_id, text)
 
     def fingerprint(self, text: bytes) -> str:
         key = derive("content", self.root, self._bank_id)
@@ -87,9 +103,9 @@ class Keyring:
 
     def chunk_key(self, project_id: str) -> bytes:
         """The key of a project's chunk ids: equal chunks of two projects have different ids."""
-        if self._root is None:
+        if self._roots is None:
             return self._the_one(project_id).chunk_key
-        return derive("chunk ids", self._root, self._bank_id, project_id.encode())
+        return derive("chunk ids", self.root, self._bank_id, project_id.encode())
 
     def ensure(self, project_id: str) -> None:
         """Make sure that a project has a key. Its keys are read again from the store."""
@@ -107,7 +123,7 @@ class Keyring:
         :param used: the ids of those that something was sealed under.
         :raises Conflict: one is not.
         """
-        if set(used) - {each.id for each in self._of(tag, fresh=True)}:
+        if set(used) - self._of(tag, fresh=True).keys():
             raise Conflict(
                 "what was stored is encrypted with a key that is not in the bank",
                 reason="the project's keys were erased or replaced meanwhile",
@@ -144,7 +160,7 @@ class Keyring:
             project_id,
             tag,
             self.chunk_key(project_id),
-            tuple(each.secret for each in found),
+            tuple(each.secret for each in found.values()),
         )
 
     def erase(self, tag: str) -> None:
@@ -162,20 +178,20 @@ class Keyring:
 
         :raises BankError: the bank was opened with a project's key.
         """
-        return self._stored or ProjectKeys(self._store, self._bank_id, self.root)
+        return self._stored or ProjectKeys(self._store, self._bank_id, self.roots)
 
-    def _of(self, tag: str, *, fresh: bool = False) -> list[Secret]:
-        """A project's secrets, the newest last.
+    def _of(self, tag: str, *, fresh: bool = False) -> dict[bytes, ProjectVersion]:
+        """A project's keys by their ids, the newest last.
 
         :param fresh: as they are in the store now, read one by one: that there are as many as before does not
             say that they are the same.
         """
         with self._lock:
-            known = self._known.get(tag, [])
+            known = self._known.get(tag, {})
             if self._stored is None or (known and not fresh):
                 return known
             self._known.pop(tag, None)
-            found = [Secret(key_id(each.secret), each.secret) for each in self._stored.of(tag)]
+            found = {each.id: each for each in self._stored.of(tag)}
             if found:  # that there are none is never kept: it may be the store that is away
                 self._known[tag] = found
             return found
@@ -187,3 +203,8 @@ class Keyring:
                 reason=f"it is of the project {self._only.project_id}" if self._only else "",
             )
         return self._only
+
+
+def descriptor_check(root: bytes, bank_id: bytes, text: bytes) -> str:
+    """The authenticator of a descriptor."""
+    return blake3(text, key=derive("descriptor", root, bank_id)).hexdigest(length=16)

@@ -1,8 +1,10 @@
 """The keys of projects, as they are in the store.
 
-A *project key* (``keys/<bank id>.project.<tag>.<number>``) is a random secret, encrypted with the root. All
-objects of a project are sealed under its newest one. Each is kept twice, the second time under the name
-with ``.copy`` added: no single lost object makes a project unreadable.
+A *project key* (``keys/<bank id>.project.<tag>.<number>``) is a random secret, encrypted with the root that
+was the newest when it was made. All objects of a project are sealed under its newest one that is under the
+newest root; if there is none, one is made first. Each is kept twice, the second time under the name with
+``.copy`` added: no single lost object makes a project unreadable. Both are always under the same root: a key
+that is known to who has an earlier root must not be taken for one of the newest.
 
 When a project is erased, ``keys/<bank id>.erased.<tag>.<number>`` comes before each key goes: its number is
 never used again, and a key that is put back is not used.
@@ -18,17 +20,22 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from refloat.bank.identity import COPY
+from refloat.bank.keys import key_id
 from refloat.bank.reserve import put_before_removal
-from refloat.bank.sealing import KIND_KEY, ROOT_ID, OneSecret, Sealer, Secret, damaged, derive
+from refloat.bank.roots import Roots
+from refloat.bank.sealing import KIND_KEY, ROOT_ID, Header, OneSecret, Sealer, Secret, damaged, derive
 from refloat.bank.store import AlreadyExists, ObjectMissing, Store, exists
 from refloat.errors import BankDamaged, BankError
 
 _log = logging.getLogger(__name__)
 
 _PROJECT = re.compile(r"keys/([0-9a-f]{32})\.project\.([0-9a-f]{16})\.([1-9][0-9]*)(\.copy)?")
+
+_Content: TypeAlias = tuple[dict[str, Any], bytes]
+"""What is in a key object, and the id of the root that it is under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,12 @@ class ProjectVersion:
     project_id: str
     created_at: str
     secret: bytes = field(repr=False)
+    root: bytes = ROOT_ID
+    """The id of the root that it is under."""
+
+    @property
+    def id(self) -> bytes:
+        return key_id(self.secret)
 
     def about(self) -> dict[str, Any]:
         return {
@@ -53,14 +66,14 @@ class ProjectVersion:
 class ProjectKeys:
     """All key objects of projects in a bank. Nothing is remembered here."""
 
-    def __init__(self, store: Store, bank_id: bytes, root: bytes) -> None:
+    def __init__(self, store: Store, bank_id: bytes, roots: Roots) -> None:
         self._store = store
         self._bank_id = bank_id
-        self._root = root
-        self._sealer = Sealer(OneSecret(Secret(ROOT_ID, root)), bank_id)
+        self._roots = roots
+        self._sealer = Sealer(roots, bank_id)
 
     def tag(self, project_id: str) -> str:
-        return derive("project tag", self._root, self._bank_id, project_id.encode(), length=8).hex()
+        return derive("project tag", self._roots.first, self._bank_id, project_id.encode(), length=8).hex()
 
     def of(self, tag: str) -> list[ProjectVersion]:
         """A project's keys, the newest last.
@@ -103,16 +116,17 @@ class ProjectKeys:
         while exists(self._store, self._erased_name(tag, number)):  # no listing is trusted with this
             number += 1
         name = self._name(tag, number)
-        new = ProjectVersion(tag, number, project_id, _now(), secrets.token_bytes(32))
+        root = self._roots.current("").id
+        new = ProjectVersion(tag, number, project_id, _now(), secrets.token_bytes(32), root)
         # The copy first. It alone is a key already; whoever finds another's copy finishes that one.
         try:
-            self._store.put(name + COPY, self._seal(name + COPY, new.about()))
+            self._store.put(name + COPY, self._seal(name + COPY, new.about(), root))
             made = True
         except AlreadyExists:
             new = self._read(name)
             made = False
         with contextlib.suppress(AlreadyExists):
-            self._store.put(name, self._seal(name, new.about()))
+            self._store.put(name, self._seal(name, new.about(), new.root))
         return number, made
 
     def erase(self, tag: str) -> None:
@@ -123,7 +137,7 @@ class ProjectKeys:
                 done.add(number)
                 name, about = self._erased_name(tag, number), {"number": number, "erased_at": _now()}
                 with contextlib.suppress(AlreadyExists):
-                    put_before_removal(self._store, name, self._seal(name, about))
+                    put_before_removal(self._store, name, self._sealer.seal(KIND_KEY, name, _json(about)))
                 self._store.delete(self._name(tag, number) + COPY)
                 self._store.delete(self._name(tag, number))
 
@@ -140,10 +154,10 @@ class ProjectKeys:
         found = self._hurt()
         for name, (_, whole) in found.items() if apply else ():
             self._store.delete(name)
-            self._store.put(name, self._seal(name, whole))
+            self._store.put(name, self._seal(name, *whole))
         return sorted(found)
 
-    def _hurt(self) -> dict[str, tuple[str, dict[str, Any]]]:
+    def _hurt(self) -> dict[str, tuple[str, _Content]]:
         """Those of which the other copy is whole: why, and what is to be in them."""
         found = {}
         for name, blobs in self._copies().items():
@@ -190,8 +204,9 @@ class ProjectKeys:
                 blob = self._store.get(each)
             except ObjectMissing:
                 continue
-            about = self._open(each, blob)
-            if about is not None:
+            content = self._open(each, blob)
+            if content is not None:
+                about, root = content
                 match = _PROJECT.fullmatch(name)
                 if match is None or self.tag(about["project_id"]) != match[2]:
                     raise damaged(each, "it is the key of another project")
@@ -203,25 +218,31 @@ class ProjectKeys:
                     about["project_id"],
                     about["created_at"],
                     bytes.fromhex(about["secret"]),
+                    root,
                 )
             problem = damaged(each, "its content does not match its authentication tag")
         raise problem or damaged(name, "it is missing")
 
-    def _open(self, name: str, blob: bytes) -> dict[str, Any] | None:
+    def _open(self, name: str, blob: bytes) -> _Content | None:
         try:
-            found: dict[str, Any] = json.loads(self._sealer.open(KIND_KEY, name, blob))
+            about = json.loads(self._sealer.open(KIND_KEY, name, blob))
         except BankDamaged:
             return None
-        return found
+        return about, Header.parse(name, blob, KIND_KEY).key_id
 
-    def _seal(self, name: str, about: Mapping[str, Any]) -> bytes:
-        return self._sealer.seal(KIND_KEY, name, json.dumps(about).encode())
+    def _seal(self, name: str, about: Mapping[str, Any], root: bytes) -> bytes:
+        secret = Secret(root, self._roots.find("", root) or b"")
+        return Sealer(OneSecret(secret), self._bank_id).seal(KIND_KEY, name, _json(about))
 
     def _name(self, tag: str, number: int | str) -> str:
         return f"keys/{self._bank_id.hex()}.project.{tag}.{number}"
 
     def _erased_name(self, tag: str, number: int | str) -> str:
         return f"keys/{self._bank_id.hex()}.erased.{tag}.{number}"
+
+
+def _json(about: Mapping[str, Any]) -> bytes:
+    return json.dumps(about).encode()
 
 
 def _now() -> str:

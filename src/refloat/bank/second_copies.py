@@ -1,4 +1,4 @@
-"""What a bank cannot do without and nobody can make again, kept twice: its descriptor and its slots.
+"""What a bank cannot do without and nobody can make again, kept twice: descriptor, slots, later roots.
 
 ``keys/bank.copy`` is ``bank`` once more. ``keys/<bank id>.<key id>.copy`` is the slot once more, and a line
 with an authenticator of it under the root: so whoever has opened the bank can tell which of two that differ
@@ -41,6 +41,7 @@ def hurt_copies(objects: Objects) -> list[Hurt]:
     wanted: dict[str, bytes | None] = {DESCRIPTOR: descriptor, DESCRIPTOR_COPY: descriptor}
     for name in slot_names(objects.store, _bank_id(objects)):
         wanted[name], wanted[name + COPY] = _slot(objects, name)
+    wanted |= objects.keys.roots.copies()
     found = []
     for name, whole in wanted.items():
         there = get_or_none(objects.store, name)

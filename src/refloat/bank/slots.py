@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,7 @@ from blake3 import blake3
 
 from refloat.bank.identity import COPY
 from refloat.bank.keys import BankKey, KeySource
+from refloat.bank.roots import KeyRemoved, Roots
 from refloat.bank.sealing import KIND_KEY, OneSecret, Sealer, Secret, damaged, derive
 from refloat.bank.store import AlreadyExists, Store, get_or_none
 from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NotFound
@@ -38,6 +39,8 @@ class Slot:
     created_at: str = ""
     kdf: Mapping[str, Any] | None = None
     damaged: bool = False
+    removed: bool = False
+    """It was taken away from the bank, and its slot is there all the same: it opens nothing new."""
 
     @property
     def about(self) -> dict[str, Any]:
@@ -53,20 +56,26 @@ def slots(store: Store, bank_id: bytes) -> list[Slot]:
     return sorted(found.values(), key=lambda slot: (slot.created_at, slot.id))
 
 
-def open_root(store: Store, bank_id: bytes, source: KeySource) -> tuple[bytes, BankKey]:
-    """The root secret, and the key that opened it.
+def open_roots(store: Store, bank_id: bytes, source: KeySource) -> Roots:
+    """The root secrets, and the key that opened them.
 
     :raises BankError: no key of this source opens the bank.
     :raises BankDamaged: the slot is not what was written, and its copy neither.
     """
+    removed: KeyRemoved | None = None
     for _ in range(_LOOKS):  # the only key may have been replaced while we looked
         found = _read(store, bank_id)
         abouts = [slot.about for slot, _ in found if not slot.damaged]
         for key in source.candidates([each for n, each in enumerate(abouts) if each not in abouts[:n]]):
             if any(slot.id == key.id.hex() for slot, _ in found):
-                return _root_in(bank_id, key, found), key
+                try:
+                    return Roots(store, bank_id, key, _root_in(bank_id, key, found))
+                except KeyRemoved as error:
+                    removed = error
         if found:
             break
+    if removed is not None:
+        raise removed
     if not found:
         raise BankDamaged(
             f"the bank {store.url} has lost the objects that its keys open",
@@ -88,6 +97,15 @@ def open_root(store: Store, bank_id: bytes, source: KeySource) -> tuple[bytes, B
     )
 
 
+def existing_slot(store: Store, bank_id: bytes, source: KeySource) -> tuple[Slot, BankKey] | None:
+    """The slot that a key has already."""
+    found = {slot.id: slot for slot in slots(store, bank_id) if not slot.damaged}
+    for key in source.candidates([slot.about for slot in found.values()]):
+        if key.id.hex() in found:
+            return found[key.id.hex()], key
+    return None
+
+
 def put_slot(
     store: Store,
     bank_id: bytes,
@@ -95,20 +113,16 @@ def put_slot(
     source: KeySource,
     label: str = "",
     *,
-    again: bool = False,
+    first: bytes | None = None,
 ) -> tuple[Slot, BankKey]:
-    """Let one more key open the bank.
+    """Let one more key open the bank: its slot, or the one that it has already.
 
-    :param again: it may open it already.
-    :raises Conflict: it does.
+    :param root: its newest root.
+    :param first: its first root; None: that is the newest.
+    :raises Conflict: another process has just put it.
     """
-    found = slots(store, bank_id)
-    for key in source.candidates([slot.about for slot in found if not slot.damaged]):
-        for slot in found:
-            if slot.id == key.id.hex() and not slot.damaged:
-                if again:
-                    return slot, key
-                raise Conflict(f"the {source.kind} opens the bank already", reason=f"as {slot.id[:8]}")
+    if found := existing_slot(store, bank_id, source):
+        return found
     key, kdf = source.new()
     slot = Slot(key.id.hex(), source.kind, label, datetime.now(UTC).isoformat(timespec="seconds"), kdf)
     name = f"keys/{bank_id.hex()}.{slot.id}"
@@ -117,7 +131,7 @@ def put_slot(
     text = _slot_text(slot, sealed)
     try:
         store.put(name, text)
-        store.put(name + COPY, with_authenticator(root, bank_id, name, text))
+        store.put(name + COPY, with_authenticator(first or root, bank_id, name, text))
     except AlreadyExists:
         raise Conflict("this key opens the bank already") from None
     if _root_in(bank_id, key, _read(store, bank_id)) != root:
@@ -125,25 +139,32 @@ def put_slot(
     return slot, key
 
 
-def remove_slot(store: Store, bank_id: bytes, slot_id: str) -> Slot:
-    """Let a key no longer open the bank.
+def choose_slot(found: Sequence[Slot], slot_id: str) -> Slot:
+    """The one of an id, to be removed.
 
     :param slot_id: its id, or the beginning of it.
     :raises NotFound: there is no such key.
     :raises Conflict: it is the last one.
-    :raises BankError: the store refuses; the key still opens the bank.
     """
-    found = slots(store, bank_id)
     fits = [slot for slot in found if slot_id and slot.id.startswith(slot_id)]
     if len(fits) != 1:
         if fits:
             raise InvalidInput(f"{len(fits)} keys begin with '{slot_id}'", advice="Give more of the id")
         raise NotFound(f"no key of the bank has the id '{slot_id}'", advice="See: refloat bank keys list")
-    if not [slot for slot in found if slot.id != fits[0].id and not slot.damaged]:
+    if not [slot for slot in found if slot.id != fits[0].id and not slot.damaged and not slot.removed]:
         raise Conflict(
             "it is the last key that opens the bank", advice="Add another first: refloat bank keys add"
         )
-    name = f"keys/{bank_id.hex()}.{fits[0].id}"
+    return fits[0]
+
+
+def remove_slot(store: Store, bank_id: bytes, slot: Slot) -> None:
+    """Remove the slot of a key that a new root was not wrapped for.
+
+    :raises Conflict: it is the last one.
+    :raises BankError: the store refuses.
+    """
+    name = f"keys/{bank_id.hex()}.{slot.id}"
     try:
         texts = {each: text for each in (name + COPY, name) if (text := get_or_none(store, each)) is not None}
         for each in texts:  # the copy first: an earlier Refloat does not know it
@@ -154,12 +175,11 @@ def remove_slot(store: Store, bank_id: bytes, slot_id: str) -> Slot:
             raise Conflict("it is the last key that opens the bank now", advice="Add another first")
     except BankError as error:
         raise BankError(
-            f"the key {fits[0].id[:8]} still opens the bank",
+            f"the key {slot.id[:8]} still opens the bank as it was until now",
             reason=f"the store refuses to remove it ({error.reason or error.message})",
             left_behind=name,
-            advice="Remove it again when the store allows it; until then treat the key as one in use",
+            advice="It opens nothing that is written from now on. Remove it again when the store allows it",
         ) from error
-    return fits[0]
 
 
 def _read(store: Store, bank_id: bytes) -> list[tuple[Slot, bytes]]:

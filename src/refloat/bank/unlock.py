@@ -11,7 +11,7 @@ from refloat.bank.keys import KeySource, ProjectKey
 from refloat.bank.objects import Objects
 from refloat.bank.opening import open_store
 from refloat.bank.sealing import Sealer, damaged
-from refloat.bank.slots import Slot, open_root, slots
+from refloat.bank.slots import Slot, open_roots, slots
 from refloat.bank.store import Store
 from refloat.bank.wrapper import ReadOnly
 from refloat.errors import BankError, NoBank, NotFound
@@ -61,14 +61,14 @@ def unlock(store: Store, found: list[Descriptor], source: KeySource) -> tuple[Ob
     for descriptor in found:
         bank_id = bytes.fromhex(descriptor.id)
         try:
-            root, used = open_root(store, bank_id, source)
-            keys = Keyring(store, bank_id, root)
+            roots = open_roots(store, bank_id, source)
+            keys = Keyring(store, bank_id, roots)
             descriptor.authenticate(keys)
         except BankError as error:
             problem = problem or error
             continue
         objects = Objects(store, keys, Sealer(keys, bank_id), descriptor.identity)
-        return objects, descriptor, used.id.hex()
+        return objects, descriptor, roots.key.id.hex()
     raise problem or BankError(f"there is no bank in {store.url}")
 
 

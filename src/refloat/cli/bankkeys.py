@@ -33,14 +33,21 @@ NEW_KEY = (
     Argument("--label", "what the key is for; not secret", metavar="TEXT", default=""),
 )
 
+DROP_OTHERS = Argument(
+    "--drop-others",
+    "also remove the keys that cannot be brought along to the new root",
+    action="store_true",
+)
+
 
 class ListKeys(BankCommand, Lister):
     """List the keys that open the bank, the oldest first.
 
-    What a key is for cannot be told from the bank but by its label.
+    What a key is for cannot be told from the bank but by its label. One that is shown as removed, because the
+    store keeps its slot or somebody has put that back, opens only what was written before its removal.
     """
 
-    columns = ("id", "kind", "label", "created_at", "in_use")
+    columns = ("id", "kind", "label", "created_at", "in_use", "removed")
 
     def rows(self, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         with self.bank(parsed_args) as bank:
@@ -85,7 +92,8 @@ class NewKey(BankCommand, ShowOne):
 class AddKey(NewKey):
     """Let one more key open the bank: a key file, a passphrase, or a secret in Barbican.
 
-    No data is rewritten.
+    No data is rewritten. Given a key that opens the bank and was added by an earlier Refloat, it keeps in the
+    bank what is needed to bring that key along when another is removed.
     """
 
     examples = """
@@ -104,22 +112,26 @@ class AddKey(NewKey):
 class RemoveKey(BankCommand, ShowOne):
     """Let a key no longer open the bank. The last one is never removed.
 
-    Whoever had the key may have copied what it opens: if it was stolen, copy the checkpoints to a new bank.
+    What is written from now on is under a new root. Whoever had the key, and kept its slot, can open what was
+    written before, and nothing else.
     """
 
-    args = (*BANK, Argument("id", "of the key, or its beginning"))
+    args = (*BANK, Argument("id", "of the key, or its beginning"), DROP_OTHERS)
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         with self.bank(parsed_args) as bank:
-            return _shown(bank, bank.keys.remove(parsed_args.id))
+            return _shown(bank, bank.keys.remove(parsed_args.id, drop_others=parsed_args.drop_others))
 
 
 class RotateKeys(NewKey):
     """Replace the key with which the bank is opened, or the key of a project. No data is rewritten.
 
-    Of the bank: the new key opens it before the old one is removed; killed at any moment, at least one of
-    them does, and the command can be given again. Of a project (--project): what is protected from now on
-    is under the new key; what is there stays readable, and unchanged data is still shared with it.
+    Of the bank: the new key opens it, then a new root is made, which the other keys open too and the old one
+    does not: that opens only what was written before. Killed at any moment, the old or the new key opens
+    the bank, and the command can be given again, with whichever does. Who works with the old key is refused
+    from then on: for a service, add a key, let all workers use it, then remove the old one. Of a project
+    (--project): what is protected from now on is under the new key; what is there stays readable. In either
+    case unchanged data is still shared.
     """
 
     examples = """
@@ -127,7 +139,7 @@ class RotateKeys(NewKey):
         refloat bank keys rotate --project 5a1f7c3e...
     """
 
-    args = (*BANK, *NEW_KEY, Argument("--project", "the key of this project", metavar="ID"))
+    args = (*BANK, *NEW_KEY, Argument("--project", "the key of this project", metavar="ID"), DROP_OTHERS)
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         with self.bank(parsed_args) as bank:
@@ -135,7 +147,7 @@ class RotateKeys(NewKey):
                 number = bank.keys.rotate_project(parsed_args.project)
                 return {"project_id": parsed_args.project, "number": number}
             source = self.new_key(parsed_args)
-            slot, refused = bank.keys.rotate(source, parsed_args.label)
+            slot, refused = bank.keys.rotate(source, parsed_args.label, drop_others=parsed_args.drop_others)
             self.tell_where(source)
             if refused:
                 self.exit_status = 1
@@ -251,4 +263,5 @@ def _shown(bank: Bank, slot: Slot) -> dict[str, Any]:
         "label": slot.label,
         "created_at": Time(slot.created_at),
         "in_use": slot.id == bank.keys.used,
+        "removed": slot.removed,
     }

@@ -55,12 +55,12 @@ def restore(bank: Bank, checkpoint_id: str) -> dict[str, bytes]:
 
 
 def files(root: Path) -> dict[str, str]:
-    """Every file and folder, with a fingerprint of its content; but for the keys of projects, which stay, and
-    the reserve and the heads, which come and go."""
+    """Every file and folder, with a fingerprint of its content; but for the keys of projects and later roots,
+    which stay, and the reserve and the heads, which come and go."""
     return {
         str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "folder"
         for p in root.rglob("*")
-        if not {"project", "head", "reserve"} & {*p.name.split(".")}
+        if not {"project", "root", "head", "reserve"} & {*p.name.split(".")}
     }
 
 
