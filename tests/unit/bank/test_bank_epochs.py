@@ -136,10 +136,9 @@ class Thief:
 
 
 def data_objects(root: Path) -> set[str]:
-    return {str(p.relative_to(root)) for p in root.rglob("*") if p.is_file() and p.parent.name != "keys"} - {
-        "bank",
-        "reserve",
-    }
+    """All that checkpoints are made of."""
+    names = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    return {name for name in names if not name.startswith(("keys/", "bank", "reserve"))}
 
 
 @pytest.mark.parametrize("how", ["rotate", "remove"])
