@@ -20,7 +20,7 @@ from refloat.engine.driver import Driver
 from refloat.engine.history import History
 from refloat.engine.in_flight import Shared
 from refloat.engine.lease import Claim, Lease, Leases, Row, attempt_id, is_alive
-from refloat.engine.program import Ended, Event, Json, Milestone, Program
+from refloat.engine.program import Ended, Json, Milestone, Program
 from refloat.engine.progress import Progress
 from refloat.engine.reader import Reader
 from refloat.errors import Conflict, InvalidInput
@@ -39,7 +39,6 @@ class Attempts:
         leases: Leases,
         reader: Reader,
         shared: Shared,
-        listener: Callable[[Event], None] | None,
         milestones: Callable[[Milestone], None],
         beside: Callable[[Session, Milestone], None],
     ) -> None:
@@ -47,7 +46,6 @@ class Attempts:
         self._leases = leases
         self._reader = reader
         self._shared = shared
-        self._listener = listener
         self._milestones = milestones
         self._beside = beside
         self._factories: dict[str, tuple[Callable[[str, Json], Program], Callable[[Json], str]]] = {}
@@ -166,7 +164,7 @@ class Attempts:
             driver = Driver(
                 program,
                 lease=lease,
-                progress=Progress(lease.operation_id, self._listener),
+                progress=Progress(),
                 history=history,
                 on_failure=row.on_failure,
                 way_back=_way_back(history, row, cancel=cancel),

@@ -8,7 +8,7 @@ from functools import partial
 
 from refloat.engine.dag import Dag
 from refloat.engine.history import STEP, History, done
-from refloat.engine.in_flight import Call, InFlight, Running, message
+from refloat.engine.in_flight import Call, InFlight, Running
 from refloat.engine.program import Json, Outcome
 from refloat.engine.progress import Progress
 
@@ -91,7 +91,7 @@ class DagRun:
             self._progress.abandoned(name)
             return
         self.outcomes[name] = outcome
-        self._progress.ended(name, outcome.status, message(outcome.error))
+        self._progress.ended(name, outcome.status)
         if outcome.status == "done":
             for follower in self._dag.followers[name]:
                 self._missing[follower] -= 1
@@ -112,7 +112,7 @@ class DagRun:
                 continue
             self.outcomes[follower] = Outcome("skipped", error=outcome.error)
             self.causes[follower] = name
-            self._progress.ended(follower, "skipped", message(outcome.error))
+            self._progress.ended(follower, "skipped")
             pending.extend(self._dag.followers[follower])
 
     def as_undone(self, history: History, reason: Mapping[str, str]) -> Mapping[str, Outcome]:

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from refloat.engine.dag_run import DagRun
 from refloat.engine.history import FINISH, PREPARE, UNDO, UNDOING, History, done
-from refloat.engine.in_flight import Call, InFlight, Running, Shared, message
+from refloat.engine.in_flight import Call, InFlight, Running, Shared
 from refloat.engine.lease import Lease, Lost
 from refloat.engine.program import Ended, Json, Outcome, Program
 from refloat.engine.progress import Progress
@@ -251,7 +251,7 @@ class Driver:
         if outcome is not None:
             if name == PREPARE:
                 self._history.prepare = outcome
-            self.progress.ended(name, outcome.status, message(outcome.error), counts=False)
+            self.progress.ended(name, outcome.status, counts=False)
         else:
             self.progress.abandoned(name)
         return outcome
@@ -280,7 +280,8 @@ class Driver:
 
 def _left_behind(error: Mapping[str, str] | None, undoing: Mapping[str, str]) -> Mapping[str, str]:
     """Why an operation failed, and what is left behind because undoing it failed too."""
-    left = undoing.get("left_behind") or f"what could not be removed: {message(undoing)}"
+    why = RefloatError.from_json(dict(undoing))
+    left = why.left_behind or f"what could not be removed: {why}"
     return {**(error or undoing), "left_behind": left, "advice": undoing.get("advice", "")}
 
 

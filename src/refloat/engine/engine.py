@@ -24,7 +24,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from refloat.closing import Closing
-from refloat.engine.program import Ended, Event, Json, Milestone, Program
+from refloat.engine.program import Ended, Json, Milestone, Program
 from refloat.errors import Conflict, NotFound, RefloatError
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ class Engine(Closing):
     :param table: of the operations: see :class:`refloat.engine.lease.Leases`.
     :param workers: so many threads run the code of steps; steps that wait hold none.
     :param limits: so many steps of each of these lanes run or wait at once, in this process.
-    :param listener: is called with everything that happens, from several threads; it should be quick.
     :param milestones: is called when a run here has begun or ended, from several threads.
     :param beside: is called in the transaction that writes that a run begins or ends, and writes what
         belongs to it; nothing else, for everybody who writes waits for it.
@@ -65,7 +64,6 @@ class Engine(Closing):
         *,
         workers: int = 16,
         limits: Mapping[str, int] | None = None,
-        listener: Callable[[Event], None] | None = None,
         milestones: Callable[[Milestone], None] = lambda _milestone: None,
         beside: Callable[[Session, Milestone], None] = lambda _session, _milestone: None,
     ) -> None:
@@ -82,7 +80,7 @@ class Engine(Closing):
         self._shared = Shared(database, Pool(workers), Concurrency(limits or {}))
         self._leases = Leases(database, table, Owner.of_this_process())
         self._reader = Reader(database, table)
-        self._attempts = Attempts(self._leases, self._reader, self._shared, listener, milestones, beside)
+        self._attempts = Attempts(self._leases, self._reader, self._shared, milestones, beside)
         self._heartbeat = Heartbeat(self._leases, self._attempts.drivers)
 
     def close(self, timeout: float = 60.0) -> None:

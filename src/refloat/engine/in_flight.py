@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +27,7 @@ from refloat.engine.pool import Pool
 from refloat.engine.program import Body, Json, Outcome, StepRun
 from refloat.engine.progress import Progress
 from refloat.engine.task import Task, Waiting
-from refloat.errors import LeaseLost, RefloatError
+from refloat.errors import LeaseLost
 
 if TYPE_CHECKING:
     from refloat.engine.journal import Recorder
@@ -314,8 +314,3 @@ class InFlight:
         if not self._disowned and (self._lease.fresh or self._lease.renew()):
             return True
         raise Lost
-
-
-def message(error: Mapping[str, str] | None) -> str:
-    """An error in words; empty: there is none."""
-    return str(RefloatError.from_json(dict(error))) if error else ""

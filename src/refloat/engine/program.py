@@ -128,12 +128,12 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened, for whoever watches in this process."""
+    """What a step does now."""
 
     operation_id: str
     step: str
     """Step name; ``prepare``, ``finish`` and ``undo`` for the program's own phases."""
-    state: Literal["planned", "started", "waiting", "progress", "done", "failed", "skipped"]
+    state: Literal["started", "waiting", "progress"]
     text: str = ""
     done: int = 0
     total: int = 0

@@ -1,22 +1,14 @@
-"""How far an operation is: told to the listener of this process, and kept for other processes to read."""
+"""How far an operation is: kept for whoever looks at it, in this process or another."""
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from refloat.engine.program import Event
-
-_LOG = logging.getLogger(__name__)
-
-_EVENT_EVERY = 0.1
-"""Seconds between two progress events of one step: steps tell of every chunk."""
 _SHOWN = 100
-"""So many running steps are told to other processes."""
+"""So many running steps are told."""
 
 
 @dataclass(slots=True)
@@ -25,15 +17,12 @@ class _Active:
     text: str = ""
     done: int = 0
     total: int = 0
-    told: float = 0.0
 
 
 class Progress:
     """The progress of one operation. Any thread may use it."""
 
-    def __init__(self, operation_id: str, listener: Callable[[Event], None] | None) -> None:
-        self._operation_id = operation_id
-        self._listener = listener
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._active: dict[str, _Active] = {}
         self._moved: dict[str, tuple[int, int]] = {}
@@ -42,44 +31,29 @@ class Progress:
         self._shown = -1
 
     def plan(self, steps: Iterable[str]) -> None:
-        names = list(steps)
         with self._lock:
-            self._counts["total"] = len(names)
+            self._counts["total"] = len(list(steps))
             self._changes += 1
-        for name in names:
-            self._tell(Event(self._operation_id, name, "planned"))
 
     def started(self, name: str) -> None:
         """A step runs, or runs on after a wait."""
         with self._lock:
-            known = self._active.get(name)
-            first = known is None
-            if known is None:
-                self._active[name] = _Active()
-            else:
-                known.state, known.text = "started", ""
+            active = self._active.setdefault(name, _Active())
+            active.state, active.text = "started", ""
             self._changes += 1
-        if first:
-            self._tell(Event(self._operation_id, name, "started"))
 
     def waiting(self, name: str, text: str) -> None:
         with self._lock:
             active = self._active.setdefault(name, _Active())
             active.state, active.text = "waiting", text
             self._changes += 1
-        self._tell(Event(self._operation_id, name, "waiting", text))
 
     def progress(self, name: str, done: int, total: int) -> None:
         """A step has moved so many of so many bytes."""
-        now = time.monotonic()
         with self._lock:
             active = self._active.setdefault(name, _Active())
             active.done, active.total = done, total
             self._changes += 1
-            if now - active.told < _EVENT_EVERY and done != total:
-                return
-            active.told = now
-        self._tell(Event(self._operation_id, name, "progress", done=done, total=total))
 
     def moved(self, name: str) -> tuple[int, int]:
         """The bytes a running step has told of."""
@@ -91,7 +65,6 @@ class Progress:
         self,
         name: str,
         status: Literal["done", "failed", "skipped"],
-        text: str = "",
         *,
         counts: bool = True,
         moved: tuple[int, int] = (0, 0),
@@ -106,7 +79,6 @@ class Progress:
             if counts:
                 self._counts[status] += 1
             self._changes += 1
-        self._tell(Event(self._operation_id, name, status, text, *moved))
 
     def abandoned(self, name: str) -> None:
         with self._lock:
@@ -133,12 +105,3 @@ class Progress:
                 "bytes_done": sum(done for done, _ in moved),
                 "bytes_total": sum(total for _, total in moved),
             }
-
-    def _tell(self, event: Event) -> None:
-        if self._listener is None:
-            return
-        try:
-            self._listener(event)
-        except Exception:
-            # A display that is broken must not break what it displays.
-            _LOG.exception("the listener failed on %s of step %s", event.state, event.step)
