@@ -380,7 +380,7 @@ def test_where_there_can_be_no_bank_the_cloud_is_not_asked(
     make_plan(refloat)
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("REFLOAT_BANK", str(tmp_path / "file" / "bank"))
-    monkeypatch.setattr(Discovery, "resolve", lambda *_args: pytest.fail("it was asked"))
+    monkeypatch.setattr(Discovery, "survey", lambda *_args: pytest.fail("it was asked"))
     ran = refloat("protect", "app")
     assert (ran.status, ran.out) == (1, "")
     bank = tmp_path / "file" / "bank"
