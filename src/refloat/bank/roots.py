@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from refloat.bank.identity import COPY
@@ -124,19 +125,32 @@ class Roots:
         return True
 
     def refresh(self) -> None:
-        """Read the root objects."""
+        """Read the root objects.
+
+        Whoever has the first root could wrap one of his own for all keys. So a root object has to name all
+        roots before it, and each has to be that of its own object: he cannot continue an epoch that he lacks.
+        """
         forms = self._forms()
-        came = next((n for n, each in forms.items() if key_id(self._held) in [f.root_id for f in each]), 0)
+        for number, each in forms.items():
+            if len({form.root_id for form in each}) != 1:
+                reason = "it and its copy are different roots" if each else "it is missing, or altered"
+                raise damaged(self.name(number), reason)
+        came = next((n for n, each in forms.items() if key_id(self._held) == each[0].root_id), 0)
         roots = _former(self._open(came, forms[came], self._held)) if came else [self._held]
         inner: dict[str, Any] = {}
         if forms:
             newest = max(forms)
             root = self._held if came == newest else self._unwrap(newest, forms[newest], roots[0])
             inner = self._open(newest, forms[newest], root)
-            roots = [*_former(inner), root]
-        if len(roots) >= len(self._all):
-            found = [Secret(key_id(each), each) for each in roots[1:]]
-            self._all, self._inner = [Secret(ROOT_ID, roots[0]), *found], inner
+            first, roots = roots[0], [*_former(inner), root]
+            named = [forms[number][0].root_id for number in sorted(forms)]
+            if roots[0] != first or [key_id(each) for each in roots[1:]] != named:
+                raise damaged(self.name(newest), "it does not continue the roots before it")
+        found = [Secret(ROOT_ID, roots[0]), *(Secret(key_id(each), each) for each in roots[1:])]
+        if any(now != before for now, before in zip(found, self._all, strict=False)):
+            raise damaged(self.name(2), "the roots are others than before")
+        if len(found) >= len(self._all):
+            self._all, self._inner = found, inner
 
     def advance(self, publics: Mapping[str, str], removed: Collection[str]) -> None:
         """Begin the next epoch. It has begun when the first of two writes has.
@@ -229,8 +243,6 @@ class Roots:
 
     def _unwrap(self, number: int, forms: list[_Form], first: bytes) -> bytes:
         """The root of an epoch, by the key."""
-        if not forms:
-            raise damaged(self.name(number), "it is missing, or does not look like a root of a bank")
         private, mine = _private(self.key), self.key.id.hex()
         wrapped = [form for form in forms if mine in form.wraps]
         for form in wrapped:
@@ -270,4 +282,7 @@ def _former(inner: Mapping[str, Any]) -> list[bytes]:
 
 def _text(form: _Form) -> bytes:
     about = {"exchange": form.exchange.hex(), "wraps": form.wraps, "sealed": form.sealed.hex()}
-    return json.dumps(about, indent=1).encode("ascii")
+    check = blake3(json.dumps(about).encode()).hexdigest(
+        length=16
+    )  # what is damaged is told from another root
+    return json.dumps({**about, "check": check}, indent=1).encode("ascii")

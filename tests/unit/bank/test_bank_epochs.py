@@ -200,6 +200,36 @@ def test_a_key_that_an_old_holder_forges_is_not_used(root: Path, tmp_path: Path)
     assert not [name for name in thief.opened if name.startswith("checkpoints/new.")]
 
 
+def test_a_root_that_an_old_holder_forges_is_refused(root: Path) -> None:
+    """He knows the first root and the public halves of the others: he wraps one of his own for them."""
+    old, worker = open_bank(root), Bank.open(str(root), SAFE)
+    worker.keys.remove(KEY.id.hex())
+    forger = old._objects.keys.roots
+    publics = {SAFE.id.hex(): keys_public(SAFE)}
+    forger._all = [*forger._all, forger._all[0]._replace(id=bytes(16), secret=noise(32, "his second"))]
+    name = forger.name(3)
+    forger.advance(publics, [])
+    with pytest.raises(BankDamaged, match=r"root\.3.*does not continue"):
+        Bank.open(str(root), SAFE)
+    with pytest.raises(BankDamaged, match=r"root\.3.*does not continue"):
+        protect(worker, "new", {"b": NEW_DATA})
+    for path in root.glob(f"{name}*"):
+        path.unlink()
+    protect(worker, "new", {"b": NEW_DATA})
+    copy = root / f"{forger.name(2)}.copy"
+    whole = copy.read_bytes()
+    forger._all = forger._all[:1]
+    copy.unlink()
+    (root / forger.name(2)).rename(root / "aside")
+    forger.advance(publics, [])
+    (root / "aside").replace(root / forger.name(2))
+    with pytest.raises(BankDamaged, match=r"root\.2.*different roots"):
+        Bank.open(str(root), SAFE)
+    copy.unlink()
+    copy.write_bytes(whole)
+    assert restore(Bank.open(str(root), SAFE), "new") == {"b": NEW_DATA}
+
+
 def test_a_process_that_knows_the_old_root_notices_before_it_writes(root: Path) -> None:
     """In the middle of a protection too: what it stores from then on is under the new root."""
     worker, bank = Bank.open(str(root), SAFE), open_bank(root)
