@@ -96,6 +96,10 @@ class Held(Conflict):
     """Nothing was removed: the checkpoint is on legal hold, or too young; or this host may not see enough."""
 
 
+class Stale(Conflict):
+    """The cloud is not as it was when a restore plan was made. Nothing was changed."""
+
+
 class NoBank(NotFound):
     """There is no bank where one was looked for, and none is known to have been there."""
 

@@ -49,6 +49,8 @@ def bodies(made: Mapping[str, str]) -> dict[str, Any]:
         "provider:checkpoint_create": {"checkpoint": {"plan_id": made["plan_id"]}},
         "provider:checkpoint_update": {"os-resetState": {"state": "error"}},
         "restore:create": {"restore": run},
+        "restore_plan:create": {"restore_plan": run},
+        "restore_plan:update": {"restore_plan": {"name": "y"}},
         "copy:create": {"copy": {"checkpoint_id": made["checkpoint_id"], "parameters": {"to": "default"}}},
         "operation:create": {"operation": {**run, "type": "restore", "dry_run": True}},
         "operation:update": {"park": None},
@@ -81,6 +83,7 @@ def things(user: User) -> dict[str, str]:
     checkpoint = user.protected(plan)
     run = {"provider_id": NOOP, "checkpoint_id": checkpoint["id"], "parameters": {}}
     restore = user("POST", "restores", {"restore": run}).body["restore"]["id"]
+    kept = user("POST", "restore_plans", {"restore_plan": run}).body["restore_plan"]["id"]
     verification = user("POST", "verifications", {"verification": run}).body["verification"]["id"]
     for path in (f"restores/{restore}", f"verifications/{verification}"):
         user.until(path, lambda found: found["status"] == "success")
@@ -96,6 +99,7 @@ def things(user: User) -> dict[str, str]:
         "plan_id": plan["id"],
         "checkpoint_id": checkpoint["id"],
         "restore_id": restore,
+        "restore_plan_id": kept,
         "verification_id": verification,
         "operation_log_id": restore,
         "operation_id": restore,
@@ -165,6 +169,7 @@ HIDDEN = {
     "plan_id",
     "checkpoint_id",
     "restore_id",
+    "restore_plan_id",
     "verification_id",
     "operation_log_id",
     "operation_id",
@@ -289,6 +294,7 @@ def test_an_administrator_sees_things_of_all_projects_and_works_in_his_own(worki
         where = f"{route.method} {route.path}: {answer.status} {answer.body}"
         if route.policy in {
             "restore:create",
+            *(f"restore_plan:{what}" for what in ("create", "update", "approve", "delete")),
             "verification:create",
             "provider:checkpoint_create",
             "provider:checkpoint_delete",

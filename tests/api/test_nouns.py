@@ -32,6 +32,7 @@ from refloat.api.v1 import (
     protectables,
     providers,
     quotas,
+    restore_plans,
     restores,
     scheduled_operations,
     services,
@@ -90,6 +91,13 @@ NOUNS = {
         *(restores, r.Restore, restores.SCHEMA, "runs:RestoreList", "runs:RestoreCreate"),
         shown_alone="resources_status resources_reason error_info",
     ),
+    "restore_plan": Noun(
+        *(restore_plans, r.RestorePlan, restore_plans.DETAIL, "runs:RestorePlanList"),
+        created="runs:RestorePlanCreate",
+        updated="runs:RestorePlanSet",
+        shown_alone="project_id user_id provider_id choices reason operation_id approval approved_at "
+        "updated_at content",
+    ),
     "verification": Noun(
         *(verifications, r.Verification, verifications.SCHEMA, "runs:VerificationList"),
         created="runs:VerificationCreate",
@@ -144,6 +152,9 @@ NO_OPTION = {
     ("CopyCreate", "parameters"): "made of --to and --allow-incomplete",
     ("PlanUpdate", "parameters"): "python-karborclient has none; a plan is made anew",
     ("RestoreCreate", "restore_auth"): "made of --restore_username and --restore_password",
+    ("RestoreCreate", "restore_plan_id"): "there is a command that runs one",
+    ("RestorePlanCreate", "plan_id"): "its checkpoint is named",
+    ("RestorePlanCreate", "at"): "likewise",
     ("RestoreDryRun", "type"): "said by the command's name; other dry runs have no command",
     ("RestoreDryRun", "dry_run"): "said by the command's name",
     ("RestoreDryRun", "parameters"): "the plan of the restore says what can be set",
@@ -267,6 +278,7 @@ def things(user: Served) -> Mapping[str, tuple[str, ...]]:
     runs = {kind: ok(kind, "create", NOOP, made)["id"] for kind in ("restore", "verification")}
     for kind, identity in runs.items():
         served_user(user).until(f"{kind}s/{identity}", lambda found: found["status"] == "success")
+    kept = ok("restore", "plan", "create", NOOP, made)["id"]
     trigger = ok("trigger", "create", "daily", "time", "format=crontab,pattern=0 3 * * *")["id"]
     definition = f"provider_id={NOOP},plan_id={ok('plan', 'show', 'app')['id']}"
     ok("scheduledoperation", "create", "nightly", "protect", trigger, definition)
@@ -280,6 +292,7 @@ def things(user: Served) -> Mapping[str, tuple[str, ...]]:
         "checkpoint": ("checkpoint", "show", NOOP, made),
         "hold": ("checkpoint", "hold", "show", NOOP, made),
         "restore": ("restore", "show", runs["restore"]),
+        "restore_plan": ("restore", "plan", "show", kept),
         "verification": ("verification", "show", runs["verification"]),
         "operation": ("operation", "show", runs["restore"]),
         "operation_log": ("operationlog", "show", runs["restore"]),

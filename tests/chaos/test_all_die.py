@@ -31,6 +31,7 @@ from refloat.cloud.authority import Caller
 from refloat.control import deletions
 from refloat.control.submit import HERE
 from refloat.errors import RefloatError
+from refloat.operations.choices import Choices
 from tests import pgserver
 from tests.chaos.tenant import DEFAULT
 from tests.unit.doubles import openstack
@@ -102,7 +103,9 @@ class Town:
         if what == "verify":
             deployment.submitter.verify(self.place.caller, record, {})
         elif what == "restore":
-            operation = deployment.submitter.restore(self.place.caller, record, parameters)
+            operation = deployment.submitter.restore(
+                self.place.caller, record, Choices(parameters=parameters)
+            )
             if self.chance.random() < 0.2:
                 deployment.actions.cancel(self.place.caller, operation, HERE)
         elif what == "api":

@@ -25,6 +25,7 @@ from refloat.providers.provider import Providers, settings_for
 from refloat.resources.base import HOOKS, OperationKind, Planned
 from refloat.resources.context import HookContext
 from refloat.resources.creations import Creations
+from refloat.resources.planned import NOTHING_TO_DO
 
 
 class Cut(BaseException):
@@ -112,12 +113,15 @@ class Rig:
         return self.sections
 
     def plan(
-        self, parameters: Mapping[str, Mapping[str, object]] | None = None, only: Iterable[str] = ()
+        self,
+        parameters: Mapping[str, Mapping[str, object]] | None = None,
+        only: Iterable[str] = (),
+        **existing: str,
     ) -> RestorePlan:
         """What a restore would do."""
         part = chosen_part(self.graph, only)
         return make_restore_plan(
-            part, lambda key: self.sections[key], self.plugins, parameters or {}, self.cloud
+            part, lambda key: self.sections[key], self.plugins, parameters or {}, self.cloud, **existing
         )
 
     def restore(
@@ -194,7 +198,8 @@ class Run:
             for node in reversed(bottom_up) if hook == HOOKS[0] else bottom_up:
                 plugin = self.rig.plugins[node.type]
                 body = getattr(plugin.hooks(self.kind), hook, None)
-                if body is not None:
+                nothing = node.key in self.planned and self.planned[node.key].action in NOTHING_TO_DO
+                if body is not None and not nothing:
                     outcome = body(self.context(node))
                     result = finish(outcome) if isinstance(outcome, Generator) else outcome
                     self.results.setdefault(node.key, {}).update(result or {})

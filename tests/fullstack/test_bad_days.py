@@ -192,11 +192,11 @@ def test_a_quota_that_the_restore_would_exceed(
     limit = quota.instances
     admin.compute.update_quota_set(project, instances=len(built.whole["servers"]))
     try:
-        only = ("--only", f"server={built.app.name('web')}")
+        only = ("--only", f"server={built.app.name('web')}", "--existing", "ignore")
         plan = command.answer("restore", checkpoint, *only, "--dry-run", "-f", "json")
         assert plan.status == 1
         assert not plan.data["possible"]
-        refused(command.answer("restore", checkpoint, *only), "1 servers", "quota")
+        refused(command.answer("restore", checkpoint, *only), "1 server", "quota")
     finally:
         admin.compute.update_quota_set(project, instances=limit)
 
@@ -235,7 +235,8 @@ def _start_restore(built: Built, command: Command, checkpoint: str, member: Any)
     """Start to restore the web server beside the original; come back when there is a new volume."""
     volumes = set(inventory(member)["volumes"])
     running = command.start(
-        *("restore", checkpoint, "--only", f"server={built.app.name('web')}", "-f", "json"),
+        *("restore", checkpoint, "--only", f"server={built.app.name('web')}", "--existing", "ignore"),
+        *("-f", "json"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

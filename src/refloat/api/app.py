@@ -148,12 +148,18 @@ class _Responders:
             note(project_id=caller.project_id)
             if path.pop("project_id") != caller.project_id:
                 raise Fault(400, OTHER_PROJECT)
-            if not self._allowed(route.policy, caller):
-                raise Fault(403, f"Policy doesn't allow {route.policy} to be performed.")
+            rules = [route.policy, *([route.instead[1].name] if route.instead else [])]
+            if not any(self._allowed(rule, caller) for rule in rules):
+                raise _refused(route.policy)
             is_admin = self._allowed("context_is_admin", caller)
         validation.check_path(path)
         query = validation.read_query(request.params, route.query or {})
         body = validation.read_body(_body(request), route.body) if route.body is not None else {}
+        if route.instead:
+            field, other = route.instead
+            rule = other.name if any(field in part for part in body.values()) else route.policy
+            if not self._allowed(rule, caller):
+                raise _refused(rule)
         return Request(
             self._deployment,
             caller,
@@ -175,6 +181,10 @@ class _Responders:
             return bool(self._enforcer.authorize(rule, target, {**target, **known}))
         except policy.InvalidScope:
             return False
+
+
+def _refused(rule: str) -> Fault:
+    return Fault(403, f"Policy doesn't allow {rule} to be performed.")
 
 
 def _caller(request: falcon.Request, options: Any) -> Caller:

@@ -182,6 +182,11 @@ OPTIONS: dict[cfg.OptGroup, list[cfg.Opt]] = {
             "[target_NAME], which has the service's user there as in [trustee], is another cloud's; one "
             "without is the service's own identity service, as users know it.",
         ),
+        cfg.BoolOpt(
+            "approval",
+            default=False,
+            help="Restore plans are run only when somebody else than who made them has approved them.",
+        ),
         cfg.DictOpt("regions", default={}, help="NAME:REGION, ...: where to work in a target with several."),
     ],
     SCHEDULES: [

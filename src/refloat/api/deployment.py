@@ -17,6 +17,7 @@ from refloat.cloud.trusts import Trusts
 from refloat.control.actions import Actions
 from refloat.control.banks import banks_of_service
 from refloat.control.grants import Grants
+from refloat.control.restore_plans import KeptPlans
 from refloat.control.submit import Submitter
 from refloat.engine.reader import Reader
 from refloat.notify.events import Notices
@@ -65,10 +66,11 @@ class Deployment:
         self.notices = Notices(self.told)
         terms = config.terms(conf)
         with self.database.session() as session:
-            OperatorTerms(terms.minimum, self.told).write(session)
+            OperatorTerms(terms.minimum, self.told, conf.restore.approval).write(session)
         self.schedules = ScheduledOperations(
             self.database, self.providers, self.authority, self.quotas, terms, notices=self.notices
         )
+        self.restore_plans = KeptPlans(self.database, self.submitter)
         self.actions = Actions(self.database, self.authority, self.grants)
         self.checkpoints = CheckpointRecords(self.database)
         self.services = ServiceRecords(self.database)

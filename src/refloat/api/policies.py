@@ -41,8 +41,8 @@ def list_rules() -> list[policy.RuleDefault]:
     """All rules; those of requests with their routes, for ``oslopolicy-sample-generator``."""
     guarded: dict[tuple[str, str], list[Any]] = {}
     for route in ROUTES:
-        if route.rule:
-            guarded.setdefault(route.rule, []).append({"path": route.path, "method": route.method})
+        for rule in filter(None, (route.rule, route.instead and route.instead[1])):
+            guarded.setdefault(rule, []).append({"path": route.path, "method": route.method})
     return [
         *_BASE,
         *(

@@ -39,6 +39,7 @@ class Route:
 
     :param rule: who may; None: everybody, without a token.
     :param reply: None: the answer has no body.
+    :param instead: a field of the body, and the rule that counts where it is given.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Route:
     body: Schema | None = None
     query: Schema | None = None
     status: int = 200
+    instead: tuple[str, Rule] | None = None
 
     @property
     def policy(self) -> str:

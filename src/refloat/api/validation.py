@@ -86,6 +86,7 @@ UUIDS = frozenset(
         "plan_id",
         "checkpoint_id",
         "restore_id",
+        "restore_plan_id",
         "verification_id",
         "operation_id",
         "operation_log_id",

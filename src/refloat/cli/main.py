@@ -74,12 +74,13 @@ class RefloatApp(App):
 
     NAME = "refloat"
 
-    def __init__(self, stdout: Any = None, stderr: Any = None) -> None:
+    def __init__(self, stdin: Any = None, stdout: Any = None, stderr: Any = None) -> None:
         self._handlers: list[logging.Handler] = []
         super().__init__(
             "Protects whole OpenStack applications and brings them back.",
             __version__,
             Commands("refloat.cli"),
+            stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             deferred_help=True,

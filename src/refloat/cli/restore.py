@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.arguments import parse_only, parse_parameters, short_name
+from refloat.cli.arguments import parse_only, parse_parameters
 from refloat.cli.base import CHECKPOINT, PARAMETER, Argument
 from refloat.cli.operation_base import NO_WAIT, OperationCommand
 from refloat.cli.output import Items
+from refloat.cli.restore_screen import plan_text
+from refloat.errors import Cancelled
 
 if TYPE_CHECKING:
     from refloat.cli.backend import Backend
+    from refloat.records.operations import Operation
+
+SKIP, BESIDE = "skip", "beside"
+EXISTING = (SKIP, BESIDE, "ignore")
+
+
+CHOICES = (
+    Argument(
+        "--only",
+        "restore this resource (id or name) with all that it needs; can be repeated",
+        metavar="TYPE=ID",
+        action="append",
+    ),
+    Argument(
+        "--leave-out",
+        "do not restore this resource (id or name), nor what only that needs; can be repeated",
+        metavar="TYPE=ID",
+        action="append",
+    ),
+    PARAMETER,
+    Argument(
+        "--existing",
+        "what becomes of originals that are there: keep them and bring back only what is gone; make "
+        "others beside them; or make everything under its own name",
+        choices=EXISTING,
+    ),
+    Argument(
+        "--beside-name",
+        "name of what is made beside; {name} and {date} (the checkpoint's) stand for these",
+    ),
+)
+"""What may be chosen of a restore."""
+VERBOSE = Argument("--verbose", "also what is never the same in any restore", action="store_true")
 
 
 class Restore(OperationCommand):
@@ -23,6 +57,10 @@ class Restore(OperationCommand):
     status and reason of everything that was created or reused. When it fails, everything that it had
     created is removed again, unless --keep-on-failure is given.
 
+    What is there already is kept as it is, and only what is gone comes back (--existing skip); on a
+    terminal that is asked first. With --existing beside twins are made, which say so by their names and have
+    addresses of their own; with ignore, everything under its own name, whatever is there.
+
     With --dry-run nothing is changed; it prints what a restore would do about each resource, what would
     not be as it was, and what stands in the way. The exit status is 1 when the restore is not possible.
     """
@@ -31,6 +69,7 @@ class Restore(OperationCommand):
         refloat restore 5d0f1c6a-... --dry-run
         refloat restore 5d0f1c6a-...
         refloat restore 5d0f --only volume=data-1 --only server=db
+        refloat restore 5d0f --existing beside --beside-name '{name} of {date}'
         refloat restore 5d0f --parameter 'server:restore_name=copy of {name}'
     """
 
@@ -38,13 +77,9 @@ class Restore(OperationCommand):
         NO_WAIT,
         CHECKPOINT,
         Argument("--dry-run", "only say what would be done", action="store_true"),
-        Argument(
-            "--only",
-            "restore this resource (id or name) with all that it needs; can be repeated",
-            metavar="TYPE=ID",
-            action="append",
-        ),
-        PARAMETER,
+        *CHOICES,
+        VERBOSE,
+        Argument("--yes", "do not ask: what is there is kept", "-y", action="store_true"),
         Argument(
             "--keep-on-failure",
             "when it fails, keep what was created, to be resumed or cancelled later",
@@ -55,21 +90,44 @@ class Restore(OperationCommand):
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         if parsed_args.dry_run:
             return self._plan(parsed_args)
-        return self.perform(
-            parsed_args,
-            lambda refloat: refloat.restore(
-                parsed_args.checkpoint,
-                keep_on_failure=parsed_args.keep_on_failure,
-                **_wanted(refloat, parsed_args),
-            ),
+        return self.perform(parsed_args, lambda refloat: self._begun(refloat, parsed_args))
+
+    def _begun(self, refloat: Backend, parsed_args: argparse.Namespace) -> Operation:
+        chosen = choices_of(refloat, parsed_args)
+        if not (parsed_args.existing or parsed_args.yes):
+            chosen["existing"] = self._asked(refloat, parsed_args.checkpoint, chosen)
+        keep = parsed_args.keep_on_failure
+        return refloat.restore(parsed_args.checkpoint, keep_on_failure=keep, **chosen)
+
+    def _asked(self, refloat: Backend, checkpoint: str, chosen: Mapping[str, Any]) -> str:
+        """What is to become of what is there.
+
+        :raises Cancelled: nothing is to be done.
+        """
+        if not (self.app.stdin.isatty() and self.app.stderr.isatty()):
+            return SKIP
+        data = refloat.dry_run(checkpoint, **chosen)
+        if not any(item["action"] == "keep" for item in data["resources"]):
+            return SKIP
+        self.app.stderr.writelines(f"{line}\n" for line in plan_text(data))
+        self.app.stderr.write(
+            "Bring back only what is gone (yes), make others beside what is there (beside), or no? "
         )
+        self.app.stderr.flush()
+        answer = self.app.stdin.readline().strip().lower()
+        if answer in ("y", "yes", SKIP):
+            return SKIP
+        if answer == BESIDE:
+            return BESIDE
+        raise Cancelled("nothing was restored, and nothing changed")
 
     def _plan(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         with self.open() as refloat:
-            data = refloat.dry_run(parsed_args.checkpoint, **_wanted(refloat, parsed_args))
-        for problem in data["problems"]:
+            data = refloat.dry_run(parsed_args.checkpoint, **choices_of(refloat, parsed_args))
+        if not data["possible"]:
             self.exit_status = 1
-            self.app.stderr.write(f"refloat: not possible: {problem}\n")
+        if parsed_args.formatter != "table":  # there it is the first line of the text
+            self.app.stderr.writelines(f"refloat: not possible: {text}\n" for text in data["problems"])
         return {
             name: Items(value) if isinstance(value, dict | list) else value for name, value in data.items()
         }
@@ -77,69 +135,25 @@ class Restore(OperationCommand):
     def text(self, parsed_args: argparse.Namespace, data: Mapping[str, Any]) -> Iterable[str] | None:
         if not parsed_args.dry_run:
             return super().text(parsed_args, data)
-        return _plan_text(
-            {name: getattr(value, "machine_readable", lambda v=value: v)() for name, value in data.items()}
-        )
+        return plan_text(plain(data), verbose=parsed_args.verbose)
 
 
-def _wanted(refloat: Backend, parsed_args: argparse.Namespace) -> dict[str, Any]:
+def plain(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as programs see them."""
+    return {name: getattr(value, "machine_readable", lambda v=value: v)() for name, value in data.items()}
+
+
+def choices_of(refloat: Backend, parsed_args: argparse.Namespace, existing: str = SKIP) -> dict[str, Any]:
+    """What arguments choose of a restore.
+
+    :param existing: what becomes of what is there, when they do not say that.
+    """
     types = refloat.types()
-    return {
+    given = {
         "only": parse_only(parsed_args.only or (), types),
+        "leave_out": parse_only(parsed_args.leave_out or (), types),
         "parameters": parse_parameters(parsed_args.parameter or (), types),
+        "existing": parsed_args.existing or existing,
+        "beside_name": parsed_args.beside_name,
     }
-
-
-_VERBS = {"create": "create", "reuse": "re-use", "impossible": "CANNOT"}
-
-
-def _plan_text(data: Mapping[str, Any]) -> Iterator[str]:
-    for item in data["resources"]:
-        yield from _resource_text(item)
-    count = sum(item["action"] == "create" for item in data["resources"])
-    reused = sum(item["action"] == "reuse" for item in data["resources"])
-    yield ""
-    yield f"{count} to create, {reused} to re-use. Attributes that are not listed come back exactly."
-    if data["needs"]:
-        needs = ", ".join(
-            f"{amount} {name.replace('_', ' ')}" for name, amount in sorted(data["needs"].items())
-        )
-        yield f"It needs: {needs}."
-    yield "It is possible." if data["possible"] else "It is NOT possible; nothing would be changed."
-
-
-def _resource_text(item: Mapping[str, Any]) -> Iterator[str]:
-    source = f"{short_name(item['type'])} {item['source_name'] or item['source_id']}"
-    line = f"{_VERBS[item['action']]:<7} {source}"
-    if item["source_name"] and item["source_id"] != item["source_name"]:
-        line += f" ({item['source_id']})"
-    if item["name"] and item["name"] != item["source_name"]:
-        line += f" as {item['name']}"
-    if item["new_id"] and item["new_id"] != item["source_id"]:
-        line += f": {item['new_id']}"
-    yield line
-    if item["reason"] and item["reason"] not in item["conflicts"]:
-        yield f"          {item['reason']}"
-    for conflict in item["conflicts"]:
-        yield f"        ! {conflict}"
-    if item["action"] == "create":
-        unlike = [outcome for outcome in item["attributes"] if outcome["fidelity"] != "exact"]
-        for outcome in sorted(unlike, key=lambda outcome: _WORST_FIRST.index(outcome["fidelity"])):
-            yield f"        {_attribute_text(outcome, item['conflicts'])}"
-
-
-_WORST_FIRST = ("lost", "degraded", "mapped")
-
-
-def _attribute_text(outcome: Mapping[str, Any], conflicts: Sequence[str]) -> str:
-    text = f"{outcome['name']}: {outcome['fidelity']}"
-    if outcome["reason"] in conflicts:
-        return f"{text} (see above)"
-    if outcome["fidelity"] == "degraded" and outcome["source"] != outcome["restored"]:
-        text += f", {_short(outcome['source'])} becomes {_short(outcome['restored'])}"
-    return f"{text} ({outcome['reason']})" if outcome["reason"] else text
-
-
-def _short(value: Any, most: int = 60) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return {name: value for name, value in given.items() if value}

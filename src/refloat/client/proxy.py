@@ -81,6 +81,9 @@ class Proxy(SdkProxy):
         r.Checkpoint, "list get create delete", parent="provider_id"
     )
     restores, get_restore, create_restore = verbs(r.Restore, "list get create")
+    restore_plans, get_restore_plan, find_restore_plan, create_restore_plan, delete_restore_plan = verbs(
+        r.RestorePlan, "list get find create delete"
+    )
     verifications, get_verification, create_verification = verbs(r.Verification, "list get create")
     (create_copy,) = verbs(r.Copy, "create", parent="provider_id")
     triggers, get_trigger, find_trigger, create_trigger, update_trigger, delete_trigger = verbs(
@@ -139,6 +142,19 @@ class Proxy(SdkProxy):
         where = {"provider_id": _id(provider), "checkpoint_id": _id(checkpoint)}
         found: r.Operation = self._create(r.Operation, type=type, dry_run=True, **where, **settings)
         return found
+
+    def change_restore_plan(self, plan: Any, **changes: Any) -> r.RestorePlan:
+        """Choose otherwise for a restore plan; without changes it is made again as the cloud is now."""
+        url = f"{r.RestorePlan.base_path}/{_id(plan)}"
+        return self._restore_plan(self.patch(url, json={"restore_plan": changes}))
+
+    def approve_restore_plan(self, plan: Any) -> r.RestorePlan:
+        """Approve a restore plan as it is."""
+        return self._restore_plan(self.post(f"{r.RestorePlan.base_path}/{_id(plan)}/approve"))
+
+    def _restore_plan(self, answer: Any) -> r.RestorePlan:
+        told = _told(answer, "restore_plan")
+        return r.RestorePlan.existing(connection=self._get_connection(), **told)
 
     def cancel_operation(self, operation: Any, **settings: Any) -> r.Operation:
         """Have an operation stopped, and all removed that it created."""

@@ -147,7 +147,25 @@ class _Run(_Ours):
 class Restore(_Run):
     """A run that creates anew what is in a checkpoint."""
 
-    attributes = "restore_target restore_auth only:list keep_on_failure:bool"
+    attributes = (
+        "restore_target restore_auth only:list leave_out:list keep_on_failure:bool beside_name "
+        "restore_plan_id"
+    )
+    on_existing: Any = Body("existing")
+    """On the wire, and when it is created, ``existing``, which is a method of openstacksdk's."""
+
+
+class RestorePlan(_Ours):
+    """What a restore would do, kept to be looked at, changed, approved and run."""
+
+    allow_create = allow_delete = True
+    _query_mapping = _filters("status", "checkpoint_id")
+    attributes = (
+        "project_id user_id name provider_id checkpoint_id plan_id at choices:dict status reason "
+        "operation_id approval:bool approved_by approved_at created_at updated_at content:dict "
+        "parameters:dict only:list leave_out:list beside_name"
+    )
+    on_existing: Any = Body("existing")
 
 
 class Verification(_Run):
@@ -196,8 +214,9 @@ class Operation(_Ours):
         "project_id type dry_run:bool status provider_id checkpoint_id copy_id copy_provider_id "
         "plan_id plan_name restore_target created_at updated_at ended_at attempt progress:dict "
         "error_info active:list resources:list created:list result:dict error:dict "
-        "parameters:dict only:list restore_auth:dict"
+        "parameters:dict only:list leave_out:list restore_auth:dict beside_name"
     )
+    on_existing: Any = Body("existing")
 
     def act(self, session: Any, action: str, settings: Any = None) -> Operation:
         """Do something about it: ``cancel``, ``resume`` or ``park``."""

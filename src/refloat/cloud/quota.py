@@ -16,6 +16,20 @@ Headroom = Mapping[str, int]
 """Free amount by name; a name that is missing has no limit. Names: those of :data:`QUOTAS`."""
 
 
+UNITS = {"ram": "MiB", "gigabytes": "GiB", "share_gigabytes": "GiB"}
+"""What amounts are counted in that are not numbers of things."""
+
+_OF = {"ram": "memory", "gigabytes": "volumes", "share_gigabytes": "shares"}
+
+
+def in_words(name: str, amount: int) -> str:
+    """An amount with its unit: ``256 MiB of memory``, ``1 server``, ``2 floating IPs``."""
+    if name in UNITS:
+        return f"{amount} {UNITS[name]} of {_OF[name]}"
+    word = name.replace("_", " ").replace(" ips", " IPs")
+    return f"{amount} {word.removesuffix('s') if amount == 1 else word}"
+
+
 @dataclass(frozen=True)
 class Quota:
     """The quotas that one service keeps.

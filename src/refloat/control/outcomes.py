@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 from refloat.control.adoption import HEALED
 from refloat.control.following import follow
 from refloat.engine.program import Milestone
-from refloat.errors import BankDamaged, Held, RefloatError
+from refloat.errors import BankDamaged, Held, RefloatError, Stale
 from refloat.notify.events import NOBODY, START, TAKE_OVER, Notices
+from refloat.records import restore_plans
 from refloat.records.checkpoints import (
     AVAILABLE,
     BAD,
@@ -64,6 +65,8 @@ class Outcomes:
             if (changes := _changes(milestone)) is not None:
                 before, values = changes
                 self._checkpoints.move(session, subject(milestone), before, **values)
+            if (kept := milestone.payload.get("restore_plan_id")) is not None:
+                restore_plans.ended(session, str(kept), milestone.operation_id, **_of_plan(milestone))
             for state, depth, identities in _verified(milestone):
                 self._checkpoints.verified(session, identities, state, depth)
             result = milestone.result
@@ -100,6 +103,20 @@ def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:
         return HEALED, {**values, "plugins": prepared["plugins"]} if "plugins" in prepared else values
     making = [PROTECTING] if ended.kind == "protect" else [WAIT_COPYING, COPYING]
     return making, {"status": ERROR, "reason": reason}
+
+
+def _of_plan(ended: Milestone) -> dict[str, Any]:
+    """What the end of an operation means for the restore plan that it made, or ran."""
+    error = ended.error or {}
+    reason = str(RefloatError.from_json(dict(error))) if error else ""
+    if ended.kind != "restore":
+        if ended.state == "succeeded":
+            return {"status": restore_plans.READY, "reason": "", "content": ended.result}
+        return {"status": restore_plans.FAILED, "reason": reason or ended.state}
+    if ended.state == "succeeded":
+        return {"status": restore_plans.RESTORED, "reason": ""}
+    stale = error.get("error") == Stale.__name__
+    return {"status": restore_plans.STALE if stale else restore_plans.READY, "reason": reason or ended.state}
 
 
 def _verified(ended: Milestone) -> Iterator[tuple[str, str, Collection[str]]]:

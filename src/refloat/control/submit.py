@@ -8,7 +8,7 @@ what it acts with. A worker takes the operation up then.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,13 +17,13 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Authority, Caller
+from refloat.control.doubles import refuse_doubles
 from refloat.control.grants import NOTHING, Grant, Grants
 from refloat.control.plans import check_size, known_parameters
 from refloat.database import now
 from refloat.errors import Conflict, InvalidInput, NotFound
-from refloat.graph import Graph
 from refloat.log_context import known
-from refloat.operations.restoreplan import chosen_part
+from refloat.operations.choices import Choices
 from refloat.providers.provider import Provider, Providers, check_parameters, plugins_for, stand_in
 from refloat.records.checkpoints import (
     AVAILABLE,
@@ -40,7 +40,7 @@ from refloat.records.checkpoints import (
     CheckpointRecord,
     CheckpointRecords,
 )
-from refloat.records.database import Database
+from refloat.records.database import Database, shown
 from refloat.records.holds import refuse_held
 from refloat.records.operations import SERVICE, Operation, Operations
 from refloat.records.plans import Plan
@@ -48,6 +48,8 @@ from refloat.records.quotas import Quotas
 from refloat.resources.base import OperationKind, ProtectionPlugin
 
 Parameters = Mapping[str, Mapping[str, Any]]
+
+Also = Callable[[Session, Operation], None]
 
 RESETTABLE = (AVAILABLE, ERROR, ERROR_DELETING, COPYING, WAIT_COPYING)
 
@@ -170,34 +172,37 @@ class Submitter:
         self,
         by: Requester,
         checkpoint: CheckpointRecord,
-        parameters: Parameters,
+        choices: Choices,
         elsewhere: Elsewhere = HERE,
         *,
-        only: Sequence[str] = (),
         keep_on_failure: bool = False,
         dry_run: bool = False,
         more: Mapping[str, Any] | None = None,
+        also: Also = lambda _session, _operation: None,
     ) -> Operation:
         """Restore a checkpoint.
 
         :param elsewhere: where to, if it is not the caller's project.
-        :param only: ``TYPE#ID`` or ``TYPE#NAME`` of what to restore, with all that it needs; empty: all.
         :param keep_on_failure: park a failed restore, to be resumed, rather than undo it.
         :param dry_run: only find out what it would do.
         :param more: what else its payload has.
-        :raises Conflict: the checkpoint is not available.
+        :param also: writes what goes with the operation, in the same transaction.
+        :raises Conflict: the checkpoint is not available, or some of it is being restored already.
         :raises InvalidInput: a parameter or the target is wrong.
         :raises NotFound: the checkpoint does not hold what is to be restored.
         """
-        if checkpoint.graph is not None:
-            chosen_part(Graph.from_json(checkpoint.graph), only)
-        payload: dict[str, Any] = {"only": list(only), **(more or {})}
+        choices.check(checkpoint.graph)
+        payload: dict[str, Any] = {**choices.to_json(), **(more or {})}
         if elsewhere.target:
             payload["restore_target"] = elsewhere.target
         if keep_on_failure:
             payload["keep_on_failure"] = True
+        if dry_run:
+            payload |= {"checkpoint": _known_of(checkpoint), "pace": self.operations.pace()}
         kind = "restore_plan" if dry_run else "restore"
-        return self.on_available(by, kind, "restore", checkpoint, parameters, payload, elsewhere)
+        return self.on_available(
+            *(by, kind, "restore", checkpoint, choices.parameters, payload, elsewhere), also=also
+        )
 
     def verify(
         self,
@@ -222,20 +227,8 @@ class Submitter:
 
     def plan_deletion(self, by: Requester, checkpoint: CheckpointRecord) -> Operation:
         """Find out what deleting a checkpoint would remove; raises as :meth:`restore`."""
-        acts = self._has_parts_in_cloud(checkpoint)
+        acts = _has_parts_in_cloud(checkpoint, self.provider_of(checkpoint))
         return self.on_available(by, "delete_plan", "delete", checkpoint, {}, {}, acts=acts)
-
-    def _has_parts_in_cloud(self, checkpoint: CheckpointRecord) -> bool:
-        """Whether anything of a checkpoint may be in the cloud, for an operation to look at."""
-        if checkpoint.graph is None:
-            return True
-        kinds = {node["type"] for node in checkpoint.graph["nodes"]}
-        chosen = plugins_for(self.provider_of(checkpoint), checkpoint.plugins or {})
-        return any(
-            type(plugin).stays_in_cloud is not ProtectionPlugin.stays_in_cloud
-            for kind, plugin in chosen.items()
-            if kind in kinds
-        )
 
     def bank_job(self, by: Requester, kind: str, provider: Provider, given: Mapping[str, Any]) -> Operation:
         """Have something done with the whole bank of a provider (:mod:`refloat.operations.bank_jobs`)."""
@@ -297,6 +290,7 @@ class Submitter:
         acts: bool = True,
         session: Session | None = None,
         operation_id: str = "",
+        also: Also = lambda _session, _operation: None,
     ) -> Operation:
         """An operation that reads a checkpoint.
 
@@ -317,7 +311,13 @@ class Submitter:
         with self.granted(acting) if acts else nullcontext(NOTHING) as grant:
             with self.transaction(session, f"checkpoint {checkpoint.id}") as writing:
                 self.check_available(writing, checkpoint)
+                if kind == "restore":
+                    self._database.lock(writing, f"operations {by.project_id}")
+                    refuse_doubles(
+                        *(writing, self.operations, self.checkpoints, self.provider_of, checkpoint, payload)
+                    )
                 operation = self.add(writing, by, kind, checkpoint, provider, payload, grant, operation_id)
+                also(writing, operation)
             grant.keep()
         return operation
 
@@ -398,6 +398,29 @@ def own(by: Requester, project_id: str) -> None:
             f"this belongs to project {project_id}, and can only be worked on from there",
             advice="Use a token for that project",
         )
+
+
+def _has_parts_in_cloud(checkpoint: CheckpointRecord, provider: Provider) -> bool:
+    """Whether anything of a checkpoint may be in the cloud, for an operation to look at."""
+    if checkpoint.graph is None:
+        return True
+    kinds = {node["type"] for node in checkpoint.graph["nodes"]}
+    return any(
+        type(plugin).stays_in_cloud is not ProtectionPlugin.stays_in_cloud
+        for kind, plugin in plugins_for(provider, checkpoint.plugins or {}).items()
+        if kind in kinds
+    )
+
+
+def _known_of(checkpoint: CheckpointRecord) -> dict[str, Any]:
+    """How old a checkpoint is and when it was last proven."""
+    return {
+        "id": checkpoint.id,
+        "plan": str(checkpoint.plan.get("name", "")),
+        "created_at": shown(checkpoint.created_at),
+        "verified": checkpoint.verified,
+        "verified_at": shown(checkpoint.verified_at),
+    }
 
 
 def short(plan: Mapping[str, Any]) -> dict[str, str]:

@@ -46,6 +46,7 @@ from refloat.records.holds import Holds
 from refloat.records.journal import SqlJournal
 from refloat.records.operations import OPEN, OpenOperation, Operations
 from refloat.records.quotas import Quotas
+from refloat.records.restore_plans import RestorePlans
 from refloat.records.services import ServiceRecords
 from refloat.records.tables import OPERATIONS
 from refloat.records.terms import OperatorTerms
@@ -310,6 +311,7 @@ class Worker:
                 lambda bank: fresh(self._database, bank).older,
                 self._minimum,
                 partial(last_of, self._checkpoints),
+                self._kept_plan,
             )
             made = program(operation_id, payload, services)
             return Logged(made, **subject_of(operation_id, payload))
@@ -332,6 +334,12 @@ class Worker:
     def _banks_there(self) -> Iterable[Bank]:
         places = {provider.bank or self._settings.bank for provider in self._providers}
         return [bank for _place, bank, _why in self._banks.existing(places) if bank is not None]
+
+    def _kept_plan(self, identity: str) -> Mapping[str, Any] | None:
+        try:
+            return RestorePlans(self._database, None).get(identity).content
+        except NotFound:
+            return None
 
     def _minimum(self) -> timedelta:
         with self._database.session() as session:

@@ -11,17 +11,31 @@ from refloat.errors import RefloatError
 from refloat.operations.compile import BEGIN, step_of
 from refloat.operations.copy import CopyProgram
 from refloat.operations.delete import GATE, DeleteProgram
+from refloat.operations.existing import IGNORE
 from refloat.operations.restore import RestoreProgram
 from refloat.operations.single_step import SingleStepProgram
 
 
 class RestorePlanProgram(SingleStepProgram):
-    """Payload: that of a restore."""
+    """Makes a restore plan, which may be kept. Payload: that of a restore; ``checkpoint``: what is known of
+    it; ``pace``: seconds for a resource and for a byte, as measured (null: nothing is known)."""
 
     kind = "restore_plan"
 
     def look(self, run: StepRun) -> dict[str, Any]:
-        return RestoreProgram(self.operation_id, self.payload, self.services).plan().to_json()
+        plan = RestoreProgram(self.operation_id, self.payload, self.services).plan()
+        pace, effort = self.payload.get("pace") or {}, plan.effort
+        expected = [
+            None if amount and pace.get(what) is None else amount * float(pace.get(what) or 0)
+            for what, amount in effort.items()
+        ]
+        seconds = None if None in expected else round(max(each or 0 for each in expected))
+        return {
+            **plan.to_json(),
+            "seconds": seconds,
+            "checkpoint": self.payload.get("checkpoint"),
+            "existing": self.payload.get("existing", IGNORE),
+        }
 
 
 class CopyPlanProgram(SingleStepProgram):

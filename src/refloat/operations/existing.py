@@ -1,22 +1,44 @@
-"""What of a checkpoint is still there: by the services' own answers, and asked once for each kind.
+"""What is there already: which originals still are, and what a restore does about them.
 
-That a listing lacks something proves nothing: whatever it lacks is asked for by its id. Nothing is known of
-what has but a name, of other projects' and other clouds' checkpoints, and where the service is missing.
+``skip``: they are kept as they are, and only what is gone is made again. ``beside``: another one is made
+beside each, whose name says so, at addresses of its own. ``ignore``: everything is made under its own name,
+whatever is there, as Karbor does. Whatever can be used again, such as a network, is used again in each case.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from refloat.cloud import Cloud
-from refloat.errors import ServiceMissing
-from refloat.graph import Resource, ResourceKey
+from refloat.errors import InvalidInput, ServiceMissing
+from refloat.graph import Graph, Resource, ResourceKey
+from refloat.providers.provider import settings_for
+from refloat.resources.attributes import STILL_THERE
+from refloat.resources.base import PROJECT, Planned, ProtectionPlugin
 from refloat.resources.listed import ListedProtectable
+from refloat.resources.options import refuse_unknown
+from refloat.resources.planned import wants_new
 from refloat.resources.registry import protectables
 
+SKIP, BESIDE, IGNORE = EXISTING = ("skip", "beside", "ignore")
+BESIDE_NAME = "{name} (as of {date})"
+"""What is made beside an original is called so: after the day of the checkpoint."""
 _AT_ONCE = 4
+
+
+def check_existing(existing: str, beside_name: str) -> None:
+    """:raises InvalidInput: there is no such word, or the names of what is made beside cannot be so."""
+    if existing not in EXISTING:
+        raise InvalidInput(
+            f"'{existing}' does not say what becomes of what is there already",
+            advice=f"Use {', '.join(EXISTING[:-1])} or {EXISTING[-1]}",
+        )
+    if beside_name and existing != BESIDE:
+        raise InvalidInput("names of what is made beside the originals need existing=beside")
+    refuse_unknown("the name of what is made beside", beside_name, ("name", "date"))
 
 
 def living(
@@ -24,7 +46,8 @@ def living(
 ) -> Mapping[ResourceKey, Any]:
     """The originals that are there, and None for those that are gone; nothing for what cannot be known.
 
-    What its owner has asked to be deleted counts as gone.
+    That a listing lacks something proves nothing: what it lacks is asked for by its id. Nothing is known of
+    what has but a name, and where the service is missing. What its owner has asked to be deleted is gone.
 
     :param listing: all things of a kind in the project.
     """
@@ -55,3 +78,67 @@ def living(
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="living") as pool:
         found.update(zip((key for key, _way in unlisted), pool.map(ask, unlisted), strict=True))
     return found
+
+
+class Existing:
+    """What a restore does about what is there.
+
+    :param there: as :func:`living` finds it.
+    :param way: one of :data:`EXISTING`.
+    :param twin_name: what is made beside is called so; ``{name}`` stands for the original's name.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        there: Mapping[ResourceKey, Any],
+        way: str,
+        twin_name: str,
+        plugins: Mapping[str, ProtectionPlugin],
+        parameters: Mapping[str, Mapping[str, object]],
+    ) -> None:
+        self._graph, self._there, self._plugins = graph, there, plugins
+        self.twin_name = twin_name
+        self._decided: dict[ResourceKey, str] = {}
+        word = {SKIP: "keep", BESIDE: "beside"}.get(way, "")
+        anew: set[ResourceKey] = set()
+        for node in reversed(graph.bottom_up()):
+            plugin = plugins.get(node.type)
+            if plugin is None or not plugin.doubles or there.get(node.key) is None:
+                continue
+            asked = wants_new(settings_for(plugin, "restore", parameters, node.id))
+            # What somebody wants a second one of needs disks of its own.
+            if asked or any(parent.key in anew for parent in graph.parents(node.key)):
+                anew.add(node.key)
+            else:
+                self._decided[node.key] = word
+
+    def of(self, key: ResourceKey) -> str:
+        """``keep`` or ``beside``; empty: its plugin decides as if there were nothing."""
+        return self._decided.get(key, "")
+
+    def instead(self, node: Resource) -> Planned | None:
+        """What is decided in the place of its plugin, if anything is."""
+        thing, kept = self._there.get(node.key), self._kept_parents(node)
+        reason = STILL_THERE
+        if self.of(node.key) != "keep":
+            plugin = self._plugins.get(node.type)
+            needed = [parent for parent in self._graph.parents(node.key) if parent.type != PROJECT]
+            if plugin is None or not plugin.serves_others or not kept or len(kept) < len(needed):
+                return None
+            reason = f"only what is kept as it is needs it: {', '.join(map(str, kept))}"
+        if thing is None:
+            return Planned("skip", node.name, reason)
+        return Planned("keep", str(getattr(thing, "name", "") or node.name), reason, new_id=node.id)
+
+    def told(self, node: Resource, planned: Planned) -> Planned:
+        """The same, with what is known of the original, and with which living ones do without it."""
+        if node.key in self._there:
+            planned = replace(planned, living=self._there[node.key] is not None)
+        if planned.action != "create" or not (kept := self._kept_parents(node)):
+            return planned
+        said = tuple(f"{parent} is kept as it is: this is not given to it" for parent in kept)
+        return replace(planned, conflicts=(*planned.conflicts, *said))
+
+    def _kept_parents(self, node: Resource) -> list[Resource]:
+        return [parent for parent in self._graph.parents(node.key) if self.of(parent.key) == "keep"]

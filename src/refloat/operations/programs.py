@@ -60,6 +60,8 @@ class Services:
     last_of: Callable[[str, str], Before | None] = lambda _plan_id, _project_id: None
     """The last checkpoint of a plan of a project that lacks nothing, made since the plan was changed."""
     """So long the operator keeps every checkpoint."""
+    kept_plan: Callable[[str], Mapping[str, Any] | None] = lambda _identity: None
+    """What a restore plan that is kept says; None: there is none."""
 
 
 class OperationProgram(ABC):

@@ -8,28 +8,49 @@ from typing import Any, ClassVar
 
 from refloat.bank import data_references
 from refloat.engine.program import Json, StepRun
-from refloat.graph import Graph, ResourceKey
+from refloat.errors import Stale
+from refloat.graph import Graph, Resource, ResourceKey
+from refloat.operations.existing import BESIDE_NAME, IGNORE
 from refloat.operations.on_checkpoint import ReadingProgram
-from refloat.operations.restoreplan import RestorePlan, chosen_part, make_restore_plan
+from refloat.operations.restoreplan import RestorePlan, chosen_part, differences, make_restore_plan
 from refloat.providers.provider import check_parameters
-from refloat.resources.base import PROJECT, OperationKind, Planned
+from refloat.resources.base import PROJECT, OperationKind, Planned, Restored
+from refloat.resources.planned import NOTHING_TO_DO
+
+_MOST = 10
+"""So many differences are told."""
 
 
 class RestoreProgram(ReadingProgram):
-    """Payload: ``checkpoint_id``, ``provider``, ``parameters``, ``only`` (list of ``TYPE#ID``)."""
+    """Payload: ``checkpoint_id``, ``provider``, and the choices (:mod:`refloat.operations.choices`)."""
 
     kind: ClassVar[OperationKind] = "restore"
 
     def prepare(self, run: StepRun) -> Json:
         """Make the restore plan; refuse, before anything is changed, what cannot be done."""
         plan = self.plan()
+        if kept := self.payload.get("restore_plan_id"):
+            self._refuse_stale(str(kept), plan)
         plan.refuse_impossible()
         return {
             "graph": plan.graph.to_json(),
             "planned": plan.planned_texts(),
-            "reads_all": not self.payload.get("only")
+            "effort": plan.effort,
+            "reads_all": not (self.payload.get("only") or self.payload.get("leave_out"))
             and all(each.action == "create" or not self._has_data(key) for key, each in plan.planned.items()),
         }
+
+    def _refuse_stale(self, identity: str, plan: RestorePlan) -> None:
+        """:raises Stale: what was planned, and perhaps approved, is not what would be done now."""
+        kept = self.services.kept_plan(identity)
+        found = differences(kept, plan.to_json()) if kept else ["it is gone"]
+        if found:
+            more = f"; and {len(found) - _MOST} more" if len(found) > _MOST else ""
+            raise Stale(
+                "the cloud is not as it was when the restore plan was made, and nothing was changed",
+                reason="; ".join(found[:_MOST]) + more,
+                advice=f"Have it made again, and look at it: refloat restore plan set {identity}",
+            )
 
     def _has_data(self, key: ResourceKey) -> bool:
         section = self.section(key)
@@ -37,10 +58,16 @@ class RestoreProgram(ReadingProgram):
 
     def plan(self) -> RestorePlan:
         check_parameters(self.plugins, self.kind, self.payload["parameters"])
-        graph = chosen_part(self.whole_graph, self.payload.get("only") or ())
+        graph = chosen_part(
+            *(self.whole_graph, self.payload.get("only") or (), self.payload.get("leave_out") or ())
+        )
         cloud = self.services.cloud
+        name = str(self.payload.get("beside_name") or BESIDE_NAME)
         return make_restore_plan(
-            graph, self.section, self.plugins, self.payload["parameters"], cloud, same_place=self._same_place
+            *(graph, self.section, self.plugins, self.payload["parameters"], cloud),
+            same_place=self._same_place,
+            existing=self.payload.get("existing", IGNORE),
+            twin_name=name.replace("{date}", self.checkpoint.info.created_at[:10]),
         )
 
     @property
@@ -48,6 +75,10 @@ class RestoreProgram(ReadingProgram):
         """Whether the originals would be where they are restored."""
         elsewhere = bool(self.payload.get("restore_target"))
         return not elsewhere and self.checkpoint.info.project_id == self.services.cloud.project_id
+
+    def implemented(self, prepared: Json, node: Resource) -> Iterable[str]:
+        nothing = self.planned(prepared, node.key).action in NOTHING_TO_DO
+        return () if nothing else super().implemented(prepared, node)
 
     def graph(self, prepared: Json) -> Graph:
         graph = super().graph(prepared)
@@ -66,10 +97,15 @@ class RestoreProgram(ReadingProgram):
         """
         lines: list[dict[str, Any]] = []
         graph: Graph = self.graph(prepared)
+        there: list[tuple[ResourceKey, bool | None]] = []
         for node in graph:
+            planned = self.planned(prepared, node.key)
+            there.append((node.key, planned.living))
+            if planned.action in NOTHING_TO_DO:
+                made = Restored(node.type, node.id, planned.new_id, planned.name, reason=planned.reason)
+                lines.append({**made.to_json(), "status": NOTHING_TO_DO[planned.action]})
             lines.extend(self.results(run, node.key).get("restored", ()))
         self.hand_over()
-        there = [(node.key, self.planned(prepared, node.key).living) for node in graph]
         return {
             "id": self.operation_id,
             "checkpoint_id": self.checkpoint_id,
@@ -77,6 +113,7 @@ class RestoreProgram(ReadingProgram):
             "resources": lines,
             "gone": [str(key) for key, living in there if living is False],
             **({"unknown": unknown} if (unknown := self._unknown(there)) else {}),
+            "effort": prepared.get("effort"),
         }
 
     def _unknown(self, there: Iterable[tuple[ResourceKey, bool | None]]) -> list[str]:

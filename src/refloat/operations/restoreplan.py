@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+from refloat.bank import data_references
 from refloat.cloud import Cloud
-from refloat.cloud.quota import Headroom, headroom
-from refloat.errors import Impossible, NotFound
+from refloat.cloud.quota import UNITS, Headroom, headroom, in_words
+from refloat.errors import Impossible, InvalidInput, NotFound
 from refloat.graph import Graph, Resource, ResourceKey
-from refloat.operations.existing import living
+from refloat.operations.existing import IGNORE, Existing, living
 from refloat.providers.provider import settings_for
 from refloat.resources.base import PlanContext, Planned, ProtectionPlugin, Section
 
@@ -22,12 +23,20 @@ class RestorePlan:
     """What will become of each resource.
 
     :param problems: why the restore cannot be done, one sentence each; empty when it can.
+    :param sizes: how many bytes move for what is made.
     """
 
     graph: Graph
     planned: Mapping[ResourceKey, Planned]
     needs: Mapping[str, int]
     problems: tuple[str, ...]
+    sizes: Mapping[ResourceKey, int] = field(default_factory=dict)
+
+    @property
+    def effort(self) -> dict[str, int]:
+        """What a restore has to do: ``resources`` to make, ``bytes`` to move."""
+        made = sum(planned.action == "create" for planned in self.planned.values())
+        return {"resources": made, "bytes": sum(self.sizes.values())}
 
     def planned_texts(self) -> dict[str, str]:
         """The decisions by ``TYPE#ID``, as JSON texts: of thousands, those take a quarter of the memory."""
@@ -45,6 +54,8 @@ class RestorePlan:
             "possible": not self.problems,
             "problems": list(self.problems),
             "needs": dict(self.needs),
+            "units": {name: UNITS[name] for name in self.needs if name in UNITS},
+            "effort": self.effort,
             "resources": [
                 {
                     "type": node.type,
@@ -56,6 +67,8 @@ class RestorePlan:
                     "reason": planned.reason,
                     "conflicts": list(planned.conflicts),
                     "living": planned.living,
+                    "bytes": self.sizes.get(node.key, 0),
+                    "decision": planned.digest,
                     "attributes": [outcome.to_json() for outcome in planned.attributes],
                 }
                 for node in self.graph.bottom_up()
@@ -64,14 +77,23 @@ class RestorePlan:
         }
 
 
-def chosen_part(graph: Graph, only: Iterable[str]) -> Graph:
+def chosen_part(graph: Graph, only: Iterable[str], leave_out: Iterable[str] = ()) -> Graph:
     """The part of a checkpoint that the user chose, with all that it needs; all of it when nothing is chosen.
 
     :param only: ``TYPE#ID`` or ``TYPE#NAME``.
+    :param leave_out: what is left out, with what only that needs.
     :raises NotFound: the checkpoint does not hold such a resource.
+    :raises InvalidInput: nothing would be left.
     """
+    left_out = {key for text in leave_out for key in named_in(graph, text)}
     wanted = [key for text in only for key in named_in(graph, text)]
-    return graph.part(wanted) if wanted else graph
+    if not left_out:
+        return graph.part(wanted) if wanted else graph
+    chosen = [key for key in wanted or [root.key for root in graph.roots()] if key not in left_out]
+    part = graph.part(chosen, lambda _leads, key: key in left_out)
+    if not len(part):
+        raise InvalidInput("all of what is to be restored is left out")
+    return part
 
 
 def named_in(nodes: Iterable[Resource], text: str) -> list[ResourceKey]:
@@ -99,10 +121,14 @@ def make_restore_plan(
     cloud: Cloud,
     *,
     same_place: bool = True,
+    existing: str = IGNORE,
+    twin_name: str = "",
 ) -> RestorePlan:
     """Ask every resource's plugin, what is needed first, and compare all needs with what is free.
 
     :param same_place: the checkpoint is of this very project: its originals may still be there.
+    :param existing: what becomes of originals that are there.
+    :param twin_name: what is made beside them is called so.
     """
     listed: dict[str, list[Any]] = {}
     planned: dict[ResourceKey, Planned] = {}
@@ -114,28 +140,71 @@ def make_restore_plan(
         return listed[kind]
 
     there = living(graph, listing, cloud) if same_place else {}
+    known = Existing(graph, there, existing, twin_name, plugins, parameters)
     for node in graph.bottom_up():
         plugin = plugins.get(node.type)
-        if plugin is None:
+        if (instead := known.instead(node)) is not None:
+            planned[node.key] = instead
+        elif plugin is None:
             planned[node.key] = Planned("impossible", node.name, f"no protection plugin for type {node.type}")
         else:
             settings = settings_for(plugin, "restore", parameters, node.id)
             planned[node.key] = plugin.plan_restore(
-                PlanContext(node, section(node.key), graph, settings, cloud, planned.get, listing)
+                PlanContext(
+                    *(node, section(node.key), graph, settings, cloud, planned.get, listing),
+                    *(known.of, twin_name),
+                )
             )
-        if node.key in there:
-            planned[node.key] = replace(planned[node.key], living=there[node.key] is not None)
+        planned[node.key] = known.told(node, planned[node.key])
         if planned[node.key].action == "impossible":
             problems.append(f"{node}: {planned[node.key].reason}")
     needs = sum((Counter(dict(item.needs)) for item in planned.values()), Counter())
     if needs:
         problems.extend(_over_quota(needs, headroom(cloud, needs)))
-    return RestorePlan(graph, planned, dict(needs), tuple(problems))
+    sizes = {
+        node.key: size
+        for node in graph
+        if planned[node.key].action == "create"
+        and (size := _bytes_of(plugins[node.type], section(node.key), planned[node.key]))
+    }
+    return RestorePlan(graph, planned, dict(needs), tuple(problems), sizes)
+
+
+def _bytes_of(plugin: ProtectionPlugin, section: Section, planned: Planned) -> int:
+    """How many bytes move when it is made: those in the bank, or what a service keeps."""
+    if "bytes" in planned.decisions:
+        return int(planned.decisions["bytes"])
+    stored = sum(int(ref["size"]) for ref in data_references(section))
+    if not stored and plugin.stays_in_cloud(section):
+        return int(section.get("size") or section.get("volume_size") or 0) << 30
+    return stored
 
 
 def _over_quota(needs: Mapping[str, int], free: Headroom) -> list[str]:
     return [
-        f"it needs {amount} {name.replace('_', ' ')}, and the project's quota leaves {free[name]}"
+        f"it needs {in_words(name, amount)}, and the project's quota leaves {free[name]}"
         for name, amount in sorted(needs.items())
         if name in free and amount > free[name]
     ]
+
+
+_SAID = ("action", "new_id", "name", "decision")
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What a restore plan decides otherwise than an earlier one, both as JSON; a sentence for each."""
+    earlier, later = ({(r["type"], r["source_id"]): r for r in plan["resources"]} for plan in (before, now))
+    found = []
+    for key in {**earlier, **later}:
+        was, item = earlier.get(key), later.get(key)
+        node = item or was or {}
+        what = f"{node['type']} {node['source_name'] or node['source_id']}"
+        if was is None or item is None:
+            found.append(f"{what} is {'new' if was is None else 'no longer part of it'}")
+        elif was["action"] != item["action"]:
+            why = f" ({item['reason']})" if item["reason"] else ""
+            found.append(f"{what}: {was['action']} was planned, and now it is {item['action']}{why}")
+        elif any(was[name] != item[name] for name in _SAID):
+            said = [text for text in item["conflicts"] if text not in was["conflicts"]]
+            found.append(f"{what}: {'; '.join(said) or 'it would be made otherwise than was planned'}")
+    return found

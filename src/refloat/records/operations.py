@@ -30,6 +30,9 @@ SORTABLE = ("id", "state", "created_at")
 LISTED = ("provider", "to", "copy_id", "restore_target", "reason")
 """What lists tell of payloads, besides the plan's name."""
 
+_MEASURED = 20
+"""So many restores say how long one takes."""
+
 Outcome = Literal["in_progress", "success", "fail"]
 
 BAD = "bad"
@@ -274,6 +277,32 @@ class Operations:
         """Write down that what an operation acted with is given back."""
         self._database.change(update(OperationRow).where(OperationRow.id == identity).values(authority=None))
 
+    def pace(self) -> dict[str, float | None]:
+        """Seconds that the latest restores took for a resource (``resources``) and for a byte (``bytes``).
+
+        None: nothing is known of that.
+        """
+        effort = OperationRow.result["effort"]
+        names = ("resources", "bytes")
+        query = (
+            select(
+                *(OperationRow.began_at, OperationRow.ended_at),
+                *(effort[name].as_integer().label(name) for name in names),
+            )
+            .where(OperationRow.kind == "restore", OperationRow.state == "succeeded")
+            .order_by(OperationRow.created_at.desc())
+            .limit(_MEASURED)
+        )
+        found: dict[str, float | None] = dict.fromkeys(names)
+        with self._database.session() as session:
+            rows = list(session.execute(query).mappings())
+        for name in names:
+            known = [row for row in rows if row[name] and row["began_at"] and row["ended_at"]]
+            if known:
+                took = sum((row["ended_at"] - row["began_at"]).total_seconds() for row in known)
+                found[name] = took / sum(row[name] for row in known)
+        return found
+
     def makers(self, checkpoints: Collection[str], originals: Collection[str]) -> Mapping[str, str]:
         """The operations that made some checkpoints, by these; of those that are still remembered.
 
@@ -299,6 +328,15 @@ class Operations:
             OperationRow.checkpoint_id == checkpoint_id,
             OperationRow.state.in_(OPEN),
             OperationRow.kind.in_(KINDS),
+        )
+        return [operation_of(row) for row in session.scalars(query)]
+
+    def open_restores(self, session: Session, project_id: str) -> Sequence[Operation]:
+        """The restores of a project that have not ended."""
+        query = select(OperationRow).where(
+            OperationRow.project_id == project_id,
+            OperationRow.kind == "restore",
+            OperationRow.state.in_(OPEN),
         )
         return [operation_of(row) for row in session.scalars(query)]
 

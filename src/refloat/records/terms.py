@@ -17,19 +17,23 @@ class OperatorTerms:
 
     :param minimum: no checkpoint that is younger is deleted, but by an administrator.
     :param destinations: who is told of which events: patterns by destination.
+    :param approval: restore plans are run only when somebody else has approved them.
     """
 
     minimum: timedelta = timedelta()
     destinations: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    approval: bool = False
 
     @classmethod
     def read(cls, session: Session) -> OperatorTerms:
         """What the latest start of the service has written down; nothing where there never was one."""
         minimum = session.get(TermRow, "minimum_retention")
         destinations = session.get(TermRow, "destinations")
+        approval = session.get(TermRow, "approval")
         return cls(
             timedelta(seconds=minimum.value if minimum else 0),
             dict(destinations.value if destinations else {}),
+            bool(approval and approval.value),
         )
 
     def write(self, session: Session) -> None:
@@ -38,3 +42,4 @@ class OperatorTerms:
         destinations = {name: list(patterns) for name, patterns in self.destinations.items()}
         session.merge(TermRow(name="minimum_retention", value=int(self.minimum.total_seconds())))
         session.merge(TermRow(name="destinations", value=destinations))
+        session.merge(TermRow(name="approval", value=self.approval))

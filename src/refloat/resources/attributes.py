@@ -38,6 +38,7 @@ class AttributeOutcome:
     """What will become of one attribute in one restore.
 
     :param restored: what it will be; None: it is lost, or not known before it is restored (an id...).
+    :param usual: it is so in every restore: as declared.
     """
 
     name: str
@@ -45,6 +46,7 @@ class AttributeOutcome:
     restored: Any
     fidelity: Fidelity
     reason: str = ""
+    usual: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -99,5 +101,6 @@ def outcomes(
             # What is mapped is only known when it is restored; what it was would be wrong.
             restored = None if attribute.fidelity in ("lost", "mapped") else source
             reason = "" if attribute.fidelity == "exact" else attribute.how
-            result.append(AttributeOutcome(attribute.name, source, restored, attribute.fidelity, reason))
+            outcome = AttributeOutcome(attribute.name, source, restored, attribute.fidelity, reason, True)
+            result.append(outcome)
     return tuple(result)

@@ -198,7 +198,11 @@ class CopyData(Hooks):
         context.progress(before + done, total)
 
 
-RESTORE_NAME = Option("restore_name", "Name of the restored resource; {name} stands for the original name")
+RESTORE_NAME = Option(
+    "restore_name",
+    "Name of the restored resource; {name} stands for the original name",
+    stands_for=("name",),
+)
 
 
 class ProtectionPlugin(ABC):
@@ -210,6 +214,10 @@ class ProtectionPlugin(ABC):
     description: ClassVar[str] = ""
     attributes: ClassVar[tuple[Attribute, ...]] = ()
     options: ClassVar[Mapping[OperationKind, tuple[Option, ...]]] = {}
+    doubles: ClassVar[bool] = False
+    """Its plan makes another one though the original is there; a restore may keep that instead."""
+    serves_others: ClassVar[bool] = False
+    """By itself it is of no use: it is not made again for what is kept as it is."""
 
     protect: ClassVar[type[Hooks]] = Hooks
     restore: ClassVar[type[Hooks]] = Hooks

@@ -16,7 +16,7 @@ from refloat.errors import BankError, Cancelled
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.resources.attributes import Change, asked_for
 from refloat.resources.creations import CreationJournal, Creations
-from refloat.resources.planned import Planned, Restored, Section, restored
+from refloat.resources.planned import Planned, Restored, Section, restored, wants_new
 
 Waiting: TypeAlias = Generator[CloudWait, Any, Any]
 """Something that waits: it yields what it waits for, and is sent the thing when it is ready."""
@@ -34,6 +34,9 @@ class PlanContext:
     :param planned: what was decided for a resource of the graph that this one needs or, for
         references, possibly not yet (None).
     :param listing: all things of a kind in the project (``refloat.cloud.kinds``), read once per restore plan.
+    :param existing: ``keep``: the original of a resource of the graph is there and stays as it is;
+        ``beside``: another one is made beside it; else empty.
+    :param twin_name: what is made beside is called so, with ``{name}`` for the original's name.
     """
 
     resource: Resource
@@ -43,21 +46,31 @@ class PlanContext:
     cloud: Cloud
     planned: Callable[[ResourceKey], Planned | None]
     listing: Callable[[str], list[Any]]
+    existing: Callable[[ResourceKey], str] = lambda _key: ""
+    twin_name: str = ""
+
+    @property
+    def is_twin(self) -> bool:
+        """Whether it is made beside its original."""
+        return self.existing(self.resource.key) == "beside"
 
     def restored_name(self, original: str) -> str:
         """What the restored resource is to be called: ``restore_name`` with ``{name}`` filled in."""
-        wanted = self.parameters.get("restore_name")
-        return str(wanted).replace("{name}", original) if wanted else original
+        wanted = self.parameters.get("restore_name") or (self.twin_name if self.is_twin else "")
+        return str(wanted).replace("{name}", original)[:255] if wanted else original
 
     def renamed(self, original: str) -> tuple[str, dict[str, Change]]:
         """The name of what is created, and the change that this is."""
         name = self.restored_name(original)
-        return name, {} if name == original else {"name": asked_for("restore_name", name)}
+        said = asked_for("restore_name", name)
+        if self.is_twin:
+            said = Change(name, "mapped", "made beside the original")
+        return name, {} if name == original else {"name": said}
 
     @property
     def wants_new(self) -> bool:
         """Whether the user asked for a new one beside the original."""
-        return bool(self.parameters.get("restore_name") or self.parameters.get("duplicate"))
+        return wants_new(self.parameters)
 
     def listed(self, kind: str, identity: str) -> Any | None:
         """One thing of the project by id; None: the project does not have it."""

@@ -285,6 +285,7 @@ DATABASE = Declared(
     more_kinds=_KINDS[1:],
     finder=DatabaseProtectable,
     attributes=ATTRIBUTES,
+    doubles=True,
     protect_options=(
         Option("backup_name", "Name of the Trove backup; {name} stands for the instance's"),
         Option("description", "Description of the Trove backup"),

@@ -65,6 +65,7 @@ class Declared:
     :param ready: states to wait for when it was created; empty: it is there at once.
     :param finish: what is left to do when it is ready; may be repeated.
     :param needs: how much of each quota one takes.
+    :param doubles: of :class:`ProtectionPlugin`, as ``serves_others`` is.
     :param options: of a restore; ``protect_options`` of a protection.
     :param plan: decide otherwise than to use what is still there, or create it.
     :param protect: hooks, or the only one, that protect otherwise than by reading it; so for what follows.
@@ -93,6 +94,8 @@ class Declared:
     ready: Collection[str] = ()
     finish: Callable[[HookContext, str], None] | None = None
     needs: Mapping[str, int] = field(default_factory=dict)
+    doubles: bool = False
+    serves_others: bool = False
     options: tuple[Option, ...] = (RESTORE_NAME,)
     protect_options: tuple[Option, ...] = ()
     plan: Callable[[PlanContext], Planned] | None = None
@@ -144,6 +147,7 @@ class Declared:
             resource_type = declared.type
             description = declared.description
             attributes = declared.attributes
+            doubles, serves_others = declared.doubles, declared.serves_others
             options = {way: given for way, given in ways.items() if given}  # noqa: RUF012 - a ClassVar
 
             protect = _hooks(declared.protect or declared._protect)

@@ -103,6 +103,10 @@ def _plan(context: PlanContext) -> Planned:
     if living is not None:
         if context.parameters.get("duplicate"):
             return _ask_for(context, f"{wanted} is left as it is, as asked for", taken=True)
+        if any(
+            context.existing(parent.key) == "beside" for parent in context.graph.parents(context.resource.key)
+        ):
+            return _ask_for(context, f"{wanted} is left to the original server", taken=True)
         use = _in_use(context, living)
         if not use:
             return _reuse(context, living, "")
@@ -238,6 +242,7 @@ FLOATING_IPS = neutron_kind(
     kind=KINDS["floating_ip"],
     finder=FloatingIPProtectable,
     attributes=ATTRIBUTES,
+    serves_others=True,
     options=(DUPLICATE,),
     read=_read,
     plan=_plan,

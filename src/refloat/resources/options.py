@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ class Option:
     :param type: ``str``, ``int`` or ``bool``; text from a command line is converted, so that the
         text ``False`` is false.
     :param choices: the only values allowed, if any.
+    :param stands_for: the words that may stand in braces in its text; None: braces are nothing special.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Option:
     type: type[str] | type[int] | type[bool] = str
     default: Any = None
     choices: tuple[str, ...] = ()
+    stands_for: tuple[str, ...] | None = None
 
     def convert(self, value: Any) -> Any:
         """The value in the option's type. :raises InvalidInput: it is not one."""
@@ -42,6 +45,8 @@ class Option:
             except (TypeError, ValueError) as exc:
                 raise InvalidInput(f"'{value}' is not a whole number, which {self.name} must be") from exc
         if self.type is str and isinstance(value, str):
+            if self.stands_for is not None:
+                refuse_unknown(self.name, value, self.stands_for)
             return value
         raise InvalidInput(f"'{value}' is not a value of {self.name}", advice=self.help)
 
@@ -60,6 +65,16 @@ class Option:
         if self.default is not None:
             schema["default"] = self.default
         return schema
+
+
+def refuse_unknown(name: str, text: str, known: tuple[str, ...]) -> None:
+    """:raises InvalidInput: a word in braces stands for nothing."""
+    for word in re.findall(r"\{(\w*)\}", text):
+        if word not in known:
+            raise InvalidInput(
+                f"'{{{word}}}' stands for nothing in {name}",
+                advice=f"It knows {', '.join(f'{{{each}}}' for each in known)}",
+            )
 
 
 def settle(options: Iterable[Option], given: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -11,7 +13,17 @@ from refloat.resources.attributes import AttributeOutcome
 Section: TypeAlias = Mapping[str, Any]
 """A resource's part of a checkpoint: JSON, the merged results of its protect hooks."""
 
-Action: TypeAlias = Literal["create", "reuse", "impossible"]
+Action: TypeAlias = Literal["create", "reuse", "keep", "skip", "impossible"]
+"""``reuse``: what is restored uses what is there. ``keep``: what is there is left alone. ``skip``: it is not
+made again, for nothing that is restored needs it."""
+
+NOTHING_TO_DO = {"keep": "kept", "skip": "skipped"}
+"""What has become of what needs no hooks, in a result."""
+
+
+def wants_new(parameters: Mapping[str, Any]) -> bool:
+    """Whether the settings of a resource ask for a new one beside the original."""
+    return bool(parameters.get("restore_name") or parameters.get("duplicate"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +31,8 @@ class Planned:
     """What a restore will do about one resource; decided before anything is done, and then followed.
 
     :param name: what it will be called.
-    :param reason: why it is re-used or impossible; what is different from the original.
-    :param new_id: the id of what is re-used.
+    :param reason: why it is re-used, kept or impossible; what is different from the original.
+    :param new_id: the id of what is re-used or kept.
     :param attributes: what will become of each attribute.
     :param needs: how much of each quota it takes (names of ``refloat.cloud.quota``).
     :param decisions: what the hooks will follow; JSON, only the plugin itself reads it.
@@ -50,6 +62,12 @@ class Planned:
             "conflicts": list(self.conflicts),
             "living": self.living,
         }
+
+    @property
+    def digest(self) -> str:
+        """The same for the same decisions."""
+        text = json.dumps(dict(self.decisions), sort_keys=True, default=str)
+        return hashlib.blake2s(text.encode(), digest_size=8).hexdigest()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Planned:

@@ -41,6 +41,7 @@ SERVER_GROUP = Declared(
     read=_read,
     create=_create,
     needs={"server_groups": 1},
+    serves_others=True,
     options=(
         RESTORE_NAME,
         Option(

@@ -284,6 +284,7 @@ SHARE = Declared(
     finder=ShareProtectable,
     selectors=("metadata",),
     attributes=ATTRIBUTES,
+    doubles=True,
     protect_options=(
         Option("snapshot_name", "Name of the share snapshot; {name} stands for the share's"),
         Option("description", "Description of the share snapshot"),

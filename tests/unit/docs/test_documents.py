@@ -139,7 +139,7 @@ def check_command(program: str, words: list[str], commands: dict[str, Any], whol
     command, rest = commands[" ".join(name)], words[len(name) :]
     if (
         rest
-        and re.fullmatch(r"[a-z-]+", rest[0])
+        and re.fullmatch(r"[a-z][a-z-]*", rest[0])
         and any(each.startswith(" ".join((*name, ""))) for each in commands)
     ):
         return f"{program} has no command {' '.join((*name, rest[0]))!r}"

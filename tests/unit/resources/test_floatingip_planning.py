@@ -96,3 +96,15 @@ def test_a_new_one_on_request() -> None:
     cloud = FakeCloud(roles=["manager"], floating_ip=[address(port_id=None)], others=OUTSIDE)
     answer = planned(cloud, duplicate=True)
     assert (answer.action, answer.decisions["address"]) == ("create", "")
+
+
+def test_a_server_beside_the_original_gets_another_address() -> None:
+    graph = Graph()
+    resource = graph.add(Resource(FLOATING_IP, "f1", "172.24.4.9"))
+    server = graph.add(Resource(SERVER, "web", "web"))
+    graph.link(server.key, resource.key)
+    section = floating_ip_section(address(), "public")
+    cloud = FakeCloud(floating_ip=[address(port_id=None)], others=OUTSIDE)
+    answer = plan(PLUGIN, resource, section, cloud, graph=graph, existing={server.key: "beside"})
+    assert (answer.action, answer.decisions["address"]) == ("create", "")
+    assert answer.reason == "172.24.4.9 is left to the original server: a new address"

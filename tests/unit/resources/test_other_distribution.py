@@ -128,7 +128,7 @@ def test_the_quota_is_the_services_own_and_is_looked_at_beforehand(user: User, g
     gadgets.limit = 0
     told = user("restore", checkpoint, "--dry-run", "-f", "json")
     assert told.status == 1
-    assert "it needs 1 gadgets, and the project's quota leaves 0" in told.out + told.err
+    assert "it needs 1 gadget, and the project's quota leaves 0" in told.out + told.err
 
 
 def test_a_failed_restore_leaves_no_gadget(user: User, gadgets: Gadgets) -> None:

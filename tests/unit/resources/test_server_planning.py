@@ -125,6 +125,7 @@ def plan(
     saved: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
     planned: Mapping[ResourceKey, Planned] | None = None,
+    existing: Mapping[ResourceKey, str] | None = None,
     **things: list[Any],
 ) -> Planned:
     known = {
@@ -135,7 +136,7 @@ def plan(
     cloud: Any = FakeCloud(known)
     graph = Graph()
     graph.add(SERVER)
-    for key in planned or {}:
+    for key in {**(planned or {}), **(existing or {})}:
         graph.add(Resource(key.type, key.id))
     return plan_server(
         PlanContext(
@@ -146,6 +147,8 @@ def plan(
             cloud,
             (planned or {}).get,
             lambda kind: known.get(kind, []),
+            lambda key: (existing or {}).get(key, ""),
+            "{name} (as of 2026-11-29)",
         )
     )
 
@@ -376,3 +379,28 @@ def test_a_new_name_is_asked_for() -> None:
 def test_cards_whose_order_nova_does_not_tell() -> None:
     planned = plan(section(nic_order_certain=False))
     assert outcome(planned, "nic_order").fidelity == "degraded"
+
+
+def test_a_gone_server_gets_its_living_volumes_back() -> None:
+    """2.3: only what is gone comes back."""
+    saved = section(image_id="", volumes=[volume(root=True)])
+    kept = {ResourceKey("OS::Cinder::Volume", "vol"): "keep"}
+    back = plan(saved, existing=kept, volume=[live_volume("available")])
+    assert (back.action, len(back.decisions["volumes"])) == ("create", 1)
+    assert "is kept as it is: the server gets the original one" in back.reason
+    busy = plan(saved, existing=kept, volume=[live_volume("in-use")])
+    assert (busy.action, busy.reason) == (
+        "impossible",
+        "the volume data that it boots from is in-use and kept as it is",
+    )
+
+
+def test_a_server_beside_the_original_says_so_and_has_addresses_of_its_own() -> None:
+    twin = plan(existing={SERVER.key: "beside"})
+    assert twin.name == "web (as of 2026-11-29)"
+    assert outcome(twin, "name").reason == "made beside the original"
+    (port,) = twin.decisions["ports"]
+    assert port["mac_address"] is None
+    assert [fixed["ip_address"] for fixed in port["fixed_ips"]] == [""]
+    assert outcome(twin, "mac_addresses").fidelity == "degraded"
+    assert plan(parameters={"restore_name": "own"}, existing={SERVER.key: "beside"}).name == "own"

@@ -58,7 +58,7 @@ def test_the_quota_of_shares_is_looked_at_beforehand(world: World) -> None:
     rig = world.rig()
     rig.protect(Resource(SHARE, identity, "files"))
     world.manila.limits["maxTotalShares"] = 1
-    assert rig.plan().problems == ("it needs 1 shares, and the project's quota leaves 0",)
+    assert rig.plan().problems == ("it needs 1 share, and the project's quota leaves 0",)
 
 
 @pytest.mark.parametrize("status", ["ERROR", "SHUTDOWN"])

@@ -107,6 +107,13 @@ class Ran:
         return json.loads(self.out)
 
 
+class Terminal(io.StringIO):
+    """Says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @dataclass(frozen=True)
 class Command:
     """A user with a home of his own."""
@@ -116,9 +123,16 @@ class Command:
 
     def __call__(self, *argv: str) -> Ran:
         """Run it in this process."""
-        out, err = io.StringIO(), io.StringIO()
+        return self._run(argv, io.StringIO(), io.StringIO())
+
+    def on_terminal(self, answer: str, *argv: str) -> Ran:
+        """Run it in this process as if a person saw its messages, and typed an answer."""
+        return self._run(argv, Terminal(f"{answer}\n"), Terminal())
+
+    def _run(self, argv: tuple[str, ...], stdin: io.StringIO, err: io.StringIO) -> Ran:
+        out = io.StringIO()
         try:
-            status = RefloatApp(stdout=out, stderr=err).run(argv)
+            status = RefloatApp(stdin=stdin, stdout=out, stderr=err).run(argv)
         except SystemExit as exc:
             status = int(exc.code or 0)
         return Ran(status, out.getvalue(), err.getvalue())

@@ -102,6 +102,7 @@ def plan(
     *,
     graph: Graph | None = None,
     planned: Mapping[ResourceKey, Planned] | None = None,
+    existing: Mapping[ResourceKey, str] | None = None,
     **parameters: object,
 ) -> Planned:
     """What a plugin plans; the answer has gone through JSON, as it will have when hooks read it."""
@@ -109,7 +110,8 @@ def plan(
     graph.add(resource)
     settings = settle(plugin.options["restore"], parameters, resource.type)
     context = PlanContext(
-        resource, section, graph, settings, cast(Cloud, cloud), (planned or {}).get, cloud.list
+        *(resource, section, graph, settings, cast(Cloud, cloud), (planned or {}).get, cloud.list),
+        lambda key: (existing or {}).get(key, ""),
     )
     return Planned.from_json(plugin.plan_restore(context).to_json())
 

@@ -91,7 +91,7 @@ DETAIL = s.reply(
             status={
                 "enum": [
                     *("pending", "running", "done", "failed", "skipped", "stopped"),
-                    *("created", "reused", "removed", "good", "bad", "complete", "incomplete"),
+                    *("created", "reused", "kept", "removed", "good", "bad", "complete", "incomplete"),
                 ]
             },
             reason=s.TEXT,
@@ -226,9 +226,8 @@ def create(request: Request) -> dict[str, Any]:
         operation = submitter.restore(
             request.caller,
             checkpoint,
-            runs.parameters(wanted),
+            restores.choices(wanted),
             restores.elsewhere(wanted),
-            only=wanted.get("only", ()),
             dry_run=True,
         )
     elif kind == "copy":

@@ -9,9 +9,12 @@ from refloat.api import schemas as s
 from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, member, reader
 from refloat.api.v1 import checkpoints, runs
+from refloat.api.validation import same_form
 from refloat.cloud.targets import given
 from refloat.control.submit import Elsewhere
 from refloat.errors import InvalidInput
+from refloat.operations.choices import Choices
+from refloat.operations.existing import BESIDE_NAME, EXISTING
 from refloat.records.operations import Operation
 
 CHOICES: Mapping[str, s.Schema] = {
@@ -20,6 +23,22 @@ CHOICES: Mapping[str, s.Schema] = {
         description="TYPE#ID or TYPE#NAME of what to restore, with all that it needs; empty: all",
         maxItems=10_000,
     ),
+    "leave_out": s.array(
+        {"type": "string", "minLength": 1, "maxLength": 512},
+        description="TYPE#ID or TYPE#NAME of what not to restore, nor what only that needs",
+        maxItems=10_000,
+    ),
+    "existing": {
+        "enum": [*EXISTING],
+        "description": "what becomes of originals that are there: skip keeps them, and only what is gone "
+        "comes back; beside makes others beside them, at addresses of their own; ignore, as if nothing "
+        "were said, makes everything under its own name",
+    },
+    "beside_name": {
+        **s.NAME,
+        "description": "what beside makes is called so; {name} stands for the original's name, {date} for "
+        f"the day of the checkpoint; {BESIDE_NAME} by default",
+    },
     "restore_target": {
         "type": ["string", "null"],
         "maxLength": 255,
@@ -34,17 +53,23 @@ CHOICES: Mapping[str, s.Schema] = {
     },
 }
 """What to restore, and where."""
-NEW = s.obj(
-    ("provider_id", "checkpoint_id", "parameters"),
-    provider_id=s.UUID,
-    checkpoint_id=s.UUID,
-    parameters=s.PARAMETERS,
-    keep_on_failure={
-        "type": "boolean",
-        "description": "when it fails, park it, to be resumed or cancelled, rather than undo it",
-    },
-    **CHOICES,
-)
+_KEPT = "restore_plan_id"
+NEW: s.Schema = {
+    **s.obj(
+        provider_id=s.UUID,
+        checkpoint_id=s.UUID,
+        parameters=s.PARAMETERS,
+        keep_on_failure={
+            "type": "boolean",
+            "description": "when it fails, park it, to be resumed or cancelled, rather than undo it",
+        },
+        restore_plan_id={**s.UUID, "description": "run this restore plan; all else it says itself"},
+        **CHOICES,
+    ),
+    "if": {"required": [_KEPT]},
+    "then": {"propertyNames": {"enum": [_KEPT, "keep_on_failure"]}},
+    "else": {"required": ["provider_id", "checkpoint_id", "parameters"]},
+}
 SCHEMA = s.reply("error_info", **runs.ATTRIBUTES, restore_target=s.TEXT)
 
 
@@ -54,14 +79,20 @@ def list_restores(request: Request) -> dict[str, Any]:
 
 
 def create_restore(request: Request) -> dict[str, Any]:
-    """Start to restore a checkpoint."""
+    """Start to restore a checkpoint, or what a restore plan says."""
     wanted = request.body["restore"]
+    if _KEPT in wanted:
+        kept = request.deployment.restore_plans
+        plan = kept.of(request.scope).get(same_form(wanted[_KEPT]))
+        checkpoint = request.deployment.checkpoints.get(plan.checkpoint_id, request.scope)
+        keep = wanted.get("keep_on_failure", False)
+        operation = kept.run(request.caller, plan, checkpoint, keep_on_failure=keep)
+        return {"restore": _view(request, operation)}
     operation = request.deployment.submitter.restore(
         request.caller,
         checkpoints.named(request, wanted),
-        runs.parameters(wanted),
+        choices(wanted),
         elsewhere(wanted),
-        only=wanted.get("only", ()),
         keep_on_failure=wanted.get("keep_on_failure", False),
     )
     return {"restore": _view(request, operation)}
@@ -71,6 +102,11 @@ def show_restore(request: Request) -> dict[str, Any]:
     """One restore."""
     operation = runs.find(request, request.path["restore_id"], "Restore", "restore")
     return {"restore": _view(request, operation)}
+
+
+def choices(wanted: Mapping[str, Any]) -> Choices:
+    """What of a checkpoint a request wants restored, and how."""
+    return Choices.of({**wanted, "parameters": runs.parameters(wanted)})
 
 
 def elsewhere(wanted: Mapping[str, Any]) -> Elsewhere:
@@ -85,7 +121,11 @@ def elsewhere(wanted: Mapping[str, Any]) -> Elsewhere:
 
 
 def _view(request: Request, operation: Operation) -> dict[str, Any]:
-    lines = [(f"{line['type']}#{line['new_id']}", line.get("reason")) for line in runs.lines(operation)]
+    lines = [
+        (f"{line['type']}#{line['new_id']}", line.get("reason"))
+        for line in runs.lines(operation)
+        if line["new_id"]
+    ]
     return {
         **runs.view(request, operation),
         "restore_target": operation.payload.get("restore_target"),
@@ -99,6 +139,14 @@ _one, _many = s.wrapped("restore", SCHEMA), s.listed("restores", SCHEMA)
 
 ROUTES = (
     Route("GET", _RESTORES, list_restores, reader("restore:get_all"), _many, query=runs.QUERY),
-    Route("POST", _RESTORES, create_restore, member("restore:create"), _one, s.wrapped("restore", NEW)),
+    Route(
+        "POST",
+        _RESTORES,
+        create_restore,
+        member("restore:create"),
+        _one,
+        s.wrapped("restore", NEW),
+        instead=(_KEPT, member("restore_plan:run")),
+    ),
     Route("GET", f"{_RESTORES}/{{restore_id}}", show_restore, reader("restore:get"), _one),
 )

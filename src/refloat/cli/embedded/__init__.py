@@ -6,14 +6,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from refloat.cli.embedded.checkpoints import EmbeddedCheckpoints
-from refloat.cli.embedded.operations import EmbeddedOperations
 from refloat.cli.embedded.plans import EmbeddedPlans
+from refloat.cli.embedded.restore_plans import EmbeddedRestorePlans
 
 if TYPE_CHECKING:
     from refloat.cli.embedded.schedules import EmbeddedSchedules
 
 
-class Embedded(EmbeddedOperations, EmbeddedCheckpoints, EmbeddedPlans):
+class Embedded(EmbeddedRestorePlans, EmbeddedCheckpoints, EmbeddedPlans):
     """One user's Refloat: a cloud, banks and a database. Opens each when it is first used."""
 
     @cached_property

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from refloat.control.submit import HERE
 from refloat.engine.reader import Reader
 from refloat.errors import Conflict, RefloatError
 from refloat.graph import Graph
+from refloat.operations.choices import Choices
 from refloat.operations.restoreplan import named_in
 from refloat.records.checkpoints import CheckpointRecord
 from refloat.records.journal import SqlJournal
@@ -62,35 +62,27 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
         return operation
 
     def restore(
-        self, checkpoint: str, *, only: Iterable[str] = (), parameters: Parameters | None = None, **how: bool
+        self, checkpoint: str, *, keep_on_failure: bool = False, dry_run: bool = False, **choices: Any
     ) -> Operation:
         """The same for a restore.
 
-        :param only: ``TYPE#ID`` or ``TYPE#NAME`` of what to restore, with all that it needs; empty: all.
-        :param how: as for :meth:`refloat.control.submit.Submitter.restore`.
+        :param choices: of :class:`refloat.operations.choices.Choices`.
         """
         found = self.found(checkpoint)
         record = self.record_of(found)
-        return self.submitter().restore(
-            self.caller,
-            record,
-            self._by_id_in(record, parameters),
-            HERE,
-            only=list(only),
-            more=self.elsewhere(found),
-            **how,
-        )
+        parameters = self._by_id_in(record, choices.get("parameters"))
+        chosen = Choices.of({**choices, "parameters": parameters})
+        how: dict[str, Any] = {"keep_on_failure": keep_on_failure, "dry_run": dry_run}
+        return self.submitter().restore(self.caller, record, chosen, HERE, more=self.elsewhere(found), **how)
 
     def _by_id_in(self, record: CheckpointRecord, parameters: Parameters | None) -> Parameters:
         if record.graph is None or not parameters:
             return self.by_id(parameters or {})
         return by_id(parameters, partial(named_in, Graph.from_json(record.graph)))
 
-    def dry_run(
-        self, checkpoint: str, *, only: Iterable[str] = (), parameters: Parameters | None = None
-    ) -> Json:
-        """What such a restore would do: ``possible``, ``problems``, ``needs``, ``resources``."""
-        return self._result_of(self.restore(checkpoint, only=only, parameters=parameters, dry_run=True))
+    def dry_run(self, checkpoint: str, **choices: Any) -> Json:
+        """What such a restore would do: ``possible``, ``problems``, ``needs``, ``resources``..."""
+        return self._result_of(self.restore(checkpoint, dry_run=True, **choices))
 
     def verify(self, checkpoint: str, *, parameters: Parameters | None = None) -> Operation:
         found = self.found(checkpoint)

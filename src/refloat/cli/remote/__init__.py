@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from refloat.cli.remote.operations import RemoteOperations
+from refloat.cli.remote.restore_plans import RemoteRestorePlans
 from refloat.cli.remote.schedules import RemoteSchedules
 
 
-class Remote(RemoteOperations):
+class Remote(RemoteRestorePlans):
     """One user's Refloat at a service."""
 
     @cached_property

@@ -39,28 +39,30 @@ class RemoteOperations(RemoteCheckpoints):
         self,
         checkpoint: str,
         *,
-        only: Iterable[str] = (),
-        parameters: Parameters | None = None,
         keep_on_failure: bool = False,
+        **choices: Any,
     ) -> Operation:
-        wanted = self._run_of(checkpoint, parameters, only)
+        wanted = self._run_of(checkpoint, **choices)
         if keep_on_failure:
             wanted["keep_on_failure"] = True
         with told("restore the checkpoint", checkpoint):
             return self.look(self.api.create_restore(**wanted).id).operation
 
-    def dry_run(
-        self, checkpoint: str, *, only: Iterable[str] = (), parameters: Parameters | None = None
-    ) -> Json:
-        wanted = self._run_of(checkpoint, parameters, only)
-        return self._looked("restore", **wanted)
+    def dry_run(self, checkpoint: str, **choices: Any) -> Json:
+        return self._looked("restore", **self._run_of(checkpoint, **choices))
 
     def verify(self, checkpoint: str, *, parameters: Parameters | None = None) -> Operation:
         wanted = self._run_of(checkpoint, parameters)
         with told("verify the checkpoint", checkpoint):
             return self.look(self.api.create_verification(**wanted).id).operation
 
-    def _run_of(self, checkpoint: str, parameters: Parameters | None, only: Iterable[str] = ()) -> Json:
+    def _run_of(
+        self,
+        checkpoint: str,
+        parameters: Parameters | None = None,
+        only: Iterable[str] = (),
+        **choices: Any,
+    ) -> Json:
         state = self.find_checkpoint(checkpoint)
         nodes = cache(lambda: self._nodes(state.id))
 
@@ -73,6 +75,7 @@ class RemoteOperations(RemoteCheckpoints):
             "provider_id": state.provider,
             "checkpoint_id": state.id,
             "parameters": by_id(parameters or {}, named),
+            **{name: value for name, value in choices.items() if value},
         }
         if chosen := list(only):
             wanted["only"] = chosen

@@ -14,6 +14,7 @@ from refloat.graph import Resource
 from refloat.records.holds import Hold
 from refloat.records.operations import Operation
 from refloat.records.plans import SKIP, Plan
+from refloat.records.restore_plans import KeptPlan
 from refloat.records.schedules import Firing, Schedule
 from refloat.records.triggers import Trigger
 
@@ -65,7 +66,7 @@ def hold_of(item: Any, checkpoint: CheckpointState) -> Hold:
     return Hold(checkpoint.id, checkpoint.project_id, item.user_id, item.reason, made)
 
 
-_RESTORED = frozenset({"created", "reused", "removed", "failed"})
+_RESTORED = frozenset({"created", "reused", "kept", "removed", "failed"})
 
 
 def operation_view(data: Mapping[str, Any], provider_name: Callable[[str], str]) -> OperationView:
@@ -138,6 +139,11 @@ def _snapshot(data: Mapping[str, Any]) -> Snapshot:
         updated_at=0.0,
         ended=None,
     )
+
+
+def restore_plan_of(item: Any) -> KeptPlan:
+    empty = {name: item[name] or "" for name in ("reason", "approved_by", "approved_at", "updated_at")}
+    return _row(KeptPlan, item, content=item.content, **empty)
 
 
 def moment_of(text: str | None) -> datetime | None:

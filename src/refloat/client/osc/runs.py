@@ -55,6 +55,12 @@ RestoreList = o.List.of(
 RestoreShow = o.Show.of("Show a restore.", "get_restore", o.Arg("restore", "id of the restore"))
 
 
+_EXISTING = (
+    o.Arg("--existing", "what becomes of originals that are there", metavar="<skip|beside|ignore>"),
+    o.Arg("--beside-name", "what is made beside them is called so; {name} and {date} are filled in"),
+)
+
+
 class RestoreCreate(o.CreateWithSettings):
     """Start to restore a checkpoint."""
 
@@ -65,6 +71,8 @@ class RestoreCreate(o.CreateWithSettings):
         o.Arg(
             "--only", "only this (TYPE#ID or TYPE#NAME), and what it needs; can be repeated", action="append"
         ),
+        o.Arg("--leave-out", "not this, nor what only that needs; can be repeated", action="append"),
+        *_EXISTING,
         o.Arg("--keep-on-failure", "park it when it fails", action="store_true", default=False),
         o.Arg("--restore_target", "another cloud, of those that the service allows"),
         o.Arg("--restore_username", "who works there", None),
@@ -87,13 +95,85 @@ class RestoreCreate(o.CreateWithSettings):
         return found
 
 
+_KEPT = o.Arg("restore_plan", "name or id of the restore plan")
+_CHOICES = (
+    o.Arg("--only", "only this (TYPE#ID or TYPE#NAME), and what it needs; can be repeated", action="append"),
+    o.Arg("--leave-out", "not this, nor what only that needs; can be repeated", action="append"),
+    *_EXISTING,
+    *o.SETTINGS,
+)
+_APPROVAL = o.Arg("--approval", "somebody else has to approve it", action="store_true", default=False)
+
+RestorePlanList = o.List.of(
+    "List restore plans that are kept.",
+    "restore_plans",
+    o.ALL,
+    o.Arg("--status", "in this status"),
+    o.Arg("--checkpoint", "of this checkpoint", "checkpoint_id"),
+    *o.PAGE,
+    o.PROJECT,
+    columns=("Id", "Name", "Status", "Checkpoint id", "Approved by", "Created at"),
+)
+RestorePlanShow = o.Find.of("Show a restore plan.", "find_restore_plan", _KEPT)
+RestorePlanCreate = o.CreateWithSettings.of(
+    "Begin to make a restore plan: what a restore of a checkpoint would do, kept.",
+    "create_restore_plan",
+    o.PROVIDER,
+    o.CHECKPOINT,
+    o.Arg("--name", "what to call it"),
+    _APPROVAL,
+    *_CHOICES,
+)
+RestorePlanApprove = o.Show.of(
+    "Approve a restore plan as it is.",
+    "approve_restore_plan",
+    o.Arg("restore_plan", "id of the restore plan"),
+)
+RestorePlanDelete = o.Delete.of(
+    "Forget restore plans.",
+    "delete_restore_plan",
+    o.Arg("restore_plan", "name or id", nargs="+"),
+    finder="find_restore_plan",
+)
+
+
+class RestorePlanSet(o.Show):
+    """Choose otherwise for a restore plan; without options it is made again as the cloud is now."""
+
+    verb = "change_restore_plan"
+    args = (
+        o.Arg("restore_plan", "id of the restore plan"),
+        o.Arg("--name", "a new name"),
+        _APPROVAL,
+        *_CHOICES,
+    )
+
+
+class RestorePlanRun(o.Show):
+    """Start to restore what a restore plan says."""
+
+    args = (
+        o.Arg("restore_plan", "id of the restore plan"),
+        o.Arg("--keep-on-failure", "park it when it fails", action="store_true", default=False),
+    )
+
+    def call(self, parsed_args: argparse.Namespace) -> Any:
+        return self.service.create_restore(restore_plan_id=parsed_args.restore_plan, **self.sent(parsed_args))
+
+
 class RestoreDryRun(o.Show):
     """Begin to find out what a restore would do; the result of the operation tells.
 
     As in: restore plan PROVIDER CHECKPOINT -f value -c id; operation show ID.
     """
 
-    args = (o.PROVIDER, o.CHECKPOINT, o.Arg("--only", "only this, and what it needs", action="append"))
+    args = (
+        o.PROVIDER,
+        o.CHECKPOINT,
+        o.Arg("--only", "only this, and what it needs", action="append"),
+        o.Arg("--leave-out", "not this, nor what only that needs", action="append"),
+        *_EXISTING,
+    )
 
     def call(self, parsed_args: argparse.Namespace) -> Any:
         where = parsed_args.provider_id, parsed_args.checkpoint_id

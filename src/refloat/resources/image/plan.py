@@ -31,7 +31,8 @@ def disk_name(disk: Mapping[str, Any]) -> str:
 def disks_wanted(context: PlanContext) -> Sequence[str]:
     """The servers whose disks are restored: those being restored; all when the image is asked for alone."""
     kept = context.section["disks"]
-    wanted = [server.id for server in servers_of(context.graph, context.resource) if server.id in kept]
+    servers = servers_of(context.graph, context.resource)
+    wanted = [s.id for s in servers if s.id in kept and context.existing(s.key) != "keep"]
     alone = not context.graph.parents(context.resource.key)
     return list(kept) if alone else wanted
 
@@ -56,15 +57,19 @@ def plan(context: PlanContext) -> Planned:
         "reuse": context.resource.id if reuse else "",
         "visibility": "private",
     }
-    if not (disks or makes_own):
+    if reuse and not disks:
         return Planned(
-            "reuse" if reuse else "impossible",
+            "reuse",
             name=image.get("name") or "",
-            reason=STILL_THERE if reuse else "only disks of servers were captured that are not restored here",
-            new_id=context.resource.id if reuse else "",
-            attributes=_reused(section) if reuse else (),
+            reason=STILL_THERE,
+            new_id=context.resource.id,
+            attributes=_reused(section),
             decisions=decisions,
         )
+    if not (disks or makes_own):
+        kept = any(context.existing(s.key) == "keep" for s in servers_of(context.graph, context.resource))
+        said = "only disks of servers were captured that are not restored here"
+        return Planned("skip" if kept else "impossible", image.get("name") or "", said, decisions=decisions)
     conflicts: list[str] = []
     if makes_own:
         changes, conflicts = _changes(context, image, name)
@@ -73,8 +78,9 @@ def plan(context: PlanContext) -> Planned:
         attributes = outcomes(ATTRIBUTES, section, changes)
     else:
         attributes = _reused(section) if reuse else ()
-        name = disk_name(section["disks"][disks[0]])
+        name = ", ".join(disk_name(section["disks"][server]) for server in disks)
     attributes += outcomes(_disk_table(section, disks), section)
+    decisions["bytes"] = bytes_to_send(section, decisions)
     return Planned(
         "create",
         name=name,

@@ -64,7 +64,8 @@ def _claims(context: PlanContext, namespace: str) -> tuple[Mapping[str, str], st
     claims = {}
     for item in items:
         name = item["name"]
-        if item["volume_id"] and ResourceKey("OS::Cinder::Volume", item["volume_id"]) in context.graph:
+        volume = ResourceKey("OS::Cinder::Volume", item["volume_id"] or "")
+        if volume in context.graph and context.existing(volume) != "keep":
             names = [name, *(f"{name}-{number}" for number in range(2, len(taken) + 3))]
             claims[name] = next(free for free in names if f"{namespace}/{free}" not in taken)
         elif f"{namespace}/{name}" in taken:

@@ -45,6 +45,7 @@ SERVERS = Declared(
     finder=ServerProtectable,
     selectors=("tag", "metadata"),
     attributes=ATTRIBUTES,
+    doubles=True,
     options=(
         RESTORE_NAME,
         Option("restore_flavor_id", "Flavor of the restored server, id or name"),

@@ -273,8 +273,10 @@ def _plan_image(context: PlanContext, plan: Draft) -> dict[str, str] | None:
 
 def _plan_volume(volume: Mapping[str, Any], context: PlanContext, plan: Draft) -> dict[str, Any] | None:
     key = ResourceKey(VOLUME, volume["id"])
-    if key in context.graph:
+    kept = context.existing(key) == "keep"
+    if key in context.graph and not kept:
         return dict(volume)
+    why = "is kept as it is" if kept else "is not part of the restore"
     live = context.listed("volume", volume["id"])
     usable = live is not None and (
         live.status == "available" or (live.status == "in-use" and live.is_multiattach)
@@ -284,18 +286,19 @@ def _plan_volume(volume: Mapping[str, Any], context: PlanContext, plan: Draft) -
             "volumes",
             volume["id"],
             "degraded",
-            f"the volume {live.name or live.id} is not part of the restore: the server gets the original one",
+            f"the volume {live.name or live.id} {why}: the server gets the original one",
         )
         return dict(volume)
     state = "gone" if live is None else f"{live.status}"
     name = (live.name if live is not None else "") or volume["id"]
+    rest = f"{state} and {why.removeprefix('is ')}"
     if volume["root"]:
-        plan.problems.append(f"the volume {name} that it boots from is {state} and not part of the restore")
+        plan.problems.append(f"the volume {name} that it boots from is {rest}")
         return None
     plan.conflict(
         "volumes",
         None,
         "lost",
-        f"the volume {name} ({volume['device']}) is {state} and not part of the restore: it is left out",
+        f"the volume {name} ({volume['device']}) is {rest}: it is left out",
     )
     return None

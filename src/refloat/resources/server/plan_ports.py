@@ -77,7 +77,7 @@ class PortsPlanner:
         self._plan = plan
         self._cloud = context.cloud
         self._holders = Holders(context)
-        self._keep = bool(context.parameters.get("keep_addresses", True))
+        self._keep = bool(context.parameters.get("keep_addresses", True)) and not context.is_twin
 
     def plan(self) -> None:
         ports = list(self._context.section["ports"])
@@ -191,8 +191,9 @@ class PortsPlanner:
             "floating_ips": self._floating(port),
         }
         if not keep:
+            why = "made beside the original" if self._context.is_twin else "keep_addresses is off"
             for attribute in ("fixed_ips", "mac_addresses"):
-                self._plan.change(attribute, None, "degraded", "keep_addresses is off: new addresses")
+                self._plan.change(attribute, None, "degraded", f"{why}: new addresses")
         elif network is not None and not owned:
             self._foreign(port, network)
         elif network is not None:

@@ -25,6 +25,7 @@ IN_BANK = Declared(
     parents={SERVER: None, POD: None},
     selectors=("metadata",),
     attributes=ATTRIBUTES,
+    doubles=True,
     options=(RESTORE_NAME, RESTORE_DESCRIPTION),
     protect=VolumeBankProtect,
     restore=VolumeBankRestore,

@@ -1,0 +1,56 @@
+"""Nothing is restored twice at once: of what is made anew there would be several of one name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from refloat.errors import Conflict
+from refloat.graph import Graph, ResourceKey
+from refloat.operations.existing import BESIDE
+from refloat.operations.restoreplan import chosen_part
+from refloat.providers.provider import Provider, plugins_for
+from refloat.records.checkpoints import CheckpointRecord, CheckpointRecords
+from refloat.records.operations import Operations
+
+Providing = Callable[[CheckpointRecord], Provider]
+
+
+def refuse_doubles(
+    session: Session,
+    operations: Operations,
+    checkpoints: CheckpointRecords,
+    provider_of: Providing,
+    checkpoint: CheckpointRecord,
+    payload: Mapping[str, Any],
+) -> None:
+    """Refuse a restore of what another restore makes anew in the same place; not of what is made beside.
+
+    :raises Conflict: it names the other.
+    """
+    if payload.get("existing") == BESIDE:
+        return
+    wanted, where = _made_anew(checkpoint, payload, provider_of), payload.get("elsewhere")
+    for other in operations.open_restores(session, checkpoint.project_id):
+        if other.payload.get("existing") == BESIDE or other.payload.get("elsewhere") != where:
+            continue
+        found = checkpoints.read(session, other.checkpoint_id)
+        if same := wanted & _made_anew(found, other.payload, provider_of):
+            raise Conflict(
+                f"{min(map(str, same))} is being restored already, by operation {other.id}",
+                advice=f"Wait for it, or: refloat operation cancel {other.id}",
+            )
+
+
+def _made_anew(
+    checkpoint: CheckpointRecord, payload: Mapping[str, Any], provider_of: Providing
+) -> set[ResourceKey]:
+    """Of what a restore works on, that of which a second would be made."""
+    if checkpoint.graph is None:
+        return set()
+    chosen = plugins_for(provider_of(checkpoint), checkpoint.plugins or {})
+    given = payload.get("only", ()), payload.get("leave_out", ())
+    part = chosen_part(Graph.from_json(checkpoint.graph), *given)
+    return {node.key for node in part if node.type in chosen and chosen[node.type].doubles}

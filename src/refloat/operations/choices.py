@@ -1,0 +1,50 @@
+"""What a user may choose of a restore, whoever asks and however."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from refloat.graph import Graph
+from refloat.operations.existing import IGNORE, check_existing
+from refloat.operations.restoreplan import chosen_part
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The choices of a restore.
+
+    :param only: ``TYPE#ID`` or ``TYPE#NAME`` of what to restore, with all that it needs; empty: all.
+    :param leave_out: the same, of what is not restored, nor what only that needs.
+    :param parameters: settings by ``TYPE`` or ``TYPE#ID``.
+    :param existing: what becomes of what is there already; empty: ``ignore``.
+    :param beside_name: what is made beside it is called so.
+    """
+
+    only: Collection[str] = ()
+    leave_out: Collection[str] = ()
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    existing: str = ""
+    beside_name: str = ""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Choices:
+        """Those of a request, or of a payload."""
+        return cls(**{each.name: given[each.name] for each in fields(cls) if given.get(each.name)})
+
+    def to_json(self) -> dict[str, Any]:
+        """As a payload has them: what is not chosen is left out, but for ``only`` and ``parameters``."""
+        chosen: dict[str, Any] = {
+            "leave_out": list(self.leave_out),
+            "existing": self.existing,
+            "beside_name": self.beside_name,
+        }
+        given = {name: value for name, value in chosen.items() if value}
+        return {"only": list(self.only), "parameters": dict(self.parameters), **given}
+
+    def check(self, graph: Mapping[str, Any] | None) -> None:
+        """:raises InvalidInput, NotFound: they cannot be, or the checkpoint does not hold what is chosen."""
+        check_existing(self.existing or IGNORE, self.beside_name)
+        if graph is not None:
+            chosen_part(Graph.from_json(graph), self.only, self.leave_out)

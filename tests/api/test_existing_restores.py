@@ -1,0 +1,144 @@
+"""Restores of what is there already: asked, kept, made beside; never the same twice at once.
+
+Findings: 2.3 (twins without asking; three servers of one name).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from api_helpers import NOOP, Running, User
+from refloat.resources.noop.plugin import NoopPlugin
+
+from refloat.operations import restoreplan
+from tests.unit.support.cli_helpers import Command
+
+
+@pytest.fixture(autouse=True)
+def made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made-up resources are like servers: a restore makes others of them."""
+    monkeypatch.setattr(NoopPlugin, "doubles", True)
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The ids of made-up originals that are there; all others are gone."""
+    ids: set[str] = set()
+
+    def living(nodes: Collection[Any], *_how: Any) -> Any:
+        return {node.key: SimpleNamespace(name=node.name) if node.id in ids else None for node in nodes}
+
+    monkeypatch.setattr(restoreplan, "living", living)
+    return ids
+
+
+def restore(user: User, checkpoint: Any, **more: Any) -> Any:
+    body = {"provider_id": NOOP, "checkpoint_id": checkpoint["id"], "parameters": {}, **more}
+    return user("POST", "restores", {"restore": body})
+
+
+def test_the_second_restore_of_the_same_thing_is_refused(service: Running) -> None:
+    """By the name of the first, unless it makes others beside; also of another checkpoint of the plan."""
+    user = service.user()
+    worker = service.work()
+    plan = user.plan()
+    first, second = user.protected(plan), user.protected(plan)
+    worker.close()
+    service.workers.remove(worker)
+    begun = restore(user, first, only=["Refloat::Noop#tree-5"])
+    assert begun.status == 200, begun.body
+    for checkpoint in (first, second):
+        again = restore(user, checkpoint)
+        assert again.status == 409, again.body
+        assert f"is being restored already, by operation {begun.body['restore']['id']}" in again.message
+    beside = restore(user, second, existing="beside")
+    assert beside.status == 200, beside.body
+    assert restore(user, second, existing="skip").status == 409
+    service.work()
+    user.until(f"restores/{begun.body['restore']['id']}", lambda found: found["status"] == "success")
+    user.until(f"restores/{beside.body['restore']['id']}", lambda found: found["status"] == "success")
+    assert restore(user, second).status == 200
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"existing": "overwrite"}, "existing"),
+        ({"existing": "skip", "beside_name": "x"}, "need existing=beside"),
+        ({"existing": "beside", "beside_name": "{nam}"}, "stands for nothing"),
+    ],
+)
+def test_what_cannot_be_is_refused(working: Running, wrong: Any, message: str) -> None:
+    user = working.user()
+    answer = restore(user, user.protected(), **wrong)
+    assert answer.status == 400, answer.body
+    assert message in answer.message
+
+
+def test_what_is_kept_is_told(working: Running, there: set[str]) -> None:
+    user = working.user()
+    checkpoint = user.protected()
+    there |= {"tree-5", "tree-5-1"}
+    begun = restore(user, checkpoint, existing="skip").body["restore"]
+    user.until(f"restores/{begun['id']}", lambda found: found["status"] == "success")
+    shown = user("GET", f"operations/{begun['id']}").body["operation"]
+    status = {line["id"]: line["status"] for line in shown["resources"]}
+    assert {name for name, word in status.items() if word == "kept"} == there
+    assert set(status.values()) == {"kept", "created"}
+    assert {key.partition("#")[2] for key in shown["result"]["gone"]} == set(status) - there
+    karbor = restore(user, checkpoint).body["restore"]
+    user.until(f"restores/{karbor['id']}", lambda found: found["status"] == "success")
+    made = user("GET", f"operations/{karbor['id']}").body["operation"]["resources"]
+    assert {line["status"] for line in made} == {"created"}  # who says nothing gets what Karbor did
+
+
+def protected(refloat: Command) -> str:
+    made = refloat("plan", "create", "app", "--resource", "noop=tree:5", "--provider", "noop")
+    assert made.status == 0, made.err
+    ran = refloat("protect", "app", "-f", "json")
+    assert ran.status == 0, ran.err
+    return str(ran.json["id"])
+
+
+def test_the_command_keeps_what_is_there(refloat: Command, there: set[str]) -> None:
+    checkpoint = protected(refloat)
+    there |= {"tree-5"}
+    dry = refloat("restore", checkpoint, "--dry-run", "-f", "json").json
+    assert [item["action"] for item in dry["resources"]].count("keep") == 1
+    assert [item["living"] for item in dry["resources"]].count(False) == 4
+    ran = refloat("restore", checkpoint, "-f", "json")
+    lines = {line["source_id"]: line for line in ran.json["resources"]}
+    assert (lines["tree-5"]["status"], lines["tree-5"]["new_id"]) == ("kept", "tree-5")
+    assert [line["status"] for line in lines.values()].count("created") == 4
+    twins = refloat(
+        "restore", checkpoint, "--existing", "beside", "--beside-name", "{name}-2", "-f", "json"
+    ).json
+    assert {line["name"] for line in twins["resources"] if line["source_id"] == "tree-5"} == {"tree:5-2"}
+    named = refloat("restore", checkpoint, "--existing", "beside", "-f", "json").json
+    (name,) = [line["name"] for line in named["resources"] if line["source_id"] == "tree-5"]
+    date = refloat("checkpoint", "show", checkpoint, "-f", "json").json["created_at"][:10]
+    assert name == f"tree:5 (as of {date})"
+    ignored = refloat("restore", checkpoint, "--existing", "ignore", "-f", "json").json
+    assert {line["status"] for line in ignored["resources"]} == {"created"}
+
+
+@pytest.mark.parametrize(("answer", "status"), [("yes", 0), ("beside", 0), ("", 1), ("no", 1)])
+def test_on_a_terminal_it_asks(refloat: Command, there: set[str], answer: str, status: int) -> None:
+    checkpoint = protected(refloat)
+    there |= {"tree-5", "tree-5-1"}
+    ran = refloat.on_terminal(answer, "restore", checkpoint, "-f", "json")
+    assert ran.status == status, ran.err
+    assert "2 to keep as they are" in ran.err
+    assert "Bring back only what is gone" in ran.err
+    made = refloat("operation", "list", "-f", "json").json
+    assert [row["kind"] for row in made].count("restore") == (1 if status == 0 else 0)
+    if status == 0:
+        kept = [line["status"] for line in ran.json["resources"]].count("kept")
+        assert kept == (2 if answer == "yes" else 0)
+        unasked = refloat.on_terminal("", "restore", checkpoint, "--yes", "-f", "json")
+        assert (unasked.status, "Bring back" in unasked.err) == (0, False)
+    else:
+        assert "nothing was restored" in ran.err
