@@ -16,6 +16,7 @@ import pytest
 from api_helpers import NOOP, OTHER, Running, User, run_service
 from refloat.resources.noop.plugin import NoopPlugin
 
+from refloat.control import restore_plans as kept_plans
 from refloat.operations import restoreplan
 from tests.unit.support.cli_helpers import Command
 
@@ -249,3 +250,33 @@ def test_one_that_needs_somebody_else(refloat: Command, there: set[str]) -> None
     assert (refused.status, "is not approved" in refused.err) == (1, True)
     assert refloat("restore", "plan", "set", "flood", "--no-approval").status == 0
     assert refloat("restore", "plan", "run", "flood").status == 0
+
+
+def test_a_project_has_so_many_at_most(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H5: what a tenant may have others keep is bounded."""
+    monkeypatch.setattr(kept_plans, "MOST", 2)
+    worker, user = service.work(), service.user()
+    checkpoint = user.protected()
+    made = [make(user, checkpoint) for _number in range(2)]
+    body = {"provider_id": NOOP, "checkpoint_id": checkpoint["id"]}
+    refused = user("POST", "restore_plans", {"restore_plan": body})
+    assert (refused.status, "may not have more" in refused.message) == (413, True)
+    assert user("DELETE", f"restore_plans/{made[0]['id']}").status == 200
+    make(user, checkpoint)
+    assert worker
+
+
+def test_who_may_not_restore_may_run_what_others_made(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(json.dumps({"restore:create": "role:manager"}))
+    (tmp_path / "refloat.conf").write_text(f"[oslo_policy]\npolicy_file = {tmp_path}/policy.yaml\n")
+    running = run_service(tmp_path, files=[tmp_path / "refloat.conf"])
+    try:
+        running.work()
+        user = running.user()
+        checkpoint = user.protected()
+        body = {"provider_id": NOOP, "checkpoint_id": checkpoint["id"], "parameters": {}}
+        refused = user("POST", "restores", {"restore": body})
+        assert (refused.status, "restore:create" in refused.message) == (403, True)
+        assert run(user, make(user, checkpoint)).status == 200
+    finally:
+        running.close()

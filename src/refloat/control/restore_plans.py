@@ -21,8 +21,12 @@ from refloat.operations.choices import Choices
 from refloat.records.checkpoints import CheckpointRecord
 from refloat.records.database import Database
 from refloat.records.operations import Operation
+from refloat.records.quotas import OverQuota
 from refloat.records.restore_plans import PLANNING, READY, RUNNING, KeptPlan, RestorePlanRow, RestorePlans
 from refloat.records.terms import OperatorTerms
+
+MOST = 100
+"""So many restore plans may a project have: each is as large as what it restores."""
 
 _BUSY = (PLANNING, RUNNING)
 
@@ -62,6 +66,11 @@ class KeptPlans:
         )
 
         def write(session: Session, operation: Operation) -> None:
+            if self._records.count(session, by.project_id) >= MOST:
+                raise OverQuota(
+                    f"the project has {MOST} restore plans, and may not have more",
+                    advice="Delete some: refloat restore plan delete",
+                )
             self._records.add(
                 session,
                 id=identity,

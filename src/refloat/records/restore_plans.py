@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Index, String, Text, delete, update
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import JSON, DateTime, Index, String, Text, delete, func, select, update
+from sqlalchemy.orm import Mapped, Session, defer, mapped_column
 
 from refloat.database import now
 from refloat.records.database import of_row, shown
 from refloat.records.named import Named
-from refloat.records.paging import Page
+from refloat.records.paging import Page, fetch
 from refloat.records.tables import Base
 
 PLANNING, READY, FAILED, RUNNING, STALE, RESTORED = (
@@ -85,6 +85,13 @@ def _made(row: RestorePlanRow, **instead: Any) -> KeptPlan:
     return of_row(KeptPlan, row, **times, **instead)
 
 
+def _head(row: RestorePlanRow) -> KeptPlan:
+    return _made(row, content=None)
+
+
+_SMALL = (defer(RestorePlanRow.content),)
+
+
 class RestorePlans(Named[RestorePlanRow, KeptPlan]):
     """The restore plans of one project."""
 
@@ -92,10 +99,28 @@ class RestorePlans(Named[RestorePlanRow, KeptPlan]):
     sortable = ("id", "name", "status", "created_at")
     made = staticmethod(_made)
 
-    def page(self, page: Page, *, status: str | None = None, checkpoint_id: str | None = None) -> Any:
-        """A page of them."""
-        same = [(RestorePlanRow.status, status), (RestorePlanRow.checkpoint_id, checkpoint_id)]
-        return self._page(page, same, [])
+    def list(self) -> list[KeptPlan]:
+        """All of them, without what they say, which is large."""
+        table = RestorePlanRow
+        query = select(table).where(*self._scope()).order_by(table.created_at, table.id)
+        return self._database.read(query.options(*_SMALL), _head)
+
+    def find(self, name_or_id: str) -> KeptPlan:
+        return self.get(super().find(name_or_id).id)
+
+    def page(
+        self, page: Page, *, status: str | None = None, checkpoint_id: str | None = None
+    ) -> Sequence[KeptPlan]:
+        """A page of them, without what they say."""
+        same = ((RestorePlanRow.status, status), (RestorePlanRow.checkpoint_id, checkpoint_id))
+        wanted = [column == value for column, value in same if value is not None]
+        with self._database.session() as session:
+            rows = fetch(session, RestorePlanRow, [*self._scope(), *wanted], page, self.sortable, _SMALL)
+            return [_head(row) for row in rows]
+
+    def count(self, session: Session, project_id: str) -> int:
+        query = select(func.count()).where(RestorePlanRow.project_id == project_id)
+        return session.scalars(query).one()
 
     def add(self, session: Session, **fields: Any) -> None:
         session.add(RestorePlanRow(created_at=now(), status=PLANNING, reason="", **fields))
