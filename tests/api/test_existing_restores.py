@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from api_helpers import NOOP, Running, User
-from refloat.resources.noop.plugin import NoopPlugin
 
 from refloat.operations import restoreplan
+from refloat.resources.noop import NoopPlugin
 from tests.unit.support.cli_helpers import Command
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 from api_helpers import NOOP, OTHER, Running, User, run_service
-from refloat.resources.noop.plugin import NoopPlugin
 
 from refloat.control import restore_plans as kept_plans
 from refloat.operations import restoreplan
+from refloat.resources.noop import NoopPlugin
 from tests.unit.support.cli_helpers import Command
 
 
