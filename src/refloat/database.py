@@ -26,6 +26,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from refloat import postgresql
+from refloat.closing import Closing
 
 SCHEMA = "refloat_engine"
 """The schema of the workflow library's tables on PostgreSQL; SQLite has no schemas."""
@@ -45,7 +46,7 @@ def changed(session: Session, statement: sa.Executable) -> int:
     return cast("sa.CursorResult[Any]", session.execute(statement)).rowcount
 
 
-class SqlDatabase:
+class SqlDatabase(Closing):
     """An open database.
 
     :param url: ``sqlite:///path`` or ``postgresql://user@host/name``. An SQLite file and its folder are made,

@@ -62,7 +62,7 @@ class BankCommand(BaseCommand):
             place = known.find(name).bank or settings.bank
             settings = settings.of_bank(place.url, place.key_file)
         settings = settings.of_bank(parsed_args.bank, parsed_args.key)
-        with contextlib.closing(Database(settings.database_url)) as database:
+        with Database(settings.database_url) as database:
             cloud = Cloud(self.app.options.os_cloud)
             yield banks_of_user(settings, database, self.say, cloud), settings.bank
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -75,8 +75,8 @@ def _days(told: str) -> int:
     return days
 
 
-def _opened(conf: Any, *, migrate: bool = True) -> closing[Database]:
-    return closing(Database(config.settings(conf).database_url, migrate=migrate))
+def _opened(conf: Any, *, migrate: bool = True) -> Database:
+    return Database(config.settings(conf).database_url, migrate=migrate)
 
 
 def sync(chosen: argparse.Namespace, conf: Any) -> None:

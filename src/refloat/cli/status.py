@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from typing import Any
 
 from oslo_config import cfg
@@ -30,7 +29,7 @@ class Checks(upgradecheck.UpgradeCommands):
 
     def _database(self) -> Result:
         """The database is there, and its tables are those that this code needs."""
-        with closing(Database(config.settings(self.conf).database_url, migrate=False)) as database:
+        with Database(config.settings(self.conf).database_url, migrate=False) as database:
             wrong = faults(database)
         return Result(Code.FAILURE, "; ".join(wrong)) if wrong else Result(Code.SUCCESS)
 
@@ -46,7 +45,7 @@ class Checks(upgradecheck.UpgradeCommands):
         """Every bank that there is can be reached, and its key opens it."""
         settings, providers = config.settings(self.conf), self._all_providers()
         places = [provider.bank or settings.bank for provider in providers]
-        with closing(Database(settings.database_url, migrate=False)) as database:
+        with Database(settings.database_url, migrate=False) as database:
             if faults(database):
                 return Result(Code.WARNING, "looked at when the database is up to date")
             found = banks_of_service(settings, providers, database).existing(places)

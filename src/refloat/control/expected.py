@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import make_url
@@ -113,5 +113,5 @@ class RecordsBeside:
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
             yield None
             return
-        with closing(Database(self._settings.database_url)) as database:
+        with Database(self._settings.database_url) as database:
             yield database

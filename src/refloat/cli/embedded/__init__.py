@@ -21,9 +21,3 @@ class Embedded(EmbeddedRestorePlans, EmbeddedCheckpoints, EmbeddedPlans):
         from refloat.cli.embedded.schedules import EmbeddedSchedules
 
         return EmbeddedSchedules(self)
-
-    def __enter__(self) -> Embedded:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.close()

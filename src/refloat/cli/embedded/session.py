@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import cached_property
 
 from refloat.bank import Bank
+from refloat.closing import Closing
 from refloat.cloud import Cloud
 from refloat.cloud.authority import Caller, NamedCloud
 from refloat.control.banks import banks_of_user
@@ -27,7 +28,7 @@ _LIFETIME = timedelta(days=1)
 """Of what is granted for an operation; an entry of clouds.yaml grants nothing."""
 
 
-class EmbeddedSession:
+class EmbeddedSession(Closing):
     """One user on this machine.
 
     :param cloud_name: an entry of ``clouds.yaml``; None: ``OS_CLOUD`` or the ``OS_*`` variables.

@@ -14,9 +14,3 @@ class Remote(RemoteRestorePlans):
     @cached_property
     def schedules(self) -> RemoteSchedules:
         return RemoteSchedules(self)
-
-    def __enter__(self) -> Remote:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.close()

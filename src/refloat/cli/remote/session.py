@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from refloat.client import connect_as
 from refloat.client.errors import Missing, told
+from refloat.closing import Closing
 from refloat.errors import InvalidInput, NotFound
 
 T = TypeVar("T")
@@ -17,7 +18,7 @@ T = TypeVar("T")
 OLDEST_FIRST = "created_at:asc,id:asc"
 
 
-class Session:
+class Session(Closing):
     """One user at a service. Logs in when it is first used.
 
     :param cloud_name: an entry of ``clouds.yaml``; None: ``OS_CLOUD`` or the ``OS_*`` variables.
