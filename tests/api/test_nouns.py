@@ -83,7 +83,8 @@ NOUNS = {
         *(checkpoints, r.Checkpoint, checkpoints.SCHEMA, "plans:CheckpointList"),
         created="plans:CheckpointCreate",
         shown_alone="resource_graph protected_at error_info operation_id copied_from "
-        "verified verified_at verified_depth",
+        "verified verified_at verified_depth "
+        "name note labels expires_at keep user_id scheduled_operation_id size seconds",
     ),
     "hold": Noun(holds, r.Hold, holds.SCHEMA),
     "copy": Noun(copies, r.Copy, copies.SCHEMA, created="runs:CopyCreate"),
@@ -174,6 +175,7 @@ CALLED = {
         "resource_graph": "resources",
         "protected_at": "created_at",
         "error_info": "reason",
+        "scheduled_operation_id": "made_by",
     },
     "operation": {
         "type": "kind",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from refloat.errors import InvalidInput
 
@@ -96,3 +98,18 @@ def _plain(text: str) -> str:
 
 def _singular(text: str) -> tuple[str, ...]:
     return (text, text.removesuffix("s"))
+
+
+def said(parsed_args: argparse.Namespace) -> dict[str, Any]:
+    """What is said of a checkpoint with ``SAID``; what is not given is left out."""
+    given = vars(parsed_args)
+    found = {name: given[name] for name in ("name", "note", "keep") if given[name] is not None}
+    if given["expires"] is not None:
+        found["expires_at"] = None if given["expires"] == "never" else given["expires"]
+    if given["label"]:
+        pairs = [text.partition("=") for text in given["label"]]
+        for key, equals, _value in pairs:
+            if not key or not equals:
+                raise InvalidInput(f"the label '{key}' has no value", advice="As in: --label ticket=1234")
+        found["labels"] = {key: value for key, _equals, value in pairs}
+    return found

@@ -57,7 +57,15 @@ class Either:
 
 Args: TypeAlias = tuple[Argument | Either, ...]
 
-CHECKPOINT = Argument("checkpoint", "id, or its beginning")
+CHECKPOINT = Argument("checkpoint", "id or its beginning, name, 'latest', PLAN, or PLAN@TIME")
+SAID: Args = (
+    Argument("--name", "what to call the checkpoint"),
+    Argument("--note", "why it is made", metavar="TEXT"),
+    Argument("--label", "a label; repeat it", metavar="KEY=VALUE", action="append"),
+    Argument("--expires", "when nobody wants it any more: 30d, 12h, a time; or never", metavar="WHEN"),
+    Argument("--keep", "no retention takes it", action="store_true", default=None),
+)
+"""What is said of a checkpoint."""
 PARAMETER = Argument("--parameter", PARAMETER_HELP, metavar="TYPE[#ID]:KEY=VALUE", action="append")
 DESCRIPTION = Argument("--description", "a few words for people", metavar="TEXT", default="")
 NEW_NAME = Argument("--name", "a new name")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.arguments import parse_parameters
-from refloat.cli.base import CHECKPOINT, PARAMETER, Argument, BaseCommand, Lister, ShowOne
+from refloat.cli.arguments import parse_parameters, said
+from refloat.cli.base import CHECKPOINT, PARAMETER, SAID, Argument, BaseCommand, Lister, ShowOne
 from refloat.cli.operation_base import NO_WAIT, Operating, OperationCommand
 from refloat.cli.output import Bytes, Items, Resources, Time
 from refloat.errors import RefloatError
@@ -27,7 +27,10 @@ class ListCheckpoint(Lister):
     Partial: it lacks something of its plan, as 'refloat checkpoint show' says.
     """
 
-    columns = ("id", "status", "created_at", "plan", "provider", "operation_id", "verified", "partial")
+    columns = (
+        *("id", "status", "created_at", "plan", "provider", "operation_id", "verified", "partial"),
+        *("name", "size", "made_by", "expires_at"),
+    )
     examples = """
         refloat checkpoint list --plan shop
         refloat checkpoint list -f value -c id
@@ -37,7 +40,7 @@ class ListCheckpoint(Lister):
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         states = refloat.checkpoints(parsed_args.plan or "")
-        return [_shown(state, refloat.provider_name) for state in states]
+        return [_shown(refloat, state, _schedules(refloat, states)) for state in states]
 
 
 class ShowCheckpoint(ShowOne):
@@ -47,7 +50,7 @@ class ShowCheckpoint(ShowOne):
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         state = refloat.find_checkpoint(parsed_args.checkpoint)
-        found = dict(_shown(state, refloat.provider_name))
+        found = _described(refloat, state)
         found |= {"verified_at": Time(state.verified_at), "verified_depth": state.verified_depth}
         if state.status in {"available", "deleting"}:
             contents = refloat.contents(state.id)
@@ -161,17 +164,70 @@ class DeleteCheckpoint(Operating, Lister):
         return self.perform(parsed_args, lambda refloat: refloat.delete_checkpoint(identity))
 
 
-def _shown(state: CheckpointState, provider_name: Callable[[str], str]) -> Mapping[str, Any]:
+def _schedules(refloat: Backend, states: Iterable[CheckpointState]) -> Mapping[str, str]:
+    """What the schedules are called that made checkpoints."""
+    if not any(state.scheduled_operation_id for state in states):
+        return {}
+    return {view.schedule.id: view.schedule.name for view in refloat.schedules.list()}
+
+
+def _described(refloat: Backend, state: CheckpointState) -> dict[str, Any]:
+    """All that is known of a checkpoint without looking into it."""
+    found = dict(_shown(refloat, state, _schedules(refloat, [state])))
+    return found | {
+        "note": str(state.about.get("note") or ""),
+        "labels": Items(dict(state.about.get("labels") or {})),
+        "keep": bool(state.about.get("keep")),
+        "user_id": str(state.about.get("user_id") or ""),
+        "seconds": "" if state.seconds is None else state.seconds,
+    }
+
+
+def _shown(refloat: Backend, state: CheckpointState, schedules: Mapping[str, str]) -> Mapping[str, Any]:
+    scheduled = state.scheduled_operation_id
     return {
         "id": state.id,
         "status": state.status,
         "created_at": Time(state.created_at),
         "plan": str(state.plan.get("name", "")),
-        "provider": provider_name(state.provider),
+        "provider": refloat.provider_name(state.provider),
         "operation_id": state.operation_id,
         "verified": state.verified,
         "partial": bool(state.lacks),
+        "name": str(state.about.get("name") or ""),
+        "size": "" if state.size is None else Bytes(state.size),
+        "made_by": f"schedule {schedules.get(scheduled, scheduled)}" if scheduled else "hand",
+        "expires_at": Time(str(state.about.get("expires_at") or "")),
     }
+
+
+class SetCheckpoint(ShowOne):
+    """Change what is said of a checkpoint: its name, note and labels, when it expires, whether it is kept.
+
+    What is not named stays. An expired checkpoint goes with the next run of a schedule of its plan, unless it
+    is the last good one; one that is kept is taken by no retention. A hold is stronger: see 'checkpoint
+    hold'.
+    """
+
+    examples = """
+        refloat checkpoint set 5d0f1c6a --name before-2.4 --label ticket=1234 --expires 30d
+        refloat checkpoint set before-2.4 --keep --expires never
+    """
+
+    args = (
+        CHECKPOINT,
+        *SAID,
+        Argument("--unlabel", "take a label away", metavar="KEY", action="append"),
+        Argument("--no-keep", "retention may take it", dest="keep", action="store_false"),
+    )
+
+    def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
+        wanted = said(parsed_args)
+        if parsed_args.unlabel:
+            wanted["labels"] = {**dict.fromkeys(parsed_args.unlabel), **wanted.get("labels", {})}
+        if not wanted:
+            return _described(refloat, refloat.find_checkpoint(parsed_args.checkpoint))
+        return _described(refloat, refloat.describe(parsed_args.checkpoint, wanted))
 
 
 class SetHold(ShowOne):

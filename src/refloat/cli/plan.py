@@ -6,12 +6,13 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from refloat.cli.arguments import RESOURCE_HELP, parse_parameters, parse_resources
+from refloat.cli.arguments import RESOURCE_HELP, parse_parameters, parse_resources, said
 from refloat.cli.base import (
     DESCRIPTION,
     NEW_DESCRIPTION,
     NEW_NAME,
     PARAMETER,
+    SAID,
     Argument,
     BaseCommand,
     Lister,
@@ -222,9 +223,11 @@ class Protect(OperationCommand):
         refloat protect shop
         CHECKPOINT=$(refloat protect shop -f value -c id)
         refloat protect shop --no-wait -f json
+        refloat protect shop --name before-2.4 --note "the upgrade of the shop" --expires 90d
     """
 
-    args = (NO_WAIT, PLAN)
+    args = (NO_WAIT, PLAN, *SAID)
 
     def show(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        return self.perform(parsed_args, lambda refloat: refloat.protect(parsed_args.plan))
+        words = said(parsed_args)
+        return self.perform(parsed_args, lambda refloat: refloat.protect(parsed_args.plan, words))

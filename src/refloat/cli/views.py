@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class CheckpointState:
     verified_at: str = ""
     verified_depth: str = ""
     lacks: Sequence[Mapping[str, str]] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+    scheduled_operation_id: str = ""
+    size: int | None = None
+    seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

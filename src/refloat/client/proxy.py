@@ -77,8 +77,8 @@ class Proxy(SdkProxy):
     protectables, get_protectable = verbs(r.Protectable, "list get")
     instances, get_instance, find_instance = verbs(r.Instance, "list get find", parent="protectable_type")
     providers, get_provider, find_provider = verbs(r.Provider, "list get find")
-    checkpoints, get_checkpoint, create_checkpoint, delete_checkpoint = verbs(
-        r.Checkpoint, "list get create delete", parent="provider_id"
+    checkpoints, get_checkpoint, create_checkpoint, update_checkpoint, delete_checkpoint = verbs(
+        r.Checkpoint, "list get create update delete", parent="provider_id"
     )
     restores, get_restore, create_restore = verbs(r.Restore, "list get create")
     restore_plans, get_restore_plan, find_restore_plan, create_restore_plan, delete_restore_plan = verbs(

@@ -116,12 +116,13 @@ class Checkpoint(_Ours):
     """What was protected at one time."""
 
     base_path = "/providers/%(provider_id)s/checkpoints"
-    allow_create = allow_delete = True
+    allow_create = allow_commit = allow_delete = True
     _query_mapping = _filters("plan_id", "start_date", "end_date", "status")
     attributes = (
         "project_id status protection_plan:dict plan_id resource_graph created_at extra_info "
         "error_info operation_id copied_from:dict protected_at "
-        "verified verified_at verified_depth lacks:list"
+        "verified verified_at verified_depth lacks:list "
+        "name note labels:dict expires_at keep:bool user_id scheduled_operation_id size:int seconds:int"
     )
 
     def graph(self) -> tuple[dict[str, Any], Any]:

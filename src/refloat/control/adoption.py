@@ -92,6 +92,9 @@ def _record(provider_id: str, checkpoint: Checkpoint, id_of: Callable[[str], str
         copied_from=_copied(info, id_of),
         plugins=_plugins(info),
         lacks=_lacks(info),
+        about=dict(info.extra.get("about") or {}),
+        size=info.extra.get("size"),
+        seconds=info.extra.get("seconds"),
     )
 
 

@@ -92,11 +92,12 @@ def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:
         }
     if ended.kind not in ("protect", "copy"):
         return None
-    prepared = ended.prepared or {}
+    prepared, result = ended.prepared or {}, ended.result or {}
     # A copy may have found another one there.
     if succeeded and prepared.get("there", "") in ("", subject(ended)):
         values = {"status": AVAILABLE, "graph": prepared["graph"], "reason": ""}
         values["lacks"] = prepared.get("lacks") or None
+        values |= {name: result[name] for name in ("size", "seconds") if name in result}
         if not prepared.get("there"):  # it is a new one, also where there was one of this id
             values |= UNVERIFIED
         # What is in the bank is there, whatever has become of its record meanwhile.

@@ -25,6 +25,7 @@ from refloat.errors import Conflict, InvalidInput, NotFound
 from refloat.log_context import known
 from refloat.operations.choices import Choices
 from refloat.providers.provider import Provider, Providers, check_parameters, plugins_for, stand_in
+from refloat.records import about
 from refloat.records.checkpoints import (
     AVAILABLE,
     COPYING,
@@ -121,12 +122,14 @@ class Submitter:
         plan: Plan,
         extra_info: Mapping[str, Any] | None = None,
         *,
+        said: Mapping[str, Any] | None = None,
         provider_id: str = "",
         session: Session | None = None,
         derived: Callable[[str], str] = lambda _what: str(uuid.uuid4()),
     ) -> tuple[CheckpointRecord, Operation]:
         """Protect a plan; the checkpoint to be.
 
+        :param said: what is said of the checkpoint: as for :func:`refloat.records.about.changed`.
         :param provider_id: the one that the plan is said to be of; empty: its own.
         :param session: a transaction of the caller's to do it in.
         :param derived: makes the ids of the ``checkpoint`` and of the ``operation``.
@@ -150,8 +153,10 @@ class Submitter:
             extra_info={**MANUAL, **_own_words(by, extra_info or {})},
             graph=None,
             created_at=self.clock(),
+            about=about.changed({"user_id": by.user_id} if isinstance(by, Caller) else {}, said or {}, now()),
         )
         payload = {
+            "about": dict(record.about),
             "plan": dict(record.plan),
             "parameters": parameters,
             "extra_info": dict(record.extra_info),

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from refloat.engine.program import Body, Json, Outcome, StepRun
 from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NoBank, NotFound
 from refloat.operations.compared import most_is_lost, not_found_again
+from refloat.operations.copyplan import size_of
 from refloat.operations.discovery import FAIL, Discovery, Survey, Unfit
 from refloat.operations.programs import OperationProgram, stored_section
 from refloat.providers.provider import check_parameters, cover
@@ -60,6 +61,8 @@ class ProtectProgram(OperationProgram):
     def finish(self, prepared: Json, run: StepRun) -> Json:
         graph = self.graph(prepared)
         sections = {str(node.key): stored_section(self.results(run, node.key)) for node in graph}
+        took = datetime.now(UTC) - datetime.fromisoformat(prepared["started_at"])
+        measured = {"size": sum(map(size_of, sections.values())), "seconds": round(took.total_seconds())}
         self.data.writer.commit(
             created_at=prepared["started_at"],
             plan=self.payload["plan"],
@@ -69,7 +72,8 @@ class ProtectProgram(OperationProgram):
                 "operation_id": self.operation_id,
                 "plugins": self.plugin_names(graph),
                 **_lacks(prepared),
-                **({"extra_info": self.payload["extra_info"]} if "extra_info" in self.payload else {}),
+                **{name: self.payload[name] for name in ("extra_info", "about") if name in self.payload},
+                **measured,
             },
             graph=prepared["graph"],
             sections=sections,
@@ -81,6 +85,7 @@ class ProtectProgram(OperationProgram):
         return {
             "id": self.checkpoint_id,
             "status": "available",
+            **measured,
             **({"chain": chain} if chain else {}),
             **({"missed": prepared["missed"]} if "missed" in prepared else {}),
             **_lacks(prepared),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from refloat.database import changed, now
-from refloat.errors import NotFound
+from refloat.errors import Conflict, NotFound
+from refloat.records import about
 from refloat.records.database import Database, of_row
 from refloat.records.paging import Page, fetch
 from refloat.records.plans import PlanRow
@@ -61,6 +62,9 @@ class CheckpointRecord:
     :param plugins: the names of the plugins that made it, by resource type; None: not known here.
     :param lacks: what of the plan it does not have, each with its ``reason``; None: nothing.
     :param verified: :data:`NEVER`, :data:`GOOD` or :data:`BAD`, by a look of some depth at some time (UTC).
+    :param about: what people say of it (:mod:`refloat.records.about`); ``user_id``: who asked for it.
+    :param size: bytes of its data in the bank, before compression.
+    :param seconds: so long it took to make.
     """
 
     id: str
@@ -79,6 +83,9 @@ class CheckpointRecord:
     verified_at: datetime | None = None
     verified_depth: str = ""
     lacks: Sequence[Mapping[str, str]] | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    size: int | None = None
+    seconds: int | None = None
 
 
 class CheckpointRecords:
@@ -226,6 +233,20 @@ class CheckpointRecords:
         }
         for some in (chosen[at : at + 500] for at in range(0, len(chosen), 500)):
             session.execute(update(row).where(row.id.in_(some), counts).values(values))
+
+    def describe(self, identity: str, wanted: Mapping[str, Any]) -> CheckpointRecord:
+        """Change what is said of a checkpoint.
+
+        :param wanted: as for :func:`refloat.records.about.changed`.
+        :raises Conflict: it is deleted, or about to be.
+        """
+        with self._database.one_at_a_time(f"checkpoint {identity}") as session:
+            row = session.get_one(CheckpointRow, identity, populate_existing=True)
+            if row.status in (DELETED, DELETING):
+                raise Conflict(f"nothing is said of the checkpoint {identity} any more: it is {row.status}")
+            row.about = about.changed(row.about, wanted, now())
+            session.flush()
+            return _record(row)
 
     def move(self, session: Session, identity: str, before: Sequence[str], **values: Any) -> bool:
         """Change a checkpoint, if its status still is one of some; whether it was."""

@@ -13,6 +13,9 @@ from refloat.errors import InvalidInput, NotFound
 from refloat.records.database import Database
 from refloat.records.paging import Page, fetch
 
+SHORTEST = 8
+"""So much of an id will do for all of it."""
+
 Row = TypeVar("Row")
 Thing = TypeVar("Thing")
 
@@ -80,6 +83,8 @@ class Named(ABC, Generic[Row, Thing]):
         known: Sequence[Any] = self.list()
         found = [item for item in known if name_or_id in (item.id, item.name)]
         exact = [item for item in found if item.id == name_or_id]
+        if not found and len(name_or_id) >= SHORTEST:
+            found = [item for item in known if item.id.startswith(name_or_id)]
         if not found:
             raise NotFound(f"there is no {self.noun} '{name_or_id}'", advice=f"See: refloat {self.noun} list")
         if len(found) > 1 and not exact:

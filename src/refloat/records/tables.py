@@ -131,6 +131,12 @@ class CheckpointRow(Base):
     """``manifests``, ``existence`` or ``full``."""
     lacks: Mapped[list[dict[str, str]] | None] = mapped_column(JSON(none_as_null=True), default=None)
     """``[{"type", "id", "name", "reason"}]`` of what the plan means and it does not have; None: nothing."""
+    about: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")
+    """What people say of it: see :mod:`refloat.records.about`; and ``user_id``: who asked for it."""
+    size: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    """Bytes of its data in the bank, before compression."""
+    seconds: Mapped[int | None] = mapped_column(default=None)
+    """So long it took to make."""
 
 
 class QuotaRow(Base):

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from refloat.records import about
 from refloat.records.checkpoints import AVAILABLE, BAD, ERROR_DELETING, MISSING, SCHEDULED
 from refloat.records.database import Database
 from refloat.records.quotas import OverQuota, Quotas
@@ -83,6 +84,7 @@ def kept(database: Database, schedule: Schedule) -> list[Kept]:
         CheckpointRow.verified,
         CheckpointRow.extra_info,
         CheckpointRow.lacks.is_not(None).label("partial"),
+        CheckpointRow.about,
     ).where(
         CheckpointRow.project_id == schedule.project_id,
         CheckpointRow.plan_id == schedule.plan_id,
@@ -105,6 +107,8 @@ def kept(database: Database, schedule: Schedule) -> list[Kept]:
             needs=needs.get(row.id, frozenset()),
             missing=row.status == MISSING,
             partial=row.partial,
+            keep=bool(row.about.get("keep")),
+            expires_at=about.expires_at(row.about),
             outside=_outside(schedule, _maker(row.extra_info) or made.get(row.id, ("",))[0], others),
         )
         for row in rows

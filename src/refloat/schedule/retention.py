@@ -81,6 +81,8 @@ class Kept:
     :param needs: the checkpoints without which it cannot be restored.
     :param missing: it is not found in its bank.
     :param partial: it lacks something of its plan: it counts, but pushes none out that lacks nothing.
+    :param keep: somebody has said that no retention takes it.
+    :param expires_at: when nobody wants it any more; UTC, without saying so.
     :param outside: who made it, where the rules are not for it; empty: they are.
     """
 
@@ -91,6 +93,8 @@ class Kept:
     held: str | None = None
     needs: frozenset[str] = frozenset()
     missing: bool = False
+    keep: bool = False
+    expires_at: datetime | None = None
     outside: str = ""
     partial: bool = False
 
@@ -134,18 +138,19 @@ def judge(
     """
     newest_first = _newest_first(checkpoints)
     good = counting(checkpoints, now)
-    whole = [item for item in good if not item.partial]
+    wanted = [item for item in good if not _is_over(item, now)]
+    whole = [item for item in wanted if not item.partial]
     keeping = _protected(newest_first, good, rules, now)
     for name, count in rules.periods.items():
-        for counted in (whole, good):
+        for counted in (whole, wanted):
             for item in _latest(counted, PERIODS[name], count, zone or ZoneInfo("UTC")):
                 keeping.setdefault(item.id, name)
-    going = {item.id: "deleting it has failed before" for item in newest_first if item.unfinished}
-    partial = {item.id for item in good if item.partial}
-    going |= {key: why for key, why in _going(good, rules, now).items() if key in partial}
+    going = _over(newest_first, rules, now)
+    partial = {item.id for item in wanted if item.partial}
+    going |= {key: why for key, why in _going(wanted, rules, now).items() if key in partial}
     going |= _going(whole, rules, now)  # those that lack nothing, by their like alone
-    for item in good:
-        if item.id not in going:
+    for item in newest_first:
+        if item.id not in going and (item.unfinished or item in wanted):
             keeping.setdefault(item.id, "within the rules" if rules.given else "there are no rules")
     for item in newest_first:  # dependants first: what they need may itself need something
         if item.id in keeping:
@@ -169,13 +174,18 @@ def counting(checkpoints: Sequence[Kept], now: datetime) -> list[Kept]:
     return [
         item
         for item in _newest_first(checkpoints)
-        if not (item.bad or item.unfinished or item.missing or item.outside) and item.created_at <= now
+        if not (item.bad or item.unfinished or item.missing or item.keep or item.outside)
+        and item.created_at <= now
     ]
 
 
 def last_good(counted: Sequence[Kept]) -> Kept:
     """The newest of those that count: one that lacks nothing, if there is any."""
     return next((item for item in counted if not item.partial), counted[0])
+
+
+def _is_over(item: Kept, now: datetime) -> bool:
+    return item.expires_at is not None and item.expires_at <= now
 
 
 def _newest_first(checkpoints: Sequence[Kept]) -> list[Kept]:
@@ -186,22 +196,7 @@ def _protected(
     newest_first: Sequence[Kept], good: Sequence[Kept], rules: Rules, now: datetime
 ) -> dict[str, str]:
     """What no rule may take away, and why."""
-    keeping: dict[str, str] = {}
-    for item in newest_first:
-        if item.held is not None:
-            keeping[item.id] = f"legal hold: {item.held}"
-        elif item.outside:
-            keeping[item.id] = f"{item.outside}: not this schedule's to delete"
-        elif item.created_at <= now < item.created_at + rules.minimum:
-            keeping[item.id] = f"the operator keeps everything for {span_text(rules.minimum)}"
-        elif item.unfinished:
-            continue
-        elif item.missing:
-            keeping[item.id] = f"it is missing: {_NEITHER}"
-        elif item.bad:
-            keeping[item.id] = f"a verification found it bad: {_NEITHER}"
-        elif item.created_at > now:
-            keeping[item.id] = f"it is dated in the future: {_NEITHER}"
+    keeping = {item.id: why for item in newest_first if (why := _kept_for(item, rules, now))}
     if good:
         keeping.setdefault(good[0].id, "the last good checkpoint")
         last = last_good(good)
@@ -209,6 +204,34 @@ def _protected(
     else:
         keeping |= {item.id: "there is no good checkpoint" for item in newest_first if item.id not in keeping}
     return keeping
+
+
+def _kept_for(item: Kept, rules: Rules, now: datetime) -> str:
+    """Why no rule may take one away, whatever else there is; empty: one may."""
+    reasons = (
+        (item.held is not None, f"legal hold: {item.held}"),
+        (item.keep, f"it is to be kept: {_NEITHER}"),
+        (bool(item.outside) and not _is_over(item, now), f"{item.outside}: not this schedule's to delete"),
+        (
+            item.created_at <= now < item.created_at + rules.minimum,
+            f"the operator keeps everything for {span_text(rules.minimum)}",
+        ),
+        (item.missing, f"it is missing: {_NEITHER}"),
+        (item.bad and not item.unfinished, f"a verification found it bad: {_NEITHER}"),
+        (item.created_at > now and not item.unfinished, f"it is dated in the future: {_NEITHER}"),
+    )
+    return next((why for applies, why in reasons if applies), "")
+
+
+def _over(newest_first: Sequence[Kept], rules: Rules, now: datetime) -> dict[str, str]:
+    """What goes without being counted, unless something else keeps it."""
+    going: dict[str, str] = {}
+    for item in newest_first:
+        if _is_over(item, now):
+            going[item.id] = f"it expired on {item.expires_at:%Y-%m-%d %H:%M} (UTC)"
+        elif item.unfinished and rules.given:
+            going[item.id] = "deleting it has failed before"
+    return going
 
 
 def _going(good: Sequence[Kept], rules: Rules, now: datetime) -> dict[str, str]:

@@ -237,7 +237,8 @@ class Runner:
         if ended is None:
             return
         state, words, kind = ended
-        if schedule.operation_type != RETENTION_PROTECT or not schedule.trigger_id:
+        plain = schedule.operation_type != RETENTION_PROTECT
+        if not schedule.trigger_id or (plain and (state == FAILED or self._keeps_all(schedule))):
             self._end(firing, state, words)
             return
         # A full quota says nothing of the application, and only deleting helps.
@@ -255,6 +256,10 @@ class Runner:
             self._end(firing, FAILED, words or str(exc))
         else:
             self._cleaning.begin(firing, schedule)
+
+    def _keeps_all(self, schedule: Schedule) -> bool:
+        """Without rules only what has expired goes."""
+        return all(verdict.keep for verdict in self._scheduled.retention.judge(schedule).verdicts)
 
     def _end(self, firing: Firing, state: str, reason: str) -> None:
         self._change(firing, state, reason=reason, ended_at=self._clock())

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from refloat.cloud.authority import Caller
+from refloat.database import now
 from refloat.records.checkpoints import CheckpointRecord, CheckpointRecords
 from refloat.records.plans import Plan, Plans
 from refloat.records.schedule_tables import HoldRow, ScheduleRow
@@ -228,3 +229,36 @@ def test_a_plan_that_is_changed_during_a_run_loses_nothing(rig: Rig) -> None:
     assert (last.state, last.deletions) == ("succeeded", [])
     assert last.reason == "nothing was deleted, for the schedule has got another plan meanwhile"
     assert [v.id for v in rig.desk.retention.preview(schedule).verdicts] == [first.checkpoint_id]
+
+
+def test_what_has_expired_goes_but_the_last_good_one_and_what_is_kept(rig: Rig) -> None:
+    """Also by hand: its maker has said so. It counts for no rule any more."""
+    schedule = rig.schedule(YEARLY, "retention_protect", max_backups=2)
+    said: list[dict[str, Any]] = [
+        {"expires_at": "2d"},
+        {"expires_at": "90d"},
+        {"expires_at": "2d", "keep": True},
+        {},
+    ]
+    made = []
+    for words in said:
+        rig.now = now() + timedelta(minutes=len(made))
+        record, _operation = rig.submitter.protect(Caller("u1", PROJECT), rig.plan, said=words)
+        rig.finish()
+        made.append(record.id)
+    own = [run(rig, schedule).checkpoint_id for _ in range(2) if rig_later(rig)]
+    CheckpointRecords(rig.database).describe(own[0], {"expires_at": "1d", "name": "soon"})
+    rig.now = now() + timedelta(days=3)
+    preview = {verdict.id: verdict.rule for verdict in rig.desk.retention.preview(schedule).verdicts}
+    last = run(rig, schedule)
+    gone = {item["checkpoint_id"] for item in last.deletions if item["state"] == "deleted"}
+    assert gone == {made[0], own[0]}
+    assert all(preview[identity].startswith("it expired on ") for identity in gone)
+    assert preview[made[2]] == "it is to be kept: it neither counts nor goes by itself"
+    assert {preview[made[1]], preview[made[3]]} == {"made by hand: not this schedule's to delete"}
+    assert preview[own[1]] == "within the rules"
+
+
+def rig_later(rig: Rig) -> bool:
+    rig.now += timedelta(hours=1)
+    return True

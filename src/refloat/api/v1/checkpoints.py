@@ -15,13 +15,29 @@ from refloat.api.validation import same_form
 from refloat.control import deletions
 from refloat.errors import InvalidInput
 from refloat.graph import Graph
-from refloat.records.checkpoints import AVAILABLE, BAD, DELETED, GOOD, NEVER, CheckpointRecord
+from refloat.records.checkpoints import AVAILABLE, BAD, DELETED, GOOD, NEVER, SCHEDULED, CheckpointRecord
 
 NO_GRAPH = "[{}, []]"
 
 _EXTRA: s.Schema = {"type": ["object", "null"]}
-NEW = s.obj(("plan_id",), plan_id=s.UUID, **{"extra-info": _EXTRA, "extra_info": _EXTRA})
+_SAID: dict[str, s.Schema] = {
+    "name": {**s.TEXT, "maxLength": 255},
+    "note": {**s.TEXT, "maxLength": 4096},
+    "labels": {
+        "type": ["object", "null"],
+        "maxProperties": 64,
+        "additionalProperties": {"type": ["string", "null"], "maxLength": 255},
+    },
+    "expires_at": {
+        **s.TEXT,
+        "maxLength": 64,
+        "description": "ISO 8601, or from now on: 30d, 12h, 8w, 6m, 1y",
+    },
+    "keep": {"type": ["boolean", "null"], "description": "no retention takes it"},
+}
+NEW = s.obj(("plan_id",), plan_id=s.UUID, **{"extra-info": _EXTRA, "extra_info": _EXTRA}, **_SAID)
 RESET = s.wrapped("os-resetState", s.reply(state={"enum": ["available", "error", "deleted"]}))
+CHANGE = {"anyOf": [RESET, s.wrapped("checkpoint", s.obj(**_SAID) | {"minProperties": 1})]}
 _DATE: s.Schema = {
     "type": "string",
     "pattern": rf"^\d{{4}}-\d{{2}}-\d{{2}}{s.END}",
@@ -29,7 +45,8 @@ _DATE: s.Schema = {
 }
 _COPIED_FROM = s.reply(checkpoint_id=s.STRING, provider_id=s.STRING) | {"type": ["object", "null"]}
 SCHEMA = s.reply(
-    "protected_at error_info operation_id copied_from verified verified_at verified_depth lacks",
+    "protected_at error_info operation_id copied_from verified verified_at verified_depth lacks "
+    "name note labels expires_at keep user_id scheduled_operation_id size seconds",
     id=s.UUID,
     project_id=s.STRING,
     status=s.STRING,
@@ -50,6 +67,15 @@ SCHEMA = s.reply(
         plans.UNFIT_RESOURCE,
         description="what of the plan it does not have; it is partial when there is any",
     ),
+    name=s.TEXT,
+    note=s.TEXT,
+    labels=s.ANY_OBJECT,
+    expires_at=s.TIME,
+    keep=s.BOOLEAN,
+    user_id={**s.TEXT, "description": "who asked for it; null: a scheduled operation did, or nobody knows"},
+    scheduled_operation_id={**s.TEXT, "description": "the one that made it; null: it was made by hand"},
+    size={"type": ["integer", "null"], "description": "bytes of its data in the bank, before compression"},
+    seconds={"type": ["integer", "null"], "description": "so long it took to make"},
 )
 
 
@@ -73,8 +99,9 @@ def create(request: Request) -> dict[str, Any]:
     wanted = request.body["checkpoint"]
     plan = plans.find(request, same_form(wanted["plan_id"]))
     extra = wanted.get("extra-info") or wanted.get("extra_info")
+    said = {name: wanted[name] for name in _SAID if name in wanted}
     record, _operation = request.deployment.submitter.protect(
-        request.caller, plan, extra, provider_id=provider.id
+        request.caller, plan, extra, said=said, provider_id=provider.id
     )
     return _answer(request, record)
 
@@ -91,8 +118,15 @@ def delete(request: Request) -> dict[str, Any]:
     return {}
 
 
-def reset(request: Request) -> dict[str, Any]:
-    """Set a checkpoint's status by hand; to deleted only administrators, when its bank is gone for good."""
+def change(request: Request) -> dict[str, Any]:
+    """Change what is said of a checkpoint, or set its status by hand.
+
+    To deleted only administrators set it, when its bank is gone for good.
+    """
+    if "checkpoint" in request.body:
+        return _answer(
+            request, request.deployment.checkpoints.describe(find(request).id, request.body["checkpoint"])
+        )
     state = request.body["os-resetState"]["state"]
     if state == DELETED and not request.is_admin:
         raise InvalidInput("only administrators call a checkpoint deleted", advice="Delete it")
@@ -145,6 +179,13 @@ def _view(record: CheckpointRecord, makers: Mapping[str, str]) -> dict[str, Any]
         lacks=[dict(each) for each in record.lacks or ()],
         verified_at=f"{record.verified_at:%Y-%m-%dT%H:%M:%S}Z" if record.verified_at else None,
         verified_depth=record.verified_depth or None,
+        name=record.about.get("name"),
+        note=record.about.get("note"),
+        labels=dict(record.about.get("labels") or {}),
+        expires_at=record.about.get("expires_at"),
+        keep=bool(record.about.get("keep")),
+        user_id=record.about.get("user_id"),
+        scheduled_operation_id=record.extra_info.get(SCHEDULED),
         copied_from={name: copied[name] for name in _COPIED_FROM["properties"]} if copied else None,
     )
 
@@ -189,6 +230,7 @@ def _day(text: str | None) -> date | None:
 _CHECKPOINT = f"{CHECKPOINTS}/{{checkpoint_id}}"
 _one, _many = s.wrapped("checkpoint", SCHEMA), s.listed("checkpoints", SCHEMA)
 _new = s.wrapped("checkpoint", NEW)
+_changed = {"anyOf": [s.obj(), _one]}
 _QUERY = s.list_query(plan_id=s.FILTER, start_date=_DATE, end_date=_DATE, status=s.FILTER)
 
 ROUTES = (
@@ -196,5 +238,5 @@ ROUTES = (
     Route("POST", CHECKPOINTS, create, member("provider:checkpoint_create"), _one, _new),
     Route("GET", _CHECKPOINT, show, reader("provider:checkpoint_get"), _one),
     Route("DELETE", _CHECKPOINT, delete, member("provider:checkpoint_delete"), s.obj()),
-    Route("PUT", _CHECKPOINT, reset, member("provider:checkpoint_update"), s.obj(), RESET),
+    Route("PUT", _CHECKPOINT, change, member("provider:checkpoint_update"), _changed, CHANGE),
 )

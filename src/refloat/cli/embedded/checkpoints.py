@@ -9,6 +9,7 @@ from typing import Any
 
 from refloat.bank import Bank, Checkpoint, CheckpointInfo
 from refloat.cli.embedded.session import EmbeddedSession
+from refloat.cli.resolve import resolve
 from refloat.cli.views import LIVE, CheckpointState, Json
 from refloat.control import held
 from refloat.control.adoption import adopt
@@ -18,7 +19,7 @@ from refloat.control.submit import not_available
 from refloat.engine.reader import Reader
 from refloat.errors import BankError, InvalidInput, NoBank, NotFound, RefloatError
 from refloat.providers.banks import BankLocation
-from refloat.records.checkpoints import MISSING, CheckpointRecord
+from refloat.records.checkpoints import MISSING, SCHEDULED, CheckpointRecord, CheckpointRecords
 from refloat.records.holds import Hold, Holds
 from refloat.records.operations import OPEN, Operation
 from refloat.records.tables import OPERATIONS
@@ -90,14 +91,35 @@ class EmbeddedCheckpoints(EmbeddedSession):
         )
 
     def find_checkpoint(self, identity: str) -> CheckpointState:
-        fits = [state for state in self._states()[0] if identity and state.id.startswith(identity)]
-        exact = [state for state in fits if state.id == identity]
-        if len(fits) == 1 or exact:
-            return (exact or fits)[0]
-        return _state_of(self.found(identity).info)  # says what is wrong
+        states, unread = self._states()
+        return self._resolved(identity, states, unread)
+
+    def _resolved(
+        self,
+        identity: str,
+        states: Iterable[CheckpointState],
+        unread: Mapping[BankLocation, RefloatError],
+        *,
+        exactly: bool = False,
+    ) -> CheckpointState:
+        """As :func:`refloat.cli.resolve.resolve`; where there is none, it may be in a bank that is unread."""
+        known = list(states)
+        try:
+            return resolve(identity, known, exactly=exactly)
+        except NotFound as exc:
+            if unread:
+                raise next(iter(unread.values())) from None
+            empty = "" if known else f"the bank {self.settings.bank.url} has none of this project"
+            raise NotFound(exc.message, reason=exc.reason or empty, advice=exc.advice) from None
+
+    def describe(self, checkpoint: str, wanted: Mapping[str, Any]) -> CheckpointState:
+        """Change what is said of a checkpoint: as :func:`refloat.records.about.changed`."""
+        found = self.found_or_missing(checkpoint, exactly=True)
+        record = found if isinstance(found, CheckpointRecord) else self.record_of(found)
+        return self.find_checkpoint(CheckpointRecords(self.database).describe(record.id, wanted).id)
 
     def checkpoint_id(self, identity: str) -> str:
-        found = self.found_or_missing(identity)
+        found = self.found_or_missing(identity, exactly=True)
         return found.id if isinstance(found, CheckpointRecord) else found.info.id
 
     def contents(self, checkpoint_id: str) -> Json:
@@ -142,26 +164,19 @@ class EmbeddedCheckpoints(EmbeddedSession):
             raise not_available(found.id, MISSING, found.reason or _UNSEEN)
         return found
 
-    def found_or_missing(self, identity: str) -> FoundCheckpoint | CheckpointRecord:
+    def found_or_missing(self, identity: str, *, exactly: bool = False) -> FoundCheckpoint | CheckpointRecord:
         """Likewise; or the record of one that no bank has, and that nobody has deleted."""
         kept, unread, read = self._kept()
         there = {each.info.id: each for each in reversed(kept)}
-        known: dict[str, FoundCheckpoint | CheckpointRecord] = {**self._expected(read), **there}
-        fits = {key: each for key, each in known.items() if key.startswith(identity)}
-        if identity in fits:
-            return fits[identity]
-        if not (fits and identity) and unread:  # it may be there
-            raise next(iter(unread.values()))
-        if not fits or not identity:
-            empty = f"the bank {self.settings.bank.url} has none of this project" if not kept else ""
-            raise NotFound(
-                f"there is no checkpoint '{identity}'", reason=empty, advice="See: refloat checkpoint list"
-            )
-        if len(fits) > 1:
-            raise InvalidInput(
-                f"{len(fits)} checkpoints begin with '{identity}'", advice="Give more of the id"
-            )
-        return next(iter(fits.values()))
+        expected = self._expected(read)
+        known: dict[str, FoundCheckpoint | CheckpointRecord] = {**expected, **there}
+        states = [
+            _missing_state(each)
+            if isinstance(each, CheckpointRecord)
+            else _state_of(each.info, expected.get(key))
+            for key, each in known.items()
+        ]
+        return known[self._resolved(identity, states, unread, exactly=exactly).id]
 
     def _expected(self, read: Iterable[BankLocation]) -> Mapping[str, CheckpointRecord]:
         """What should be in some banks, by id."""
@@ -212,8 +227,12 @@ def _state_of(info: CheckpointInfo, known: CheckpointRecord | None = None) -> Ch
         info.provider,
         info.plan,
         reason=info.reason,
-        operation_id=str((info.extra or {}).get("operation_id", "")),
-        lacks=(info.extra or {}).get("lacks", ()),
+        operation_id=str(info.extra.get("operation_id", "")),
+        about=known.about if known is not None else dict(info.extra.get("about") or {}),
+        scheduled_operation_id=str((info.extra.get("extra_info") or {}).get(SCHEDULED) or ""),
+        size=info.extra.get("size"),
+        seconds=info.extra.get("seconds"),
+        lacks=info.extra.get("lacks", ()),
         **_verified(known),
     )
 
@@ -228,6 +247,10 @@ def _missing_state(record: CheckpointRecord) -> CheckpointState:
         record.plan,
         reason=record.reason or _UNSEEN,
         lacks=record.lacks or (),
+        about=record.about,
+        scheduled_operation_id=str(record.extra_info.get(SCHEDULED) or ""),
+        size=record.size,
+        seconds=record.seconds,
         **_verified(record),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -53,12 +54,15 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
 
     # --- begun
 
-    def protect(self, plan_name_or_id: str) -> Operation:
+    def protect(self, plan_name_or_id: str, said: Mapping[str, Any] | None = None) -> Operation:
         """Write down that a plan is to be protected; the checkpoint's id is in the operation.
 
         What is written down is run with :meth:`begin`, in this or another process.
+
+        :param said: what is said of the checkpoint: ``name``, ``note``, ``labels``, ``expires_at``, ``keep``.
         """
-        _record, operation = self.submitter().protect(self.caller, self.plans.find(plan_name_or_id))
+        plan = self.plans.find(plan_name_or_id)
+        _record, operation = self.submitter().protect(self.caller, plan, said=said)
         return operation
 
     def restore(
@@ -114,7 +118,7 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
 
     def delete_checkpoint(self, checkpoint: str) -> Operation:
         """Delete a checkpoint. :raises Conflict: it is on hold, too young, or in use."""
-        found = self.found_or_missing(checkpoint)
+        found = self.found_or_missing(checkpoint, exactly=True)
         if isinstance(found, CheckpointRecord):
             operation = deletions.delete(self.submitter(), self.caller, found)
         else:

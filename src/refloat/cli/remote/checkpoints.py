@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 from refloat.cli.remote.plans import RemotePlans
-from refloat.cli.remote.session import beginning_so, is_id
+from refloat.cli.remote.session import is_id
 from refloat.cli.remote.views import checkpoint_state, hold_of
+from refloat.cli.resolve import resolve
 from refloat.cli.views import CheckpointState, Json
 from refloat.client.errors import Missing, told
 from refloat.graph import Resource
@@ -32,14 +34,17 @@ class RemoteCheckpoints(RemotePlans):
         return sorted(chosen, key=lambda state: state.created_at, reverse=True)
 
     def checkpoint_id(self, identity: str) -> str:
-        return self.find_checkpoint(identity).id
+        return self.find_checkpoint(identity, exactly=True).id
 
-    def find_checkpoint(self, identity: str) -> CheckpointState:
-        if is_id(identity):
-            found = self._with_id(identity)
-            return beginning_so("checkpoint", identity, [found] if found else [])
-        fits = [state for state in self.checkpoints() if state.id.startswith(identity)]
-        return beginning_so("checkpoint", identity, fits)
+    def find_checkpoint(self, identity: str, *, exactly: bool = False) -> CheckpointState:
+        """As :func:`refloat.cli.resolve.resolve`."""
+        found = self._with_id(identity) if is_id(identity) else None
+        return found or resolve(identity, self.checkpoints(), exactly=exactly)
+
+    def describe(self, checkpoint: str, wanted: Mapping[str, Any]) -> CheckpointState:
+        state = self.find_checkpoint(checkpoint, exactly=True)
+        with told("change what is said of the checkpoint", state.id):
+            return checkpoint_state(self.api.update_checkpoint(state.provider, state.id, **wanted))
 
     def _with_id(self, identity: str) -> CheckpointState | None:
         for provider in self._providers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -29,10 +29,10 @@ class RemoteOperations(RemoteCheckpoints):
 
     # --- begun
 
-    def protect(self, plan_name_or_id: str) -> Operation:
+    def protect(self, plan_name_or_id: str, said: Mapping[str, Any] | None = None) -> Operation:
         plan = self.find_plan(plan_name_or_id)
         with told("protect the plan", plan_name_or_id):
-            made = self.api.create_checkpoint(plan.provider, plan_id=plan.id)
+            made = self.api.create_checkpoint(plan.provider, plan_id=plan.id, **(said or {}))
         return self.look(made.operation_id).operation
 
     def restore(
@@ -110,7 +110,7 @@ class RemoteOperations(RemoteCheckpoints):
         return dict(found.result or {})
 
     def delete_checkpoint(self, checkpoint: str) -> Operation:
-        state = self.find_checkpoint(checkpoint)
+        state = self.find_checkpoint(checkpoint, exactly=True)
         with told("delete the checkpoint", checkpoint):
             self.api.delete_checkpoint(state.provider, state.id, ignore_missing=False)
             return self._newest("delete", state.id)

@@ -12,6 +12,7 @@ from refloat.client import connect_as
 from refloat.client.errors import Missing, told
 from refloat.closing import Closing
 from refloat.errors import InvalidInput, NotFound
+from refloat.records.named import SHORTEST
 
 T = TypeVar("T")
 
@@ -55,6 +56,8 @@ def find(
                 return get(name_or_id)
         like_it = named(name=name_or_id, sort=OLDEST_FIRST)
         found = [item for item in like_it if item.name == name_or_id]
+        if not found and len(name_or_id) >= SHORTEST:
+            found = [item for item in named(sort=OLDEST_FIRST) if item.id.startswith(name_or_id)]
     return one(found, what, name_or_id, command)
 
 

@@ -44,6 +44,9 @@ def plan_of(item: Any) -> Plan:
     )
 
 
+ABOUT = ("name", "note", "labels", "expires_at", "keep", "user_id")
+
+
 def checkpoint_state(item: Any) -> CheckpointState:
     return CheckpointState(
         id=item.id,
@@ -58,6 +61,10 @@ def checkpoint_state(item: Any) -> CheckpointState:
         verified_at=item.verified_at or "",
         verified_depth=item.verified_depth or "",
         lacks=item.lacks or (),
+        about={name: item[name] for name in ABOUT if item[name]},
+        scheduled_operation_id=item.scheduled_operation_id or "",
+        size=item.size,
+        seconds=item.seconds,
     )
 
 

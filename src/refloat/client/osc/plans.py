@@ -68,12 +68,28 @@ CheckpointList = o.List.of(
     columns=("Id", "Project id", "Status", "Protection plan", "Extra info", "Created at"),
 )
 CheckpointShow = o.Show.of("Show a checkpoint.", "get_checkpoint", o.PROVIDER, o.CHECKPOINT)
+_SAID = (
+    o.Arg("--name", "what to call it"),
+    o.Arg("--note", "why it is made"),
+    o.Arg("--labels", "its labels", read=o.words, nargs="*", metavar="<key=value>"),
+    o.Arg("--expires_at", "when nobody wants it any more: a time, or 30d"),
+    o.Arg("--keep", "no retention takes it", None, action="store_true", default=None),
+)
 CheckpointCreate = o.Create.of(
     "Protect a plan: start to make a checkpoint.",
     "create_checkpoint",
     o.PROVIDER,
     o.Arg("plan_id", "id of the plan"),
     o.Arg("--extra_info", "what to remember with it", read=o.words, nargs="*", metavar="<key=value>"),
+    *_SAID,
+    within=o.PROVIDER,
+)
+CheckpointUpdate = o.Update.of(
+    "Change what is said of a checkpoint.",
+    "update_checkpoint",
+    o.PROVIDER,
+    o.Arg("checkpoint_id", "id"),
+    *_SAID,
     within=o.PROVIDER,
 )
 CheckpointDelete = o.Delete.of("Start to delete checkpoints.", "delete_checkpoint", o.PROVIDER, _SEVERAL)
