@@ -84,13 +84,8 @@ CheckpointCreate = o.Create.of(
     *_SAID,
     within=o.PROVIDER,
 )
-CheckpointUpdate = o.Update.of(
-    "Change what is said of a checkpoint.",
-    "update_checkpoint",
-    o.PROVIDER,
-    o.Arg("checkpoint_id", "id"),
-    *_SAID,
-    within=o.PROVIDER,
+CheckpointUpdate = o.Show.of(
+    "Change what is said of a checkpoint.", "update_checkpoint", o.PROVIDER, o.CHECKPOINT, *_SAID
 )
 CheckpointDelete = o.Delete.of("Start to delete checkpoints.", "delete_checkpoint", o.PROVIDER, _SEVERAL)
 
