@@ -88,6 +88,7 @@ class EmbeddedCheckpoints(EmbeddedSession):
             str(operation.payload["provider"]),
             operation.payload["plan"],
             operation_id=operation.id,
+            about=operation.payload.get("about") or {},
         )
 
     def find_checkpoint(self, identity: str) -> CheckpointState:
