@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 from refloat.bank import collect as collecting
-from refloat.bank import databases, heads
+from refloat.bank import databases, heads, said
 from refloat.bank.bankkeys import BankKeys
 from refloat.bank.beside import Opened, hurt_keys, not_fresh, tags_in
 from refloat.bank.collect import Collected
@@ -127,7 +127,7 @@ class Bank(Opened):
         if project_id is None and self._only is not None:
             project_id = self._only.project_id
         tag = None if project_id is None else self._objects.keys.project_tag(project_id)
-        found = listing(self._objects, tag)
+        found = said.with_it(self._objects, listing(self._objects, tag))
         self._objects.confirm()  # what the listing of another place lacks is not missing
         return found
 
@@ -144,6 +144,13 @@ class Bank(Opened):
         except ObjectMissing:
             raise NotFound(f"the checkpoint {checkpoint_id} was deleted just now") from None
         return replace(kept, sections=typed(kept.sections, set(kept.indexes)))
+
+    def describe(self, checkpoint_id: str, about: dict[str, Any]) -> None:
+        """Keep what is said of a checkpoint by now: ``extra["about"]`` of :meth:`checkpoints`.
+
+        :raises NotFound: there is none.
+        """
+        said.write(self._objects, checkpoint_id, about)
 
     def writer(self, checkpoint_id: str, project_id: str) -> Writer:
         """Begin to write a checkpoint, or go on after a crash.

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from refloat.bank import heads, holds
+from refloat.bank import heads, holds, said
 from refloat.bank.lost import lost
 from refloat.bank.manifest import Checkpoint, Manifest, find, get_checkpoint, get_manifest, manifests
 from refloat.bank.mount import refuse_late
@@ -106,7 +106,7 @@ def delete(objects: Objects, checkpoint_id: str, *, tag: str = "", young: bool =
     with heads.removing(objects, [name, *(hold.name for hold in over)]):
         objects.check()  # only this has a name that is used again, by a copy that is made anew
         objects.store.delete(name)
-        removed = _remove(objects, own)
+        removed = _remove(objects, own | set(said.names(objects, checkpoint_id)))
         holds.forget(objects, over)
     drop_tombstone(objects, tombstone)
     return removed + collect(objects, tag)
@@ -178,7 +178,15 @@ def find_lost(objects: Objects, tag: str) -> dict[str, tuple[Manifest, Checkpoin
 
 def erase(objects: Objects, tag: str) -> Collected:
     """Remove everything of a project whose keys are gone."""
-    prefixes = (f"data/{tag}/", f"condemned/{tag}.", f"damaged/{tag}.", "checkpoints/", "writers/", "alive/")
+    prefixes = (
+        f"data/{tag}/",
+        f"condemned/{tag}.",
+        f"damaged/{tag}.",
+        "checkpoints/",
+        "writers/",
+        "alive/",
+        said.ABOUT,
+    )
     names = [e.name for prefix in prefixes for e in objects.store.list(prefix) if tag_in(e.name) == tag]
     names += [hold.name for hold in holds.of(objects) if hold.tag == tag]
     with heads.removing(objects, [name for name in names if name.startswith(("checkpoints/", holds.HOLDS))]):

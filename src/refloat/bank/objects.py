@@ -16,6 +16,7 @@
 ``damaged/<project tag>.<random>``                packs that nobody may rely on any more
 ``keys/<bank id>.head.<number>``                  what is there, as a whole
 ``holds/<checkpoint>.<project tag>.<random>``     why this checkpoint must not be deleted
+``about/<checkpoint>.<project tag>.<random>``     what people say of it by now
 ================================================  ======================================================
 
 A session is one writing of one checkpoint: 32 random hexadecimal digits, never used again.

@@ -40,6 +40,7 @@ KIND_CONDEMNED = b"C"
 KIND_DAMAGED = b"D"
 KIND_HOLD = b"H"
 KIND_HEAD = b"T"
+KIND_ABOUT = b"A"
 
 ROOT_ID = bytes(16)
 _RAW, _ZSTD = 0, 1
@@ -48,7 +49,7 @@ _LARGEST_SEALED = 1 << 31
 _WORTH_IT = 0.98
 _SAMPLE, _SAMPLE_EVERY, _SAMPLED_FROM = 4 << 10, 64 << 10, 256 << 10
 _TAG = re.compile(
-    r"(?:data/|condemned/|damaged/|checkpoints/[^./]+\.|(?:writers|alive)/[^./]+\.)([0-9a-f]{16})(?:[./]|$)"
+    r"(?:data/|condemned/|damaged/|checkpoints/[^./]+\.|(?:writers|alive|about)/[^./]+\.)([0-9a-f]{16})(?:[./]|$)"
 )
 _local = threading.local()
 

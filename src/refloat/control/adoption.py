@@ -61,7 +61,7 @@ def adopt(
         values = {"graph": checkpoint.graph, "plugins": _plugins(checkpoint.info)}
         values["lacks"] = _lacks(checkpoint.info)
         if status is None:
-            records.add(session, _record(provider_id, checkpoint, id_of))
+            records.add(session, _record(provider_id, checkpoint, info, id_of))
         # Else somebody has begun or done something about it since it was read: deleted it, for one.
         elif known is not None and status == known.status and not _worked_on(database, session, info.id):
             records.move(session, info.id, [status], status=AVAILABLE, reason="", **values)
@@ -75,7 +75,9 @@ def _worked_on(database: Database, session: Session, identity: str) -> bool:
     return bool(operations.users_of(session, identity) or operations.copying_to(session, identity))
 
 
-def _record(provider_id: str, checkpoint: Checkpoint, id_of: Callable[[str], str]) -> CheckpointRecord:
+def _record(
+    provider_id: str, checkpoint: Checkpoint, listed: CheckpointInfo, id_of: Callable[[str], str]
+) -> CheckpointRecord:
     info = checkpoint.info
     made = datetime.fromisoformat(info.created_at)
     return CheckpointRecord(
@@ -92,7 +94,7 @@ def _record(provider_id: str, checkpoint: Checkpoint, id_of: Callable[[str], str
         copied_from=_copied(info, id_of),
         plugins=_plugins(info),
         lacks=_lacks(info),
-        about=dict(info.extra.get("about") or {}),
+        about=dict(listed.extra.get("about") or info.extra.get("about") or {}),
         size=info.extra.get("size"),
         seconds=info.extra.get("seconds"),
     )

@@ -7,10 +7,10 @@ each in a bank that said who it is, is ``missing`` until it is seen again; nothi
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
-from refloat.bank import Bank
+from refloat.bank import Bank, CheckpointInfo
 from refloat.control.adoption import HEALED, adopt
 from refloat.control.expected import fresh
 from refloat.control.held import reconcile
@@ -112,8 +112,19 @@ class BankLooks:
                 self._checkpoints.verified(session, damaged, records.BAD, "manifests")
         seen = {info.id for info in infos}
         reconcile(self._database, bank, seen)
+        self._describe(bank, infos)
         self._alarm(bank)
         return [identity for identity, status in here.items() if status == AVAILABLE and identity not in seen]
+
+    def _describe(self, bank: Bank, infos: Sequence[CheckpointInfo]) -> None:
+        """Keep in the bank what was said of checkpoints where the bank could not be asked."""
+        there = {info.id: info.extra.get("about") for info in infos if not info.damaged}
+        for identity, about in self._checkpoints.said(there.keys()).items():
+            if there[identity] != about:
+                try:
+                    bank.describe(identity, dict(about))
+                except NotFound:
+                    continue  # deleted just now
 
     def _alarm(self, bank: Bank) -> None:
         """Say, once in this process, what of a bank is not as it was left. Nothing is done about it."""

@@ -38,6 +38,7 @@ def changed(before: Mapping[str, Any], wanted: Mapping[str, Any], now: datetime)
     if wanted.get("expires_at"):
         found["expires_at"] = moment(str(wanted["expires_at"]), now)
     found["keep"] = bool(found.get("keep"))
+    found["changed_at"] = now.isoformat()
     return {name: value for name, value in found.items() if value}
 
 

@@ -248,6 +248,15 @@ class CheckpointRecords:
             session.flush()
             return _record(row)
 
+    def said(self, identities: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        """What was said of checkpoints after they were made, of those that are available."""
+        changed = CheckpointRow.about["changed_at"].as_string().is_not(None)
+        query = select(CheckpointRow.id, CheckpointRow.about).where(
+            CheckpointRow.status == AVAILABLE, changed
+        )
+        with self._database.session() as session:
+            return {row[0]: row[1] for row in session.execute(query) if row[0] in identities}
+
     def move(self, session: Session, identity: str, before: Sequence[str], **values: Any) -> bool:
         """Change a checkpoint, if its status still is one of some; whether it was."""
         statement = (

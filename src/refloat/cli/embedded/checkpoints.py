@@ -117,7 +117,10 @@ class EmbeddedCheckpoints(EmbeddedSession):
         """Change what is said of a checkpoint: as :func:`refloat.records.about.changed`."""
         found = self.found_or_missing(checkpoint, exactly=True)
         record = found if isinstance(found, CheckpointRecord) else self.record_of(found)
-        return self.find_checkpoint(CheckpointRecords(self.database).describe(record.id, wanted).id)
+        about = dict(CheckpointRecords(self.database).describe(record.id, wanted).about)
+        if not isinstance(found, CheckpointRecord):
+            found.bank.describe(record.id, about)
+        return self.find_checkpoint(record.id)
 
     def checkpoint_id(self, identity: str) -> str:
         found = self.found_or_missing(identity, exactly=True)
