@@ -208,7 +208,7 @@ def test_triggers_and_scheduled_operations(served: Served) -> None:
         f"scheduled_operations/{ran['id']}", lambda found: found["last_runs"][0]["state"] == "succeeded"
     )
     (kept,) = ok("scheduledoperation", "retention", "nightly")
-    assert (kept["Keep"], kept["Rule"]) == (True, "the last good checkpoint")
+    assert (kept["Keep"], kept["Rule"]) == (True, "there are no rules")
     changed = ok("scheduledoperation", "update", "nightly", "--disable", "--name", "x")
     assert (changed["name"], changed["enabled"]) == ("x", False)
     used = osc("trigger", "delete", "weekly")
