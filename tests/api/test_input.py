@@ -267,14 +267,14 @@ def test_a_quota_of_checkpoints_holds_against_many_at_once(service: Running) -> 
         body = {"checkpoint": {"plan_id": plan["id"]}}
         statuses.append(service.user()("POST", f"providers/{NOOP}/checkpoints", body).status)
 
-    threads = [threading.Thread(target=protect) for _ in range(8)]
+    threads = [threading.Thread(target=protect) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(statuses) == [200] * 3 + [413] * 5
+    assert sorted(statuses) == [200] * 3 + [413] * 3
     # What was granted for those that were refused is given back at once.
-    assert len(service.authority.revoked) == 5
+    assert len(service.authority.revoked) == 3
 
 
 # Services
