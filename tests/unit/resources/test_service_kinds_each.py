@@ -11,7 +11,7 @@ import pytest
 
 from refloat.cloud.authority import SessionCloud
 from refloat.errors import CloudError, Conflict, InvalidInput, NotFound
-from refloat.graph import Resource, ResourceKey
+from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.discovery import Discovery
 from refloat.resources.base import PROJECT
 from refloat.resources.database import DATABASE as DATABASES
@@ -32,8 +32,8 @@ def test_a_share_in_a_state_that_is_none(world: World, status: str) -> None:
         found.show(identity)
     assert found.list() == []
     if "deleting" not in status:
-        with pytest.raises(Conflict):
-            found.dependants(Resource(PROJECT, openstack.PROJECT))
+        (node,) = found.dependants(Resource(PROJECT, openstack.PROJECT))
+        assert f"its status is '{status}'" in str(found.unfit(node, Graph()))
 
 
 def test_a_share_that_could_not_be_restored_is_refused_at_once(world: World) -> None:

@@ -73,17 +73,15 @@ def test_one_listing_serves_every_server_and_bootable_data_volumes_are_volumes_l
 
 
 @pytest.mark.parametrize("status", ["error", "error_restoring", "error_extending"])
-def test_volume_in_error_fails_the_discovery_and_is_named(status: str) -> None:
+def test_volume_in_error_is_unfit_and_named(status: str) -> None:
     kind, _listing = protectable(volume("bad", status=status, attachments=[{"server_id": "s1"}]))
-    for ask in (
-        lambda: kind.show("bad"),
-        lambda: kind.dependants(Resource(PROJECT, "p")),
-        lambda: kind.dependants(Resource(SERVER, "s1")),
-    ):
-        with pytest.raises(Conflict) as refused:
-            ask()
-        assert "name of bad (bad)" in str(refused.value)
-        assert f"its status is '{status}'" in str(refused.value)
+    with pytest.raises(Conflict) as refused:
+        kind.show("bad")
+    for parent in (Resource(PROJECT, "p"), Resource(SERVER, "s1")):
+        (node,) = kind.dependants(parent)
+        for said in (str(refused.value), str(kind.unfit(node, Graph()))):
+            assert "name of bad (bad)" in said
+            assert f"its status is '{status}'" in said
     assert kind.list() == []
 
 
