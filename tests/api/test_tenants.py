@@ -34,7 +34,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def bounded(tmp_path: Path) -> Iterator[Running]:
-    running = run_service(tmp_path, quota__operations_queued=3, operations__max_resources=8)
+    running = run_service(
+        tmp_path, quota__operations_queued=3, operations__max_resources=8, api__project_requests=None
+    )
     yield running
     running.close()
 
