@@ -75,8 +75,9 @@ def test_6_4_a_checkpoint_is_found_by_what_a_user_calls_it(refloat: Command) -> 
     assert (missing.status, "no good checkpoint for 'app@2020-01-01T02:30'" in missing.err) == (1, True)
     assert refloat("checkpoint", "show", "app@noon").status == 2
     for words in ("latest", "app"):
-        refused = refloat("checkpoint", "delete", words)
-        assert (refused.status, "named by its id" in refused.err) == (2, True)
+        for verb in (("delete",), ("hold", "unset")):
+            refused = refloat("checkpoint", *verb, words)
+            assert (refused.status, "named by its id" in refused.err) == (2, True)
     assert refloat("checkpoint", "delete", "one").status == 0
     assert [row["id"] for row in refloat("checkpoint", "list", "-f", "json").json] == [second]
 

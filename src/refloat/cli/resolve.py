@@ -30,7 +30,7 @@ def resolve(text: str, states: Iterable[CheckpointState], *, exactly: bool = Fal
         if exactly:
             raise InvalidInput(
                 f"'{text}' is no checkpoint, but means {chosen.id} of {chosen.created_at}",
-                advice="What is deleted is named by its id, the beginning of that, or its name",
+                advice="What is deleted, released or described is named by its id, its beginning or name",
             )
         return chosen
     fits = [state for state in known if text and state.id.startswith(text)]

@@ -152,7 +152,7 @@ class EmbeddedCheckpoints(EmbeddedSession):
         return Holds(self.database).get(found.info.id)
 
     def release_hold(self, checkpoint: str) -> str:
-        found = self.found(checkpoint)
+        found = self.found(self.checkpoint_id(checkpoint))
         held.release(self.database, found.bank, found.info.id)
         return found.info.id
 

@@ -64,7 +64,7 @@ class RemoteCheckpoints(RemotePlans):
             return hold_of(self.api.get_hold(state.provider, state.id), state)
 
     def release_hold(self, checkpoint: str) -> str:
-        state = self.find_checkpoint(checkpoint)
+        state = self.find_checkpoint(checkpoint, exactly=True)
         with told("release the checkpoint", state.id):
             self.api.release_hold(state.provider, state.id)
         return state.id
