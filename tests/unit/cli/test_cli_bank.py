@@ -161,7 +161,8 @@ def test_keys(refloat: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (home / "words").write_text("correct horse\n")
     words = ran(refloat("bank", "keys", "add", "--passphrase-file", f"{home}/words", "-f", "json")).json
     assert words["kind"] == "passphrase"
-    assert len(ran(refloat("bank", "keys", "list", "-f", "json")).json) == 3
+    listed = ran(refloat("bank", "keys", "list", "-f", "json")).json
+    assert [key["removed"] for key in listed] == [False, False, False]
     assert "already" in ran(refloat("bank", "keys", "add", "--new-key", f"{home}/two.key"), 1).err
     assert "no new key" in ran(refloat("bank", "keys", "add"), 2).err
     assert "no terminal" in ran(refloat("bank", "keys", "add", "--passphrase"), 2).err
@@ -176,7 +177,7 @@ def test_keys(refloat: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(ran(refloat("checkpoint", "list", "-f", "json")).json) == 3
     monkeypatch.delenv("REFLOAT_BANK_PASSPHRASE_FILE")
     three = f"{home}/three.key"
-    ran(refloat("bank", "keys", "rotate", "--key", f"{home}/two.key", "--new-key", three))
+    ran(refloat("bank", "keys", "rotate", "--key", f"{home}/two.key", "--new-key", three, "--drop-others"))
     assert "does not open" in ran(refloat("bank", "info", "--key", f"{home}/two.key"), 1).err
     monkeypatch.setenv("REFLOAT_BANK_KEY", three)
     assert ran(refloat("bank", "verify", "-f", "json")).json["status"] == "good"
