@@ -68,7 +68,7 @@ class Noun:
 NOUNS = {
     "plan": Noun(
         *(plans, r.Plan, plans.SCHEMA, "plans:PlanList", "plans:PlanCreate", "plans:PlanUpdate"),
-        "resources parameters objective project_id created_at updated_at",
+        "resources exclude unfit parameters objective project_id created_at updated_at",
     ),
     "provider": Noun(
         *(providers, r.Provider, providers.SCHEMA, "protectables:ProviderList"),
@@ -83,7 +83,7 @@ NOUNS = {
         *(checkpoints, r.Checkpoint, checkpoints.SCHEMA, "plans:CheckpointList"),
         created="plans:CheckpointCreate",
         shown_alone="resource_graph protected_at error_info operation_id copied_from "
-        "verified verified_at verified_depth "
+        "verified verified_at verified_depth lacks "
         "name note labels expires_at keep user_id scheduled_operation_id size seconds",
     ),
     "hold": Noun(holds, r.Hold, holds.SCHEMA),

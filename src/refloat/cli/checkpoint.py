@@ -57,8 +57,7 @@ class ShowCheckpoint(ShowOne):
             resources = Resources(contents.pop("resources"))
             found |= {name: Items(value) for name, value in contents.items()}
             found["resources"] = resources
-        if state.lacks:
-            found["lacks"] = Resources(list(state.lacks))
+        found["lacks"] = Resources(list(state.lacks))
         if state.reason:
             found["reason"] = state.reason
         return found
