@@ -118,9 +118,10 @@ def test_public_image_of_another_project_has_its_name() -> None:
 @pytest.mark.parametrize("status", ["deactivated", "queued", "saving"])
 def test_image_without_readable_data_is_refused_by_name(status: str) -> None:
     kind, _listing = protectable([image("i1", status=status)])
-    for ask in (lambda: kind.show("i1"), lambda: kind.dependants(Resource(PROJECT, "p"))):
-        with pytest.raises(Conflict, match=f"name of i1.*'{status}'"):
-            ask()
+    with pytest.raises(Conflict, match=f"name of i1.*'{status}'"):
+        kind.show("i1")
+    (node,), graph = kind.dependants(Resource(PROJECT, "p")), Graph()
+    assert f"'{status}'" in str(kind.unfit(graph.add(node), graph))
 
 
 def test_a_projects_images_leave_out_the_dying_and_refloats_temporary_ones() -> None:
