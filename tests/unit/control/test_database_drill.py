@@ -11,7 +11,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from refloat.cloud.authority import Caller
 from refloat.control import deletions
 from refloat.control.submit import HERE
 from refloat.control.worker import Worker
+from refloat.errors import Conflict
+from refloat.operations.choices import Choices
 from tests import pgserver
 from tests.chaos.tenant import DEFAULT
 from tests.unit.doubles import openstack
@@ -221,5 +223,9 @@ def ask(service: Service, chance: random.Random, originals: list[tuple[str, str,
         return
     record = service.deployment.checkpoints.get(chance.choice(sorted(available)), None)
     named = {"restore_name": f"{{name}}-{number}"}
-    parameters = {KEYPAIR: named, GROUP: named, SHARE: named} if what == "restore" else {}
-    getattr(service.deployment.submitter, what)(CALLER, record, parameters)
+    if what == "verify":
+        service.deployment.submitter.verify(CALLER, record, {})
+        return
+    with suppress(Conflict):  # the same share is being restored already
+        choices = Choices(parameters={KEYPAIR: named, GROUP: named, SHARE: named})
+        service.deployment.submitter.restore(CALLER, record, choices)
