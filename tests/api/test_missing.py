@@ -164,9 +164,11 @@ def test_c3_what_somebody_has_set_or_is_half_deleted_does_not_heal(told: Running
     member = told.user()
     by_hand, half = (member.protected()["id"] for _ in range(2))
     assert member("PUT", f"{CHECKPOINTS}/{by_hand}", {"os-resetState": {"state": "error"}}).status == 200
-    record(told, half, status="error-deleting")
+    record(told, half, status="error-deleting", verified="good")
     look(told)
     assert (status(member, by_hand), status(member, half)) == ("error", "error-deleting")
+    assert member("PUT", f"{CHECKPOINTS}/{half}", {"os-resetState": {"state": "available"}}).status == 200
+    assert member("GET", f"{CHECKPOINTS}/{half}").body["checkpoint"]["verified"] == "never"
     assert member("PUT", f"{CHECKPOINTS}/{by_hand}", {"os-resetState": {"state": "available"}}).status == 200
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -141,3 +142,18 @@ def test_no_two_test_files_have_one_name() -> None:
     """Pytest would leave one of them out."""
     names = Counter(path.name for path in Path(__file__).parents[1].rglob("test_*.py"))
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_every_finding_of_the_first_release_has_a_test_that_names_it() -> None:
+    """In the name of a test (``test_h5_...``) or in words; what they were is in docs/roadmap.md."""
+    found: set[str] = set()
+    for path in Path(__file__).parents[1].rglob("test_*.py"):
+        text = path.read_text(encoding="utf-8")
+        named = re.findall(r"\bdef test((?:_[chml]\d+)+)_", text)
+        found |= {each.upper() for names in named for each in names.split("_")}
+        if path != Path(__file__):
+            found |= set(re.findall(r"\b[CHML]\d+\b", text))
+    findings = {
+        f"{kind}{n}" for kind, last in (("C", 4), ("H", 8), ("M", 10), ("L", 9)) for n in range(1, last + 1)
+    }
+    assert sorted(findings - found) == []

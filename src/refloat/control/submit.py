@@ -28,6 +28,7 @@ from refloat.providers.provider import Provider, Providers, check_parameters, pl
 from refloat.records import about
 from refloat.records.checkpoints import (
     AVAILABLE,
+    BAD,
     COPYING,
     DELETED,
     ERROR,
@@ -37,6 +38,7 @@ from refloat.records.checkpoints import (
     PROTECTING,
     SCHEDULED,
     SET_BY_HAND,
+    UNVERIFIED,
     WAIT_COPYING,
     CheckpointRecord,
     CheckpointRecords,
@@ -254,11 +256,11 @@ class Submitter:
         with self.transaction(None, f"checkpoint {checkpoint.id}") as session:
             if state == DELETED:
                 refuse_held(session, checkpoint.id)
-            before, reason = (
-                FORGOTTEN if state == DELETED else RESETTABLE,
-                SET_BY_HAND if state == ERROR else "",
-            )
-            if not self.checkpoints.move(session, checkpoint.id, before, status=state, reason=reason):
+            before = FORGOTTEN if state == DELETED else RESETTABLE
+            values = {"status": state, "reason": SET_BY_HAND if state == ERROR else ""}
+            if (state, checkpoint.status) == (AVAILABLE, ERROR_DELETING) and checkpoint.verified != BAD:
+                values |= UNVERIFIED  # it was found good before parts of it may have gone
+            if not self.checkpoints.move(session, checkpoint.id, before, **values):
                 raise InvalidInput(
                     f"the status of checkpoint {checkpoint.id} can not be reset: it is {checkpoint.status}"
                 )
