@@ -200,7 +200,9 @@ def stand_in(reference: str, made_by: Mapping[str, str]) -> Provider:
     """
     installed = plugins()
     names = dict.fromkeys(name for name in made_by.values() if name in installed)
-    return Provider(reference, reference, "Not known here; known by its checkpoints", tuple(names))
+    made_up = names.pop(NoopPlugin.name, "") is None  # by that name it would be one that keeps nothing
+    said = "Not known here; known by its checkpoints"
+    return Provider(reference, reference, said, tuple(names), made_up=made_up)
 
 
 def describe_plugins(provider: Provider) -> list[dict[str, Any]]:

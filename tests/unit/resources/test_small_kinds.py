@@ -177,9 +177,13 @@ def test_servers_that_cannot_be_protected(status: str) -> None:
     assert [item.id for item in found.list()] == ["a"]
     with pytest.raises(Conflict, match=rf"OS::Nova::Server b \(b\).*{status}.*no host"):
         found.show("b")
-    # A project is protected with all its servers or not at all.
-    with pytest.raises(Conflict):
-        list(found.dependants(Resource("OS::Keystone::Project", "p")))
+    # What a project has is found, and is then unfit: it is not left out without a word.
+    members = {item.id: item for item in found.dependants(Resource("OS::Keystone::Project", "p"))}
+    assert set(members) == {"a", "b"}
+    graph = Graph()
+    assert found.unfit(graph.add(members["a"]), graph) is None
+    unfit = found.unfit(graph.add(members["b"]), graph)
+    assert unfit is not None and status in str(unfit) and "no host" in str(unfit)
 
 
 def test_deleted_servers_are_not_there() -> None:
