@@ -260,8 +260,9 @@ class InstallSchedule(ShowOne):
     """Have this machine run what is due, every ten minutes, as the entry of clouds.yaml that is used now.
 
     Writes a timer for your systemd, or where there is none a line for your crontab, with the command and
-    what the environment says of where things are (REFLOAT_..., OS_CLIENT_CONFIG_FILE); no password. Prints
-    what it has written: scheduler, place, text, changed. Doing it again writes what has changed.
+    what the environment says of where things are (variables of Refloat, OS_CLIENT_CONFIG_FILE); no
+    password. Prints what it has written: scheduler, place, text, changed. Doing it again writes what has
+    changed.
     """
 
     examples = """
