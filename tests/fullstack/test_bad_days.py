@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -109,10 +110,22 @@ def test_only_something_that_the_checkpoint_does_not_hold(command: Command, chec
 
 
 def test_a_plan_whose_resource_is_gone(fresh: Command, member: Any, volume: Callable[..., Any]) -> None:
+    """The others are protected, with a warning (1.4); where the plan says so, nothing is."""
     stays, goes = volume("stays"), volume("goes")
     fresh.run("plan", "create", "two", "--resource", f"volume={stays.id}", "--resource", f"volume={goes.id}")
     member.block_storage.delete_volume(goes.id)
     wait_for("the volume to be gone", lambda: _volume_is(member, goes.id, None), 60)
+    partial = fresh.answer("protect", "two", "-f", "json")
+    assert partial.status == 0
+    (warning,) = [line for line in partial.stderr.splitlines() if goes.id in line]
+    assert "partial" in warning
+    (lacked,) = json.loads(partial.stdout)["lacks"]
+    assert lacked["id"] == goes.id
+    checkpoint = json.loads(partial.stdout)["id"]
+    (kept,) = fresh.json("checkpoint", "show", checkpoint)["resources"]
+    assert kept["id"] == stays.id
+    fresh.run("checkpoint", "delete", checkpoint)
+    fresh.run("plan", "set", "two", "--unfit", "fail")
     before = inventory(member)
     refused(fresh.answer("protect", "two"), goes.id)
     assert difference(before, inventory(member)) == []
