@@ -18,6 +18,7 @@ from sqlalchemy import update
 from refloat.cloud.authority import Caller
 from refloat.control.grants import ABANDONED
 from refloat.errors import CloudError, RefloatError
+from refloat.operations.protect import ProtectProgram
 from refloat.records.tables import GrantRow
 from refloat.resources.noop import NoopHooks, NoopProtect, NoopRestore
 
@@ -398,3 +399,22 @@ def test_another_trust_ends_in_the_same_second(service: Running, monkeypatch: py
     assert len(set(ends)) == 3
     assert service.all_given_back()
     assert service.deployment.grants.intents.older_than(timedelta()) == []
+
+
+def test_a_protection_that_fails_when_its_checkpoint_is_in_the_bank_leaves_it(
+    working: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not undone, and neither lost nor called an error: only the operation says what happened."""
+
+    def refuse(_self: ProtectProgram) -> None:
+        raise CloudError("the last thing that a protection does went wrong")
+
+    monkeypatch.setattr(ProtectProgram, "hand_over", refuse)
+    member = working.user()
+    made = member.protect(member.plan())
+    path = f"providers/{NOOP}/checkpoints/{made['id']}"
+    shown = member.until(path, lambda checkpoint: checkpoint["status"] not in ("protecting", "deleting"))
+    assert (shown["status"], shown["verified"]) == ("available", "never")
+    (operation,) = member("GET", f"operations?checkpoint_id={made['id']}").body["operations"]
+    assert operation["status"] == "failed"
+    assert made["id"] in working.deployment.operations.get(operation["id"]).error["left_behind"]  # type: ignore[index]

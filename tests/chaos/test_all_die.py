@@ -32,6 +32,7 @@ from refloat.control import deletions
 from refloat.control.submit import HERE
 from refloat.errors import RefloatError
 from refloat.operations.choices import Choices
+from refloat.operations.protect import whole
 from tests import pgserver
 from tests.chaos.tenant import DEFAULT
 from tests.unit.doubles import openstack
@@ -220,7 +221,9 @@ class Town:
         for row in self.rows():
             operation = self.place.deployment.operations.get(row.id)
             mine = row.runner == "command"
-            unclean = row.state in ("failed", "cancelled") and (operation.error or {}).get("left_behind")
+            behind = (operation.error or {}).get("left_behind", "")
+            # Cancelled when it was in the bank already, a checkpoint stays: nothing is to be undone.
+            unclean = row.state in ("failed", "cancelled") and behind not in ("", whole(row.checkpoint_id))
             over = row.state in ("succeeded", "failed", "cancelled") and not unclean
             left |= not over
             if over or (mine and any(process.poll() is None for process in self.processes)):

@@ -31,6 +31,7 @@ from refloat.api.deployment import Deployment
 from refloat.bank import Bank, create_key
 from refloat.cloud.authority import Caller
 from refloat.engine.engine import Engine
+from refloat.operations.choices import Choices
 from refloat.records.tables import OPERATIONS
 from tests import pgserver
 from tests.api.receiver import secret_file
@@ -138,7 +139,10 @@ class Place:
     def use(self, kind: str, checkpoint: str) -> str:
         """Ask for a checkpoint to be restored or verified; the id of the operation."""
         record = self.deployment.checkpoints.get(checkpoint, None)
-        return getattr(self.deployment.submitter, kind)(self.caller, record, {}).id  # type: ignore[no-any-return]
+        submitter = self.deployment.submitter
+        if kind == "restore":
+            return submitter.restore(self.caller, record, Choices()).id
+        return submitter.verify(self.caller, record, {}).id
 
     def states(self) -> dict[str, str]:
         """Of every operation."""

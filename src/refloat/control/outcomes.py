@@ -12,6 +12,7 @@ from refloat.control.following import follow
 from refloat.engine.program import Milestone
 from refloat.errors import BankDamaged, Held, RefloatError, Stale
 from refloat.notify.events import NOBODY, START, TAKE_OVER, Notices
+from refloat.operations.protect import whole
 from refloat.records import restore_plans
 from refloat.records.checkpoints import (
     AVAILABLE,
@@ -102,6 +103,10 @@ def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:
             values |= UNVERIFIED
         # What is in the bank is there, whatever has become of its record meanwhile.
         return HEALED, {**values, "plugins": prepared["plugins"]} if "plugins" in prepared else values
+    if ended.kind == "protect" and (ended.error or {}).get("left_behind") == whole(subject(ended)):
+        # It was cancelled, or failed, when its checkpoint was in the bank already: that stays.
+        there = {"status": AVAILABLE, "graph": prepared["graph"], "lacks": prepared.get("lacks") or None}
+        return HEALED, {**there, "reason": "", "plugins": prepared["plugins"], **UNVERIFIED}
     making = [PROTECTING] if ended.kind == "protect" else [WAIT_COPYING, COPYING]
     return making, {"status": ERROR, "reason": reason}
 

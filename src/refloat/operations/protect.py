@@ -20,6 +20,11 @@ from refloat.resources.base import OperationKind
 _LOG = logging.getLogger(__name__)
 
 
+def whole(checkpoint_id: str) -> str:
+    """What is left behind by a protection that was to be undone when its checkpoint was in the bank."""
+    return f"checkpoint {checkpoint_id}"
+
+
 class ProtectProgram(OperationProgram):
     """Payload: ``plan`` ({id, name, resources...}), ``provider``, ``checkpoint_id``, ``parameters``,
     ``unfit`` and ``exclude`` of the plan."""
@@ -110,7 +115,7 @@ class ProtectProgram(OperationProgram):
             _LOG.warning("checkpoint %s is in the bank, and damaged: %s", self.checkpoint_id, exc)
         raise Conflict(
             "nothing is undone: the checkpoint is in the bank",
-            left_behind=f"checkpoint {self.checkpoint_id}",
+            left_behind=whole(self.checkpoint_id),
             advice="Delete the checkpoint if it is not wanted",
         )
 
