@@ -274,7 +274,9 @@ class ServerCase(NetCase):
         return Resource(self.type, server.id, server.name)
 
     def _servers(self) -> list[Any]:
-        return [server for server in self.cloud.list("server") if server.name == self.yard.name]
+        listed = [server for server in self.cloud.list("server") if server.name == self.yard.name]
+        # Nova lists one that it has just deleted for a moment longer.
+        return [server for server in listed if self.cloud.find("server", server.id) is not None]
 
     def lose(self) -> None:
         for server in self._servers():
