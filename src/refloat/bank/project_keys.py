@@ -151,22 +151,23 @@ class ProjectKeys:
 
     def mend(self, *, apply: bool) -> list[str]:
         """Keys of which one of the two copies is lost or damaged; ``apply`` writes it anew."""
-        found = self._hurt()
-        for name, (_, whole) in found.items() if apply else ():
+        found = {name: whole for name, (_, whole) in self._hurt().items() if whole is not None}
+        for name, whole in found.items() if apply else ():
             self._store.delete(name)
             self._store.put(name, self._seal(name, *whole))
         return sorted(found)
 
-    def _hurt(self) -> dict[str, tuple[str, _Content]]:
-        """Those of which the other copy is whole: why, and what is to be in them."""
-        found = {}
+    def _hurt(self) -> dict[str, tuple[str, _Content | None]]:
+        """Those that are not what was written: why, and what is to be in them, if that can be told."""
+        found: dict[str, tuple[str, _Content | None]] = {}
         for name, blobs in self._copies().items():
             if self._is_erased(name):
                 continue
             good = {each: self._open(each, blob) for each, blob in blobs.items()}
-            whole = next((each for each in good.values() if each is not None), None)
+            there = [*good.values(), *(self._open(_twin(each), blob) for each, blob in blobs.items())]
+            whole = next((each for each in there if each is not None), None)
             for each in (name, name + COPY):
-                if whole is not None and good.get(each) is None:
+                if good.get(each) is None:
                     reason = "it is missing" if each not in blobs else "it is not what was written"
                     found[each] = reason, whole
         return found
@@ -204,7 +205,8 @@ class ProjectKeys:
                 blob = self._store.get(each)
             except ObjectMissing:
                 continue
-            content = self._open(each, blob)
+            # A key and its copy may have been swapped.
+            content = self._open(each, blob) or self._open(_twin(each), blob)
             if content is not None:
                 about, root = content
                 match = _PROJECT.fullmatch(name)
@@ -239,6 +241,11 @@ class ProjectKeys:
 
     def _erased_name(self, tag: str, number: int | str) -> str:
         return f"keys/{self._bank_id.hex()}.erased.{tag}.{number}"
+
+
+def _twin(name: str) -> str:
+    """The name of a key's copy, or of what a copy is of."""
+    return name.removesuffix(COPY) if name.endswith(COPY) else name + COPY
 
 
 def _json(about: Mapping[str, Any]) -> bytes:

@@ -160,3 +160,33 @@ def test_m6_a_slot_and_its_copy_that_were_swapped_open_the_bank(root: Path) -> N
     bank.repair(report, apply=True)
     assert [path.read_bytes() for path in names] == contents
     assert bank.verify_all().damages == []
+
+
+def _project_key(root: Path) -> list[Path]:
+    found = [path for path in objects(root) if ".project." in path.name]
+    first = min(path.name.removesuffix(".copy") for path in found)
+    return [path for path in found if path.name.removesuffix(".copy") == first]
+
+
+def test_m6_a_projects_key_and_its_copy_that_were_swapped_are_used_and_mended(root: Path) -> None:
+    names = _project_key(root)
+    contents = [path.read_bytes() for path in names]
+    for path, content in zip(names, reversed(contents), strict=True):
+        path.chmod(0o600)
+        path.write_bytes(content)
+    bank = Bank.open(str(root), OTHER)
+    assert restore(bank, "c1") == DATA
+    report = bank.verify_all()
+    assert {each.object for each in report.damages} == {str(path.relative_to(root)) for path in names}
+    bank.repair(report, apply=True)
+    assert restore(Bank.open(str(root), OTHER), "c1") == DATA
+    assert Bank.open(str(root), OTHER).verify_all().damages == []
+
+
+def test_m6_a_projects_key_that_is_damaged_with_its_copy_is_named(root: Path) -> None:
+    names = _project_key(root)
+    for path in names:
+        path.chmod(0o600)
+        path.write_bytes(b"nothing")
+    named = {each.object for each in Bank.open(str(root), OTHER).verify_all().damages}
+    assert named >= {str(path.relative_to(root)) for path in names}
