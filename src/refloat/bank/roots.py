@@ -180,7 +180,7 @@ class Roots:
         }
         secret = Secret(key_id(root), root)
         sealed = Sealer(OneSecret(secret), self._bank_id).seal(KIND_KEY, name, json.dumps(inner).encode())
-        text = _text(_Form(sender, wraps, sealed))
+        text = _text(name, _Form(sender, wraps, sealed))
         with contextlib.suppress(AlreadyExists):
             self._store.put(name, text)
         if get_or_none(self._store, name) != text:
@@ -201,7 +201,7 @@ class Roots:
             for form in self._parse(name):
                 with contextlib.suppress(BankDamaged):
                     self._open(number, [form], root)
-                    found[name] = found[name + COPY] = _text(form)
+                    found[name] = found[name + COPY] = _text(name, form)
         return found
 
     def _forms(self) -> dict[int, list[_Form]]:
@@ -220,7 +220,7 @@ class Roots:
             try:
                 data = json.loads(text or b"")
                 form = _Form(bytes.fromhex(data["exchange"]), data["wraps"], bytes.fromhex(data["sealed"]))
-                if isinstance(form.wraps, dict) and _text(form) == text:
+                if isinstance(form.wraps, dict) and _text(name, form) == text:
                     found.append(form)
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
@@ -280,9 +280,8 @@ def _former(inner: Mapping[str, Any]) -> list[bytes]:
     return [bytes.fromhex(each) for each in inner["roots"]]
 
 
-def _text(form: _Form) -> bytes:
+def _text(name: str, form: _Form) -> bytes:
     about = {"exchange": form.exchange.hex(), "wraps": form.wraps, "sealed": form.sealed.hex()}
-    check = blake3(json.dumps(about).encode()).hexdigest(
-        length=16
-    )  # what is damaged is told from another root
+    # What is damaged, or in another's place, is told from another root.
+    check = blake3(f"{name} {json.dumps(about)}".encode()).hexdigest(length=16)
     return json.dumps({**about, "check": check}, indent=1).encode("ascii")
