@@ -146,9 +146,8 @@ def test_a_key_that_was_erased_and_is_put_back_is_told(root: Path) -> None:
     assert not [path for path in objects(root) if ".project." in path.name]
 
 
-def test_m6_a_slot_and_its_copy_that_were_swapped_open_the_bank(root: Path) -> None:
-    names = [path for path in single(root) if OTHER.id.hex() in path.name]
-    assert len(names) == 2
+def _swapped_and_mended(root: Path, names: list[Path]) -> Bank:
+    """A bank that was read, and repaired, after two of its objects had been swapped."""
     contents = [path.read_bytes() for path in names]
     for path, content in zip(names, reversed(contents), strict=True):
         path.chmod(0o600)
@@ -158,6 +157,14 @@ def test_m6_a_slot_and_its_copy_that_were_swapped_open_the_bank(root: Path) -> N
     report = bank.verify_all()
     assert {each.object for each in report.damages} == {str(path.relative_to(root)) for path in names}
     bank.repair(report, apply=True)
+    return bank
+
+
+def test_m6_a_slot_and_its_copy_that_were_swapped_open_the_bank(root: Path) -> None:
+    names = [path for path in single(root) if OTHER.id.hex() in path.name]
+    assert len(names) == 2
+    contents = [path.read_bytes() for path in names]
+    bank = _swapped_and_mended(root, names)
     assert [path.read_bytes() for path in names] == contents
     assert bank.verify_all().damages == []
 
@@ -169,16 +176,7 @@ def _project_key(root: Path) -> list[Path]:
 
 
 def test_m6_a_projects_key_and_its_copy_that_were_swapped_are_used_and_mended(root: Path) -> None:
-    names = _project_key(root)
-    contents = [path.read_bytes() for path in names]
-    for path, content in zip(names, reversed(contents), strict=True):
-        path.chmod(0o600)
-        path.write_bytes(content)
-    bank = Bank.open(str(root), OTHER)
-    assert restore(bank, "c1") == DATA
-    report = bank.verify_all()
-    assert {each.object for each in report.damages} == {str(path.relative_to(root)) for path in names}
-    bank.repair(report, apply=True)
+    _swapped_and_mended(root, _project_key(root))
     assert restore(Bank.open(str(root), OTHER), "c1") == DATA
     assert Bank.open(str(root), OTHER).verify_all().damages == []
 
