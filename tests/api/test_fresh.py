@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from api_helpers import NOOP, run_service, somebody_is_told
+from api_helpers import NOOP, User, run_service, somebody_is_told
 from test_one_way_in import beside
 
 from refloat.api.server import make_metrics
@@ -26,6 +26,21 @@ def replace(root: Path, by: Path) -> None:
         if path.is_file() and path.name != "bank":
             (root / path.relative_to(by)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, root / path.relative_to(by))
+
+
+def refuses_changes(member: User, checkpoint_id: str) -> None:
+    """An older copy of the bank is read, and neither protected into nor deleted from."""
+    where = f"providers/{NOOP}/checkpoints"
+    protected = member.protect(member.plan("refused"))["id"]
+    member.until(f"{where}/{protected}", lambda found: found["status"] == "error")
+    assert member("DELETE", f"{where}/{checkpoint_id}").status == 200
+    member.until(f"{where}/{checkpoint_id}", lambda found: found["status"] == "available")
+    operations = member("GET", "operations?status=failed").body["operations"]
+    reasons = {each["type"]: each["error_info"] for each in operations}
+    assert all("older copy of itself" in reasons[kind] for kind in ("protect", "delete"))
+    wanted = {"checkpoint_id": checkpoint_id, "provider_id": NOOP, "parameters": {}}
+    restore = member("POST", "restores", {"restore": wanted}).body["restore"]
+    member.until(f"restores/{restore['id']}", lambda found: found["status"] == "success")
 
 
 def test_an_older_bank_and_a_deleted_checkpoint_that_is_back_are_told(
@@ -74,6 +89,14 @@ def test_an_older_bank_and_a_deleted_checkpoint_that_is_back_are_told(
         result = admin.until(where, lambda found: found["status"] == "succeeded")["result"]
         assert result["status"] == "bad"
         assert "its head was number" in result["older"]
+        refuses_changes(member, first)
+        for refloat in beside(service, tmp_path, monkeypatch):
+            collected = refloat("bank", "collect")
+            assert (collected.status, "older copy of itself" in collected.err) == (1, True)
+            assert refloat("bank", "accept", bank.id).status == 0
+            assert refloat("bank", "collect").status == 0
+        accepted = member.protected(member.plan("accepted"))["id"]
+        assert accepted in {each.id for each in bank.checkpoints()}
         again.close()
 
         root.rename(tmp_path / "away")

@@ -22,6 +22,7 @@ from refloat.bank.keys import (
 )
 from refloat.bank.manifest import Checkpoint, CheckpointInfo
 from refloat.bank.notes import Notes
+from refloat.bank.objects import HeadMemory
 from refloat.bank.reader import DataReader
 from refloat.bank.references import data_references, with_references
 from refloat.bank.repair import Repair
@@ -45,6 +46,7 @@ __all__ = [
     "Depth",
     "Extents",
     "Freshness",
+    "HeadMemory",
     "Info",
     "KeySource",
     "Notes",

@@ -33,7 +33,7 @@ from refloat.bank.manifest import (
     listing,
 )
 from refloat.bank.mount import refuse_late
-from refloat.bank.objects import Objects, check_checkpoint_id
+from refloat.bank.objects import HeadMemory, Objects, check_checkpoint_id
 from refloat.bank.reader import DataReader
 from refloat.bank.references import typed
 from refloat.bank.repair import Repair, repair
@@ -122,6 +122,16 @@ class Bank(Opened):
         view._objects = replace(self._objects, store=fenced(self._objects.store, check), check=check)
         return view
 
+    def remembering(self, memory: HeadMemory) -> Bank:
+        """The same bank, whose latest head is remembered: an older copy of it is not changed."""
+        objects = replace(self._objects, memory=memory)
+        return Bank(objects, self._descriptor, only=self._only, key_id=self.keys.used)
+
+    def refuse_older(self) -> None:
+        """:raises WrongBank: it is older than it was when its head was last remembered."""
+        if self._only is None:
+            heads.refuse_older(self._objects)
+
     def checkpoints(self, project_id: str | None = None) -> list[CheckpointInfo]:
         """All checkpoints, or a project's, newest first; damaged ones are listed as such."""
         if project_id is None and self._only is not None:
@@ -160,6 +170,7 @@ class Bank(Opened):
         check_checkpoint_id(checkpoint_id)
         self._objects.check()
         self._objects.confirm()
+        self.refuse_older()
         if not self._has_copies:
             add_missing(self._objects)
             restock(self._objects.store, self._objects.keys.root)
@@ -290,6 +301,7 @@ class Bank(Opened):
 
     def collect(self) -> Collected:
         self._objects.confirm()
+        self.refuse_older()
         prefixes = ("data/", "writers/", "alive/", "condemned/", "damaged/")
         names = [entry.name for prefix in prefixes for entry in self._objects.store.list(prefix)]
         total = Collected()
@@ -307,6 +319,7 @@ class Bank(Opened):
         """
         tag = self._objects.keys.project_tag(project_id)
         self._objects.confirm()
+        self.refuse_older()
         refuse_late(self._objects.store)
         refuse_held(self._objects, [each for each in self.holds.all() if each.tag == tag], young=True)
         self._objects.keys.erase(tag)

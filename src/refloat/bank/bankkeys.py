@@ -44,6 +44,7 @@ class BankKeys:
         :raises Conflict: it opens it already.
         """
         self._objects.confirm()
+        heads.refuse_older(self._objects)
         roots = self._keyring.roots
         roots.newer()
         there = {each.id for each in self.slots() if not each.damaged}
@@ -70,6 +71,7 @@ class BankKeys:
         """
         self._keyring.root  # noqa: B018 - whoever has no key of the bank may not change them
         self._objects.confirm()
+        heads.refuse_older(self._objects)
         slot = choose_slot(self.slots(), slot_id)
         if not slot.removed:
             self._begin_epoch(*self._brought_along({slot.id}, drop_others))
@@ -88,6 +90,7 @@ class BankKeys:
         :raises Conflict: the bank does not have that of all others.
         """
         self._objects.confirm()
+        heads.refuse_older(self._objects)
         roots, old = self._keyring.roots, self.used
         roots.newer()
         begun = existing_slot(self._store, self._bank_id, source)
@@ -162,6 +165,7 @@ class BankKeys:
         :raises NotFound: the project has nothing in this bank.
         """
         self._objects.confirm()
+        heads.refuse_older(self._objects)
         return self._keyring.rotate(project_id)
 
     def export_project(self, project_id: str) -> ProjectKey:

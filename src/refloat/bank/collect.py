@@ -81,6 +81,7 @@ def delete(objects: Objects, checkpoint_id: str, *, tag: str = "", young: bool =
     """
     objects.confirm()
     refuse_late(objects.store)
+    heads.refuse_older(objects)
     name = find(objects, checkpoint_id, tag)
     tag = name.rpartition(".")[2]
     try:

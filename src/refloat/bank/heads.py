@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from blake3 import blake3
 
 from refloat.bank.manifest import MANIFESTS, get_manifest
+from refloat.bank.mount import late_at
 from refloat.bank.objects import Json, Objects, canonical
 from refloat.bank.reserve import put_before_removal
 from refloat.bank.roots import public_half
 from refloat.bank.sealing import KIND_HEAD, Header
 from refloat.bank.store import AlreadyExists, ObjectMissing, exists
-from refloat.errors import BankDamaged, BankError, Conflict, RefloatError
+from refloat.errors import BankDamaged, BankError, Conflict, RefloatError, WrongBank
 
 _KEPT = 8
 _HISTORY = 500
@@ -115,15 +116,20 @@ def change(
     :param reserve: use the room that is kept for removing things, also for what is coming.
     :param anew: take what is there for what is meant to be there, whatever heads say.
     :raises Conflict: others write heads all the time.
+    :raises WrongBank: see :func:`refuse_older`.
     """
+    head: Head | None
     for _ in range(_ATTEMPTS):
-        number, head = _latest(objects)
+        number, head = _latest(objects) if anew else refuse_older(objects)
         if anew or head is None or head.number < number:  # none, or the newest cannot be read
             head = _continued(objects, number, head)
         if _put(objects, number + 1, _next(objects, head, coming or {}, there, going), reserve or not coming):
             break
     else:
         raise Conflict("the bank's head is being written by many others", advice="Try again")
+    if objects.memory is not None and head.number and head.id != _UNKNOWN:
+        # The new one may be lost, where two may write one number at the same moment. This is in its history.
+        objects.memory.remember(head.anchor)
     with contextlib.suppress(BankError):  # as under object lock
         for entry in list(objects.store.list(_prefix(objects))):
             if _number(entry.name) <= number + 1 - _KEPT:
@@ -154,6 +160,35 @@ def check(objects: Objects, since: str = "", *, manifests: bool = False) -> Fres
     for name in before.there.keys() & after.there.keys() - there.keys():
         problems[name] = "it is missing, and was not removed by Refloat"
     return Freshness(after.anchor, problems, older)
+
+
+def refuse_older(objects: Objects) -> tuple[int, Head | None]:
+    """Nothing is changed in an earlier state of a bank that has come in its place: its latest head.
+
+    A head that a listing lacks is asked for by its name; where listings are late its absence says nothing.
+    What cannot be read is a damage, not an earlier state.
+
+    :raises WrongBank: the bank is older than it was when its head was last remembered.
+    """
+    since = objects.memory.last() if objects.memory is not None else ""  # before the listing: it only grows
+    number, head = _latest(objects)
+    older = _older(head, since)
+    if objects.memory is None or not older:
+        return number, head
+    last, _, identity = since.partition(":")
+    if head is not None and head.number >= int(last):
+        sure = [head.id, *head.history][head.number - int(last)] not in (identity, _UNKNOWN)
+    else:
+        is_late = late_at(objects.store) is not None
+        sure = not is_late and not exists(objects.store, f"{_prefix(objects)}{int(last):012}")
+    if not sure:
+        return number, head
+    raise WrongBank(
+        f"the bank in {objects.store.url} is an older copy of itself, and is not changed",
+        reason=older,
+        advice="Bring the newer one back, then try again. Restores from this one go on working. "
+        f"If it is to take the newer one's place: {objects.memory.accept}",
+    )
 
 
 def publics(objects: Objects, epoch: int) -> dict[str, str]:

@@ -28,7 +28,7 @@ import json
 import re
 import secrets
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from refloat.bank.fence import Check, unfenced
 from refloat.bank.identity import Identity
@@ -46,6 +46,20 @@ _CHECKPOINT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 INDEX_NAME = re.compile(r"data/[0-9a-f]{16}/[0-9a-f]{32}/[0-9a-f]{16}\.index")
 
 
+class HeadMemory(Protocol):
+    """What is remembered of a bank's latest head, in a place that is not brought back with it.
+
+    ``accept`` is the command that lets an older copy of the bank take its place.
+    """
+
+    accept: str
+
+    def last(self) -> str:
+        """The anchor (see :class:`refloat.bank.Freshness`); empty: nothing is remembered."""
+
+    def remember(self, anchor: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Objects:
     """The store of an open bank, its keys, the sealer that uses them, and which bank it is."""
@@ -56,6 +70,8 @@ class Objects:
     identity: Identity
     check: Check = unfenced
     """Raises when the bank may not be changed any more. A fenced store calls it at each ``put``."""
+    memory: HeadMemory | None = None
+    """Where the bank is known to have been used; an older copy of it is not changed then."""
 
     def confirm(self) -> None:
         """Ask the store which bank it is. :raises WrongBank: it is not this one any more."""

@@ -29,8 +29,10 @@ class DeleteProgram(ReadingProgram):
 
         :raises NotFound: there is no bank; nobody knows then whether there is the checkpoint.
         :raises Held: this host may delete nothing there.
+        :raises WrongBank: it is an older copy of the bank.
         """
         self.bank.holds.refuse_late()
+        self.bank.refuse_older()
         nothing = {"graph": Graph().to_json(), "foreign": []}
         try:
             copied = bool(self.checkpoint.info.extra.get("copied_from"))

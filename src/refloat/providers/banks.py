@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from refloat.bank import Bank
+from refloat.bank import Bank, HeadMemory
 from refloat.cloud import Cloud
 from refloat.errors import BankError, Conflict, InvalidInput, NoBank, WrongBank
 from refloat.providers.bank_keys import make_bank, open_bank
@@ -32,6 +32,8 @@ class KnownIds(Protocol):
 
     def write(self, users: Sequence[str], bank_id: str) -> None: ...
 
+    def forget_head(self, bank_id: str) -> None: ...
+
     def from_before(self) -> bool: ...
 
 
@@ -41,6 +43,8 @@ class IdRecords(Protocol):
     def of(self, users: Sequence[str]) -> Mapping[str, str]: ...
 
     def changing(self) -> AbstractContextManager[KnownIds]: ...
+
+    def memory(self, bank_id: str, accept: str) -> HeadMemory: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ class Banks:
             return self._made(place, known)
 
     def accept(self, place: BankLocation, bank_id: str) -> Mapping[str, str]:
-        """From now on, the bank at a place is this one. Which it was until now, by its users.
+        """From now on, the bank at a place is this one, as it is there. Which it was until now, by its users.
 
         :raises WrongBank: it is not there.
         """
@@ -134,6 +138,7 @@ class Banks:
             with self._records.changing() as known:
                 was = known.of(users)
                 known.write(users, bank_id)
+                known.forget_head(bank_id)
             self._open[place] = bank
         return {user: was.get(user, "") for user in users}
 
@@ -217,7 +222,8 @@ class Banks:
 
     def _open_as(self, place: BankLocation, bank_id: str) -> Bank:
         with logging_in_to(self._cloud):
-            return open_bank(place.url, place.key_file, expect=bank_id, environ=self._environ(place))
+            bank = open_bank(place.url, place.key_file, expect=bank_id, environ=self._environ(place))
+        return bank.remembering(self._records.memory(bank.id, self._users.accept))
 
     def _environ(self, place: BankLocation) -> Mapping[str, str]:
         """The passphrase in the environment is that of the bank that all share."""

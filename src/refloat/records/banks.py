@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from refloat.database import now
 from refloat.records.database import Database
 from refloat.records.tables import BankRow, OperationRow
+
+_LOG = logging.getLogger(__name__)
 
 
 class KnownBanks:
@@ -29,6 +33,10 @@ class KnownBanks:
         since = now()
         for user in users:
             self._session.merge(BankRow(used_by=user, bank_id=bank_id, since=since, head=None))
+
+    def forget_head(self, bank_id: str) -> None:
+        """From now on, an earlier state of the bank is taken for the present."""
+        self._session.execute(update(BankRow).where(BankRow.bank_id == bank_id).values(head=None))
 
     def from_before(self) -> bool:
         """Whether something was protected before banks were known by their ids."""
@@ -55,6 +63,10 @@ class BankRecords:
         with self._database.one_at_a_time("banks") as session:
             yield KnownBanks(session)
 
+    def memory(self, bank_id: str, accept: str) -> SeenHead:
+        """What is remembered of a bank's head. :param accept: see :class:`refloat.bank.HeadMemory`."""
+        return SeenHead(BankHeads(self._database), bank_id, accept)
+
 
 class BankHeads:
     """The last that was seen of each bank's head, its anchor (see :class:`refloat.bank.Freshness`).
@@ -77,6 +89,32 @@ class BankHeads:
         if not known or _number(known) < _number(anchor):
             rows = update(BankRow).where(BankRow.bank_id == bank_id)
             self._database.change(rows.values(head={"anchor": anchor}))
+
+
+class SeenHead:
+    """The head of a bank, as :class:`BankHeads` has it; if that cannot be asked, as this process knows it."""
+
+    def __init__(self, heads: BankHeads, bank_id: str, accept: str) -> None:
+        self.accept = accept
+        self._heads, self._bank_id = heads, bank_id
+        self._known = ""
+
+    def last(self) -> str:
+        try:
+            self._known = self._heads.of(self._bank_id)
+        except DBAPIError as exc:
+            _LOG.warning("the head of bank %s is not asked for: the database is away: %s", self._bank_id, exc)
+        return self._known
+
+    def remember(self, anchor: str) -> None:
+        """While the database is away, only here."""
+        self._known = anchor
+        try:
+            self._heads.remember(self._bank_id, anchor)
+        except DBAPIError as exc:
+            _LOG.warning(
+                "the head of bank %s is not written down: the database is away: %s", self._bank_id, exc
+            )
 
 
 def _number(anchor: str) -> int:

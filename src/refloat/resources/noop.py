@@ -38,7 +38,7 @@ TYPE = "Refloat::Noop"
 TIER = 8
 """Resources of one server: itself, six disks and a network."""
 LARGEST = 1000
-_SPELLING = re.compile(r"tree[:-](?P<size>[1-9][0-9]{0,3})(?:-(?P<place>[1-9][0-9]{0,3}))?")
+_SPELLING = re.compile(r"tree[:-](?P<size>[1-9][0-9]{0,4})(?:-(?P<place>[1-9][0-9]{0,4}))?")
 
 
 class NoopProtectable(Protectable):

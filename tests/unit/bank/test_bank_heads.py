@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -17,9 +17,10 @@ import pytest
 
 from refloat.bank import Bank, BankKey
 from refloat.bank.filesystem import FileSystemStore
-from refloat.bank.store import AlreadyExists, Parts
+from refloat.bank.opening import open_store
+from refloat.bank.store import AlreadyExists, ObjectInfo, Parts
 from refloat.bank.wrapper import Wrapper
-from refloat.errors import BankError, Conflict, NotFound
+from refloat.errors import BankError, Conflict, NotFound, WrongBank
 from refloat.testing.stores import Locked
 from tests.unit.support.bank_helpers import KEY, hasty, noise, open_bank, protect, restore
 
@@ -330,3 +331,79 @@ def test_accepting_ends_though_others_write_heads_all_the_time(root: Path) -> No
     bank = Bank.open(Crowded(FileSystemStore(root)), KEY)
     with pytest.raises(Conflict, match="being written by many others"):
         bank.repair(bank.verify_all("manifests"), apply=True, accept=True)
+
+
+class Remembered:
+    """Where the last head is remembered."""
+
+    accept = "refloat bank accept ID"
+
+    def __init__(self) -> None:
+        self.anchor = ""
+
+    def last(self) -> str:
+        return self.anchor
+
+    def remember(self, anchor: str) -> None:
+        self.anchor = anchor
+
+
+CHANGES = {
+    "protect": lambda bank: protect(bank, "c9", DATA),
+    "delete": lambda bank: bank.delete("c1"),
+    "collect": lambda bank: bank.collect(),
+    "hold": lambda bank: bank.holds.place("c1", "u", "why", AT),
+    "key": lambda bank: bank.keys.add(Source(OTHER)),
+    "erase": lambda bank: bank.erase_project("p1"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("continued", [False, True])
+def test_an_older_copy_of_a_bank_is_read_and_not_changed(
+    root: Path, tmp_path: Path, change: str, continued: bool
+) -> None:
+    """M5: whoever remembers the last head changes nothing in an earlier state, until it is accepted."""
+    shutil.copytree(root, tmp_path / "earlier")
+    memory = Remembered()
+    protect(again(root).remembering(memory), "c4", DATA)
+    assert not again(root).freshness(memory.anchor).older
+    assert again(root).freshness(memory.anchor).anchor.partition(":")[0] == str(
+        int(memory.anchor.partition(":")[0]) + 1
+    )
+    if continued:  # by somebody who remembers nothing
+        for number in range(3):
+            protect(Bank.open(str(tmp_path / "earlier"), KEY), f"n{number}", DATA)
+    earlier = Bank.open(str(tmp_path / "earlier"), KEY).remembering(memory)
+    before = contents(tmp_path / "earlier")
+    with pytest.raises(WrongBank, match="older copy of itself") as refused:
+        CHANGES[change](earlier)
+    assert "its head" in refused.value.reason
+    assert "bank accept" in refused.value.advice
+    assert contents(tmp_path / "earlier") == before
+    assert earlier.verify_all().damages == []
+    memory.anchor = ""
+    CHANGES[change](earlier)
+    assert memory.anchor or change == "collect"
+
+
+def test_a_damaged_head_and_one_that_a_listing_lacks_make_no_older_bank(root: Path) -> None:
+    memory = Remembered()
+    bank = again(root).remembering(memory)
+    protect(bank, "c4", DATA)
+    memory.anchor = bank.freshness().anchor
+    newest = max((root / "keys").glob("*.head.*"))
+
+    class Late(Wrapper):
+        """Its listings lack what was written last."""
+
+        def list(self, prefix: str) -> Iterator[ObjectInfo]:
+            return (each for each in super().list(prefix) if not each.name.endswith(newest.name))
+
+    Bank.open(Late(open_store(str(root))), KEY).remembering(memory).refuse_older()
+    newest.chmod(0o600)
+    newest.write_bytes(b"nothing that was written")
+    again(root).remembering(memory).refuse_older()
+    protect(again(root).remembering(memory), "c5", DATA)
+    protect(again(root).remembering(memory), "c6", DATA)
+    assert {each.id for each in again(root).checkpoints()} >= {"c4", "c5", "c6"}
