@@ -120,7 +120,7 @@ def test_what_is_left_elsewhere_is_removed_there(working: Running, monkeypatch: 
     assert failed["error"]["left_behind"] == "a volume"
     assert working.all_given_back()
     answer = member("POST", f"{path}/action", {"cancel": None})
-    assert (answer.status, "restore_auth" in answer.message) == (400, False)
+    assert answer.status == 400
     assert "another project" in answer.message
     assert member("POST", f"{path}/action", {"cancel": {"restore_auth": AUTH}}).status == 200
     done = member.until(path, lambda found: found["status"] not in ("cancelling", "running"))

@@ -85,7 +85,7 @@ def fault_of(error: BaseException) -> Fault:
             if isinstance(error, CloudError) and status == 502 and status_of(error) is None:
                 status = 503  # it has not answered
             if isinstance(error, RefloatError):
-                return _told(status, _words(error))
+                return _told(status, str(error))
             if isinstance(error, TimeoutError):
                 return _told(status, str(error) or "something that is needed does not answer")
             _LOG.error("the database does not answer", exc_info=error)
@@ -101,14 +101,6 @@ def _told(status: int, message: str) -> Fault:
     if found != message:
         _LOG.warning("a request is answered with %d: %s", status, message)
     return Fault(status, found)
-
-
-def _words(error: RefloatError) -> str:
-    """What went wrong, without advice for people at a command line."""
-    plain = RefloatError(
-        error.message, resource=error.resource, reason=error.reason, request_id=error.request_id
-    )
-    return str(plain)
 
 
 class Faults:

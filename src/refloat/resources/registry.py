@@ -14,6 +14,7 @@ from refloat.cloud.services import SERVICES, Service, add_service
 from refloat.errors import InvalidInput
 from refloat.resources.base import Protectable, ProtectionPlugin
 from refloat.resources.declared import Declared
+from refloat.resources.noop import TYPE as NOOP
 
 GROUP = "refloat.resources"
 
@@ -77,6 +78,6 @@ def protectable(type_name: str) -> type[Protectable]:
     if found is None:
         raise InvalidInput(
             f"'{type_name}' is not a type of resource that can be protected",
-            advice=f"Types: {', '.join(protectables())}",
+            advice=f"Types: {', '.join(kind for kind in protectables() if kind != NOOP)}",
         )
     return found

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from refloat.api import schemas as s
 from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, reader
+from refloat.api.v1 import providers
 from refloat.errors import InvalidInput
 from refloat.graph import Resource
 from refloat.operations.discovery import Discovery
 from refloat.resources.registry import protectable, protectables
+
+FIRST = (
+    "OS::Keystone::Project",
+    "OS::Nova::Server",
+    "OS::Glance::Image",
+    "OS::Cinder::Volume",
+    "OS::Manila::Share",
+    "OS::Neutron::Network",
+    "OS::Trove::Instance",
+    "OS::Kubernetes::Pod",
+)
+"""Karbor's types come first: clients go by the places of what a server depends on."""
 
 SCHEMA = s.reply(name=s.STRING, dependent_types=s.array(s.STRING))
 _RESOURCE = s.reply(id=s.STRING, type=s.STRING, name=s.TEXT, extra_info={"type": ["object", "null"]})
@@ -26,15 +40,15 @@ _QUERY = s.obj(**s.PAGING, parameters={"type": "string", "maxLength": 1024}, typ
 
 
 def types(request: Request) -> dict[str, Any]:
-    """All types. Those that no provider protects, such as what is made up, are left out."""
-    known = {kind for provider in request.deployment.providers for kind in provider.plugins()}
-    return {"protectable_type": [kind for kind in protectables() if kind in known]}
+    """All types that a provider protects which the caller is offered: others do not see what is made up."""
+    known = {kind for provider in providers.offered(request) for kind in provider.plugins()}
+    return {"protectable_type": _in_order(kind for kind in protectables() if kind in known)}
 
 
 def show_type(request: Request) -> dict[str, Any]:
     """A type, and the types of what its resources may depend on."""
     name = protectable(request.path["type_name"]).type
-    below = [kind for kind, found in protectables().items() if name in found.parents]
+    below = _in_order(kind for kind, found in protectables().items() if name in found.parents)
     return {"protectable_type": {"name": name, "dependent_types": below}}
 
 
@@ -79,7 +93,16 @@ def _is_object(text: str) -> bool:
 
 
 def _view(discovery: Discovery, resource: Resource) -> dict[str, Any]:
-    return {**_short(resource), "dependent_resources": [_short(r) for r in discovery.dependants(resource)]}
+    below = sorted(discovery.dependants(resource), key=lambda each: _place(each.type))
+    return {**_short(resource), "dependent_resources": [_short(each) for each in below]}
+
+
+def _in_order(kinds: Iterable[str]) -> list[str]:
+    return sorted(kinds, key=_place)
+
+
+def _place(kind: str) -> int:
+    return FIRST.index(kind) if kind in FIRST else len(FIRST)
 
 
 def _short(resource: Resource) -> dict[str, Any]:

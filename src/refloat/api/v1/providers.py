@@ -29,17 +29,20 @@ SCHEMA = s.reply(
 
 def listing(request: Request) -> dict[str, Any]:
     """A page of the providers, by id. Users are not offered what keeps nothing, unless they ask for it."""
-    offered = request.is_admin or request.query.get("all") or "name" in request.query
-    found = sorted(
-        (provider for provider in request.deployment.providers if offered or not provider.keeps_nothing),
-        key=lambda provider: provider.id,
-    )
+    asked_for = bool(request.query.get("all")) or "name" in request.query
+    known = request.deployment.providers if asked_for else offered(request)
+    found = sorted(known, key=lambda provider: provider.id)
     for name in ("name", "description"):
         if name in request.query:
             found = [provider for provider in found if getattr(provider, name) == request.query[name]]
     page = request.page()
     later = [provider for provider in found if provider.id > page.marker]
     return request.listing("providers", later[: page.limit], _view)
+
+
+def offered(request: Request) -> list[Provider]:
+    """The providers that the caller is offered: what keeps nothing, only administrators are."""
+    return [each for each in request.deployment.providers if request.is_admin or not each.keeps_nothing]
 
 
 def show(request: Request) -> dict[str, Any]:
