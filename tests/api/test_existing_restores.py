@@ -56,7 +56,8 @@ def test_the_second_restore_of_the_same_thing_is_refused(service: Running) -> No
         assert f"is being restored already, by operation {begun.body['restore']['id']}" in again.message
     beside = restore(user, second, existing="beside")
     assert beside.status == 200, beside.body
-    assert restore(user, second, existing="skip").status == 409
+    for word in ("skip", "repair"):
+        assert restore(user, second, existing=word).status == 409
     service.work()
     user.until(f"restores/{begun.body['restore']['id']}", lambda found: found["status"] == "success")
     user.until(f"restores/{beside.body['restore']['id']}", lambda found: found["status"] == "success")
@@ -125,7 +126,7 @@ def test_the_command_keeps_what_is_there(refloat: Command, there: set[str]) -> N
     assert {line["status"] for line in ignored["resources"]} == {"created"}
 
 
-@pytest.mark.parametrize(("answer", "status"), [("yes", 0), ("beside", 0), ("", 1), ("no", 1)])
+@pytest.mark.parametrize(("answer", "status"), [("yes", 0), ("repair", 0), ("beside", 0), ("", 1), ("no", 1)])
 def test_on_a_terminal_it_asks(refloat: Command, there: set[str], answer: str, status: int) -> None:
     checkpoint = protected(refloat)
     there |= {"tree-5", "tree-5-1"}
@@ -137,7 +138,7 @@ def test_on_a_terminal_it_asks(refloat: Command, there: set[str], answer: str, s
     assert [row["kind"] for row in made].count("restore") == (1 if status == 0 else 0)
     if status == 0:
         kept = [line["status"] for line in ran.json["resources"]].count("kept")
-        assert kept == (2 if answer == "yes" else 0)
+        assert kept == (0 if answer == "beside" else 2)
         unasked = refloat.on_terminal("", "restore", checkpoint, "--yes", "-f", "json")
         assert (unasked.status, "Bring back" in unasked.err) == (0, False)
     else:

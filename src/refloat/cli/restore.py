@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from refloat.cli.backend import Backend
     from refloat.records.operations import Operation
 
-SKIP, BESIDE = "skip", "beside"
-EXISTING = (SKIP, BESIDE, "ignore")
+SKIP, REPAIR, BESIDE = "skip", "repair", "beside"
+EXISTING = (SKIP, REPAIR, BESIDE, "ignore")
 
 
 CHOICES = (
@@ -37,8 +37,8 @@ CHOICES = (
     PARAMETER,
     Argument(
         "--existing",
-        "what becomes of originals that are there: keep them and bring back only what is gone; make "
-        "others beside them; or make everything under its own name",
+        "what becomes of originals that are there: keep them and bring back only what is gone; give "
+        "them back what they have lost, too; make others beside them; or make everything under its own name",
         choices=EXISTING,
     ),
     Argument(
@@ -58,7 +58,9 @@ class Restore(OperationCommand):
     created is removed again, unless --keep-on-failure is given.
 
     What is there already is kept as it is, and only what is gone comes back (--existing skip); on a
-    terminal that is asked first. With --existing beside twins are made, which say so by their names and have
+    terminal that is asked first. With repair what is there also gets back what it has lost: a router its
+    gateway, interfaces and routes, a security group its rules, a server its volumes, cards, security groups
+    and floating IPs. With --existing beside twins are made, which say so by their names and have
     addresses of their own; with ignore, everything under its own name, whatever is there.
 
     With --dry-run nothing is changed; it prints what a restore would do about each resource, what would
@@ -111,14 +113,15 @@ class Restore(OperationCommand):
             return SKIP
         self.app.stderr.writelines(f"{line}\n" for line in plan_text(data))
         self.app.stderr.write(
-            "Bring back only what is gone (yes), make others beside what is there (beside), or no? "
+            "Bring back only what is gone (yes), also what is there has lost (repair), make others beside "
+            "what is there (beside), or no? "
         )
         self.app.stderr.flush()
         answer = self.app.stdin.readline().strip().lower()
         if answer in ("y", "yes", SKIP):
             return SKIP
-        if answer == BESIDE:
-            return BESIDE
+        if answer in (REPAIR, BESIDE):
+            return answer
         raise Cancelled("nothing was restored, and nothing changed")
 
     def _plan(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:

@@ -11,8 +11,14 @@ from typing import Any
 from refloat.cli.arguments import short_name
 from refloat.cli.output import duration_text, parse_time, size_text
 
-_VERBS = {"create": "create", "reuse": "re-use", "keep": "keep", "skip": "skip", "impossible": "CANNOT"}
-_COUNTED = {"create": "to create", "reuse": "to re-use", "keep": "to keep as they are", "skip": "left out"}
+_VERBS = {"reuse": "re-use", "impossible": "CANNOT"}
+_COUNTED = {
+    "create": "to create",
+    "reuse": "to re-use",
+    "repair": "to repair",
+    "keep": "to keep as they are",
+    "skip": "left out",
+}
 _ALWAYS = ("create", "reuse")
 _WORST_FIRST = ("lost", "degraded", "mapped")
 

@@ -211,6 +211,68 @@ def _on_router(name: str, get: Getter, remove: Remover) -> Kind:
     return Kind(name, "network", get, _list_none, remove, part_of=_of_router)
 
 
+def _get_gateway(connection: Connection, identity: str) -> Any:
+    router_id, _, network = identity.partition(":")
+    router = connection.network.get_router(router_id)
+    if (router.external_gateway_info or {}).get("network_id") != network:
+        raise NotFoundException(f"router {router_id} has no gateway in network {network}")
+    return router
+
+
+def _remove_gateway(connection: Connection, identity: str) -> None:
+    connection.network.update_router(identity.partition(":")[0], external_gateway_info={})
+
+
+def _of_server(name: str, other: str, get: Getter, remove: Remover) -> Kind:
+    """What a server has of something else: removing it lets go of that."""
+
+    def part_of(identity: str, _thing: Any) -> Iterable[tuple[str, str]]:
+        return ((other, identity.partition(":")[2]),)
+
+    return Kind(name, "compute", get, _list_none, remove, waits_gone=True, part_of=part_of)
+
+
+def _get_server_port(connection: Connection, identity: str) -> Any:
+    server, _, port_id = identity.partition(":")
+    port = connection.network.get_port(port_id)
+    if port.device_id != server:
+        raise NotFoundException(f"port {port_id} is not of server {server}")
+    return port
+
+
+def _detach_port(connection: Connection, identity: str) -> None:
+    server, _, port_id = identity.partition(":")
+    connection.compute.delete_server_interface(port_id, server=server, ignore_missing=False)
+
+
+def _get_attachment(connection: Connection, identity: str) -> Any:
+    return connection.compute.get_volume_attachment(*identity.split(":"))
+
+
+def _detach_volume(connection: Connection, identity: str) -> None:
+    server, _, volume = identity.partition(":")
+    connection.compute.delete_volume_attachment(server, volume, ignore_missing=False)
+
+
+def _get_port_group(connection: Connection, identity: str) -> Any:
+    port_id, _, group = identity.partition(":")
+    port = connection.network.get_port(port_id)
+    if group not in (port.security_group_ids or ()):
+        raise NotFoundException(f"port {port_id} is not in security group {group}")
+    return port
+
+
+def _leave_group(connection: Connection, identity: str) -> None:
+    port = _get_port_group(connection, identity)
+    left = [group for group in port.security_group_ids if group != identity.partition(":")[2]]
+    connection.network.update_port(port.id, security_group_ids=left)
+
+
+def _of_port_and_group(identity: str, _thing: Any) -> Iterable[tuple[str, str]]:
+    port, _, group = identity.partition(":")
+    return (("port", port), ("security_group", group))
+
+
 def _route(identity: str) -> tuple[str, dict[str, str]]:
     router, destination, nexthop = identity.split("|")
     return router, {"destination": destination, "nexthop": nexthop}
@@ -296,6 +358,13 @@ KINDS: dict[str, Kind] = {
         _on_router("router_interface", _get_interface, _disconnect("port")),
         _on_router("router_subnet", _get_router_subnet, _disconnect("subnet")),
         _on_router("router_route", _get_route, _remove_route),
+        _on_router("router_gateway", _get_gateway, _remove_gateway),
+        _of_server("server_port", "port", _get_server_port, _detach_port),
+        _of_server("volume_attachment", "volume", _get_attachment, _detach_volume),
+        Kind(
+            *("port_group", "network", _get_port_group, _list_none, _leave_group),
+            part_of=_of_port_and_group,
+        ),
         sdk_kind("security_group", "network"),
         sdk_kind(
             "security_group_rule",
@@ -315,8 +384,10 @@ KINDS: dict[str, Kind] = {
 }
 """Every kind by name. A ``router_interface`` is named ``ROUTER_ID:PORT_ID``, a ``router_subnet`` (an
 interface whose port Neutron makes) ``ROUTER_ID:SUBNET_ID``, a ``router_route``
-``ROUTER_ID|DESTINATION|NEXTHOP``, a ``floating_ip_association`` by its floating IP's id; removing that
-only disassociates."""
+``ROUTER_ID|DESTINATION|NEXTHOP``, a ``router_gateway`` ``ROUTER_ID:NETWORK_ID``, a ``server_port``
+``SERVER_ID:PORT_ID``, a ``volume_attachment`` ``SERVER_ID:VOLUME_ID``, a ``port_group`` (that a port is in a
+security group) ``PORT_ID:GROUP_ID``, a ``floating_ip_association`` by its floating IP's id; removing these
+only parts the two."""
 
 
 def add_kind(kind: Kind) -> None:

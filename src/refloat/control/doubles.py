@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from refloat.errors import Conflict
 from refloat.graph import Graph, ResourceKey
-from refloat.operations.existing import BESIDE
+from refloat.operations.existing import BESIDE, REPAIR
 from refloat.operations.restoreplan import chosen_part
 from refloat.providers.provider import Provider, plugins_for
 from refloat.records.checkpoints import CheckpointRecord, CheckpointRecords
@@ -47,10 +47,11 @@ def refuse_doubles(
 def _made_anew(
     checkpoint: CheckpointRecord, payload: Mapping[str, Any], provider_of: Providing
 ) -> set[ResourceKey]:
-    """Of what a restore works on, that of which a second would be made."""
+    """Of what a restore works on, that of which a second would be made, or which is changed."""
     if checkpoint.graph is None:
         return set()
     chosen = plugins_for(provider_of(checkpoint), checkpoint.plugins or {})
     given = payload.get("only", ()), payload.get("leave_out", ())
     part = chosen_part(Graph.from_json(checkpoint.graph), *given)
-    return {node.key for node in part if node.type in chosen and chosen[node.type].doubles}
+    every = payload.get("existing") == REPAIR
+    return {node.key for node in part if node.type in chosen and (every or chosen[node.type].doubles)}

@@ -1,6 +1,7 @@
 """What is there already: which originals still are, and what a restore does about them.
 
-``skip``: they are kept as they are, and only what is gone is made again. ``beside``: another one is made
+``skip``: they are kept as they are, and only what is gone is made again. ``repair``: the same, and what is
+there gets back what it has lost. ``beside``: another one is made
 beside each, whose name says so, at addresses of its own. ``ignore``: everything is made under its own name,
 whatever is there, as Karbor does. Whatever can be used again, such as a network, is used again in each case.
 """
@@ -23,7 +24,7 @@ from refloat.resources.options import refuse_unknown
 from refloat.resources.planned import wants_new
 from refloat.resources.registry import protectables
 
-SKIP, BESIDE, IGNORE = EXISTING = ("skip", "beside", "ignore")
+SKIP, REPAIR, BESIDE, IGNORE = EXISTING = ("skip", "repair", "beside", "ignore")
 BESIDE_NAME = "{name} (as of {date})"
 """What is made beside an original is called so: after the day of the checkpoint."""
 _AT_ONCE = 4
@@ -100,11 +101,16 @@ class Existing:
         self._graph, self._there, self._plugins = graph, there, plugins
         self.twin_name = twin_name
         self._decided: dict[ResourceKey, str] = {}
-        word = {SKIP: "keep", BESIDE: "beside"}.get(way, "")
+        self._repairs = way == REPAIR
+        word = {SKIP: "keep", REPAIR: "keep", BESIDE: "beside"}.get(way, "")
         anew: set[ResourceKey] = set()
         for node in reversed(graph.bottom_up()):
             plugin = plugins.get(node.type)
-            if plugin is None or not plugin.doubles or there.get(node.key) is None:
+            if plugin is None or there.get(node.key) is None:
+                continue
+            if not plugin.doubles:
+                if self._repairs:
+                    self._decided[node.key] = "repair"
                 continue
             asked = wants_new(settings_for(plugin, "restore", parameters, node.id))
             # What somebody wants a second one of needs disks of its own.
@@ -114,17 +120,23 @@ class Existing:
                 self._decided[node.key] = word
 
     def of(self, key: ResourceKey) -> str:
-        """``keep`` or ``beside``; empty: its plugin decides as if there were nothing."""
+        """``keep``, ``repair`` or ``beside``; empty: its plugin decides as if there were nothing."""
         return self._decided.get(key, "")
 
     def instead(self, node: Resource) -> Planned | None:
         """What is decided in the place of its plugin, if anything is."""
         thing, kept = self._there.get(node.key), self._kept_parents(node)
         reason = STILL_THERE
-        if self.of(node.key) != "keep":
-            plugin = self._plugins.get(node.type)
+        plugin = self._plugins.get(node.type)
+        repaired = self._repairs and plugin is not None and plugin.repairs
+        if self.of(node.key) == "keep":
+            if repaired:
+                return None
+        else:
             needed = [parent for parent in self._graph.parents(node.key) if parent.type != PROJECT]
             if plugin is None or not plugin.serves_others or not kept or len(kept) < len(needed):
+                return None
+            if repaired and thing is None:
                 return None
             reason = f"only what is kept as it is needs it: {', '.join(map(str, kept))}"
         if thing is None:
@@ -135,7 +147,8 @@ class Existing:
         """The same, with what is known of the original, and with which living ones do without it."""
         if node.key in self._there:
             planned = replace(planned, living=self._there[node.key] is not None)
-        if planned.action != "create" or not (kept := self._kept_parents(node)):
+        kept = [p for p in self._kept_parents(node) if not (self._repairs and self._plugins[p.type].repairs)]
+        if planned.action != "create" or not kept:
             return planned
         said = tuple(f"{parent} is kept as it is: this is not given to it" for parent in kept)
         return replace(planned, conflicts=(*planned.conflicts, *said))

@@ -216,6 +216,9 @@ class ProtectionPlugin(ABC):
     options: ClassVar[Mapping[OperationKind, tuple[Option, ...]]] = {}
     doubles: ClassVar[bool] = False
     """Its plan makes another one though the original is there; a restore may keep that instead."""
+    repairs: ClassVar[bool] = False
+    """With ``repair`` its plan is asked what of the original, which is kept, has to be given back; or it is
+    made again for others that are kept."""
     serves_others: ClassVar[bool] = False
     """By itself it is of no use: it is not made again for what is kept as it is."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from refloat.bank import unfenced
 from refloat.cloud import Cloud, CloudWait, Marker, explained
@@ -35,7 +35,8 @@ class PlanContext:
         references, possibly not yet (None).
     :param listing: all things of a kind in the project (``refloat.cloud.kinds``), read once per restore plan.
     :param existing: ``keep``: the original of a resource of the graph is there and stays as it is;
-        ``beside``: another one is made beside it; else empty.
+        ``repair``: it is there, is used again and gets back what it has lost; ``beside``: another one is
+        made beside it; else empty.
     :param twin_name: what is made beside is called so, with ``{name}`` for the original's name.
     """
 
@@ -66,6 +67,18 @@ class PlanContext:
         if self.is_twin:
             said = Change(name, "mapped", "made beside the original")
         return name, {} if name == original else {"name": said}
+
+    def using(self, lacks: bool) -> Literal["reuse", "repair"]:
+        """What is done about the original, which is used again.
+
+        :param lacks: whether it gets something back.
+        """
+        return "repair" if lacks and self.repairs else "reuse"
+
+    @property
+    def repairs(self) -> bool:
+        """Whether the original, which is there, gets back what it has lost."""
+        return self.existing(self.resource.key) == "repair"
 
     @property
     def wants_new(self) -> bool:
@@ -187,6 +200,20 @@ class HookContext:
         self.journal.made(source, role, identity)
         return identity
 
+    def give(self, kind: str, role: str, identity: str, give: Callable[[], Any], what: str) -> None:
+        """Give something what it lacks, once; if it has that already it is not this operation's.
+
+        :param identity: of what is given, as the kind calls it.
+        """
+        if not self.journal.find(str(self.resource.key), role) and self.cloud.find(kind, identity):
+            return
+
+        def given(_marker: Marker) -> str:
+            give()
+            return identity
+
+        self.ensure(kind, role, given, what=what, clue={"id": identity})
+
     def created(self, role: str) -> str:
         """The id of what ``ensure`` made for a role; empty when it did not, or when it was discarded."""
         entry = self.journal.find(str(self.resource.key), role)
@@ -221,8 +248,10 @@ class HookContext:
         planned = self.planned
         name = planned.name if name is None else name
         reason = planned.reason if reason is None else reason
-        reused = planned.action == "reuse"
-        return restored(Restored(self.resource.type, self.resource.id, new_id, name, reused, reason))
+        status = "repaired" if planned.action == "repair" else ""
+        return restored(
+            Restored(self.resource.type, self.resource.id, new_id, name, planned.uses, reason, status)
+        )
 
     def new_or_same(self, type: str, source_id: str) -> str:  # noqa: A002
         """The restored thing's id, or the original's: where the restore plan made sure that there is one."""

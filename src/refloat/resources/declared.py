@@ -95,6 +95,7 @@ class Declared:
     finish: Callable[[HookContext, str], None] | None = None
     needs: Mapping[str, int] = field(default_factory=dict)
     doubles: bool = False
+    repairs: bool = False
     serves_others: bool = False
     options: tuple[Option, ...] = (RESTORE_NAME,)
     protect_options: tuple[Option, ...] = ()
@@ -148,6 +149,7 @@ class Declared:
             description = declared.description
             attributes = declared.attributes
             doubles, serves_others = declared.doubles, declared.serves_others
+            repairs = declared.repairs
             options = {way: given for way, given in ways.items() if given}  # noqa: RUF012 - a ClassVar
 
             protect = _hooks(declared.protect or declared._protect)
@@ -188,7 +190,7 @@ class Declared:
 
     def _restore(self, context: HookContext) -> HookBody:
         planned, kind = context.planned, self.kind.name
-        if planned.action == "reuse":
+        if planned.uses:
             return context.restored(planned.new_id)
         new_id = context.ensure(
             kind,

@@ -201,7 +201,7 @@ def _ask_for(context: PlanContext, conflict: str, *, taken: bool) -> Planned:
 def _restore(context: HookContext) -> Mapping[str, Any]:
     """Make it so that there is a floating IP. The server that needs it makes it lead there."""
     planned = context.planned
-    if planned.action == "reuse":
+    if planned.uses:
         found = context.cloud.get("floating_ip", planned.new_id)
         return context.restored(str(found.id), name=str(found.floating_ip_address))
     identity = context.ensure(
@@ -243,6 +243,7 @@ FLOATING_IPS = neutron_kind(
     finder=FloatingIPProtectable,
     attributes=ATTRIBUTES,
     serves_others=True,
+    repairs=True,
     options=(DUPLICATE,),
     read=_read,
     plan=_plan,

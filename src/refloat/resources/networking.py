@@ -119,15 +119,23 @@ def unset(table: Iterable[Attribute], section: Mapping[str, Any]) -> dict[str, C
 
 
 def left_alone(
-    table: tuple[Attribute, ...], saved: Mapping[str, Any], now: Mapping[str, Any]
+    table: tuple[Attribute, ...],
+    saved: Mapping[str, Any],
+    now: Mapping[str, Any],
+    back: Mapping[str, Change] | None = None,
 ) -> tuple[tuple[AttributeOutcome, ...], str]:
-    """What re-using the living original means: the outcome of each attribute, and the reason to tell."""
+    """What re-using the living original means: the outcome of each attribute, and the reason to tell.
+
+    :param back: what it gets back.
+    """
     changes: dict[str, Change] = {}
     different = []
     for attribute in table:
         was, current = attribute.read(saved), attribute.read(now)
         if was == current:
             changes[attribute.name] = Change(current, "exact", "")
+        elif back and attribute.name in back:
+            changes[attribute.name] = back[attribute.name]
         else:
             different.append(attribute.name)
             changes[attribute.name] = Change(current, "degraded", f"{STILL_THERE} and left as it is")

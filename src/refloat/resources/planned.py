@@ -13,9 +13,9 @@ from refloat.resources.attributes import AttributeOutcome
 Section: TypeAlias = Mapping[str, Any]
 """A resource's part of a checkpoint: JSON, the merged results of its protect hooks."""
 
-Action: TypeAlias = Literal["create", "reuse", "keep", "skip", "impossible"]
-"""``reuse``: what is restored uses what is there. ``keep``: what is there is left alone. ``skip``: it is not
-made again, for nothing that is restored needs it."""
+Action: TypeAlias = Literal["create", "reuse", "repair", "keep", "skip", "impossible"]
+"""``reuse``: what is restored uses what is there. ``repair``: that gets back what it has lost. ``keep``: what
+is there is left alone. ``skip``: it is not made again, for nothing that is restored needs it."""
 
 NOTHING_TO_DO = {"keep": "kept", "skip": "skipped"}
 """What has become of what needs no hooks, in a result."""
@@ -64,6 +64,11 @@ class Planned:
         }
 
     @property
+    def uses(self) -> bool:
+        """Whether what is there is used."""
+        return self.action in ("reuse", "repair")
+
+    @property
     def digest(self) -> str:
         """The same for the same decisions."""
         text = json.dumps(dict(self.decisions), sort_keys=True, default=str)
@@ -87,6 +92,8 @@ class Restored:
     name: str = ""
     reused: bool = False
     reason: str = ""
+    status: str = ""
+    """What has become of it, where that is neither created nor reused."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -94,7 +101,7 @@ class Restored:
             "source_id": self.source_id,
             "new_id": self.new_id,
             "name": self.name,
-            "status": "reused" if self.reused else "created",
+            "status": self.status or ("reused" if self.reused else "created"),
             "reason": self.reason,
         }
 

@@ -157,13 +157,32 @@ def _create(context: PlanContext, reason: str) -> Planned:
 
 
 def _reuse(context: PlanContext, living: Any) -> Planned:
-    """Leave it as it is, but give it back the rules that went away with groups that had been lost."""
+    """Leave it as it is, but give it back the rules that went away with groups that had been lost; when it is
+    repaired, all that it has lost."""
+    rules, conflicts = _possible(context, context.section["rules"])
+    if context.repairs:
+        living = context.cloud.get("security_group", str(living.id))
     now = _now(context, living)
-    attributes, reason = left_alone(ATTRIBUTES, context.section, now)
-    rules, _ = _possible(context, context.section["rules"])
-    again = [rule for rule in rules if _names_lost_group(context, rule)]
-    conflicts = [f"the rule '{label(rule)}' went away with that group and is added again" for rule in again]
+    if context.repairs:
+        again = _lacking(context, rules, now, str(living.id))
+        conflicts += [f"the rule '{label(rule)}' is gone and is added again" for rule in again]
+    else:
+        again = [rule for rule in rules if _names_lost_group(context, rule)]
+        conflicts = [
+            f"the rule '{label(rule)}' went away with that group and is added again" for rule in again
+        ]
+    given = Change(context.section["rules"], "mapped", "given back, beside what it has")
+    back = {"rules": given} if context.repairs and again else {}
+    attributes, reason = left_alone(ATTRIBUTES, context.section, now, back)
     return _used(context, living, attributes, reason, again, conflicts)
+
+
+def _lacking(
+    context: PlanContext, rules: Iterable[dict[str, Any]], now: Mapping[str, Any], own_id: str
+) -> list[dict[str, Any]]:
+    """Those of the rules that a group does not have."""
+    there = {effect_key(rule) for rule in now["rules"]}
+    return [rule for rule in rules if effect_key(_as_now(context, rule, own_id)) not in there]
 
 
 def _default(context: PlanContext, found: Any) -> Planned:
@@ -172,8 +191,7 @@ def _default(context: PlanContext, found: Any) -> Planned:
     now = _now(context, found)
     attributes, reason = left_alone(ATTRIBUTES, section, now)
     rules, lost = _possible(context, section["rules"])
-    there = {effect_key(rule) for rule in now["rules"]}
-    missing = [rule for rule in rules if effect_key(_as_now(context, rule, str(found.id))) not in there]
+    missing = _lacking(context, rules, now, str(found.id))
     changes = {
         outcome.name: Change(outcome.restored, outcome.fidelity, outcome.reason) for outcome in attributes
     }
@@ -206,7 +224,7 @@ def _used(
 ) -> Planned:
     count = len(rules if missing is None else missing)
     return Planned(
-        "reuse",
+        context.using(count > 0),
         name=str(group.name),
         reason=reason,
         new_id=str(group.id),
@@ -270,7 +288,7 @@ class SecurityGroupRestore(Hooks):
 
     def on_main(self, context: HookContext) -> Mapping[str, Any]:
         planned = context.planned
-        if planned.action == "reuse":
+        if planned.uses:
             return context.restored(str(context.cloud.get("security_group", planned.new_id).id))
         group_id = context.ensure(
             "security_group",
@@ -286,7 +304,7 @@ class SecurityGroupRestore(Hooks):
         return context.restored(group_id)
 
     def on_complete(self, context: HookContext) -> Mapping[str, Any]:
-        reused = context.planned.action == "reuse"
+        reused = context.planned.uses
         group_id = context.planned.new_id or context.created("group")
         wanted = [_mapped(context, rule, group_id) for rule in context.planned.decisions["rules"]]
         there = context.cloud.get("security_group", group_id).security_group_rules or []

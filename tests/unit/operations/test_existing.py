@@ -197,6 +197,41 @@ def test_twins_are_made_of_what_is_there_alone() -> None:
     assert own["web"] == ("create", "web again")
 
 
+def test_with_repair_plugins_are_asked_what_to_give_back() -> None:
+    """What is kept stays kept; what it has lost and can get again is made for it."""
+    seen: dict[str, str] = {}
+
+    class Repaired(Doubling):
+        repairs = True
+
+        def plan_restore(self, context: PlanContext) -> Planned:
+            seen[context.resource.id] = context.existing(context.resource.key)
+            living = seen[context.resource.id] == "keep"
+            return Planned("repair", new_id=context.resource.id) if living else Planned("create")
+
+    class Network(Anything):
+        def plan_restore(self, context: PlanContext) -> Planned:
+            seen[context.resource.id] = context.existing(context.resource.key)
+            return Planned(context.using(lacks=True), new_id=context.resource.id)
+
+    class Address(Serving):
+        repairs = True
+
+    graph = shop()
+    graph.link(ResourceKey(SERVER, "web"), graph.add(Resource("OS::Neutron::Network", "net")).key)
+    using = {SERVER: plugin(SERVER, Repaired), ADDRESS: plugin(ADDRESS, Address)}
+    using["OS::Neutron::Network"] = plugin("OS::Neutron::Network", Network)
+    cloud: Any = SmallCloud([thing(name) for name in ("web", "web-1", "net", "db-3")], [])
+    plan = make_restore_plan(graph, lambda _key: {}, PLUGINS | using, {}, cloud, existing="repair")
+    told = {key.id: planned.action for key, planned in plan.planned.items()}
+    assert told == {
+        "web": "repair", "web-1": "keep", "web-2": "create", "web-3": "create", "net": "repair",
+        "db": "create", "db-1": "create", "db-2": "create", "db-3": "create", "mine": "create",
+    }  # fmt: skip
+    assert seen == {"web": "keep", "net": "repair", "db": ""}
+    assert plan.planned[ResourceKey(VOLUME, "web-2")].conflicts == ()
+
+
 def test_ignored_what_is_there_changes_nothing() -> None:
     """As Karbor: what a client of REST v1 that says nothing gets."""
     told = decided(("web", "web-1", "web-2", "web-3", "db"), "ignore")

@@ -54,11 +54,13 @@ def planned(
 ) -> Planned:
     graph = Graph()
     decisions = {}
+    existing = {ResourceKey(ROUTER, "r1"): str(parameters.pop("existing", ""))}
     if network is not None:
         graph.add(Resource(*KEY))
         decisions[KEY] = network
     return plan(
-        PLUGIN, Resource(ROUTER, "r1", "way"), saved, cloud, graph=graph, planned=decisions, **parameters
+        *(PLUGIN, Resource(ROUTER, "r1", "way"), saved, cloud),
+        **{"graph": graph, "planned": decisions, "existing": existing, **parameters},  # type: ignore[arg-type]
     )
 
 
@@ -179,3 +181,45 @@ def test_a_living_router_that_serves_living_networks_is_left_alone() -> None:
     assert answer.action == "reuse"
     assert answer.decisions == {"interfaces": [], "gateway": None, "routes": []}
     assert answer.reason.endswith("changed since: name")
+
+
+LIVING = Planned("reuse", new_id="n1", decisions={"subnets": [{"source": "s1", "id": "s1"}]})
+ROUTES = [
+    {"destination": "10.9.0.0/16", "nexthop": "10.0.0.7"},
+    {"destination": "10.8.0.0/16", "nexthop": "172.24.4.77"},
+]
+
+
+def test_a_repaired_router_gets_back_what_it_has_lost_and_says_each() -> None:
+    bare = router(external_gateway_info=None, name="x")
+    cloud = FakeCloud(router=[bare], others=[("network", PUBLIC)])
+    answer = planned(section(routes=ROUTES), cloud, LIVING, existing="repair")
+    assert (answer.action, answer.new_id, answer.needs) == ("repair", "r1", {"ports": 1})
+    (interface,) = answer.decisions["interfaces"]
+    assert interface["fixed_ips"][0]["ip_address"] == "10.0.0.1"
+    assert answer.decisions["gateway"]["network"]["id"] == "ext"
+    assert sorted(answer.decisions["routes"], key=str) == sorted(ROUTES, key=str)
+    assert len(answer.conflicts) == 4
+    told = fidelity(answer)
+    assert {told[name] for name in ("interfaces", "gateway.network", "routes")} == {"mapped"}
+    assert answer.reason.endswith("changed since: name")
+
+
+def test_what_a_router_has_otherwise_is_changed_and_not_lost() -> None:
+    """Another gateway, another way to the same place: somebody wanted that."""
+    other = {"network_id": "other", "enable_snat": True, "external_fixed_ips": []}
+    routes = [{"destination": "10.9.0.0/16", "nexthop": "10.0.0.8"}]
+    cloud = FakeCloud(router=[router(external_gateway_info=other, routes=routes)], port=[leg()])
+    cloud.others = [("network", PUBLIC), ("router_interface", thing("port", id="r1:p1"))]
+    answer = planned(section(routes=ROUTES[:1]), cloud, LIVING, existing="repair")
+    assert answer.action == "reuse"
+    assert answer.decisions == {"interfaces": [], "gateway": None, "routes": []}
+
+
+def test_an_interface_that_a_late_listing_lacks_is_not_lost() -> None:
+    """It is asked for; so is one by another port in the same subnet."""
+    for kind, identity in (("router_interface", "r1:p1"), ("router_subnet", "r1:s1")):
+        cloud = FakeCloud(router=[router()], others=[("network", PUBLIC), (kind, thing("port", id=identity))])
+        answer = planned(section(), cloud, LIVING, existing="repair")
+        assert answer.action == "reuse", kind
+        assert answer.decisions["interfaces"] == []

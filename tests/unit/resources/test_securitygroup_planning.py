@@ -33,8 +33,10 @@ def planned(living: Any, cloud: FakeCloud, *others: str, **parameters: object) -
     for other in others:
         graph.add(Resource(SECURITY_GROUP, other))
     saved = group_section(living) | {"rbac_policies": []}
+    existing = {ResourceKey(SECURITY_GROUP, living.id): str(parameters.pop("existing", ""))}
     return plan(
-        PLUGIN, Resource(SECURITY_GROUP, living.id, living.name), saved, cloud, graph=graph, **parameters
+        *(PLUGIN, Resource(SECURITY_GROUP, living.id, living.name), saved, cloud),
+        **{"graph": graph, "existing": existing, **parameters},  # type: ignore[arg-type]
     )
 
 
@@ -116,3 +118,21 @@ def test_a_rule_in_words() -> None:
     wide = rule(port_range_min=22, port_range_max=23, remote_ip_prefix="10.0.0.0/8")
     assert label(wide) == "ingress IPv4 tcp 22-23 from 10.0.0.0/8"
     assert label(rule(direction="egress", protocol=None)) == "egress IPv4 any protocol"
+
+
+def test_a_repaired_group_gets_back_the_rules_that_it_lacks_and_keeps_the_others() -> None:
+    ssh, web, own = (rule(port_range_min=n, port_range_max=n) for n in (22, 80, 7777))
+    named = rule(remote_group_id="g2")
+    cloud = FakeCloud(security_group=[group(rule(description="moved", **PORT_22), own)])
+    answer = planned(group(ssh, web, named), cloud, existing="repair")
+    assert (answer.action, answer.needs) == ("repair", {"security_group_rules": 1})
+    assert answer.decisions["rules"] == [web]
+    assert [text.partition(":")[0] for text in answer.conflicts] == [
+        "no rule 'ingress IPv4 tcp from g2'",
+        "the rule 'ingress IPv4 tcp 80-80' is gone and is added again",
+    ]
+    whole = FakeCloud(security_group=[group(ssh, web)])
+    assert planned(group(ssh, web), whole, existing="repair").action == "reuse"
+
+
+PORT_22 = {"port_range_min": 22, "port_range_max": 22}

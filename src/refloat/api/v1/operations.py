@@ -91,7 +91,8 @@ DETAIL = s.reply(
             status={
                 "enum": [
                     *("pending", "running", "done", "failed", "skipped", "stopped"),
-                    *("created", "reused", "kept", "removed", "good", "bad", "complete", "incomplete"),
+                    *("created", "reused", "repaired", "kept", "removed"),
+                    *("good", "bad", "complete", "incomplete"),
                 ]
             },
             reason=s.TEXT,

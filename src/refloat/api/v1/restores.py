@@ -31,8 +31,8 @@ CHOICES: Mapping[str, s.Schema] = {
     "existing": {
         "enum": [*EXISTING],
         "description": "what becomes of originals that are there: skip keeps them, and only what is gone "
-        "comes back; beside makes others beside them, at addresses of their own; ignore, as if nothing "
-        "were said, makes everything under its own name",
+        "comes back; repair also gives them back what they have lost; beside makes others beside them, at "
+        "addresses of their own; ignore, as if nothing were said, makes everything under its own name",
     },
     "beside_name": {
         **s.NAME,

@@ -90,7 +90,7 @@ def _reuse(context: PlanContext, living: Any) -> Planned:
             conflicts.append(f"the network is still there, but its {label} is gone and will be created in it")
     count = sum(1 for subnet in decided if "body" in subnet)
     return Planned(
-        "reuse",
+        context.using(count > 0),
         name=str(living.name),
         reason=reason,
         new_id=str(living.id),

@@ -16,7 +16,7 @@ from refloat.resources.networking import NETWORK, SUBNET, dress, grant
 def restore(context: HookContext) -> Mapping[str, Any]:
     """Create the network and its subnets, or use those that are still there."""
     planned = context.planned
-    reused = planned.action == "reuse"
+    reused = planned.uses
     notes = [planned.reason] if planned.reason else []
     if reused:
         network_id = str(context.cloud.get("network", planned.new_id).id)

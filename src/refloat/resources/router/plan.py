@@ -15,6 +15,7 @@ from refloat.resources.draft import Draft
 from refloat.resources.networking import (
     INTERFACE_OWNERS,
     NETWORK,
+    NetworkPlace,
     external_network,
     given,
     left_alone,
@@ -87,36 +88,103 @@ def _create(context: PlanContext, reason: str) -> Planned:
 
 
 def _reuse(context: PlanContext, living: Any) -> Planned:
-    """Leave it as it is, but give it back its interfaces in networks that had been lost."""
+    """Leave it as it is, but give it back its interfaces in networks that had been lost; all that it has lost
+    when it is repaired."""
     section = context.section
+    if context.repairs:
+        living = context.cloud.get("router", str(living.id))
     now = router_section(living, context.listing("port"), {}, {})
-    attributes, reason = left_alone(ATTRIBUTES, section, now)
     draft = RouterDraft(context, ATTRIBUTES)
+    lost = []
     for interface in section["interfaces"]:
         place = place_of(context, interface["network_id"])
+        label = interface["network_name"] or interface["network_id"]
         if place is not None and place.fresh:
             _decide_interface(context, draft, interface)
-            label = interface["network_name"] or interface["network_id"]
             draft.conflicts.append(
                 f"the router is still there, but not its network {label}: it is connected to the new one"
             )
+        elif context.repairs and (fixed_ips := _lost_addresses(context, living.id, interface, place)):
+            lost += fixed_ips
+            before = len(draft.interfaces)
+            _decide_interface(context, draft, {**interface, "fixed_ips": fixed_ips})
+            if len(draft.interfaces) > before:
+                draft.conflicts.append(f"it has lost its interface in network {label}: it is connected again")
+    gateway = None
+    if context.repairs and section["gateway"] and not now["gateway"]:
+        gateway = _decide_gateway(context, draft)
+        if gateway is not None:
+            draft.conflicts.append("it has lost its gateway: it gets one again")
     again = [fixed["cidr"] for interface in draft.interfaces for fixed in interface["fixed_ips"]]
-    there = {(route["destination"], route["nexthop"]) for route in now["routes"]}
-    draft.routes = [
-        dict(route)
-        for route in section["routes"]
-        if (route["destination"], route["nexthop"]) not in there and _within(route["nexthop"], again)
-    ]
+    _routes_back(context, draft, now["routes"], again, lost, bool(gateway or now["gateway"]))
+    lacks = bool(draft.interfaces or gateway or draft.routes)
+    back = _given_back(draft, section, gateway) if lacks and context.repairs else {}
+    attributes, reason = left_alone(ATTRIBUTES, section, now, back)
     return Planned(
-        "reuse",
+        context.using(lacks),
         name=str(living.name),
         reason=reason,
         new_id=str(living.id),
         attributes=attributes,
         needs={"ports": len(draft.interfaces)} if draft.interfaces else {},
-        decisions={"interfaces": draft.interfaces, "gateway": None, "routes": draft.routes},
+        decisions={"interfaces": draft.interfaces, "gateway": gateway, "routes": draft.routes},
         conflicts=tuple(draft.conflicts),
     )
+
+
+def _lost_addresses(
+    context: PlanContext, router_id: str, interface: Mapping[str, Any], place: NetworkPlace | None
+) -> list[dict[str, Any]]:
+    """The addresses of an interface in whose subnets the router is no more. It is asked, not only listed."""
+    cloud = context.cloud
+    if place is None or cloud.find("router_interface", f"{router_id}:{interface['port_id']}") is not None:
+        return []
+    return [
+        fixed
+        for fixed in interface["fixed_ips"]
+        if not (subnet := place.subnets.get(fixed["subnet_id"]))
+        or cloud.find("router_subnet", f"{router_id}:{subnet}") is None
+    ]
+
+
+def _routes_back(
+    context: PlanContext,
+    draft: RouterDraft,
+    there: Iterable[Mapping[str, str]],
+    again: list[str],
+    lost: Iterable[Mapping[str, Any]],
+    leads_out: bool,
+) -> None:
+    """The routes through interfaces that are given back; when it is repaired, all that are gone and possible.
+
+    What leads to the same place by another way was changed by somebody, and is not lost.
+    """
+    section, known = context.section, {route["destination"] for route in there}
+    was = [fixed["cidr"] for interface in section["interfaces"] for fixed in interface["fixed_ips"]]
+    served = [*again, *(cidr for cidr in was if cidr not in {fixed["cidr"] for fixed in lost})]
+    for route in section["routes"]:
+        inside = _within(route["nexthop"], was)
+        possible = _within(route["nexthop"], served) or (not inside and leads_out)
+        wanted = possible if context.repairs else _within(route["nexthop"], again)
+        if wanted and route["destination"] not in known:
+            draft.routes.append(dict(route))
+            if context.repairs:
+                draft.conflicts.append(
+                    f"the route to {route['destination']} through {route['nexthop']} is added again"
+                )
+
+
+def _given_back(
+    draft: RouterDraft, section: Mapping[str, Any], gateway: Mapping[str, Any] | None
+) -> dict[str, Change]:
+    """What becomes of the attributes that are given back."""
+    names: list[str] = ["routes"] if draft.routes else []
+    if draft.interfaces:
+        names += ["interfaces", "interface_addresses", "interface_macs"]
+    if gateway is not None:
+        names += ["gateway.network", "gateway.enable_snat"]
+    usual = {a.name: Change(a.read(section), "mapped", "given back") for a in ATTRIBUTES if a.name in names}
+    return usual | draft.changes
 
 
 def _decide_interface(context: PlanContext, draft: RouterDraft, interface: Mapping[str, Any]) -> None:

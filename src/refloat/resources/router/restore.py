@@ -20,7 +20,7 @@ class RouterRestore(Hooks):
 
     def on_main(self, context: HookContext) -> Mapping[str, Any]:
         planned = context.planned
-        if planned.action == "reuse":
+        if planned.uses:
             return {"router_id": str(context.cloud.get("router", planned.new_id).id)}
         router_id = context.ensure(
             "router",
@@ -137,11 +137,20 @@ def _port_body(context: HookContext, decided: Mapping[str, Any], saved: Mapping[
 
 
 def _lead_out(context: HookContext, router_id: str, decided: Mapping[str, Any]) -> list[str]:
-    """The gateway. It needs no undoing: it goes away with the router."""
+    """The gateway; what is to be said about it."""
     network = decided["network"]["id"] or _restored(context, NETWORK, decided["network"]["source"])
-    present = context.cloud.get("router", router_id).external_gateway_info or {}
-    if present.get("network_id") == network:
-        return []
+    notes: list[str] = []
+    context.give(
+        "router_gateway",
+        "gateway",
+        f"{router_id}:{network}",
+        lambda: notes.extend(_set_gateway(context, router_id, network, decided)),
+        f"lead the router out to network {network}",
+    )
+    return notes
+
+
+def _set_gateway(context: HookContext, router_id: str, network: str, decided: Mapping[str, Any]) -> list[str]:
     info: dict[str, Any] = {"network_id": network}
     if "enable_snat" in decided:
         info["enable_snat"] = decided["enable_snat"]

@@ -46,6 +46,7 @@ SERVERS = Declared(
     selectors=("tag", "metadata"),
     attributes=ATTRIBUTES,
     doubles=True,
+    repairs=True,
     options=(
         RESTORE_NAME,
         Option("restore_flavor_id", "Flavor of the restored server, id or name"),

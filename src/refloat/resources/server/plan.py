@@ -11,6 +11,7 @@ from refloat.graph import ResourceKey
 from refloat.resources.base import PlanContext, Planned
 from refloat.resources.draft import Draft
 from refloat.resources.server.plan_ports import PortsPlanner
+from refloat.resources.server.repair import plan_repair
 from refloat.resources.server.section import ATTRIBUTES, cloud_knows
 
 KEYPAIR = "OS::Nova::KeyPair"
@@ -21,7 +22,9 @@ _MAY_BE_UNSET = ("trusted_image_certificates", "trunks", "ephemeral_disks", "swa
 
 
 def plan_server(context: PlanContext) -> Planned:
-    """Decide what a restore of the server will do. A server is always made anew."""
+    """Decide what a restore of the server will do. It is made anew, unless it is kept and repaired."""
+    if context.existing(context.resource.key) == "keep":
+        return plan_repair(context)
     plan = Draft.renamed(context, ATTRIBUTES)
     plan.needs = {"servers": 1}
     _plan_flavor(context, plan)

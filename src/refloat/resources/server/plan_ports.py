@@ -85,7 +85,7 @@ class PortsPlanner:
         if other:
             self._plan.decisions["ports"] = self._on_other_network(ports, str(other))
         else:
-            self._plan.decisions["ports"] = [self._port(port) for port in ports]
+            self._plan.decisions["ports"] = [self.decide(port) for port in ports]
         self._tell_addresses()
         created = sum(1 for decision in self._plan.decisions["ports"] if not decision["reuse"])
         if created:
@@ -127,7 +127,8 @@ class PortsPlanner:
         first["fixed_ips"] = []
         return [self._created(first, network, {})]
 
-    def _port(self, port: Mapping[str, Any]) -> dict[str, Any]:
+    def decide(self, port: Mapping[str, Any]) -> dict[str, Any]:
+        """What is done about one card."""
         place = place_of(self._context, port["network_id"])
         if place is None:
             self._plan.problems.append(
