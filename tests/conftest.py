@@ -6,24 +6,20 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from tests import pgserver
+from tests import migrated, pgserver
+from tests.projects import FIRST, project_of
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - hooks
 
 pytest.register_assert_rewrite("tests.unit.support.store_contract", "tests.kind_contract")
 
 FULLSTACK = Path(__file__).parent / "fullstack"
-SECOND = {
-    "test_bank_store_cloud.py", "test_clients.py", "test_faults.py", "test_image.py", "test_karborclient.py",
-    "test_kill.py", "test_kind_contract_storage.py", "test_out_of_the_cloud.py", "test_schedule.py",
-    "test_service_elsewhere.py", "test_volume.py", "test_volume_bank.py",
-}  # fmt: skip
-"""Files with tests on a cloud that work in its second project, beside all others, which work in the first."""
 NO_CLOUD = "not run: no cloud here ({})"
 
 
@@ -45,9 +41,8 @@ class ByProject(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = Path(nodeid.partition("::")[0])
-        if file.name in SECOND:
-            return "second"
-        return "first" if file.parent.name == FULLSTACK.name else nodeid
+        project = project_of(file)
+        return project if project != FIRST or file.parent.name == FULLSTACK.name else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByProject:
@@ -110,12 +105,35 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Callable[[], str]]:
-    """A function that creates an empty database and returns its URL."""
+def _postgresql() -> Iterator[pgserver.PostgreSQL]:
     if not pgserver.is_installed():
         pytest.skip(f"{pgserver.NOT_INSTALLED}: tested on SQLite only")
     server = pgserver.PostgreSQL()
     try:
-        yield server.create
+        yield server
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def empty_postgresql(_postgresql: pgserver.PostgreSQL) -> Callable[[], str]:
+    """A function that creates an empty database and returns its URL."""
+    return _postgresql.create
+
+
+@pytest.fixture(scope="session")
+def postgresql(_postgresql: pgserver.PostgreSQL) -> Callable[[], str]:
+    """A function that creates a database that is up to date and returns its URL."""
+    return _postgresql.create_migrated
+
+
+@pytest.fixture(scope="session")
+def _scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("migrated")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _new_databases(request: pytest.FixtureRequest, _scratch: Path) -> Iterator[None]:
+    """But for the tests of migrations, new databases need none."""
+    with nullcontext() if request.path.parent.name == "records" else migrated.copied(_scratch):
+        yield

@@ -8,7 +8,13 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import uuid
 from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from tests import migrated
 
 NOT_INSTALLED = "PostgreSQL is not installed (apt-get install postgresql)"
 
@@ -37,6 +43,7 @@ class PostgreSQL:
             os.chown(self.home, user.pw_uid, user.pw_gid)
             self._become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
         self._numbers = itertools.count(1)
+        self._migrated = False
         self._run("initdb", "-U", "refloat", "-A", "trust", "--no-sync", "-E", "UTF8")
         # What is lost when the machine dies in the middle of a test does not matter.
         self._options = f"-k {self.home} -c listen_addresses= -c fsync=off -c max_connections=200"
@@ -52,8 +59,25 @@ class PostgreSQL:
 
     def create(self) -> str:
         """Make an empty database; its URL."""
-        name = f"test{next(self._numbers)}"
-        self._run("createdb", "-h", f"{self.home}", "-U", "refloat", name)
+        return self._make(f"test{next(self._numbers)}")
+
+    def create_migrated(self) -> str:
+        """Make a database that has all tables; its URL."""
+        if not self._migrated:
+            migrated.migrate(self._make("migrated"))
+            self._migrated = True
+        url = self._make(f"test{next(self._numbers)}", "migrated")
+        with psycopg.connect(url) as database:
+            database.execute(migrated.RENAME, (str(uuid.uuid4()),))
+        return url
+
+    def _make(self, name: str, template: str = "template1") -> str:
+        words = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*map(sql.Identifier, (name, template)))
+        with psycopg.connect(self._url("postgres"), autocommit=True) as server:
+            server.execute(words)
+        return self._url(name)
+
+    def _url(self, name: str) -> str:
         return f"postgresql://refloat@/{name}?host={self.home}"
 
     def restart(self, mode: str = "fast") -> None:

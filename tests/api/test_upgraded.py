@@ -48,7 +48,7 @@ class Granted(Notes):
 def released(request: pytest.FixtureRequest, tmp_path: Path) -> Released:
     create: Callable[[], str] | None = None
     if request.param == "postgresql":
-        create = request.getfixturevalue("postgresql")
+        create = request.getfixturevalue("empty_postgresql")
     return load(tmp_path, create)
 
 

@@ -24,10 +24,11 @@ from demo.application import Application
 from demo.command import Command
 from demo.inventory import counts, difference, inventory
 from tests.fullstack.small import SHORT, Small
+from tests.projects import project_of
 
 pytestmark = [pytest.mark.cloud, pytest.mark.timeout(900)]
 
-CLOUD = "demo2"
+CLOUD = project_of(__file__)
 MOMENTS = (0.0, 0.2, 0.4, 0.6, 0.8)
 """Kill when this part of the steps is done."""
 RUN_SECONDS = 300

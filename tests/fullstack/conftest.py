@@ -6,7 +6,6 @@ this folder that do not change it. The test that deletes and restores it comes l
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from demo.describe import Describer, Description
 from demo.destroy import destroy
 from demo.inventory import Inventory, difference, inventory
 from refloat.cloud import Cloud
+from tests.projects import FIRST, project_of
 
 CALL_SECONDS = 180
 LAST = ("test_only.py", "test_beside.py", "test_bad_days.py", "test_main_job.py")
@@ -34,10 +34,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LAST.index(item.path.name) if item.path.name in LAST else -1)
 
 
-@pytest.fixture(scope="session")
-def cloud() -> Iterator[Cloud]:
-    """The cloud as an ordinary user, through Refloat's own door."""
-    cloud = Cloud(os.environ.get("OS_CLOUD", "demo"))
+@pytest.fixture(scope="module")
+def cloud(request: pytest.FixtureRequest) -> Iterator[Cloud]:
+    """The cloud as an ordinary user of the file's project, through Refloat's own door."""
+    cloud = Cloud(project_of(request.path))
     yield cloud
     cloud.close()
 
@@ -49,8 +49,8 @@ def connect(name: str) -> Any:
 
 @pytest.fixture(scope="session")
 def member() -> Any:
-    """An ordinary user of project demo."""
-    return connect("demo")
+    """An ordinary user of the first project."""
+    return connect(FIRST)
 
 
 @pytest.fixture(scope="session")

@@ -20,11 +20,11 @@ from refloat.cloud import Cloud
 from refloat.cloud.objectstore import ObjectStoreLogin
 from refloat.errors import NotFound
 from refloat.testing.stores import Flaky
-from tests.fullstack.second import cloud, container, keys, member, s3_options, use_keys
+from tests.fullstack.object_store import container, keys, member, s3_options, use_keys
 from tests.unit.support.bank_helpers import noise, open_bank, protect, restore
 from tests.unit.support.store_contract import SomeWin, StoreContract
 
-__all__ = ["cloud", "container", "keys", "member", "s3_options", "use_keys"]
+__all__ = ["container", "keys", "member", "s3_options", "use_keys"]
 
 WAYS = ("swift", "s3")
 

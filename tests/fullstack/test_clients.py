@@ -20,9 +20,10 @@ import pytest
 
 from demo.command import Command
 from tests.fullstack.shells import OpenStackClient, User
+from tests.projects import project_of
 
 NETWORK, GROUP = "OS::Neutron::Network", "OS::Neutron::SecurityGroup"
-CLOUD = "demo2"
+CLOUD = project_of(__file__)
 CIDR, PORT = "10.79.0.0/24", 4711
 SECONDS = 300
 

@@ -16,10 +16,7 @@ from refloat.resources.image import IMAGES
 from refloat.resources.image.protectable import SERVER, TYPE
 from refloat.resources.image.section import describe
 from refloat.resources.image_data import Body
-from tests.fullstack.second import cloud
 from tests.fullstack.storagerig import Operation, Sections, Yard
-
-__all__ = ["cloud"]
 
 NEW = {"id", "created_at"}
 PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}

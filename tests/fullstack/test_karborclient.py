@@ -33,6 +33,7 @@ from karborcommands import (
 )
 
 from tests.fullstack.shells import SECONDS, OpenStackClient, User
+from tests.projects import project_of
 
 PROGRAMS = Path(__file__).parents[2] / ".venv-karborclient" / "bin"
 INFRA = "cf56bd3e-97a7-4078-b6d5-f36246333fd9"
@@ -55,7 +56,7 @@ class Rig:
     """What the rows of a table work with."""
 
     def __init__(self) -> None:
-        self.member, self.admin = User("demo2"), User("admin")
+        self.member, self.admin = User(project_of(__file__)), User("admin")
         tag = secrets.token_hex(4)
         self.known = {
             "infra": INFRA,

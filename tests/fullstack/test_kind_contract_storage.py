@@ -6,10 +6,7 @@ import pytest
 
 from refloat.cloud import Cloud
 from tests.fullstack.kind_cases import STORAGE_CASES, CloudCase
-from tests.fullstack.second import cloud
 from tests.kind_contract import whole_life
-
-__all__ = ["cloud"]
 
 
 @pytest.mark.timeout(900)

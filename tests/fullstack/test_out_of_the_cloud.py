@@ -18,11 +18,12 @@ from demo.application import Application
 from demo.command import Command
 from demo.guests import known_hash, known_regions
 from demo.inventory import Inventory, difference, inventory
+from tests.fullstack.object_store import container, keys, member, s3_options, use_keys
 from tests.fullstack.restored import VOLUME
-from tests.fullstack.second import CLOUD, cloud, container, keys, member, s3_options, use_keys
 from tests.fullstack.small import DISK, SHORT, SIZE, Small
+from tests.projects import project_of
 
-__all__ = ["cloud", "container", "keys", "member", "s3_options", "use_keys"]
+__all__ = ["container", "keys", "member", "s3_options", "use_keys"]
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -48,7 +49,7 @@ def empty(member: Any) -> Inventory:
 
 @pytest.fixture
 def small(empty: Inventory, member: Any) -> Iterator[Small]:
-    """The small application, in the second project."""
+    """The small application, in a project of its own."""
     made = Small(member, Application("out-"))
     try:
         made.build()
@@ -99,7 +100,7 @@ def test_from_swift_and_from_a_copy_in_s3(
 ) -> None:
     contents = small.contents()
     whole = inventory(member)
-    command = Command(tmp_path, CLOUD, bank_url=f"swift://{container}/first")
+    command = Command(tmp_path, project_of(__file__), bank_url=f"swift://{container}/first")
     (tmp_path / "providers.d").mkdir()
     url = f"s3://{container}/second?{s3_options}"
     key = tmp_path / "second.key"

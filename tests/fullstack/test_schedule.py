@@ -11,12 +11,13 @@ from typing import Any
 import openstack
 
 from demo.service import SECONDS, Caller
+from tests.projects import project_of
 
 DEFAULT = "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b01"
 
 
 class Owner(Caller):
-    """A member of the second project who is there for this test alone."""
+    """A member of the project who is there for this test alone."""
 
     def __init__(self, url: str, admin: Any, project_id: str) -> None:
         name, password = f"schedules-{secrets.token_hex(4)}", secrets.token_hex(16)
@@ -48,7 +49,7 @@ def until(caller: Caller, path: str, wanted: Callable[[Any], bool]) -> Any:
 
 
 def test_it_runs_with_its_trust_and_says_when_that_is_gone(deployed: str, admin: Any) -> None:
-    other = Caller(deployed, "demo2")
+    other = Caller(deployed, project_of(__file__))
     project_id = other.cloud.current_project_id
     network = other.cloud.network.create_network(name="schedules")
     owner = Owner(deployed, admin, project_id)

@@ -14,7 +14,7 @@ import pytest
 from demo.service import SECONDS, Caller
 from devcloud.cloud import PASSWORD
 from tests.fullstack.deployment import THERE_USER, Deployment
-from tests.fullstack.second import CLOUD
+from tests.projects import project_of
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -115,7 +115,7 @@ def deployment(deployed: str, admin: Any) -> Deployment:
 def test_a_checkpoint_moves(deployment: Deployment, tenants: tuple[Tenant, Tenant]) -> None:
     there = deployment.target("there")
     assert there != tenants[0].cloud.config.auth["auth_url"]
-    member = Caller(deployment.url, CLOUD)
+    member = Caller(deployment.url, project_of(__file__))
     cloud = member.cloud
     network = cloud.network.create_network(name=NAME)
     volume = cloud.block_storage.create_volume(name=NAME, size=1, metadata={"tier": "db"})

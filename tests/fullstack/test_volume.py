@@ -18,10 +18,7 @@ from refloat.resources.volume import BACKUPS, SNAPSHOTS
 from refloat.resources.volume.protectable import TYPE
 from refloat.resources.volume.section import describe
 from tests.fullstack.hookrig import finish
-from tests.fullstack.second import cloud
 from tests.fullstack.storagerig import Operation, Yard
-
-__all__ = ["cloud"]
 
 GIB = 1 << 30
 NEW = {"id", "created_at", "snapshots"}

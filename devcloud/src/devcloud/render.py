@@ -21,6 +21,7 @@ CLOUDS = {
     "admin": ("admin", "admin", ("admin",)),
     "demo": ("demo", "demo", ("member",)),
     "demo2": ("demo2", "demo2", ("member",)),
+    "demo3": ("demo3", "demo3", ("member",)),
     "demo-manager": ("demo", "demo-manager", ("manager",)),
     "demo-reader": ("demo", "demo-reader", ("reader",)),
 }

@@ -22,7 +22,7 @@ STATES = {"running", "parked", "succeeded", "failed", "cancelled"}
 def released(request: pytest.FixtureRequest, tmp_path: Path) -> Released:
     create: Callable[[], str] | None = None
     if request.param == "postgresql":
-        create = request.getfixturevalue("postgresql")
+        create = request.getfixturevalue("empty_postgresql")
     return load(tmp_path, create)
 
 

@@ -1,7 +1,4 @@
-"""Fixtures for tests that work in the second project, beside those that work in the first.
-
-Import them into a module, and name its file in ``tests/conftest.py``.
-"""
+"""Fixtures for tests with a bank in the object store of their project: import them into a module."""
 
 from __future__ import annotations
 
@@ -14,20 +11,10 @@ import pytest
 
 from refloat.cloud import Cloud
 
-CLOUD = "demo2"
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    """The cloud as an ordinary user of the second project, through Refloat's own door."""
-    cloud = Cloud(CLOUD)
-    yield cloud
-    cloud.close()
-
 
 @pytest.fixture(scope="module")
 def member(cloud: Cloud) -> Any:
-    """The same user, as openstacksdk has it."""
+    """The user of ``cloud``, as openstacksdk has it."""
     return cloud.connection
 
 

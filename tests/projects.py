@@ -1,0 +1,24 @@
+"""In which project of the cloud the tests of a file work: each project is for one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FIRST = "demo"
+OTHERS = {
+    "demo2": {
+        "test_bank_store_cloud.py", "test_clients.py", "test_image.py", "test_karborclient.py",
+        "test_kind_contract_storage.py", "test_schedule.py", "test_volume_bank.py",
+    },
+    "demo3": {
+        "test_kill.py", "test_kind_contract_network.py", "test_out_of_the_cloud.py", "test_server.py",
+        "test_service_elsewhere.py", "test_volume.py",
+    },
+}  # fmt: skip
+"""The projects beside the first, and the files with tests that work in them."""
+
+
+def project_of(file: str | Path) -> str:
+    """The project, and the cloud of ``clouds.yaml`` with a member of it."""
+    name = Path(file).name
+    return next((project for project, files in OTHERS.items() if name in files), FIRST)
