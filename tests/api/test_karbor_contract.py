@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from api_helpers import NOOP, Running, User, run_service
@@ -13,6 +14,8 @@ from refloat.api.v1.protectables import FIRST
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "providers.d"
 INFRA = "cf56bd3e-97a7-4078-b6d5-f36246333fd9"
+SNAPSHOTS = "90d5bfea-a259-41e6-80c6-dcfcfcd9d827"
+BANK = "8d0c3f0e-6f3b-4f0e-9a53-0d5d3c1a7b04"
 MADE_UP = "Refloat::Noop"
 
 
@@ -63,3 +66,36 @@ def test_the_deployed_example_protects_shares_and_databases(example: Running) ->
     assert "backup_name" in options["OS::Trove::Instance"]["properties"]
     for name in ("karbor-share-protection-plugin", "karbor-database-protection-plugin"):
         assert f"plugin = {name}" in (EXAMPLES / "infrastructure.conf").read_text()
+
+
+KARBORS = {
+    (INFRA, "OS::Cinder::Volume"): {
+        "backup_name": "b",
+        "backup_mode": "full",
+        "container": "c",
+        "description": "d",
+        "force": False,
+    },
+    (INFRA, "OS::Glance::Image"): {"backup_name": "b"},
+    (INFRA, "OS::Manila::Share"): {"snapshot_name": "s", "description": "d", "force": True},
+    (INFRA, "OS::Trove::Instance"): {"backup_name": "b", "description": "d"},
+    (SNAPSHOTS, "OS::Cinder::Volume"): {"snapshot_name": "s", "description": "d", "force": "False"},
+    (BANK, "OS::Cinder::Volume"): {"backup_name": "b", "description": "d"},
+}
+"""All that Karbor's plugins take when they protect."""
+
+
+@pytest.mark.parametrize(("where", "settings"), KARBORS.items(), ids=lambda each: str(each)[:70])
+def test_all_that_karbors_plugins_take_is_taken(example: Running, where: Any, settings: Any) -> None:
+    provider, kind = where
+    member = example.user()
+    resources = [{"type": kind, "id": NOOP, "name": "x"}]
+    parameters = {kind: settings, f"{kind}#{NOOP}": settings}
+    plan = {"name": "x", "provider_id": provider, "resources": resources, "parameters": parameters}
+    answer = member("POST", "plans", {"plan": plan})
+    assert answer.status == 200, answer.body
+    shown = member("GET", f"providers/{provider}").body["provider"]["extended_info_schema"]
+    form = shown["options_schema"][kind]["properties"]
+    assert set(settings) <= set(form)
+    if "force" in settings:
+        assert (form["force"]["type"], form["force"]["default"]) == ("boolean", False)

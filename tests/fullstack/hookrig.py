@@ -100,6 +100,7 @@ class Rig:
         self.journal = MemoryJournal()
         self.operation_id = ""
         self.data: Any = None
+        self.settings: Mapping[str, Mapping[str, object]] = {}
 
     def protect(self, *resources: Resource, hand_over: bool = True) -> Mapping[ResourceKey, dict[str, Any]]:
         """Find and protect resources and all that they need."""
@@ -213,7 +214,12 @@ class Run:
             checkpoint_id="checkpoint",
             resource=node,
             graph=self.graph,
-            parameters=settings_for(self.rig.plugins[node.type], self.kind, {}, node.id),
+            parameters=settings_for(
+                self.rig.plugins[node.type],
+                self.kind,
+                self.rig.settings if self.kind == "protect" else {},
+                node.id,
+            ),
             cloud=self.rig.cloud,
             journal=self.rig.journal,
             data=cast(Any, self.rig.data),

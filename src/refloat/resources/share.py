@@ -18,7 +18,7 @@ from refloat.cloud.quota import absolute_limits
 from refloat.errors import CloudError, Conflict
 from refloat.graph import Resource
 from refloat.resources.attributes import Attribute, exact, nothing_to_lose
-from refloat.resources.base import HookBody, HookContext, Hooks, PlanContext, Planned
+from refloat.resources.base import HookBody, HookContext, Hooks, PlanContext, Planned, Waiting
 from refloat.resources.declared import Declared
 from refloat.resources.draft import Draft
 from refloat.resources.in_cloud import KeptInCloud, description_of_kept, name_of_kept
@@ -159,7 +159,7 @@ class ShareProtect(Hooks):
 
     def on_prepare_begin(self, context: HookContext) -> HookBody:
         """Wait until the share is available; refuse what could not be restored."""
-        share = yield from ShareProtectable.settled(context, {"available"})
+        share = yield from _ready(context)
         if not (share.is_snapshot_supported and share.is_creating_new_share_from_snapshot_supported):
             raise Conflict(
                 "the share cannot be protected",
@@ -171,14 +171,16 @@ class ShareProtect(Hooks):
 
     def on_prepare_finish(self, context: HookContext) -> HookBody:
         """Read the settings and cut the snapshot, close in time to the rest of the application."""
-        share = yield from ShareProtectable.settled(context, {"available"})
+        share = yield from _ready(context)
         section = describe(context, share)
         name = name_of_kept(context, "snapshot_name", share.name or "")
 
-        def create(marker: Marker) -> Any:
-            return manila(context.cloud).create_share_snapshot(
-                share_id=share.id, name=name, description=marker.text
-            )
+        def create(marker: Marker) -> str:
+            # Not by the proxy's method, which does not send whether it is forced.
+            wanted = {"share_id": share.id, "name": name, "description": marker.text}
+            forced = {"force": True} if context.parameters["force"] else {}
+            body = {"snapshot": wanted | forced}
+            return str(request(manila(context.cloud), "post", "/snapshots", json=body)["snapshot"]["id"])
 
         snapshot_id = context.ensure(
             "share_snapshot",
@@ -191,6 +193,13 @@ class ShareProtect(Hooks):
         kept = {"id": str(snapshot.id), "name": snapshot.name or "", "size": int(snapshot.size)}
         # The snapshot's size is the share's at the cut, should it have grown since it was read.
         return {**section, "size": kept["size"], "snapshot": kept}
+
+
+def _ready(context: HookContext) -> Waiting:
+    """The share, when Manila can make a snapshot of it: now, when that is to be forced."""
+    if context.parameters["force"]:
+        return context.cloud.get("share", context.resource.id)
+    return (yield from ShareProtectable.settled(context, {"available"}))
 
 
 def plan(context: PlanContext) -> Planned:
@@ -288,6 +297,12 @@ SHARE = Declared(
     protect_options=(
         Option("snapshot_name", "Name of the share snapshot; {name} stands for the share's"),
         Option("description", "Description of the share snapshot"),
+        Option(
+            "force",
+            "Make the snapshot even while Manila is busy with the share, rather than wait for that",
+            type=bool,
+            default=False,
+        ),
     ),
     protect=ShareProtect,
     restore=restore,

@@ -229,6 +229,8 @@ class Manila(OpenStackDouble):
         share = self.shares[wanted["share_id"]]
         if not share["snapshot_support"]:
             raise self.refusal(422, "Share does not support snapshots.")
+        if share["status"] != "available" and not wanted.get("force"):
+            raise self.refusal(400, f"The source share status must be available, not {share['status']}.")
         identity = str(uuid.uuid4())
         self.content[identity] = self.content[share["id"]]
         self.snapshots[identity] = {

@@ -43,6 +43,17 @@ def test_a_share_that_could_not_be_restored_is_refused_at_once(world: World) -> 
     assert world.manila.snapshots == {}
 
 
+def test_a_snapshot_of_a_share_that_is_busy_can_be_forced(world: World) -> None:
+    """As with Karbor, whose word for that Refloat refused."""
+    identity = world.manila.make_share("files", b"", status="extending")
+    rig = world.rig()
+    rig.settings = {SHARE: {"force": True, "snapshot_name": "{name} now"}}
+    rig.protect(Resource(SHARE, identity, "files"))
+    (snapshot,) = world.manila.snapshots.values()
+    assert (snapshot["name"], snapshot["share_id"]) == ("files now", identity)
+    assert world.manila.shares[identity]["status"] == "extending"
+
+
 def test_a_public_share_comes_back_private_and_that_is_said(world: World) -> None:
     identity = world.manila.make_share("files", b"", is_public=True)
     rig = world.rig()

@@ -16,6 +16,7 @@ from typing import Any
 from refloat.cloud.kinds import KINDS
 from refloat.resources.base import Section
 from refloat.resources.declared import Declared
+from refloat.resources.image.disks import BACKUP_NAME
 from refloat.resources.image.plan import plan
 from refloat.resources.image.protect import ImageProtect
 from refloat.resources.image.protectable import SERVER, TYPE, ImageProtectable
@@ -38,6 +39,7 @@ IMAGES = Declared(
     parents={SERVER: None},
     selectors=("tag",),
     attributes=ATTRIBUTES,
+    protect_options=(BACKUP_NAME,),
     protect=ImageProtect,
     restore=restore,
     verify=data_is(_data),

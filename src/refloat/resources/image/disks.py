@@ -13,6 +13,7 @@ from refloat.errors import CloudError, Conflict, WaitFailed
 from refloat.graph import Resource
 from refloat.resources.context import HookContext, Waiting
 from refloat.resources.glance import temporary_name
+from refloat.resources.options import Option
 
 VOLUME = "OS::Cinder::Volume"
 
@@ -31,6 +32,11 @@ ATTEMPTS = 4
 
 PATIENCE = 30.0
 """Seconds to let the server's volumes be cut first."""
+
+
+BACKUP_NAME = Option(
+    "backup_name", "Property backup_name of the image that is made of a server's disk, and of the restored one"
+)
 
 
 def role_of(server: Resource) -> str:
@@ -67,9 +73,11 @@ def _name(context: HookContext, server: Resource) -> str:
 
 
 def _create(context: HookContext, server: Resource, marker: Marker) -> str:
+    wanted = context.parameters[BACKUP_NAME.name]
+    named = {BACKUP_NAME.name: str(wanted)[:255]} if wanted else {}
     with explained("make an image of the server's disk", server):
         image = context.cloud.compute.create_server_image(
-            server.id, _name(context, server), metadata=marker.metadata
+            server.id, _name(context, server), metadata={**marker.metadata, **named}
         )
     return str(image.id)
 

@@ -16,6 +16,8 @@ from refloat.resources.volume.protectable import POD, SERVER, TYPE, VolumeProtec
 from refloat.resources.volume.restore import RESTORE_DESCRIPTION
 from refloat.resources.volume.section import ATTRIBUTES
 
+_FORCE = Option("force", "Also when it is attached, which is done whatever this says", type=bool, default=False)
+
 IN_BANK = Declared(
     type=TYPE,
     name="volume-bank",
@@ -27,6 +29,10 @@ IN_BANK = Declared(
     attributes=ATTRIBUTES,
     doubles=True,
     options=(RESTORE_NAME, RESTORE_DESCRIPTION),
+    protect_options=(
+        Option("backup_name", "Taken for the sake of Karbor's clients: data in the bank has no name"),
+        Option("description", "Taken for the sake of Karbor's clients, as backup_name is"),
+    ),
     protect=VolumeBankProtect,
     restore=VolumeBankRestore,
     verify=data_is(lambda section: {"": section["data"]}),
@@ -40,6 +46,7 @@ SNAPSHOTS = replace(
     protect_options=(
         Option("snapshot_name", "Name of the Cinder snapshot; {name} stands for the volume's"),
         Option("description", "Description of the Cinder snapshot"),
+        _FORCE,
     ),
     protect=snapshot.SnapshotProtect,
     restore=snapshot.restore_snapshot,
@@ -61,6 +68,7 @@ BACKUPS = replace(
         ),
         Option("container", "Where Cinder is to put the backup"),
         Option("description", "Description of the Cinder backup"),
+        _FORCE,
     ),
     protect=backup.BackupProtect,
     restore=backup.BackupRestore,
