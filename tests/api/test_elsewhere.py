@@ -13,7 +13,8 @@ from test_serve import _Identity, identity
 
 from refloat.api import config
 from refloat.api.deployment import _authority
-from refloat.cloud.targets import TRUSTEE, Target, find_target, given, login_plugin
+from refloat.cloud.authority import SessionCloud
+from refloat.cloud.targets import OWN, TRUSTEE, Target, find_target, given, is_own, login_plugin
 from refloat.cloud.trusts import Trusts
 from refloat.errors import CloudError, InvalidInput
 from refloat.operations.restore import RestoreProgram
@@ -130,6 +131,39 @@ def test_what_is_left_elsewhere_is_removed_there(working: Running, monkeypatch: 
     assert working.all_given_back()
 
 
+AT_HOME = "http://home.example:5000/v3"
+
+
+def test_ones_own_cloud_needs_no_leave(working: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By any of its URLs; credentials that name no project mean the caller's, as with Karbor."""
+    authority = working.authority
+    monkeypatch.setattr(
+        authority, "caller", lambda caller: SessionCloud(None, caller.project_id, auth_url=AT_HOME)
+    )
+    member = working.user()
+    wanted = {"provider_id": NOOP, "checkpoint_id": member.protected()["id"], "parameters": {}}
+    target = "http://HOME.example:5000/"
+    body = {**wanted, "restore_target": target, "restore_auth": None, "existing": "skip"}
+    restore = member("POST", "restores", {"restore": body}).body["restore"]
+    done = member.until(f"restores/{restore['id']}", lambda found: found["status"] != "in_progress")
+    assert (done["status"], done["restore_target"], authority.logins) == ("success", target, [])
+
+    login = {"type": "password", "username": "u", "password": SECRET}
+    placed = {**login, "project_id": member.project}
+    for where in (target, None):
+        body = {**wanted, "restore_target": where, "restore_auth": login}
+        dry = {"operation": {**body, "type": "restore", "dry_run": True}}
+        assert member("POST", "operations", dry).status == 200
+        assert authority.logins[-1] == (OWN, placed)
+    # Elsewhere they have to say it, and another project of one's own is said as it always was.
+    body = {**wanted, "restore_target": "http://there/v3", "restore_auth": login}
+    assert member("POST", "restores", {"restore": body}).status == 200
+    assert authority.logins[-1] == ("http://there/v3", login)
+    dry = {"operation": {**wanted, "type": "restore", "dry_run": True, "restore_auth": AUTH}}
+    assert member("POST", "operations", dry).status == 200
+    assert authority.logins[-1] == ("", AUTH)
+
+
 # What is allowed
 
 
@@ -222,6 +256,20 @@ def configured(identity: Any, tmp_path: Path) -> tuple[type[_Identity], str, Tru
     trusts = _authority(config.load([tmp_path / "refloat.conf"]))
     assert isinstance(trusts, Trusts)
     return handler, url, trusts
+
+
+def test_ones_own_identity_service_has_many_names(configured: Any) -> None:
+    _handler, url, trusts = configured
+    caller = trusts.login(url, AUTH)
+    elsewhere = SessionCloud(caller.plugin, caller.project_id, auth_url="https://keystone.example/identity/v3")
+    assert is_own("https://KEYSTONE.example:443/identity/", elsewhere)  # as the service itself knows it
+    for same in (url, f"{url}/", url.removesuffix("/v3")):  # as the catalogue has it
+        assert is_own(same, elsewhere), same
+    for other in (url.replace("127.0.0.1", "localhost"), f"{url}/x", "https://keystone.example/v3", "own", ""):
+        assert not is_own(other, elsewhere), other
+    granted = trusts.grant(trusts.login(OWN, AUTH))
+    assert granted == {"kind": "trust", "trust_id": "trust-1", "project_id": "p1"}
+    assert find_target({}, OWN, url) == Target("", url)
 
 
 def test_a_trust_is_made_in_another_cloud(configured: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -76,7 +76,8 @@ class Authority(Protocol):
     def login(self, target: str, auth: Mapping[str, Any]) -> Caller:
         """The user of a restore's ``restore_auth``, logged in where it is to go.
 
-        :param target: the URL of an identity service; empty: the service's own.
+        :param target: the URL of an identity service; empty: the service's own; or
+            :data:`refloat.cloud.targets.OWN`.
         :raises InvalidInput: the operator does not allow this target, or it refuses the login.
         """
 

@@ -1,6 +1,6 @@
 """Where restores may go besides the caller's own project, and how one logs in there.
 
-The operator names every cloud; to anything else not a byte is sent.
+The operator names every other cloud; to anything else not a byte is sent.
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ from urllib.parse import urlsplit
 
 from keystoneauth1 import loading
 
+from refloat.cloud.connection import Cloud
+from refloat.cloud.errors import explained
 from refloat.errors import InvalidInput
 
 TRUSTEE = "trustee"
 """The configuration's group with the credentials of the service's own user."""
+
+OWN = "own"
+"""In the place of a URL: the user's own cloud, which needs no leave of the operator's."""
 
 PASSWORD, APPLICATION_CREDENTIAL = "password", "application_credential"
 
@@ -54,6 +59,8 @@ def group_of(name: str) -> str:
 
 def find_target(targets: Mapping[str, Target], url: str, own_url: str) -> Target:
     """The target that a user means. :raises InvalidInput: the operator does not allow it."""
+    if url == OWN:
+        return Target("", own_url)
     own = [target for target in targets.values() if target.group == TRUSTEE]
     if not url:
         if not own:
@@ -63,6 +70,22 @@ def find_target(targets: Mapping[str, Target], url: str, own_url: str) -> Target
         if _form(target.url) == _form(url):
             return target
     raise InvalidInput("restore_target is not among the clouds that this service may restore into")
+
+
+def is_own(url: str, cloud: Cloud) -> bool:
+    """Whether a URL is of the identity service of a user's own cloud, by any name that it has there."""
+    session: Any = cloud.connection.session
+    known = [cloud.auth_url]
+    if session.auth is not None:
+        with explained("read the catalogue"):
+            known += session.auth.get_access(session).service_catalog.get_urls(service_type="identity")
+    return _form(url) in {_form(each) for each in known if each}
+
+
+def in_project(auth: Mapping[str, Any], project_id: str) -> dict[str, Any]:
+    """A ``restore_auth``, into a project where it does not say which."""
+    placed = any(auth.get(name) for name in _PLACE) or auth.get("type", PASSWORD) != PASSWORD
+    return dict(auth) if placed else {**auth, "project_id": project_id}
 
 
 def _form(url: str) -> tuple[str, ...]:

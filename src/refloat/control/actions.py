@@ -99,7 +99,7 @@ class Actions:
         back = is_brought_back(operation) and not operation.payload.get("elsewhere")
         if not back and (operation.authority is not None or operation.state in OPEN):
             return nullcontext(None)
-        acting = self._authority.login(elsewhere.target, elsewhere.auth) if elsewhere.auth else caller
+        acting = elsewhere.login(self._authority) if elsewhere.auth else caller
         # Elsewhere, what is to be removed is not there, which would look as if it had been removed.
         if acting.project_id != operation.payload.get("elsewhere", operation.project_id):
             raise InvalidInput(

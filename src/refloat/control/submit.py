@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Authority, Caller
+from refloat.cloud.targets import OWN
 from refloat.control.doubles import refuse_doubles
 from refloat.control.grants import NOTHING, Grant, Grants
 from refloat.control.plans import check_size, known_parameters
@@ -66,10 +67,16 @@ class Elsewhere:
 
     :param target: the URL of an identity service; empty: the service's own.
     :param auth: how to log in there; used once and never written down. Empty: the caller's own session.
+    :param own: the target is the caller's own cloud, by one of its names.
     """
 
     target: str = ""
     auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    own: bool = False
+
+    def login(self, authority: Authority) -> Caller:
+        """Who logs in there."""
+        return authority.login(OWN if self.own else self.target, self.auth)
 
 
 HERE = Elsewhere()
@@ -202,6 +209,7 @@ class Submitter:
         payload: dict[str, Any] = {**choices.to_json(), **(more or {})}
         if elsewhere.target:
             payload["restore_target"] = elsewhere.target
+            payload["same_cloud"] = elsewhere.own
         if keep_on_failure:
             payload["keep_on_failure"] = True
         if dry_run:
@@ -313,8 +321,9 @@ class Submitter:
         payload = {"plan": short(checkpoint.plan), "parameters": parameters, **more}
         acting = by
         if elsewhere.auth:
-            acting = self._authority.login(elsewhere.target, elsewhere.auth)
-            payload["elsewhere"] = acting.project_id
+            acting = elsewhere.login(self._authority)
+            if not (elsewhere.own and acting.project_id == by.project_id):
+                payload["elsewhere"] = acting.project_id
         with self.granted(acting) if acts else nullcontext(NOTHING) as grant:
             with self.transaction(session, f"checkpoint {checkpoint.id}") as writing:
                 self.check_available(writing, checkpoint)

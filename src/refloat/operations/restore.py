@@ -73,7 +73,7 @@ class RestoreProgram(ReadingProgram):
     @property
     def _same_place(self) -> bool:
         """Whether the originals would be where they are restored."""
-        elsewhere = bool(self.payload.get("restore_target"))
+        elsewhere = bool(self.payload.get("restore_target")) and not self.payload.get("same_cloud")
         return not elsewhere and self.checkpoint.info.project_id == self.services.cloud.project_id
 
     def implemented(self, prepared: Json, node: Resource) -> Iterable[str]:

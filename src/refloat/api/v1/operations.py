@@ -228,7 +228,7 @@ def create(request: Request) -> dict[str, Any]:
             request.caller,
             checkpoint,
             restores.choices(wanted),
-            restores.elsewhere(wanted),
+            restores.elsewhere(request, wanted),
             dry_run=True,
         )
     elif kind == "copy":
@@ -246,7 +246,7 @@ def act(request: Request) -> dict[str, Any]:
     ((action, wanted),) = request.body.items()
     operation, actions = _find(request), request.deployment.actions
     if action == "cancel":
-        found = actions.cancel(request.caller, operation, restores.elsewhere(wanted or {}))
+        found = actions.cancel(request.caller, operation, restores.elsewhere(request, wanted or {}))
     elif action == "resume":
         found = actions.resume(request.caller, operation)
     else:

@@ -10,8 +10,8 @@ from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, member, reader
 from refloat.api.v1 import checkpoints, runs
 from refloat.api.validation import same_form
-from refloat.cloud.targets import given
-from refloat.control.submit import Elsewhere
+from refloat.cloud.targets import given, in_project, is_own
+from refloat.control.submit import HERE, Elsewhere
 from refloat.errors import InvalidInput
 from refloat.operations.choices import Choices
 from refloat.operations.existing import BESIDE_NAME, EXISTING
@@ -42,12 +42,14 @@ CHOICES: Mapping[str, s.Schema] = {
     "restore_target": {
         "type": ["string", "null"],
         "maxLength": 255,
-        "description": "URL of an identity service that the operator allows; null: the service's own",
+        "description": "URL of the cloud's own identity service, or of one that the operator allows; null: the "
+        "service's own",
     },
     "restore_auth": {
         "type": ["object", "null"],
         "description": "how to log in there: type (password, application_credential), username, password, "
-        "user_domain_id, project_id, ...; nulls mean the current session. Used once, never kept or told",
+        "user_domain_id, project_id, ...; nulls mean the current session, and no project in one's own cloud the "
+        "token's. Used once, never kept or told",
         "patternProperties": {s.KEY: {"type": ["boolean", "string", "integer", "null"]}},
         "additionalProperties": False,
     },
@@ -92,7 +94,7 @@ def create_restore(request: Request) -> dict[str, Any]:
         request.caller,
         checkpoints.named(request, wanted),
         choices(wanted),
-        elsewhere(wanted),
+        elsewhere(request, wanted),
         keep_on_failure=wanted.get("keep_on_failure", False),
     )
     return {"restore": _view(request, operation)}
@@ -109,15 +111,23 @@ def choices(wanted: Mapping[str, Any]) -> Choices:
     return Choices.of({**wanted, "parameters": runs.parameters(wanted)})
 
 
-def elsewhere(wanted: Mapping[str, Any]) -> Elsewhere:
+def elsewhere(request: Request, wanted: Mapping[str, Any]) -> Elsewhere:
     """Where a request wants its restore to go.
+
+    Into the caller's own cloud anybody may; without a project in the credentials the caller's is meant.
 
     :raises InvalidInput: into another cloud, but not as whom.
     """
     target, auth = wanted.get("restore_target") or "", given(wanted.get("restore_auth"))
-    if target and not auth:
-        raise InvalidInput("restore_target needs restore_auth: how to log in there")
-    return Elsewhere(target, auth)
+    if not (target or auth):
+        return HERE
+    own = bool(target) and is_own(target, request.deployment.authority.caller(request.caller))
+    if target and not own:
+        if not auth:
+            raise InvalidInput("restore_target needs restore_auth: how to log in there")
+        return Elsewhere(target, auth)
+    placed = in_project(auth, request.project_id) if auth else {}
+    return Elsewhere(target, placed, own or placed != auth)
 
 
 def _view(request: Request, operation: Operation) -> dict[str, Any]:
