@@ -261,11 +261,19 @@ def configured(identity: Any, tmp_path: Path) -> tuple[type[_Identity], str, Tru
 def test_ones_own_identity_service_has_many_names(configured: Any) -> None:
     _handler, url, trusts = configured
     caller = trusts.login(url, AUTH)
-    elsewhere = SessionCloud(caller.plugin, caller.project_id, auth_url="https://keystone.example/identity/v3")
+    elsewhere = SessionCloud(
+        caller.plugin, caller.project_id, auth_url="https://keystone.example/identity/v3"
+    )
     assert is_own("https://KEYSTONE.example:443/identity/", elsewhere)  # as the service itself knows it
     for same in (url, f"{url}/", url.removesuffix("/v3")):  # as the catalogue has it
         assert is_own(same, elsewhere), same
-    for other in (url.replace("127.0.0.1", "localhost"), f"{url}/x", "https://keystone.example/v3", "own", ""):
+    for other in (
+        url.replace("127.0.0.1", "localhost"),
+        f"{url}/x",
+        "https://keystone.example/v3",
+        "own",
+        "",
+    ):
         assert not is_own(other, elsewhere), other
     granted = trusts.grant(trusts.login(OWN, AUTH))
     assert granted == {"kind": "trust", "trust_id": "trust-1", "project_id": "p1"}

@@ -116,7 +116,8 @@ class Verify(OperationCommand):
     """Verify a checkpoint: is everything that it needs there and unharmed.
 
     Reads all its data back from the bank and asks the cloud for what is kept there. Prints the
-    checkpoint's id, its status (good or bad), operation_id, and a status and reason for each resource.
+    checkpoint's id, its status (good or bad), operation_id, and a status and reason for each resource: what
+    a service keeps and nobody can read back is 'not read' ("read": false in JSON, where its status is good).
     The exit status is 0 only if all of it is good.
     """
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.base import Argument, Display, ShowOne
-from refloat.cli.output import Bytes, Items, Resources, resource_line
+from refloat.cli.output import Bytes, Created, Items, Resources, resource_line
 from refloat.cli.running import LIVE_WORDS, OperationRunner, error_of, how_to_go_on
 
 if TYPE_CHECKING:
@@ -107,6 +107,8 @@ def result_of(view: OperationView) -> dict[str, Any]:
     for name in ("lacks", "missed", "plans"):
         if result.get(name):
             found[name] = Items(list(result[name])) if name == "plans" else Resources(list(result[name]))
+    if result.get("undone"):
+        found["removed"] = Created(list(result["undone"]))
     error = error_of(operation, view.state)
     if error is not None:
         found["error"] = str(error)

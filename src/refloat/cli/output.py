@@ -79,7 +79,8 @@ def resource_line(item: Line) -> str:
     if item.get("new_id") and item["new_id"] != identity:
         text += f" -> {item['new_id']}"
     if item.get("status"):
-        text += f" {item['status']}"
+        unread = item["status"] == "good" and item.get("read") is False
+        text += " not read" if unread else f" {item['status']}"
     if item.get("reason"):
         text += f": {item['reason']}"
     return text

@@ -225,7 +225,7 @@ class Driver:
             self._flight.halted = False  # cancelled once more while it was being stopped
         if undo.status == "failed":
             return Ended("failed", error=_left_behind(why.get("error"), undo.error or {}))
-        return Ended(why["state"], error=why.get("error"))
+        return Ended(why["state"], result=undo.result, error=why.get("error"))
 
     def _outcomes_for_undo(self, prepared: Json, error: Mapping[str, str] | None) -> Mapping[str, Outcome]:
         if not self._steps.names and done(self._history.prepare):

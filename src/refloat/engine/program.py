@@ -116,8 +116,9 @@ it was, can be resumed or cancelled. ``running`` without a live owner: interrupt
 class Ended:
     """How an operation ended.
 
-    ``result`` is what ``finish`` returned, ``error`` the first failure (``RefloatError.to_json()``), whose
-    ``left_behind`` says what could not be undone, ``outcomes`` the end of every step by name.
+    ``result`` is what ``finish`` returned, or ``undo``; ``error`` the first failure
+    (``RefloatError.to_json()``), whose ``left_behind`` says what could not be undone; ``outcomes`` the end of
+    every step by name.
     """
 
     state: State

@@ -10,6 +10,7 @@ from refloat.cloud import Cloud
 from refloat.errors import Conflict, Gone, InvalidInput, RefloatError
 from refloat.graph import LEFT_OUT, Graph, Resource, ResourceKey, discover
 from refloat.resources.base import PROJECT, Protectable
+from refloat.resources.networking import NETWORK, TOPOLOGY
 from refloat.resources.registry import protectable, protectables
 
 SELECTORS = ("tag:", "metadata:")
@@ -103,6 +104,22 @@ class Discovery:
         """The graph of some resources and all that they need. :raises InvalidInput: these are too many."""
         return discover(roots, self.dependants, self.references, self._most)
 
+    def topology(self, key: ResourceKey) -> Resource | None:
+        """Karbor's only network: named by the project's id, it stands for all that :meth:`meant` has."""
+        if key != (NETWORK, self._cloud.project_id):
+            return None
+        return Resource(NETWORK, key.id, "Network Topology")
+
+    def meant(self, key: ResourceKey) -> list[Resource]:
+        """What a plan's entry stands for: a resource; or the project's networks, routers and security groups.
+
+        :raises NotFound, Conflict: as :meth:`Protectable.show`.
+        """
+        if self.topology(key) is None:
+            return [self.of_type(key.type).show(key.id)]
+        project = Resource(PROJECT, key.id)
+        return [each for kind in TOPOLOGY for each in self.of_type(kind).dependants(project)]
+
     def name(self, type_name: str, wanted: str) -> dict[str, str]:
         """A plan's entry for what a user named: ``{"type", "id", "name"}`` or ``{"type", "select"}``.
 
@@ -113,7 +130,7 @@ class Discovery:
         if wanted.startswith(SELECTORS):
             kind.select(wanted)
             return {"type": type_name, "select": wanted}
-        found = kind.find(wanted)
+        found = self.topology(ResourceKey(type_name, wanted)) or kind.find(wanted)
         return {"type": type_name, "id": found.id, "name": found.name}
 
     def exclusion(
@@ -157,7 +174,7 @@ class Discovery:
                 continue
             else:
                 try:
-                    chosen = [kind.show(key.id)]
+                    chosen = self.meant(key)
                 except (Gone, Conflict) as exc:
                     unfit[key] = Unfit(key.type, key.id, str(entry.get("name") or ""), _why(exc))
                     continue
@@ -180,7 +197,8 @@ class Discovery:
 
     def _excluded(self, entry: Mapping[str, Any]) -> set[ResourceKey]:
         if "select" not in entry:
-            return {ResourceKey(entry["type"], entry["id"])}
+            key = ResourceKey(entry["type"], entry["id"])
+            return {key} if self.topology(key) is None else {found.key for found in self.meant(key)}
         return {found.key for found in self.of_type(entry["type"]).select(entry["select"])}
 
     def _spared(self, graph: Graph, excluded: Set[ResourceKey]) -> set[tuple[ResourceKey, ResourceKey]]:

@@ -16,13 +16,14 @@ from refloat.resources.creations import CreationJournal, Creations
 def rollback(cloud: Cloud, operation_id: str, journal: CreationJournal, check_lease: CheckLease) -> Body:
     """Remove all that an operation created, newest first; the rest too when one thing cannot be removed.
 
-    What carries its mark no longer, somebody has taken over: that stays, and is named.
+    What carries its mark no longer, somebody has taken over: that stays, and is named. ``undone`` in the
+    result tells what was removed.
 
     :raises RefloatError: something is left behind.
     """
     creations = Creations(cloud, operation_id, journal)
     failures: list[RefloatError] = []
-    removed = 0
+    removed: list[dict[str, str]] = []
     for entry in reversed(journal.entries()):
         try:
             marker = Marker(operation_id, ResourceKey.parse(entry.source).id, entry.role)
@@ -31,7 +32,9 @@ def rollback(cloud: Cloud, operation_id: str, journal: CreationJournal, check_le
                 check_lease()
                 patience = LITTLE_PATIENCE if failures else None
                 ours = partial(creations.is_ours, entry, identity)
-                removed += yield from removal(cloud, entry.kind, identity, patience, ours)
+                if (yield from removal(cloud, entry.kind, identity, patience, ours)):
+                    of = {"for": entry.source, "role": entry.role}
+                    removed.append({"kind": entry.kind, "id": identity, **of})
         except LeaseLost:
             raise
         except RefloatError as exc:
@@ -54,4 +57,4 @@ def rollback(cloud: Cloud, operation_id: str, journal: CreationJournal, check_le
             if isinstance(first, NotOurs)
             else f"Try again with: refloat operation cancel {operation_id}",
         )
-    return {"removed": removed}
+    return {"undone": removed}

@@ -13,7 +13,8 @@ from refloat.resources.base import OperationKind
 class VerifyProgram(ReadingProgram):
     """Payload: ``checkpoint_id``, ``provider``, ``parameters``.
 
-    With a ``depth`` of ``existence`` no data is read: the bank is asked whether all is there.
+    With a ``depth`` of ``existence`` no data is read: the bank is asked whether all is there. ``read`` says of
+    each resource whether what it needs was read back, or only asked for.
     """
 
     kind: ClassVar[OperationKind] = "verify"
@@ -27,7 +28,7 @@ class VerifyProgram(ReadingProgram):
         return {"graph": self.whole_graph.to_json()}
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
-        lines = []
+        lines, existence = [], self.payload.get("depth") == "existence"
         for node in self.graph(prepared):
             found = self.results(run, node.key)
             ok = bool(found.get("ok", True))
@@ -38,6 +39,7 @@ class VerifyProgram(ReadingProgram):
                     "name": node.name,
                     "status": "good" if ok else "bad",
                     "reason": str(found.get("reason", "")),
+                    "read": bool(found.get("read", True)) and not existence,
                 }
             )
         bad = sum(line["status"] == "bad" for line in lines)

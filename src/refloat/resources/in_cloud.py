@@ -71,7 +71,7 @@ class KeptInCloud:
     def verify(self) -> type[Hooks]:
         def ask(context: HookContext) -> Mapping[str, Any]:
             found = context.cloud.find(self.kind, self.id(context.section))
-            return checked(self.problem(found, context.section), self.fine)
+            return {**checked(self.problem(found, context.section), self.fine), "read": False}
 
         return hooks(on_main=ask)
 

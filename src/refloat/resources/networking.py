@@ -19,6 +19,8 @@ from refloat.resources.options import Option
 
 NETWORK = "OS::Neutron::Network"
 SUBNET = "OS::Neutron::Subnet"
+TOPOLOGY = (NETWORK, "OS::Neutron::Router", "OS::Neutron::SecurityGroup")
+"""What belongs to Karbor's network: it has one for each project."""
 SERVER = "OS::Nova::Server"
 
 DUPLICATE = Option(

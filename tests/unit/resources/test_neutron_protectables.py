@@ -7,10 +7,11 @@ import pytest
 from refloat.cloud import Cloud
 from refloat.errors import Conflict, InvalidInput, NotFound
 from refloat.graph import Resource
+from refloat.operations.discovery import Discovery
 from refloat.resources import network, router, securitygroup
 from refloat.resources.base import PROJECT
 from refloat.resources.floatingip import FLOATING_IPS
-from refloat.resources.networking import SERVER, NeutronProtectable
+from refloat.resources.networking import NETWORK, SERVER, NeutronProtectable
 from tests.unit.support.neutron_fakes import FakeCloud, thing
 
 NETWORKS = network.NETWORKS.protectable
@@ -100,3 +101,23 @@ def test_chosen_by_tag() -> None:
     assert [found.id for found in networks.select("tag:front")] == ["n1"]
     with pytest.raises(InvalidInput):
         networks.select("metadata:a=b")
+
+
+def test_karbors_only_network_is_all_that_the_project_has() -> None:
+    """Its id is the project's: a plan that names it protects networks, routers and security groups."""
+    discovery = Discovery(cast(Cloud, CLOUD))
+    entry = discovery.name(NETWORK, "project-1")
+    assert entry == {"type": NETWORK, "id": "project-1", "name": "Network Topology"}
+    assert {node.id for node in discovery.survey([entry]).graph} == {"n1", "n2", "r1", "r2", "g1", "g2", "g3"}
+    without = [{"type": GROUPS.type, "id": "g3"}]
+    assert {node.id for node in discovery.survey([entry], without).graph} == {
+        "n1",
+        "n2",
+        "r1",
+        "r2",
+        "g1",
+        "g2",
+    }
+    assert not discovery.survey([{"type": NETWORK, "id": "n1"}], [entry]).graph
+    with pytest.raises(NotFound):
+        discovery.name(NETWORK, "project-2")

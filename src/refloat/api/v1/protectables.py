@@ -12,7 +12,7 @@ from refloat.api.request import Request
 from refloat.api.route import PROJECT, Route, reader
 from refloat.api.v1 import providers
 from refloat.errors import InvalidInput
-from refloat.graph import Resource
+from refloat.graph import Resource, ResourceKey
 from refloat.operations.discovery import Discovery
 from refloat.resources.registry import protectable, protectables
 
@@ -53,18 +53,27 @@ def show_type(request: Request) -> dict[str, Any]:
 
 
 def instances(request: Request) -> dict[str, Any]:
-    """A page of the resources of a type, by id; each with what it depends on directly."""
+    """A page of the resources of a type, by id; each with what it depends on directly.
+
+    Where there are networks, Karbor's only one comes first.
+    """
     name, discovery = _asked(request)
     page = request.page()
     found = sorted(discovery.of_type(name).list(), key=lambda resource: resource.id)
-    later = [resource for resource in found if resource.id > page.marker]
+    whole = discovery.topology(ResourceKey(name, request.project_id)) if found else None
+    later = [resource for resource in found if not page.marker or resource.id > page.marker]
+    if whole is not None:
+        later = found if page.marker == whole.id else [*([] if page.marker else [whole]), *later]
     return request.listing("instances", later[: page.limit], lambda resource: _view(discovery, resource))
 
 
 def instance(request: Request) -> dict[str, Any]:
     """One resource."""
     name, discovery = _asked(request)
-    found = discovery.of_type(name).show(request.path["instance_id"])
+    key = ResourceKey(name, request.path["instance_id"])
+    if (whole := discovery.topology(key)) is not None:
+        return {"instance": {**_view(discovery, whole), "references": []}}
+    found = discovery.of_type(name).show(key.id)
     references = [_short(resource) for resource in discovery.references(found)]
     return {"instance": {**_view(discovery, found), "references": references}}
 
@@ -93,7 +102,9 @@ def _is_object(text: str) -> bool:
 
 
 def _view(discovery: Discovery, resource: Resource) -> dict[str, Any]:
-    below = sorted(discovery.dependants(resource), key=lambda each: _place(each.type))
+    whole = discovery.topology(resource.key) is not None
+    found = discovery.meant(resource.key) if whole else discovery.dependants(resource)
+    below = sorted(found, key=lambda each: _place(each.type))
     return {**_short(resource), "dependent_resources": [_short(each) for each in below]}
 
 

@@ -42,14 +42,14 @@ CHOICES: Mapping[str, s.Schema] = {
     "restore_target": {
         "type": ["string", "null"],
         "maxLength": 255,
-        "description": "URL of the cloud's own identity service, or of one that the operator allows; null: the "
-        "service's own",
+        "description": "URL of the cloud's own identity service, or of one that the operator allows; "
+        "null: the service's own",
     },
     "restore_auth": {
         "type": ["object", "null"],
         "description": "how to log in there: type (password, application_credential), username, password, "
-        "user_domain_id, project_id, ...; nulls mean the current session, and no project in one's own cloud the "
-        "token's. Used once, never kept or told",
+        "user_domain_id, project_id, ...; nulls mean the current session, and no project in one's own cloud "
+        "the token's. Used once, never kept or told",
         "patternProperties": {s.KEY: {"type": ["boolean", "string", "integer", "null"]}},
         "additionalProperties": False,
     },

@@ -35,7 +35,7 @@ PATIENCE = 30.0
 
 
 BACKUP_NAME = Option(
-    "backup_name", "Property backup_name of the image that is made of a server's disk, and of the restored one"
+    "backup_name", "Property backup_name of the image made of a server's disk, and of the restored one"
 )
 
 

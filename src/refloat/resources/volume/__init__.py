@@ -16,7 +16,7 @@ from refloat.resources.volume.protectable import POD, SERVER, TYPE, VolumeProtec
 from refloat.resources.volume.restore import RESTORE_DESCRIPTION
 from refloat.resources.volume.section import ATTRIBUTES
 
-_FORCE = Option("force", "Also when it is attached, which is done whatever this says", type=bool, default=False)
+_FORCE = Option("force", "Also when it is attached, which is done in any case", type=bool, default=False)
 
 IN_BANK = Declared(
     type=TYPE,
