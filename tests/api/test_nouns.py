@@ -90,7 +90,7 @@ NOUNS = {
     "copy": Noun(copies, r.Copy, copies.SCHEMA, created="runs:CopyCreate"),
     "restore": Noun(
         *(restores, r.Restore, restores.SCHEMA, "runs:RestoreList", "runs:RestoreCreate"),
-        shown_alone="resources_status resources_reason error_info",
+        shown_alone="resources_status resources_reason error_info stays",
     ),
     "restore_plan": Noun(
         *(restore_plans, r.RestorePlan, restore_plans.DETAIL, "runs:RestorePlanList"),

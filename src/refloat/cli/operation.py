@@ -60,7 +60,11 @@ class ShowOperation(ShowOne):
             found["run_by"] = snapshot.owner
         found["created"] = Created(refloat.created(view.operation.id))
         result = result_of(view)
-        found |= {name: result[name] for name in ("resources", "lacks", "missed", "plans") if name in result}
+        found |= {
+            name: result[name]
+            for name in ("resources", "lacks", "missed", "plans", "stays", "removed")
+            if name in result
+        }
         error = error_of(view.operation, view.state)
         found["error"] = str(error) if error is not None else ""
         if view.state in {"parked", "interrupted"}:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from cliff.columns import FormattableColumn
+
 from refloat.cli.base import Argument, Display, ShowOne
-from refloat.cli.output import Bytes, Created, Items, Resources, resource_line
+from refloat.cli.output import Bytes, Created, Items, Resources, Stays, resource_line, stays_lines
 from refloat.cli.running import LIVE_WORDS, OperationRunner, error_of, how_to_go_on
 
 if TYPE_CHECKING:
@@ -22,6 +24,16 @@ NO_WAIT = Argument(
     "--detach",
     action="store_true",
 )
+
+
+_TOLD: Mapping[str, tuple[str, type[FormattableColumn[Any]]]] = {
+    "lacks": ("lacks", Resources),
+    "missed": ("missed", Resources),
+    "plans": ("plans", Items),
+    "stays": ("stays", Stays),
+    "removed": ("undone", Created),
+}
+"""What is told of a result when there is something to tell: where it stands, and how it is shown."""
 
 
 class Operating(Display):
@@ -59,7 +71,8 @@ class Operating(Display):
         if view.state in {"parked", "interrupted"}:
             self.say(how_to_go_on(view.operation.id))
         result = result_of(view)
-        for line in (*lacks_told(view.operation), *plans_told(view.operation)):
+        stays = stays_lines((view.operation.result or {}).get("stays", ()))
+        for line in (*lacks_told(view.operation), *plans_told(view.operation), *stays):
             self.app.stderr.write(f"refloat: {line}\n")
         if result["status"] == "bad":
             self.exit_status = 1
@@ -104,11 +117,9 @@ def result_of(view: OperationView) -> dict[str, Any]:
     if operation.kind == "delete":
         del found["resources"]
         found["freed_bytes"] = Bytes(int(result.get("freed_bytes", 0)))
-    for name in ("lacks", "missed", "plans"):
-        if result.get(name):
-            found[name] = Items(list(result[name])) if name == "plans" else Resources(list(result[name]))
-    if result.get("undone"):
-        found["removed"] = Created(list(result["undone"]))
+    for name, (source, column) in _TOLD.items():
+        if result.get(source):
+            found[name] = column(list(result[source]))
     error = error_of(operation, view.state)
     if error is not None:
         found["error"] = str(error)

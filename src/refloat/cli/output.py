@@ -43,6 +43,13 @@ class Created(FormattableColumn[Sequence[Line]]):
         )
 
 
+class Stays(FormattableColumn[Sequence[Line]]):
+    """What a restore made besides, which does not go with the resource that needs it."""
+
+    def human_readable(self) -> str:
+        return "\n".join(stays_lines(self._value))
+
+
 class Time(FormattableColumn[str]):
     """A time: in UTC for programs, in the user's time zone for people."""
 
@@ -84,6 +91,23 @@ def resource_line(item: Line) -> str:
     if item.get("reason"):
         text += f": {item['reason']}"
     return text
+
+
+def stays_lines(items: Sequence[Line]) -> list[str]:
+    """What of one kind stays when a server is deleted, and the command that removes it then, in a line."""
+    groups: dict[tuple[str, str], list[Line]] = {}
+    for item in items:
+        groups.setdefault((item["kind"], item["needed_by"]), []).append(item)
+    lines = []
+    for (kind, server), found in groups.items():
+        named = ", ".join(str(item["name"]) for item in found if item["name"])
+        what = f"{kind}s" if len(found) > 1 else str(kind)
+        command = " ".join([found[0]["remove"], *(item["id"] for item in found[1:])])
+        stay = "stay" if len(found) > 1 else "stays"
+        lines.append(
+            f"the {what}{f' {named}' * bool(named)} of {server} {stay} when it is deleted; then: {command}"
+        )
+    return lines
 
 
 def size_text(size: float) -> str:

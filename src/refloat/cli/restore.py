@@ -42,6 +42,12 @@ CHOICES = (
         choices=EXISTING,
     ),
     Argument(
+        "--keep-image",
+        "keep the image of each restored server's own disk (the default), which rebuild, rescue and "
+        "evacuation need; or remove it where Glance lets it go",
+        action=argparse.BooleanOptionalAction,
+    ),
+    Argument(
         "--beside-name",
         "name of what is made beside; {name} and {date} (the checkpoint's) stand for these",
     ),
@@ -152,10 +158,13 @@ def choices_of(refloat: Backend, parsed_args: argparse.Namespace, existing: str 
     :param existing: what becomes of what is there, when they do not say that.
     """
     types = refloat.types()
+    parameters = parse_parameters(parsed_args.parameter or (), types)
+    if parsed_args.keep_image is not None:
+        parameters.setdefault("OS::Nova::Server", {})["keep_image"] = parsed_args.keep_image
     given = {
         "only": parse_only(parsed_args.only or (), types),
         "leave_out": parse_only(parsed_args.leave_out or (), types),
-        "parameters": parse_parameters(parsed_args.parameter or (), types),
+        "parameters": parameters,
         "existing": parsed_args.existing or existing,
         "beside_name": parsed_args.beside_name,
     }

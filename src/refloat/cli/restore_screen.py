@@ -75,7 +75,7 @@ def _about(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _amount(name: str, amount: int, units: Mapping[str, str]) -> str:
-    word = name.replace("_", " ").replace(" ips", " IPs")
+    word = name.replace("_", " ").replace(" ips", " IPs").replace("image megabytes", "images")
     if name in units:
         return f"{amount} {units[name]} of {word.replace('gigabytes', 'storage')}"
     return f"{amount} {word.removesuffix('s') if amount == 1 else word}"

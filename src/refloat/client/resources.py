@@ -150,7 +150,7 @@ class Restore(_Run):
 
     attributes = (
         "restore_target restore_auth only:list leave_out:list keep_on_failure:bool beside_name "
-        "restore_plan_id"
+        "restore_plan_id stays:list"
     )
     on_existing: Any = Body("existing")
     """On the wire, and when it is created, ``existing``, which is a method of openstacksdk's."""

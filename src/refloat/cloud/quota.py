@@ -16,10 +16,10 @@ Headroom = Mapping[str, int]
 """Free amount by name; a name that is missing has no limit. Names: those of :data:`QUOTAS`."""
 
 
-UNITS = {"ram": "MiB", "gigabytes": "GiB", "share_gigabytes": "GiB"}
+UNITS = {"ram": "MiB", "gigabytes": "GiB", "share_gigabytes": "GiB", "image_megabytes": "MiB"}
 """What amounts are counted in that are not numbers of things."""
 
-_OF = {"ram": "memory", "gigabytes": "volumes", "share_gigabytes": "shares"}
+_OF = {"ram": "memory", "gigabytes": "volumes", "share_gigabytes": "shares", "image_megabytes": "images"}
 
 
 def in_words(name: str, amount: int) -> str:
@@ -114,7 +114,25 @@ def _network(cloud: Cloud) -> Headroom:
     return free
 
 
+_IMAGE = {"images": "image_count_total", "image_megabytes": "image_size_total"}
+
+
+def _image(cloud: Cloud) -> Headroom:
+    """Where Glance keeps its limits in Keystone; else it has none that it tells."""
+    with explained("read the image quota"):
+        try:
+            usage = request(cloud.image, "get", "/info/usage")["usage"]
+        except NotFoundException:
+            return {}
+    free: dict[str, int] = {}
+    for name, field in _IMAGE.items():
+        entry = usage.get(field) or {}
+        free |= free_of(name, entry.get("limit"), entry.get("usage"))
+    return free
+
+
 QUOTAS = [
+    Quota(frozenset(_IMAGE), _image),
     Quota(frozenset(_COMPUTE), _compute),
     absolute_limits("block_storage", _STORAGE),
     Quota(frozenset(_NETWORK), _network),

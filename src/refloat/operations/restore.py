@@ -94,17 +94,28 @@ class RestoreProgram(ReadingProgram):
 
         ``gone``: the originals that were surely not there any more when it was planned, as ``TYPE#ID``.
         ``unknown``: those of which nobody could say. Of other places' originals nothing is said.
+        ``stays``: what was made besides, and does not go with the resource that needs it. What hooks have
+        ``let_go`` was only needed meanwhile.
         """
         lines: list[dict[str, Any]] = []
         graph: Graph = self.graph(prepared)
         there: list[tuple[ResourceKey, bool | None]] = []
+        stays: list[Any] = []
+        let_go: set[str] = set()
         for node in graph:
             planned = self.planned(prepared, node.key)
             there.append((node.key, planned.living))
             if planned.action in NOTHING_TO_DO:
                 made = Restored(node.type, node.id, planned.new_id, planned.name, reason=planned.reason)
                 lines.append({**made.to_json(), "status": NOTHING_TO_DO[planned.action]})
-            lines.extend(self.results(run, node.key).get("restored", ()))
+            results = self.results(run, node.key)
+            lines.extend(results.get("restored", ()))
+            stays.extend(results.get("stays", ()))
+            let_go.update(results.get("let_go", ()))
+        lines = [
+            {**line, "status": "removed", "new_id": ""} if line["new_id"] in let_go else line
+            for line in lines
+        ]
         self.hand_over()
         return {
             "id": self.operation_id,
@@ -114,6 +125,7 @@ class RestoreProgram(ReadingProgram):
             "gone": [str(key) for key, living in there if living is False],
             **({"unknown": unknown} if (unknown := self._unknown(there)) else {}),
             "effort": prepared.get("effort"),
+            **({"stays": stays} if stays else {}),
         }
 
     def _unknown(self, there: Iterable[tuple[ResourceKey, bool | None]]) -> list[str]:

@@ -13,8 +13,8 @@ from refloat.resources.base import OperationKind
 class VerifyProgram(ReadingProgram):
     """Payload: ``checkpoint_id``, ``provider``, ``parameters``.
 
-    With a ``depth`` of ``existence`` no data is read: the bank is asked whether all is there. ``read`` says of
-    each resource whether what it needs was read back, or only asked for.
+    With a ``depth`` of ``existence`` no data is read: the bank is asked whether all is there. ``read`` says
+    of each resource whether what it needs was read back, or only asked for.
     """
 
     kind: ClassVar[OperationKind] = "verify"

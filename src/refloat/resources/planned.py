@@ -108,3 +108,9 @@ class Restored:
 
 def restored(*made: Restored) -> dict[str, Any]:
     return {"restored": [line.to_json() for line in made]}
+
+
+def stays(kind: str, identity: str, name: str, needed_by: str) -> dict[str, str]:
+    """What a restore made that does not go with the resource that needs it; hooks return it as ``stays``."""
+    command = f"openstack {kind.replace('_', ' ')} delete {identity}"
+    return {"kind": kind, "id": identity, "name": name, "needed_by": needed_by, "remove": command}

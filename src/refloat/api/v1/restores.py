@@ -72,7 +72,12 @@ NEW: s.Schema = {
     "then": {"propertyNames": {"enum": [_KEPT, "keep_on_failure"]}},
     "else": {"required": ["provider_id", "checkpoint_id", "parameters"]},
 }
-SCHEMA = s.reply("error_info", **runs.ATTRIBUTES, restore_target=s.TEXT)
+STAYS = s.array(
+    s.reply(**dict.fromkeys(("kind", "id", "name", "needed_by", "remove"), s.STRING)),
+    description="what was made besides, such as ports, does not go when what needs it is deleted, and the "
+    "command that removes it then",
+)
+SCHEMA = s.reply("error_info stays", **runs.ATTRIBUTES, restore_target=s.TEXT, stays=STAYS)
 
 
 def list_restores(request: Request) -> dict[str, Any]:
@@ -141,6 +146,7 @@ def _view(request: Request, operation: Operation) -> dict[str, Any]:
         "restore_target": operation.payload.get("restore_target"),
         "resources_status": {key: "available" for key, _reason in lines},
         "resources_reason": {key: reason for key, reason in lines if reason},
+        "stays": list((operation.result or {}).get("stays", ())),
     }
 
 

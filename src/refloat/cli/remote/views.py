@@ -86,8 +86,9 @@ def operation_view(data: Mapping[str, Any], provider_name: Callable[[str], str])
         "to_name": provider_name(data.get("copy_provider_id") or ""),
     }
     result = data.get("result") or None
-    if data["type"] == "restore" and not result and data.get("resources"):
-        result = {"resources": [_restored(item) for item in data["resources"] if item["status"] in _RESTORED]}
+    if data["type"] == "restore" and "resources" not in (result or {}) and data.get("resources"):
+        lines = [_restored(item) for item in data["resources"] if item["status"] in _RESTORED]
+        result = {**(result or {}), "resources": lines}
     operation = Operation(
         id=data["id"],
         kind=data["type"],

@@ -80,12 +80,14 @@ def plan(context: PlanContext) -> Planned:
         attributes = _reused(section) if reuse else ()
         name = ", ".join(disk_name(section["disks"][server]) for server in disks)
     attributes += outcomes(_disk_table(section, disks), section)
-    decisions["bytes"] = bytes_to_send(section, decisions)
+    size = decisions["bytes"] = bytes_to_send(section, decisions)
+    needs = {"images": len(disks) + makes_own, "image_megabytes": -(-size // (1 << 20))}
     return Planned(
         "create",
         name=name,
         reason="" if makes_own else "the servers' disks as they were, not the image they were booted from",
         attributes=attributes,
+        needs=needs,
         decisions=decisions,
         conflicts=tuple(conflicts),
     )

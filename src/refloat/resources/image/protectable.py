@@ -17,6 +17,7 @@ from refloat.errors import Conflict, RefloatError
 from refloat.graph import Graph, Resource
 from refloat.resources.base import PROJECT
 from refloat.resources.glance import is_temporary_name
+from refloat.resources.image.section import is_disk
 from refloat.resources.listed import ListedProtectable
 
 TYPE = "OS::Glance::Image"
@@ -51,13 +52,14 @@ class ImageProtectable(ListedProtectable):
         return Resource(TYPE, str(thing.id), thing.name or "", {NAMED: True})
 
     def dependants(self, parent: Resource) -> Iterable[Resource]:
-        """All images that a project owns; the one that a server was booted from.
+        """All images that a project owns, but those of restored servers' disks; the one that a server was
+        booted from.
 
         An image that was deleted since is part of the application all the same: the server's disk is
         still there. A server booted from a volume has no image.
         """
         if parent.type == PROJECT:
-            return [replace(node, extra={}) for node in super().dependants(parent)]
+            return [replace(self.node(image), extra={}) for image in self.things if not is_disk(image)]
         image_id = self._boot_images.get(parent.id, "")
         if not image_id:
             return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -9,15 +10,22 @@ from typing import Any
 from openstack.exceptions import ConflictException
 
 from refloat.cloud import explained
+from refloat.cloud.errors import status_of
 from refloat.cloud.kinds import IMAGE_PATCH, request
+from refloat.errors import CloudError
 from refloat.resources.base import HookBody, HookContext, Restored, Waiting, restored
 from refloat.resources.glance import filled, read_image
 from refloat.resources.image.plan import STILL_THERE, bytes_to_send, disk_name
 from refloat.resources.image.protectable import TYPE
-from refloat.resources.image.section import FORMATS
+from refloat.resources.image.section import FORMATS, ITSELF, PURPOSE
 from refloat.resources.image_data import Tally
 
+_LOG = logging.getLogger(__name__)
+
 IMAGE = "image"
+
+_NO_LABELS = (403, 413)
+"""Glance lets users set no properties of these names, or no more properties."""
 
 
 def restore(context: HookContext) -> HookBody:
@@ -51,8 +59,30 @@ def restore_disk(
     fields = {key: disk[key] for key in FORMATS} | disk["properties"]
     fields["name"] = name
     role = f"disk-{server_id}"
-    image_id = yield from filled(context, role, fields, disk["ref"], disk, tally, unmarked={"tags": []})
+    image_id: str = yield from filled(context, role, fields, disk["ref"], disk, tally, unmarked={"tags": []})
+    _label(context, image_id, disk["name"] or server_id)
     return image_id
+
+
+def _label(context: HookContext, image_id: str, server: str) -> None:
+    """Say on the image what it is there for."""
+    purpose = f"the disk that the server {server} was restored with, from checkpoint {context.checkpoint_id}"
+    there, wanted = read_image(context.cloud, image_id), {ITSELF: image_id, PURPOSE: purpose[:255]}
+    changes = [
+        {"op": "replace" if key in there else "add", "path": f"/{key}", "value": value}
+        for key, value in wanted.items()
+        if there.get(key) != value
+    ]
+    if not changes:
+        return
+    try:
+        with explained(f"set up the image {image_id}", context.resource):
+            request(context.cloud.image, "patch", f"/images/{image_id}", json=changes, headers=IMAGE_PATCH)
+    except CloudError as exc:
+        if status_of(exc) not in _NO_LABELS:
+            raise
+        # Without them it is only taken for any other image.
+        _LOG.warning("the image %s does not say what it is for: %s", image_id, exc)
 
 
 def restore_image(context: HookContext, tally: Tally) -> Waiting:

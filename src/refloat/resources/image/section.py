@@ -72,6 +72,18 @@ _OTHERS = frozenset({"status", "updated_at", "self", "file", "schema", "location
 
 _NOT_SETTABLE = ("os_glance_",)
 
+ITSELF, PURPOSE = LABELS = ("refloat_image_id", "refloat_purpose")
+"""What the image of a restored server's disk says of itself, besides what it has from the original."""
+
+
+def is_disk(image: Any) -> bool:
+    """Whether an image is only there because a restored server is based on it.
+
+    It names itself: images that are made of such a server, as somebody's backup, inherit its properties.
+    """
+    return bool((image.properties or {}).get(ITSELF) == str(image.id))
+
+
 OF_SNAPSHOTS = frozenset(
     {
         "instance_uuid",
@@ -105,13 +117,13 @@ def describe(cloud: Cloud, image_id: str) -> dict[str, Any] | None:
 
 
 def properties_of(image: Mapping[str, Any]) -> dict[str, Any]:
-    """The free properties of an image, without Refloat's mark."""
+    """The free properties of an image, without Refloat's own."""
     return {
         key: value
         for key, value in image.items()
         if key not in SETTINGS | FACTS | _OTHERS
         and not key.startswith(_NOT_SETTABLE)
-        and key != METADATA_KEY
+        and key not in (METADATA_KEY, *LABELS)
         and value is not None
     }
 

@@ -57,6 +57,12 @@ SERVERS = Declared(
             default="as_was",
             choices=("as_was", "on", "off"),
         ),
+        Option(
+            "keep_image",
+            "Keep the image of its own disk, which rebuild, rescue and evacuation need",
+            type=bool,
+            default=True,
+        ),
         Option("keep_addresses", "Keep MAC and IP addresses where they are free", type=bool, default=True),
     ),
     # Before anything else is done to the server or its disks.

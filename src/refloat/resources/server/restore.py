@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from refloat.cloud import Marker, explained
+from refloat.cloud.errors import status_of
+from refloat.cloud.marker import is_marked_by
+from refloat.cloud.removal import LITTLE_PATIENCE, REFUSALS, removal
 from refloat.cloud.retries import ensure_done
+from refloat.errors import CloudError
 from refloat.graph import ResourceKey
-from refloat.resources.base import HookBody, HookContext, Restored, restored
+from refloat.resources.base import HookBody, HookContext, Restored, Waiting, restored
+from refloat.resources.planned import stays
 from refloat.resources.server.plan import IMAGE, KEYPAIR, SERVER_GROUP, VOLUME
 from refloat.resources.server.plan_ports import PORT
 from refloat.resources.server.ports import lead_floating_ips, make_port, not_as_planned
@@ -46,7 +51,33 @@ def restore(context: HookContext) -> HookBody:
         reused = bool(decision["reuse"])
         said = "" if reused else not_as_planned(decision, live)
         lines.append(Restored(PORT, decision["source"], str(live.id), port.get("name", ""), reused, said))
-    return restored(*lines)
+    left = [stays("port", line.new_id, line.name, name) for line in lines[1:] if not line.reused]
+    image_id = _disk_image(context)
+    if not image_id:
+        return {**restored(*lines), "stays": left}
+    if not (yield from _let_go(context, image_id)):
+        return {**restored(*lines), "stays": left, "let_go": [image_id]}
+    image = context.cloud.get("image", image_id)
+    return {**restored(*lines), "stays": [stays("image", image_id, image.name or "", name), *left]}
+
+
+def _let_go(context: HookContext, image_id: str) -> Waiting:
+    """Remove the image of the server's own disk, unless it is to be kept; whether it is there.
+
+    Nova has copied it. Where Nova's disks are built on Glance's images, as on Ceph, Glance refuses: it stays.
+    """
+    image = context.cloud.find("image", image_id)
+    if image is None:
+        return False
+    if context.parameters["keep_image"] or not is_marked_by(image, context.operation_id):
+        return True
+    try:
+        yield from removal(context.cloud, "image", image_id, LITTLE_PATIENCE)
+    except CloudError as exc:
+        if status_of(exc) not in REFUSALS | {403}:
+            raise
+        return True
+    return False
 
 
 def server_body(context: HookContext, port_ids: list[str], marker: Marker) -> dict[str, Any]:
@@ -115,8 +146,14 @@ def _boot_image(context: HookContext) -> str | None:
     image = context.planned.decisions["image"]
     if image is None:
         return None
-    disks = context.results(ResourceKey(IMAGE, image["source"])).get("disks") or {}
-    return str(disks.get(context.resource.id) or context.new_or_same(IMAGE, image["source"]))
+    return _disk_image(context) or str(context.new_or_same(IMAGE, image["source"]))
+
+
+def _disk_image(context: HookContext) -> str:
+    """The image that this restore made of this server's own disk; empty: none."""
+    image = context.planned.decisions["image"]
+    disks = context.results(ResourceKey(IMAGE, image["source"])).get("disks") if image else None
+    return str((disks or {}).get(context.resource.id) or "")
 
 
 def _switch_off(context: HookContext, server_id: str) -> None:
