@@ -29,7 +29,7 @@ from test_workers import LONG, Place, _checkpoints
 
 from refloat.cloud.authority import Caller
 from refloat.control import deletions
-from refloat.control.submit import HERE
+from refloat.control.elsewhere import HERE
 from refloat.errors import RefloatError
 from refloat.operations.choices import Choices
 from refloat.operations.protect import whole

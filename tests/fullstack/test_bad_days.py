@@ -342,7 +342,11 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(
     assert resume
     assert cancel
     assert "Traceback" not in answer.stderr
-    command.run("operation", "cancel", cancel[1])
+    # 6.3 of the first user's findings: also what was only being made is told of.
+    made = command.json("operation", "show", cancel[1])["created"]
+    removed = command.json("operation", "cancel", cancel[1])["removed"]
+    assert made
+    assert {(each["kind"], each["id"]) for each in made} <= {(each["kind"], each["id"]) for each in removed}
     assert difference(before, inventory(member)) == []
 
 

@@ -23,7 +23,7 @@ from refloat.api.deployment import Deployment
 from refloat.cli import manage
 from refloat.cloud.authority import Caller
 from refloat.control import deletions
-from refloat.control.submit import HERE
+from refloat.control.elsewhere import HERE
 from refloat.control.worker import Worker
 from refloat.errors import Conflict
 from refloat.operations.choices import Choices
