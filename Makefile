@@ -44,7 +44,7 @@ benchmark-bank: .venv/.made  ## the bank's speed beside restic and borg (apt-get
 	$(BIN)/python benchmarks/bank.py $(BENCHMARK_OPTIONS)
 
 clean:  ## remove what was made here
-	rm -rf .venv .venv-karborclient build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-karborclient .venv-upstream build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .venv/.made: tools/venv.sh pyproject.toml devcloud/pyproject.toml constraints.txt
 	tools/venv.sh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -36,6 +37,7 @@ class Info:
     :param garbage: bytes of objects that no checkpoint needs, those being written apart; None: that cannot
         be told while a manifest is damaged.
     :param quarantined: packs that nobody may rely on any more.
+    :param by_project: of each, ``checkpoints``, ``data_bytes`` and ``stored_bytes``, as above.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Info:
     garbage: int | None = 0
     quarantined: int = 0
     unfinished: list[Unfinished] = field(default_factory=list)
+    by_project: dict[str, Counter[str]] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float:
@@ -85,7 +88,13 @@ def survey(objects: Objects, info: Info, cancelled: Callable[[], bool] | None = 
             continue
         committed.add(manifest.session)
         needed.update((manifest.body, *kept.indexes, *kept.packs))
-        info.data += sum(size for _, size, _ in references([kept.graph, kept.sections], set(kept.indexes)))
+        size = sum(size for _, size, _ in references([kept.graph, kept.sections], set(kept.indexes)))
+        info.data += size
+        of_project = info.by_project.setdefault(manifest.info.project_id, Counter())
+        of_project.update(checkpoints=1, data_bytes=size)
+        if not of_project["stored_bytes"]:
+            folder = f"data/{entry.name.rpartition('.')[2]}/"
+            of_project["stored_bytes"] = sum(size for name, size in data.items() if name.startswith(folder))
     writing = [each for each in unfinished(objects) if each[0].id not in committed]
     info.unfinished = [Unfinished(s.checkpoint_id, s.tag, since) for s, since in writing]
     folders = tuple(session.folder for session, _ in writing)

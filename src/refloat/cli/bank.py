@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from refloat.cli.bank_command import BANK, INSTEAD_OF, NEW_BANK, BankCommand
 from refloat.cli.base import Argument, ShowOne
-from refloat.cli.output import Bytes, Items, Time
+from refloat.cli.output import Bytes, Items, OrNone, Time
 from refloat.errors import InvalidInput, RefloatError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class InfoBank(BankCommand, ShowOne):
             "ratio": round(info.ratio, 2),
             "garbage_bytes": None if info.garbage is None else Bytes(info.garbage),
             "quarantined_packs": info.quarantined,
-            "unfinished": Items(
+            "unfinished": OrNone(
                 [
                     {
                         "checkpoint_id": each.checkpoint_id,
@@ -108,6 +108,7 @@ class InfoBank(BankCommand, ShowOne):
                     for each in info.unfinished
                 ]
             ),
+            "by_project": Items([{"project_id": each, **of} for each, of in info.by_project.items()]),
             "last_verification": Items(last),
         }
 

@@ -23,6 +23,13 @@ class Items(FormattableColumn[Any]):
         return "\n".join(_text(value) for value in self._value or ())
 
 
+class OrNone(Items):
+    """The same; people read that there are none."""
+
+    def human_readable(self) -> str:
+        return super().human_readable() or "none"
+
+
 class Resources(FormattableColumn[Sequence[Line]]):
     """Resources: type, name and id in a line, and what has become of each."""
 

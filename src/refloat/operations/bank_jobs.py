@@ -47,6 +47,7 @@ class BankInfoProgram(BankProgram):
                 }
                 for each in info.unfinished
             ],
+            "by_project": [{"project_id": each, **of} for each, of in info.by_project.items()],
         }
 
 

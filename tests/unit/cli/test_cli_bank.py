@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -77,9 +78,14 @@ def test_info(refloat: Command, home: Path) -> None:
     assert found["data_bytes"] == 3000
     assert found["garbage_bytes"] == 0
     assert found["last_verification"] == {}
+    # 6.5 of the first user's findings: how much of it is whose, and that nothing is unfinished.
+    (project,) = found["by_project"]
+    assert (project["checkpoints"], project["data_bytes"]) == (3, 3000)
+    assert 0 < project["stored_bytes"] <= found["stored_bytes"]
     ran(refloat("bank", "verify"))
     table = ran(refloat("bank", "info"))
     assert "damages: 0" in table.out
+    assert re.search(r"unfinished\W+none", table.out)
     assert str(home) in table.out
 
 
