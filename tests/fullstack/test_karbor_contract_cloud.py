@@ -23,7 +23,7 @@ NAME = "karbors"
 
 
 @pytest.fixture
-def member(deployed: str) -> Iterator[Caller]:
+def user(deployed: str) -> Iterator[Caller]:
     """A user of the service; all that is called as in these tests is removed."""
     member = Caller(deployed, project_of(__file__))
     cloud = member.cloud
@@ -63,8 +63,8 @@ def protected(member: Caller, resource: dict[str, str], **parameters: Any) -> An
     return done
 
 
-def test_a_server_as_karbors_clients_protect_and_restore_it(member: Caller) -> None:
-    cloud = member.cloud
+def test_a_server_as_karbors_clients_protect_and_restore_it(user: Caller) -> None:
+    cloud = user.cloud
     network = cloud.network.create_network(name=NAME)
     cloud.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.79.0.0/24")
     volume = cloud.block_storage.create_volume(name=NAME, size=1)
@@ -79,7 +79,7 @@ def test_a_server_as_karbors_clients_protect_and_restore_it(member: Caller) -> N
     cloud.compute.create_volume_attachment(server, volume_id=volume.id)
     cloud.block_storage.wait_for_status(volume, "in-use", wait=SECONDS)
 
-    needs = below(member, SERVER, server.id)
+    needs = below(user, SERVER, server.id)
     assert [kind for kind, _ in needs[:2]] == [IMAGE, VOLUME]
     assert needs[1][1] == volume.id
 
@@ -89,7 +89,7 @@ def test_a_server_as_karbors_clients_protect_and_restore_it(member: Caller) -> N
         f"{VOLUME}#{volume.id}": {"backup_name": NAME},
         IMAGE: {"backup_name": "nightly"},
     }
-    checkpoint = protected(member, resource, **words)
+    checkpoint = protected(user, resource, **words)
     (backup,) = cloud.block_storage.backups(details=True, volume_id=volume.id)
     assert (backup.name, backup.container) == (NAME, "here")
 
@@ -102,7 +102,7 @@ def test_a_server_as_karbors_clients_protect_and_restore_it(member: Caller) -> N
         "restore_target": f"{auth['auth_url'].removesuffix('/v3')}/v3/",
         "restore_auth": login,
     }
-    done = member.restored(wanted)
+    done = user.restored(wanted)
     (new,) = (cloud.compute.get_server(i) for k, i in keys(done) if k == SERVER)
     assert new.project_id == cloud.current_project_id
 
@@ -121,10 +121,10 @@ def test_a_server_as_karbors_clients_protect_and_restore_it(member: Caller) -> N
 
     # It stands for the server's disk, and is nothing of its own; an image that somebody makes of it is.
     mine = cloud.compute.create_server_image(new, f"{NAME} by hand", wait=True)
-    whole = below(member, PROJECT, cloud.current_project_id)
+    whole = below(user, PROJECT, cloud.current_project_id)
     assert (IMAGE, image.id) not in whole
     assert (IMAGE, mine.id) in whole
-    assert (IMAGE, image.id) in below(member, SERVER, new.id)
+    assert (IMAGE, image.id) in below(user, SERVER, new.id)
 
     # Both stay when the server goes.
     cloud.compute.delete_server(new)
@@ -134,13 +134,13 @@ def test_a_server_as_karbors_clients_protect_and_restore_it(member: Caller) -> N
 
     # The image goes, if it may.
     go = {SERVER: {"keep_image": False}}
-    done = member.restored({**wanted, "parameters": go, "restore_target": None, "restore_auth": None})
+    done = user.restored({**wanted, "parameters": go, "restore_target": None, "restore_auth": None})
     assert [each["kind"] for each in done["stays"]] == ["port"]
     (new,) = (cloud.compute.get_server(i) for k, i in keys(done) if k == SERVER)
     assert new.status == "ACTIVE"
     assert cloud.image.find_image(new.image.id) is None
     assert IMAGE not in dict(keys(done))
-    needs = below(member, SERVER, new.id)  # the image that is gone stands for its disk
+    needs = below(user, SERVER, new.id)  # the image that is gone stands for its disk
     assert [kind for kind, _ in needs[:2]] == [IMAGE, VOLUME]
 
 
@@ -149,20 +149,20 @@ def keys(done: Any) -> list[tuple[str, str]]:
     return [tuple(key.split("#")) for key in done["resources_status"]]
 
 
-def test_karbors_only_network(member: Caller) -> None:
-    cloud = member.cloud
+def test_karbors_only_network(user: Caller) -> None:
+    cloud = user.cloud
     network = cloud.network.create_network(name=NAME)
     group = cloud.network.create_security_group(name=NAME)
     try:
         whole = cloud.current_project_id
-        first = member.ok("GET", f"protectables/{NETWORK}/instances")[0]
+        first = user.ok("GET", f"protectables/{NETWORK}/instances")[0]
         assert (first["id"], first["name"]) == (whole, "Network Topology")
-        assert (NETWORK, network.id) in below(member, NETWORK, whole)
-        checkpoint = protected(member, {"type": NETWORK, "id": whole, "name": "Network Topology"})
+        assert (NETWORK, network.id) in below(user, NETWORK, whole)
+        checkpoint = protected(user, {"type": NETWORK, "id": whole, "name": "Network Topology"})
         assert network.id in checkpoint["resource_graph"]
         assert group.id in checkpoint["resource_graph"]
         cloud.network.delete_network(network)
-        done = member.restored({"provider_id": INFRA, "checkpoint_id": checkpoint["id"], "parameters": {}})
+        done = user.restored({"provider_id": INFRA, "checkpoint_id": checkpoint["id"], "parameters": {}})
         assert [found.name for found in cloud.network.networks(name=NAME)] == [NAME]
         assert (NETWORK, network.id) not in keys(done)
     finally:

@@ -259,8 +259,9 @@ def test_options_are_checked() -> None:
     assert settle(options, {}, TYPE)["backup_mode"] == "full"
     with pytest.raises(InvalidInput):
         settle(options, {"backup_mode": "sometimes"}, TYPE)
-    with pytest.raises(InvalidInput, match="no parameter 'force'"):
-        settle(options, {"force": "False"}, TYPE)
+    with pytest.raises(InvalidInput, match="no parameter 'forced'"):
+        settle(options, {"forced": "False"}, TYPE)
+    assert settle(options, {"force": "False"}, TYPE)["force"] is False
 
 
 def test_every_lost_attribute_has_a_reason() -> None:
