@@ -75,7 +75,6 @@ class Elsewhere:
     own: bool = False
 
     def login(self, authority: Authority) -> Caller:
-        """Who logs in there."""
         return authority.login(OWN if self.own else self.target, self.auth)
 
 
@@ -208,8 +207,7 @@ class Submitter:
         choices.check(checkpoint.graph)
         payload: dict[str, Any] = {**choices.to_json(), **(more or {})}
         if elsewhere.target:
-            payload["restore_target"] = elsewhere.target
-            payload["same_cloud"] = elsewhere.own
+            payload |= {"restore_target": elsewhere.target, "same_cloud": elsewhere.own}
         if keep_on_failure:
             payload["keep_on_failure"] = True
         if dry_run:
