@@ -218,6 +218,9 @@ def test_types_and_providers_need_no_cloud(refloat: Command, monkeypatch: pytest
     shown = refloat("provider", "show", "noop", "-f", "json").json
     assert shown["plugins"][0]["parameters"]["restore"][0]["name"] == "restore_name"
     assert "restore_name" in refloat("provider", "show", "noop").out
+    monkeypatch.setenv("REFLOAT_NOOP", "0")
+    types = refloat("protectable", "list", "-f", "json")
+    assert "Refloat::Noop" not in {row["type"] for row in types.json}
 
 
 # Copies

@@ -20,7 +20,7 @@ from refloat.resources.context import HookContext
 from refloat.resources.glance import temporary_name
 from refloat.resources.image import IMAGES, ImageProtectable, disks
 from refloat.resources.image.protectable import SERVER, TYPE, is_wanted_itself, servers_of
-from refloat.resources.image.section import ATTRIBUTES, OF_SNAPSHOTS, properties_of
+from refloat.resources.image.section import ATTRIBUTES, ITSELF, OF_SNAPSHOTS, PURPOSE, properties_of
 from refloat.resources.image_data import Body, Tally, download
 from refloat.resources.options import settle
 
@@ -91,6 +91,24 @@ def test_image_named_beside_its_server_is_captured_too() -> None:
         node = next(n for n in graph if n.type == TYPE)
         assert is_wanted_itself(graph, node)
         assert [server.id for server in servers_of(graph, node)] == ["s1"]
+
+
+def test_the_image_of_a_restored_servers_disk_is_nothing_of_its_own() -> None:
+    """6.1 of the first user's findings: it was protected beside the disk that it stands for."""
+    own = {ITSELF: "base", PURPOSE: "the disk that the server web was restored with"}
+    base, inherited = image("base", properties=own), image("backup", properties=own)
+    kind, _listing = protectable([base, inherited, image("golden")], {"s1": {"id": "base"}})
+    graph = graph_of(kind, project="p")
+    found = {node.id: node for node in graph if node.type == TYPE}
+    assert set(found) == {"base", "backup", "golden"}  # an image that is made of the server inherits it all
+    assert not is_wanted_itself(graph, found["base"])
+    assert [server.id for server in servers_of(graph, found["base"])] == ["s1"]
+    assert is_wanted_itself(graph, found["backup"])
+    kind, _listing = protectable([base, inherited], {})
+    assert [node.id for node in graph_of(kind, project="p") if node.type == TYPE] == ["backup"]
+    named = graph_of(kind, kind.show("base"), project="p")  # but for who names it
+    assert is_wanted_itself(named, next(node for node in named if node.id == "base"))
+    assert properties_of({**own, "os_distro": "debian"}) == {"os_distro": "debian"}
 
 
 def test_only_the_servers_of_this_graph_count() -> None:

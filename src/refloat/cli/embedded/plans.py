@@ -14,6 +14,7 @@ from refloat.operations.discovery import Discovery
 from refloat.providers.provider import Provider, describe_plugins
 from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.plans import Plan, PlanAttributes, PlanChanges
+from refloat.resources.noop import TYPE as NOOP
 from refloat.resources.registry import protectables
 
 
@@ -21,7 +22,7 @@ class EmbeddedPlans(EmbeddedSession):
     """The project's resources and plans."""
 
     def types(self) -> list[str]:
-        return list(protectables())
+        return [kind for kind in protectables() if kind != NOOP or self.settings.noop]
 
     def resources(self, type_name: str) -> list[Resource]:
         kind = Discovery(self.cloud).of_type(type_name)
