@@ -8,8 +8,9 @@ from typing import Any
 
 from refloat.cloud.authority import Authority, Caller
 from refloat.control.brought_back import is_brought_back
+from refloat.control.elsewhere import HERE, Elsewhere
 from refloat.control.grants import Grants
-from refloat.control.submit import HERE, Elsewhere, own
+from refloat.control.submit import own
 from refloat.errors import Conflict, InvalidInput
 from refloat.records.database import Database
 from refloat.records.operations import OPEN, SERVICE, Operation, Operations

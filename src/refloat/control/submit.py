@@ -10,15 +10,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Authority, Caller
-from refloat.cloud.targets import OWN
 from refloat.control.doubles import refuse_doubles
+from refloat.control.elsewhere import HERE, Elsewhere
 from refloat.control.grants import NOTHING, Grant, Grants
 from refloat.control.plans import check_size, known_parameters
 from refloat.database import now
@@ -59,26 +59,6 @@ RESETTABLE = (AVAILABLE, ERROR, ERROR_DELETING, COPYING, WAIT_COPYING)
 
 FORGOTTEN = (MISSING, ERROR_DELETING)
 """Checkpoints of these statuses may be called deleted by hand, when their bank is gone for good."""
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """Where a restore goes.
-
-    :param target: the URL of an identity service; empty: the service's own.
-    :param auth: how to log in there; used once and never written down. Empty: the caller's own session.
-    :param own: the target is the caller's own cloud, by one of its names.
-    """
-
-    target: str = ""
-    auth: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    own: bool = False
-
-    def login(self, authority: Authority) -> Caller:
-        return authority.login(OWN if self.own else self.target, self.auth)
-
-
-HERE = Elsewhere()
 
 
 @dataclass(frozen=True)
@@ -320,8 +300,7 @@ class Submitter:
         acting = by
         if elsewhere.auth:
             acting = elsewhere.login(self._authority)
-            if not (elsewhere.own and acting.project_id == by.project_id):
-                payload["elsewhere"] = acting.project_id
+            payload |= elsewhere.project(acting, by.project_id)
         with self.granted(acting) if acts else nullcontext(NOTHING) as grant:
             with self.transaction(session, f"checkpoint {checkpoint.id}") as writing:
                 self.check_available(writing, checkpoint)

@@ -80,7 +80,7 @@ def test_help_imports_nothing_slow(refloat: Command) -> None:
         ("refloat pro", "protect protectable provider"),
         ("refloat plan ", "create delete list set show"),
         ("refloat --os-cloud demo pl", "plan"),
-        ("refloat --os-cloud x restore abc --keep", "--keep-on-failure"),
+        ("refloat --os-cloud x restore abc --keep", "--keep-image --keep-on-failure"),
         ("refloat protectable show security", "security-group"),
         ("refloat operation list --os", "--os-cloud"),
     ],

@@ -11,7 +11,7 @@ from refloat.api.route import PROJECT, Route, member, reader
 from refloat.api.v1 import checkpoints, runs
 from refloat.api.validation import same_form
 from refloat.cloud.targets import given, in_project, is_own
-from refloat.control.submit import HERE, Elsewhere
+from refloat.control.elsewhere import HERE, Elsewhere
 from refloat.errors import InvalidInput
 from refloat.operations.choices import Choices
 from refloat.operations.existing import BESIDE_NAME, EXISTING

@@ -17,8 +17,8 @@ from refloat.cli.embedded.plans import EmbeddedPlans
 from refloat.cli.views import Json, OperationView, Parameters, by_id
 from refloat.control import copies, deletions, held
 from refloat.control.actions import Actions
+from refloat.control.elsewhere import HERE
 from refloat.control.progress import created_lines, status_of
-from refloat.control.submit import HERE
 from refloat.engine.reader import Reader
 from refloat.errors import Conflict, RefloatError
 from refloat.graph import Graph
