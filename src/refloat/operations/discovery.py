@@ -106,7 +106,7 @@ class Discovery:
 
     def topology(self, key: ResourceKey) -> Resource | None:
         """Karbor's only network: named by the project's id, it stands for all that :meth:`meant` has."""
-        if key != (NETWORK, self._cloud.project_id):
+        if key.type != NETWORK or key.id != self._cloud.project_id:
             return None
         return Resource(NETWORK, key.id, "Network Topology")
 
