@@ -46,10 +46,10 @@ class Resource:
     name: str = field(default="", compare=False)
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False, hash=False)
     """What a protectable found out on the way and a plugin will need; JSON."""
+    key: ResourceKey = field(init=False, repr=False, compare=False)
 
-    @property
-    def key(self) -> ResourceKey:
-        return ResourceKey(self.type, self.id)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", ResourceKey(self.type, self.id))
 
     def __str__(self) -> str:
         return f"{self.type} {self.name} ({self.id})" if self.name else f"{self.type} {self.id}"
@@ -81,7 +81,7 @@ class Graph:
 
     def add(self, resource: Resource) -> Resource:
         """Add a resource; one that is there already keeps its place and gains the new ``extra``."""
-        key = resource.key  # made anew each time it is asked for
+        key = resource.key
         known = self._nodes.get(key)
         if known is None:
             self._nodes[key] = resource

@@ -6,8 +6,6 @@ Whoever begins to work on something says so with :func:`about`; formatters of lo
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -15,16 +13,26 @@ FIELDS = ("request_id", "operation_id", "project_id", "resource")
 """What may be known; of what is not known, a line has null."""
 
 _known: ContextVar[dict[str, str]] = ContextVar("refloat_about")
+_NOTHING: dict[str, str] = {}
 
 
-@contextmanager
-def about(**fields: str) -> Iterator[None]:
+class about:  # noqa: N801 - used as a function; one made of a generator costs more than most steps do
     """What is done inside is about this, and about what was known already. Empty values say nothing."""
-    token = _known.set(known() | {name: value for name, value in fields.items() if value})
-    try:
-        yield
-    finally:
-        _known.reset(token)
+
+    __slots__ = ("_fields", "_token")
+
+    def __init__(self, **fields: str) -> None:
+        self._fields = fields
+
+    def __enter__(self) -> None:
+        now = dict(_known.get(_NOTHING))
+        for name, value in self._fields.items():
+            if value:
+                now[name] = value
+        self._token = _known.set(now)
+
+    def __exit__(self, *_error: object) -> None:
+        _known.reset(self._token)
 
 
 def note(**fields: str) -> None:

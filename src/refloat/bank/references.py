@@ -17,6 +17,9 @@ from refloat.bank.objects import INDEX_NAME, Json
 from refloat.bank.sealing import derive
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_PLAIN = (str, int, float, type(None))
+_MAPPING = (dict, Mapping)
+"""To ask a class for ABCs is slow, and sections are many."""
 
 
 class Text(dict[str, Any]):
@@ -62,10 +65,10 @@ def with_references(value: Json, new: Mapping[str, Mapping[str, Any]]) -> Json:
 
 
 def looks_like_one(value: Json) -> bool:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, _MAPPING) or not isinstance(name := value.get("object"), str):
         return False
-    match [value.get("object"), value.get("size"), value.get("digest")]:
-        case [str(name), int(), str(digest)]:
+    match [value.get("size"), value.get("digest")]:
+        case [int(), str(digest)]:
             return INDEX_NAME.fullmatch(name) is not None and _DIGEST.fullmatch(digest) is not None
     return False
 
@@ -78,9 +81,11 @@ def _walk(value: Json, wanted: Callable[[Json], bool]) -> Iterator[Mapping[str, 
     pending = [value]
     while pending:
         each = pending.pop()
+        if isinstance(each, _PLAIN):
+            continue
         if wanted(each):
             yield each
-        elif isinstance(each, Mapping):
+        elif isinstance(each, _MAPPING):
             pending.extend(each.values())
         elif isinstance(each, list | tuple):
             pending.extend(each)

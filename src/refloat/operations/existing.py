@@ -154,4 +154,6 @@ class Existing:
         return replace(planned, conflicts=(*planned.conflicts, *said))
 
     def _kept_parents(self, node: Resource) -> list[Resource]:
+        if not self._decided:
+            return []
         return [parent for parent in self._graph.parents(node.key) if self.of(parent.key) == "keep"]

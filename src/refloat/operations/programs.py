@@ -21,7 +21,7 @@ from refloat.operations.compared import Before
 from refloat.operations.compile import compile_hooks, step_name, step_of
 from refloat.operations.data import BankData
 from refloat.operations.rollback import rollback
-from refloat.providers.provider import Provider, Providers, settings_for
+from refloat.providers.provider import Provider, Providers, settings_by_type
 from refloat.resources.base import OperationKind, Planned, ProtectionPlugin, Section
 from refloat.resources.context import HookContext
 from refloat.resources.creations import CreationJournal, Creations
@@ -121,6 +121,10 @@ class OperationProgram(ABC):
             writing=self.kind == "protect",
             looked=self.payload.get("depth") == "existence",
         )
+
+    @cached_property
+    def _settings(self) -> Callable[[ProtectionPlugin, str], Mapping[str, object]]:
+        return settings_by_type(self.kind, self.payload["parameters"])
 
     def keep_until(self, created_at: str) -> datetime | None:
         """Until when a checkpoint of that time has to be kept; None: it need not."""
@@ -229,7 +233,7 @@ class OperationProgram(ABC):
             checkpoint_id=self.checkpoint_id,
             resource=resource,
             graph=graph,
-            parameters=settings_for(plugin, self.kind, self.payload["parameters"], resource.id),
+            parameters=self._settings(plugin, resource.id),
             cloud=self.services.cloud,
             journal=self.journal,
             data=self.data,

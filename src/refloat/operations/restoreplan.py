@@ -14,7 +14,7 @@ from refloat.cloud.quota import UNITS, Headroom, headroom, in_words
 from refloat.errors import Impossible, InvalidInput, NotFound
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.existing import IGNORE, Existing, living
-from refloat.providers.provider import settings_for
+from refloat.providers.provider import settings_by_type
 from refloat.resources.base import PlanContext, Planned, ProtectionPlugin, Section
 
 
@@ -141,6 +141,7 @@ def make_restore_plan(
 
     there = living(graph, listing, cloud) if same_place else {}
     known = Existing(graph, there, existing, twin_name, plugins, parameters)
+    settings_of = settings_by_type("restore", parameters)
     for node in graph.bottom_up():
         plugin = plugins.get(node.type)
         if (instead := known.instead(node)) is not None:
@@ -148,7 +149,7 @@ def make_restore_plan(
         elif plugin is None:
             planned[node.key] = Planned("impossible", node.name, f"no protection plugin for type {node.type}")
         else:
-            settings = settings_for(plugin, "restore", parameters, node.id)
+            settings = settings_of(plugin, node.id)
             planned[node.key] = plugin.plan_restore(
                 PlanContext(
                     *(node, section(node.key), graph, settings, cloud, planned.get, listing),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -236,6 +236,23 @@ def settings_for(
     kind = plugin.resource_type
     given = {**parameters.get(kind, {}), **parameters.get(f"{kind}#{resource_id}", {})}
     return settle(plugin.options.get(operation, ()), given, f"{kind} ({operation})")
+
+
+def settings_by_type(
+    operation: OperationKind, parameters: Mapping[str, Mapping[str, object]]
+) -> Callable[[ProtectionPlugin, str], Mapping[str, object]]:
+    """The same for many resources: worked out once for all of a type that have none of their own."""
+    settled: dict[str, Mapping[str, object]] = {}
+
+    def settings(plugin: ProtectionPlugin, resource_id: str) -> Mapping[str, object]:
+        kind = plugin.resource_type
+        if f"{kind}#{resource_id}" in parameters:
+            return settings_for(plugin, operation, parameters, resource_id)
+        if kind not in settled:
+            settled[kind] = settings_for(plugin, operation, parameters, "")
+        return settled[kind]
+
+    return settings
 
 
 def cover(chosen: Mapping[str, ProtectionPlugin], graph: Graph, provider: str) -> None:
