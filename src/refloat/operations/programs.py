@@ -194,10 +194,11 @@ class OperationProgram(ABC):
     # Shared by the kinds
 
     def graph(self, prepared: Json) -> Graph:
-        with self._lock:
-            if self._graph is None:
-                self._graph = Graph.from_json(prepared["graph"])
-            return self._graph
+        if self._graph is None:
+            with self._lock:
+                if self._graph is None:
+                    self._graph = Graph.from_json(prepared["graph"])
+        return self._graph
 
     def plugin_names(self, graph: Graph) -> dict[str, str]:
         """What a checkpoint keeps of who made it: the plugins' names by resource type."""

@@ -77,17 +77,21 @@ class RestoreProgram(ReadingProgram):
         return not elsewhere and self.checkpoint.info.project_id == self.services.cloud.project_id
 
     def implemented(self, prepared: Json, node: Resource) -> Iterable[str]:
-        nothing = self.planned(prepared, node.key).action in NOTHING_TO_DO
+        nothing = self._decided(prepared, node.key)["action"] in NOTHING_TO_DO
         return () if nothing else super().implemented(prepared, node)
 
     def graph(self, prepared: Json) -> Graph:
-        graph = super().graph(prepared)
-        prepared.pop("graph", None)  # of thousands it is as large again, and nobody needs it now
-        return graph
+        if self._graph is None:
+            super().graph(prepared)
+            prepared.pop("graph", None)  # of thousands it is as large again, and nobody needs it now
+        return super().graph(prepared)
 
     def planned(self, prepared: Json, key: ResourceKey) -> Planned:
         """What the restore plan decided for a resource."""
-        return Planned.from_json(json.loads(prepared["planned"][str(key)]))
+        return Planned.from_json(self._decided(prepared, key))
+
+    def _decided(self, prepared: Json, key: ResourceKey) -> dict[str, Any]:
+        return json.loads(prepared["planned"][str(key)])  # type: ignore[no-any-return]
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
         """Every resource that was made or re-used, with its old and new id; it is the user's from now on.
