@@ -12,6 +12,7 @@ from refloat.cli.operation_base import NO_WAIT, OperationCommand
 from refloat.cli.output import Items
 from refloat.cli.restore_screen import plan_text
 from refloat.errors import Cancelled
+from refloat.mappings import MAPPABLE, Mappings, read_all
 
 if TYPE_CHECKING:
     from refloat.cli.backend import Backend
@@ -51,6 +52,14 @@ CHOICES = (
         "--beside-name",
         "name of what is made beside; {name} and {date} (the checkpoint's) stand for these",
     ),
+    Argument(
+        "--map",
+        "use the new one (id or name) where the checkpoint names the old one; can be repeated; kinds: "
+        + ", ".join(MAPPABLE),
+        metavar="KIND:OLD=NEW",
+        action="append",
+    ),
+    Argument("--map-file", "the same from a file of YAML; --map takes the place of what it says"),
 )
 """What may be chosen of a restore."""
 VERBOSE = Argument("--verbose", "also what is never the same in any restore", action="store_true")
@@ -79,6 +88,7 @@ class Restore(OperationCommand):
         refloat restore 5d0f --only volume=data-1 --only server=db
         refloat restore 5d0f --existing beside --beside-name '{name} of {date}'
         refloat restore 5d0f --parameter 'server:restore_name=copy of {name}'
+        refloat restore 5d0f --map flavor:m1.small=c5 --map network:front=blue --map name:web=web-2
     """
 
     args = (
@@ -152,11 +162,15 @@ def plain(data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: getattr(value, "machine_readable", lambda v=value: v)() for name, value in data.items()}
 
 
-def choices_of(refloat: Backend, parsed_args: argparse.Namespace, existing: str = SKIP) -> dict[str, Any]:
+def choices_of(
+    refloat: Backend, parsed_args: argparse.Namespace, existing: str = SKIP, mapped: Mappings | None = None
+) -> dict[str, Any]:
     """What arguments choose of a restore.
 
     :param existing: what becomes of what is there, when they do not say that.
+    :param mapped: mappings that they add to.
     """
+    mappings = read_all(parsed_args.map or (), parsed_args.map_file, mapped)
     types = refloat.types()
     parameters = parse_parameters(parsed_args.parameter or (), types)
     if parsed_args.keep_image is not None:
@@ -167,5 +181,6 @@ def choices_of(refloat: Backend, parsed_args: argparse.Namespace, existing: str 
         "parameters": parameters,
         "existing": parsed_args.existing or existing,
         "beside_name": parsed_args.beside_name,
+        "mappings": mappings if parsed_args.map or parsed_args.map_file else {},
     }
     return {name: value for name, value in given.items() if value}

@@ -114,17 +114,22 @@ class ListRestorePlan(Lister):
 class SetRestorePlan(_Shown):
     """Choose otherwise for a restore plan; without options, have it made again as the cloud is now.
 
-    Options that are given take the place of what was chosen. Whoever has approved it has to do so again.
+    Options that are given take the place of what was chosen; mappings are added to those that there are.
+    Whoever has approved it has to do so again.
     """
 
     examples = """
         refloat restore plan set 'after the flood' --leave-out server=web
+        refloat restore plan set 'after the flood' --map external-network:public=internet
         refloat restore plan set 'after the flood'
     """
     args = (_PLAN, NEW_NAME, *CHOICES, _APPROVAL, VERBOSE)
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        changes = choices_of(refloat, parsed_args, existing="")
+        mapped = None
+        if parsed_args.map or parsed_args.map_file:
+            mapped = refloat.find_restore_plan(parsed_args.restore_plan).choices.get("mappings")
+        changes = choices_of(refloat, parsed_args, existing="", mapped=mapped)
         for name in ("name", "approval"):
             if getattr(parsed_args, name) is not None:
                 changes[name] = getattr(parsed_args, name)

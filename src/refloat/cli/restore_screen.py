@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -34,6 +35,10 @@ def plan_text(data: Mapping[str, Any], *, verbose: bool = False) -> Iterator[str
         yield ""
         yield "What is different this time:"
         yield from unlike
+    if proposals := dict.fromkeys(_proposal(p) for item in data["resources"] for p in item.get("proposals", ())):
+        yield ""
+        yield "What could be used instead of what is missing:"
+        yield from proposals
     yield ""
     for item in data["resources"]:
         yield _line(item)
@@ -92,11 +97,18 @@ def _this_time(item: Mapping[str, Any]) -> Iterator[str]:
     what = _name(item)
     told = list(item["conflicts"])
     for outcome in _unlike(item):
-        if not outcome.get("usual") and outcome["fidelity"] != "mapped" and outcome["reason"] not in told:
+        known = outcome.get("usual") or outcome["reason"] in told
+        if not known and (outcome["fidelity"] != "mapped" or "ask" in outcome["reason"]):
             told.append(_attribute(outcome))
     if item["action"] == "impossible" and item["reason"] not in told:
         told.insert(0, item["reason"])
     yield from (f"  ! {what}: {text}" for text in told)
+
+
+def _proposal(proposal: Mapping[str, Any]) -> str:
+    """What to type for it."""
+    word = shlex.quote(f"{proposal['kind']}:{proposal['old']}={proposal['new']}")
+    return f"  --map {word}" + (f"   ({proposal['why']})" if proposal["why"] else "")
 
 
 def _line(item: Mapping[str, Any]) -> str:
@@ -132,7 +144,7 @@ def _unlike(item: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 def _attribute(outcome: Mapping[str, Any]) -> str:
     text = f"{outcome['name']}: {outcome['fidelity']}"
-    if outcome["fidelity"] == "degraded" and outcome["source"] != outcome["restored"]:
+    if outcome["fidelity"] in ("degraded", "mapped") and outcome["source"] != outcome["restored"]:
         text += f", {_short(outcome['source'])} becomes {_short(outcome['restored'])}"
     return f"{text} ({outcome['reason']})" if outcome["reason"] else text
 

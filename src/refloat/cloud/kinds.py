@@ -13,6 +13,7 @@ from typing import Any
 
 from openstack.connection import Connection
 from openstack.exceptions import ConflictException, NotFoundException, raise_from_response
+from openstack.identity.v3.project import Project
 
 from refloat.cloud.marker import METADATA_KEY
 
@@ -306,6 +307,22 @@ def _not_ours(_connection: Connection, identity: str) -> Any:
     raise NotImplementedError(f"{identity} belongs to the cloud and is only listed")
 
 
+def _proxy(connection: Connection, service: str) -> Any:
+    """The proxy of a service, of whichever version."""
+    return getattr(connection, service)
+
+
+def _only_listed(name: str, service: str, things: Lister) -> Kind:
+    """What belongs to the cloud, or to whoever shares it."""
+    return sdk_kind(name, service, get=_not_ours, list=things, remove=_not_ours)
+
+
+def _own_projects(connection: Connection) -> Iterable[Any]:
+    """Those of the user: nobody but an administrator may list others."""
+    told = request(connection.identity, "get", "/auth/projects")["projects"]
+    return [Project.existing(**project) for project in told]
+
+
 _DETAILS = {"details": True}
 _WORK_ON_VOLUMES = frozenset(
     {
@@ -343,7 +360,15 @@ KINDS: dict[str, Kind] = {
         _in_background("snapshot", "creating", "backing-up"),
         _in_background("backup", "creating", "restoring"),
         sdk_kind("volume_type", "block_storage", word="type", remove=_not_ours),
-        sdk_kind("volume_zone", "block_storage", word="availability_zone", get=_not_ours, remove=_not_ours),
+        _only_listed(
+            "volume_zone", "block_storage", lambda c: _proxy(c, "block_storage").availability_zones()
+        ),
+        _only_listed("server_zone", "compute", lambda c: c.compute.availability_zones()),
+        _only_listed("network_zone", "network", lambda c: c.network.availability_zones()),
+        _only_listed("external_network", "network", lambda c: c.network.networks(is_router_external=True)),
+        _only_listed("any_network", "network", lambda c: c.network.networks()),
+        _only_listed("any_subnet", "network", lambda c: c.network.subnets()),
+        _only_listed("own_project", "identity", _own_projects),
         sdk_kind(
             "image",
             "image",

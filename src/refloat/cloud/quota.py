@@ -139,6 +139,19 @@ QUOTAS = [
 ]
 
 
+def volume_type_headroom(cloud: Cloud) -> Headroom:
+    """What is free of the types of volumes that have limits of their own: ``gigabytes_TYPE``..."""
+    with explained("read the quotas of volume types"):
+        path = f"/os-quota-sets/{cloud.project_id}?usage=True"
+        told = request(cloud.block_storage, "get", path)["quota_set"]
+    free: dict[str, int] = {}
+    for name, entry in told.items():
+        if isinstance(entry, dict):
+            used = int(entry.get("in_use") or 0) + int(entry.get("reserved") or 0)
+            free |= free_of(name, entry.get("limit"), used)
+    return free
+
+
 def add_quota(quota: Quota) -> None:
     """Make the quotas of a plugin's service known. :raises ValueError: another service has such a name."""
     if quota in QUOTAS:

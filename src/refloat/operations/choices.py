@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from refloat.graph import Graph
+from refloat.mappings import check_mappings
 from refloat.operations.existing import IGNORE, check_existing
 from refloat.operations.restoreplan import chosen_part
 
@@ -20,6 +21,7 @@ class Choices:
     :param parameters: settings by ``TYPE`` or ``TYPE#ID``.
     :param existing: what becomes of what is there already; empty: ``ignore``.
     :param beside_name: what is made beside it is called so.
+    :param mappings: what takes the place of what the checkpoint names: by kind, the new by the old ones.
     """
 
     only: Collection[str] = ()
@@ -27,6 +29,7 @@ class Choices:
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     existing: str = ""
     beside_name: str = ""
+    mappings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Choices:
@@ -39,6 +42,7 @@ class Choices:
             "leave_out": list(self.leave_out),
             "existing": self.existing,
             "beside_name": self.beside_name,
+            "mappings": {kind: dict(pairs) for kind, pairs in self.mappings.items() if pairs},
         }
         given = {name: value for name, value in chosen.items() if value}
         return {"only": list(self.only), "parameters": dict(self.parameters), **given}
@@ -46,5 +50,6 @@ class Choices:
     def check(self, graph: Mapping[str, Any] | None) -> None:
         """:raises InvalidInput, NotFound: they cannot be, or the checkpoint does not hold what is chosen."""
         check_existing(self.existing or IGNORE, self.beside_name)
+        check_mappings(self.mappings)
         if graph is not None:
             chosen_part(Graph.from_json(graph), self.only, self.leave_out)

@@ -10,7 +10,9 @@ from refloat.bank import data_references
 from refloat.engine.program import Json, StepRun
 from refloat.errors import Stale
 from refloat.graph import Graph, Resource, ResourceKey
+from refloat.mappings import Mappings
 from refloat.operations.existing import BESIDE_NAME, IGNORE
+from refloat.operations.mappings import by_id
 from refloat.operations.on_checkpoint import ReadingProgram
 from refloat.operations.restoreplan import RestorePlan, chosen_part, differences, make_restore_plan
 from refloat.providers.provider import check_parameters
@@ -58,9 +60,8 @@ class RestoreProgram(ReadingProgram):
 
     def plan(self) -> RestorePlan:
         check_parameters(self.plugins, self.kind, self.payload["parameters"])
-        graph = chosen_part(
-            *(self.whole_graph, self.payload.get("only") or (), self.payload.get("leave_out") or ())
-        )
+        whole = self.whole_graph
+        graph = chosen_part(*(whole, self.payload.get("only") or (), self.payload.get("leave_out") or ()))
         cloud = self.services.cloud
         name = str(self.payload.get("beside_name") or BESIDE_NAME)
         return make_restore_plan(
@@ -68,7 +69,17 @@ class RestoreProgram(ReadingProgram):
             same_place=self._same_place,
             existing=self.payload.get("existing", IGNORE),
             twin_name=name.replace("{date}", self.checkpoint.info.created_at[:10]),
+            mappings=self._mappings,
+            whole=whole,
         )
+
+    @property
+    def _mappings(self) -> Mappings:
+        """As they were understood when a restore plan was made that is kept; else as they were given."""
+        kept = self.payload.get("restore_plan_id")
+        told = (self.services.kept_plan(str(kept)) or {}).get("mappings") if kept else None
+        given: Mappings = self.payload.get("mappings") or {}
+        return given if told is None else by_id(told)
 
     @property
     def _same_place(self) -> bool:

@@ -13,8 +13,10 @@ from refloat.cloud import Cloud
 from refloat.cloud.quota import UNITS, Headroom, headroom, in_words
 from refloat.errors import Impossible, InvalidInput, NotFound
 from refloat.graph import Graph, Resource, ResourceKey
+from refloat.mappings import Mappings
 from refloat.operations.existing import IGNORE, Existing, living
-from refloat.providers.provider import settings_by_type
+from refloat.operations.mappings import Resolved, resolve
+from refloat.providers.provider import check_parameters, settings_by_type
 from refloat.resources.base import PlanContext, Planned, ProtectionPlugin, Section
 
 
@@ -24,6 +26,7 @@ class RestorePlan:
 
     :param problems: why the restore cannot be done, one sentence each; empty when it can.
     :param sizes: how many bytes move for what is made.
+    :param mapped: what takes the place of what the checkpoint names, by ids.
     """
 
     graph: Graph
@@ -31,6 +34,7 @@ class RestorePlan:
     needs: Mapping[str, int]
     problems: tuple[str, ...]
     sizes: Mapping[ResourceKey, int] = field(default_factory=dict)
+    mapped: Resolved = field(default_factory=Resolved)
 
     @property
     def effort(self) -> dict[str, int]:
@@ -56,6 +60,7 @@ class RestorePlan:
             "needs": dict(self.needs),
             "units": {name: UNITS[name] for name in self.needs if name in UNITS},
             "effort": self.effort,
+            "mappings": self.mapped.to_json(),
             "resources": [
                 {
                     "type": node.type,
@@ -66,6 +71,7 @@ class RestorePlan:
                     "new_id": planned.new_id,
                     "reason": planned.reason,
                     "conflicts": list(planned.conflicts),
+                    "proposals": [dict(proposal) for proposal in planned.proposals],
                     "living": planned.living,
                     "bytes": self.sizes.get(node.key, 0),
                     "decision": planned.digest,
@@ -123,12 +129,17 @@ def make_restore_plan(
     same_place: bool = True,
     existing: str = IGNORE,
     twin_name: str = "",
+    mappings: Mappings | None = None,
+    whole: Graph | None = None,
 ) -> RestorePlan:
     """Ask every resource's plugin, what is needed first, and compare all needs with what is free.
 
     :param same_place: the checkpoint is of this very project: its originals may still be there.
     :param existing: what becomes of originals that are there.
     :param twin_name: what is made beside them is called so.
+    :param mappings: what takes the place of what the checkpoint names.
+    :param whole: all that the checkpoint holds; None: it is what is restored.
+    :raises InvalidInput, NotFound: a mapping fits nothing, or several things.
     """
     listed: dict[str, list[Any]] = {}
     planned: dict[ResourceKey, Planned] = {}
@@ -139,6 +150,11 @@ def make_restore_plan(
             listed[kind] = cloud.list(kind)
         return listed[kind]
 
+    mapped = Resolved()
+    if mappings:
+        mapped = resolve(mappings, whole or graph, section, listing)
+        parameters = mapped.settings(parameters)
+        check_parameters(plugins, "restore", parameters)
     there = living(graph, listing, cloud) if same_place else {}
     known = Existing(graph, there, existing, twin_name, plugins, parameters)
     settings_of = settings_by_type("restore", parameters)
@@ -153,7 +169,7 @@ def make_restore_plan(
             planned[node.key] = plugin.plan_restore(
                 PlanContext(
                     *(node, section(node.key), graph, settings, cloud, planned.get, listing),
-                    *(known.of, twin_name),
+                    *(known.of, twin_name, mapped.of),
                 )
             )
         planned[node.key] = known.told(node, planned[node.key])
@@ -168,7 +184,7 @@ def make_restore_plan(
         if planned[node.key].action == "create"
         and (size := _bytes_of(plugins[node.type], section(node.key), planned[node.key]))
     }
-    return RestorePlan(graph, planned, dict(needs), tuple(problems), sizes)
+    return RestorePlan(graph, planned, dict(needs), tuple(problems), sizes, mapped)
 
 
 def _bytes_of(plugin: ProtectionPlugin, section: Section, planned: Planned) -> int:

@@ -12,8 +12,9 @@ from refloat.bank import unfenced
 from refloat.cloud import Cloud, CloudWait, Marker, explained
 from refloat.cloud.create_once import create_once, find_created, having
 from refloat.cloud.removal import removal
-from refloat.errors import BankError, Cancelled
+from refloat.errors import BankError, Cancelled, InvalidInput, NotFound
 from refloat.graph import Graph, Resource, ResourceKey
+from refloat.mappings import MAPPABLE, Mapped, find
 from refloat.resources.attributes import Change, asked_for
 from refloat.resources.creations import CreationJournal, Creations
 from refloat.resources.planned import Planned, Restored, Section, restored, wants_new
@@ -38,6 +39,8 @@ class PlanContext:
         ``repair``: it is there, is used again and gets back what it has lost; ``beside``: another one is
         made beside it; else empty.
     :param twin_name: what is made beside is called so, with ``{name}`` for the original's name.
+    :param mapped: what the user wants in the place of what a section names, by kind
+        (:mod:`refloat.mappings`), id and name.
     """
 
     resource: Resource
@@ -49,6 +52,20 @@ class PlanContext:
     listing: Callable[[str], list[Any]]
     existing: Callable[[ResourceKey], str] = lambda _key: ""
     twin_name: str = ""
+    mapped: Callable[[str, str, str], Mapped | None] = lambda _kind, _identity, _name: None
+
+    def mapping(self, kind: str, identity: str, name: str = "") -> Mapped | None:
+        """What the user wants in the place of what the section names: by a setting, or by a mapping."""
+        option = MAPPABLE[kind].options.get(self.resource.type, "")
+        if not (wanted := str(self.parameters.get(option) or "")):
+            return self.mapped(kind, identity, name)
+        said = f"{option} asks for"
+        try:
+            new, called, thing = find(kind, wanted, self.listing)
+        except (InvalidInput, NotFound) as exc:
+            problem = f"{exc.message}, which {said}"
+            return Mapped(kind, wanted, wanted, f"{said} it", problem=f"{problem}. {exc.advice}")
+        return Mapped(kind, new, called, f"{said} the {MAPPABLE[kind].noun} {called}", thing)
 
     @property
     def is_twin(self) -> bool:

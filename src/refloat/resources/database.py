@@ -13,7 +13,7 @@ from refloat.cloud import Cloud, explained
 from refloat.cloud.rest import Thing, rest_kind
 from refloat.errors import ServiceMissing
 from refloat.graph import Resource
-from refloat.resources.attributes import Attribute, asked_for, exact, nothing_to_lose
+from refloat.resources.attributes import Attribute, exact, nothing_to_lose
 from refloat.resources.base import (
     RESTORE_NAME,
     HookBody,
@@ -215,16 +215,19 @@ def refuse_built_on(context: HookContext) -> None:
 
 def plan(context: PlanContext) -> Planned:
     """A new instance; impossible without its backup, a flavor or a network."""
-    section, parameters = context.section, context.parameters
+    section = context.section
     draft = Draft.renamed(context, ATTRIBUTES)
     draft.changes |= nothing_to_lose(section, "replica_of", "replicas")
     if not context.cloud.has("database"):
         return draft.planned()
-    flavor = parameters.get("restore_flavor_id") or section["flavor"]
+    asked = context.mapping("flavor", section["flavor"])
+    flavor = section["flavor"] if asked is None else asked.new
     if context.listed(FLAVOR, flavor) is None:
         draft.problems.append(f"there is no flavor {flavor} for databases; choose with restore_flavor_id")
-    if flavor != section["flavor"]:
-        draft.changes["flavor"] = asked_for("restore_flavor_id", flavor)
+        there = ((str(found.id), found.name or "") for found in context.listing(FLAVOR))
+        draft.propose("flavor", section["flavor"], there)
+    elif asked is not None:
+        draft.change("flavor", flavor, "mapped", asked.said)
     configuration = section["configuration"].get("id", "")
     if configuration and context.listed(CONFIGURATION, configuration) is None:
         said = f"there is no configuration group {configuration} any more"
@@ -232,22 +235,24 @@ def plan(context: PlanContext) -> Planned:
         configuration = ""
     networks, lacking = _networks(context)
     draft.problems += [lacking] if lacking else []
-    if networks != section["networks"]:
-        draft.changes["networks"] = asked_for("restore_network_id", networks)
+    if networks != section["networks"] and not lacking:
+        draft.change("networks", networks, "mapped", "as asked for")
     draft.decisions = {"flavor": flavor, "configuration": configuration, "networks": networks}
     return draft.planned()
 
 
 def _networks(context: PlanContext) -> tuple[list[str], str]:
-    """The (old) ids of the networks of the new instance; why there can be none, if so."""
-    chosen = context.parameters.get("restore_network_id")
-    if chosen:
-        return [str(chosen)], ""
-    restored = {node.id for node in context.graph if node.type == NETWORK}
+    """The ids, old or new, of the networks of the new instance; why there can be none, if so."""
+    if context.parameters.get("restore_network_id"):
+        chosen = context.mapping("network", "")
+        return [chosen.new] if chosen is not None else [], ""  # Trove says it if there is none
+    restored, found = {node.id for node in context.graph if node.type == NETWORK}, []
     for identity in context.section["networks"]:
-        if identity not in restored and context.cloud.find("network", identity) is None:
+        asked = context.mapping("network", identity)
+        if asked is None and identity not in restored and context.cloud.find("network", identity) is None:
             return [], f"its network {identity} is gone; choose another with restore_network_id"
-    return list(context.section["networks"]), ""
+        found.append(identity if asked is None else asked.new)
+    return found, ""
 
 
 def restore(context: HookContext) -> HookBody:

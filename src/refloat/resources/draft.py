@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Self
 
 from refloat.resources.attributes import Attribute, Change, Fidelity, outcomes
 from refloat.resources.context import PlanContext
 from refloat.resources.planned import Planned
+
+MOST_PROPOSALS = 3
 
 
 @dataclass
@@ -30,6 +33,7 @@ class Draft:
     decisions: dict[str, Any] = field(default_factory=dict)
     conflicts: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    proposals: list[Mapping[str, str]] = field(default_factory=list)
     needs: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -53,6 +57,20 @@ class Draft:
         self.change(attribute, restored, fidelity, sentence)
         self.conflicts.append(f"{sentence}: {instead}" if instead else sentence)
 
+    def share_with(self, projects: Mapping[str, str]) -> None:
+        """Let others use it than could use the original: new projects by the old ones."""
+        if projects:
+            self.decisions["projects"] = dict(projects)
+            said = ", ".join(f"{new} in the place of {old}" for old, new in projects.items())
+            self.change("rbac_policies", list(projects.values()), "mapped", said)
+
+    def propose(self, kind: str, old: str, candidates: Iterable[tuple[str, str]]) -> None:
+        """Say what could be mapped instead of what is missing: names or ids, and what is to know of each."""
+        self.proposals += [
+            {"kind": kind, "old": old, "new": new, "why": why}
+            for new, why in islice(candidates, MOST_PROPOSALS)
+        ]
+
     def planned(self, reason: str = "") -> Planned:
         """To create it, or (for the first problem, if no other reason is given) that it is impossible."""
         return Planned(
@@ -63,4 +81,5 @@ class Draft:
             needs=self.needs,
             decisions=self.decisions,
             conflicts=tuple(self.conflicts),
+            proposals=tuple(self.proposals),
         )

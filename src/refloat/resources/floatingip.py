@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +16,8 @@ from refloat.cloud.errors import status_of
 from refloat.cloud.kinds import KINDS
 from refloat.errors import CloudError, NotFound
 from refloat.graph import Resource
-from refloat.resources.attributes import Attribute, exact
+from refloat.mappings import Mapped
+from refloat.resources.attributes import Attribute, Fidelity, exact
 from refloat.resources.base import HookContext, PlanContext, Planned, Section
 from refloat.resources.draft import Draft
 from refloat.resources.networking import (
@@ -24,6 +26,7 @@ from refloat.resources.networking import (
     NeutronProtectable,
     dress,
     external_network,
+    external_proposals,
     left_alone,
     may,
     neutron_kind,
@@ -98,7 +101,11 @@ def _read(cloud: Cloud, address: Any) -> Section:
 
 def _plan(context: PlanContext) -> Planned:
     """Use the address if the project still has it and nothing else needs it, or ask for one."""
-    wanted = str(context.section["floating_ip_address"])
+    wanted, network = (str(context.section[f"floating_{name}"]) for name in ("ip_address", "network_id"))
+    if (asked := context.mapping("address", wanted)) is not None:
+        return _asked_for(context, asked)
+    if context.mapping("external-network", network, context.section["floating_network_name"]) is not None:
+        return _ask_for(context, "another external network is asked for", taken=True)
     living = context.listed("floating_ip", context.resource.id)
     if living is not None:
         if context.parameters.get("duplicate"):
@@ -118,6 +125,23 @@ def _plan(context: PlanContext) -> Planned:
     if not use:
         return _reuse(context, again, "the project holds the same address again, under another id")
     return _ask_for(context, f"{wanted} is in use by {use}", taken=True)
+
+
+def _asked_for(context: PlanContext, asked: Mapped) -> Planned:
+    """Another one of the project's; or, for whoever may, one that Neutron is asked for."""
+    held = (t for t in context.listing("floating_ip") if t.floating_ip_address == asked.new)
+    if (thing := next(held, None)) is not None:
+        if use := _in_use(context, thing):
+            return Planned("impossible", asked.new, f"{asked.new} is asked for, and is in use by {use}")
+        return _reuse(context, thing, f"{asked.new} is asked for", "mapped")
+    if may(context.cloud, "manager", "admin"):
+        return _ask_for(context, "", taken=False, address=asked.new)
+    return Planned(
+        "impossible",
+        asked.new,
+        f"{asked.new} is asked for, and the project does not hold it; only a project manager may ask for a "
+        "given one",
+    )
 
 
 def _held_again(context: PlanContext, address: str) -> Any | None:
@@ -153,12 +177,16 @@ def _in_use(context: PlanContext, living: Any) -> str:
     return f"{port.device_owner} {port.device_id}"
 
 
-def _reuse(context: PlanContext, living: Any, why: str) -> Planned:
+def _reuse(context: PlanContext, living: Any, why: str, fidelity: Fidelity = "degraded") -> Planned:
     section = context.section
     now = floating_ip_section(living, section["floating_network_name"])
     # Where it leads to now is no difference: the server sees to that.
     now |= {"port_id": section["port_id"], "fixed_ip_address": section["fixed_ip_address"]}
     attributes, reason = left_alone(ATTRIBUTES, section, now)
+    if fidelity != "degraded":  # it is another one, and was asked for
+        attributes = tuple(
+            replace(a, fidelity=fidelity, reason=why) if a.fidelity == "degraded" else a for a in attributes
+        )
     return Planned(
         "reuse",
         name=str(living.floating_ip_address),
@@ -168,7 +196,7 @@ def _reuse(context: PlanContext, living: Any, why: str) -> Planned:
     )
 
 
-def _ask_for(context: PlanContext, conflict: str, *, taken: bool) -> Planned:
+def _ask_for(context: PlanContext, conflict: str, *, taken: bool, address: str = "") -> Planned:
     section = context.section
     draft = Draft(context, ATTRIBUTES, changes=unset(ATTRIBUTES, section))
     wanted = str(section["floating_ip_address"])
@@ -177,11 +205,17 @@ def _ask_for(context: PlanContext, conflict: str, *, taken: bool) -> Planned:
             context, section["floating_network_id"], section["floating_network_name"]
         )
     except NotFound as exc:
-        return Planned("impossible", wanted, exc.message)
+        old = section["floating_network_name"] or section["floating_network_id"]
+        draft.propose("external-network", old, external_proposals(context))
+        draft.name, draft.problems = wanted, [exc.message]
+        return draft.planned()
     if why:
         draft.conflict("floating_network_id", network, "mapped", why, "it is used")
-    address = "" if taken else wanted
-    if taken:
+    asked, address = address, "" if taken else wanted
+    if asked:
+        address, reason = asked, ""
+        draft.change("floating_ip_address", asked, "mapped", f"{asked} is asked for")
+    elif taken:
         reason = f"{conflict}: a new address"
     elif may(context.cloud, "manager", "admin"):
         reason = ""

@@ -62,6 +62,15 @@ def _import(context: HookContext, _marker: Marker) -> str:
 def _plan(context: PlanContext) -> Planned:
     """Use a key pair of this name and key, or import the key under a name that is free."""
     section = context.section
+    if (asked := context.mapping("keypair", context.resource.id, str(section["name"]))) is not None:
+        now = _read(context.cloud, asked.thing)
+        changes = {
+            a.name: Change(value, "mapped", asked.said)
+            for a in ATTRIBUTES
+            if (value := a.read(now)) != a.read(section)
+        }
+        attributes = outcomes(ATTRIBUTES, section, changes)
+        return Planned("reuse", asked.new, asked.said, asked.new, attributes)
     mine = {str(keypair.name): str(keypair.fingerprint) for keypair in context.listing("keypair")}
     wanted, changes = context.renamed(str(section["name"]))
     name = free_name(wanted, str(section["fingerprint"]), mine)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from refloat.cloud import Cloud, explained
@@ -159,9 +160,9 @@ def dress(context: HookContext, kind: str, identity: str, section: Mapping[str, 
             proxy.set_tags(getattr(proxy, f"get_{kind}")(identity), section["tags"])
 
 
-def zones_there(context: PlanContext, hints: list[str], resource: str) -> tuple[list[str], dict[str, Change]]:
-    """Those availability zones of the hints that (still) exist, and the change that this is."""
-    if not hints:
+def zones_there(context: PlanContext, was: list[str], resource: str) -> tuple[list[str], dict[str, Change]]:
+    """Those availability zones that there are, in the place of the hints, and the change that this is."""
+    if not was:
         return [], {}
     with explained("list the availability zones of the network service", context.resource):
         zones = {
@@ -169,9 +170,12 @@ def zones_there(context: PlanContext, hints: list[str], resource: str) -> tuple[
             for zone in context.cloud.network.availability_zones()
             if zone.resource == resource and zone.state == "available"
         }
+    asked = {hint: mapped.new for hint in was if (mapped := context.mapping("zone", hint, hint))}
+    hints = [new if (new := asked.get(hint, "")) in zones else hint for hint in was]
     kept = [hint for hint in hints if hint in zones]
     if kept == hints:
-        return kept, {}
+        said = Change(kept, "mapped", "as asked for")
+        return kept, {"availability_zone_hints": said} if kept != was else {}
     lost = ", ".join(hint for hint in hints if hint not in zones)
     return kept, {"availability_zone_hints": Change(kept, "degraded", f"no such availability zone: {lost}")}
 
@@ -184,20 +188,82 @@ class NetworkPlace:
     :param fresh: this restore creates it: nothing in it is taken.
     :param own: the project owns it.
     :param subnets: new ids of its subnets by their old ones; empty for those that will be created.
+    :param instead: the subnets of a network that was asked for in its place.
+    :param ranges: of the subnets that will be created, by their old ids.
     """
 
     id: str
     fresh: bool
     own: bool
     subnets: Mapping[str, str]
+    instead: tuple[Any, ...] = ()
+    ranges: Mapping[str, str] = field(default_factory=dict)
+
+    def subnet(self, context: PlanContext, identity: str, address: str) -> tuple[str, Any] | None:
+        """Where an address of an old subnet will be; None: nowhere.
+
+        :return: the subnet's new id (empty: it will be created), and the subnet in its place, if another.
+        """
+        mapped = context.mapping("subnet", identity)
+        if mapped is not None and self.id == mapped.thing.network_id:
+            return mapped.new, mapped.thing
+        if not self.instead:
+            return (self.subnets[identity], None) if identity in self.subnets else None
+        found = subnet_instead(self.instead, address)
+        return (str(found.id), found) if found is not None else None
+
+
+def subnet_instead(there: Iterable[Any], inside: str) -> Any | None:
+    """The one of a network's subnets that has an address, or else has addresses of that version."""
+    address = ip_address(inside)
+    same = [subnet for subnet in there if ip_network(subnet.cidr).version == address.version]
+    around = [subnet for subnet in same if address in ip_network(subnet.cidr)]
+    return next(iter(around or same), None)
+
+
+def misplaced(context: PlanContext, subnet_id: str, place_id: str) -> str:
+    """Why a subnet cannot be the one that is asked for; empty: it can, or none is.
+
+    :param place_id: the network that there will be; empty: a new one.
+    """
+    mapped = context.mapping("subnet", subnet_id)
+    if mapped is None or mapped.thing.network_id == place_id:
+        return ""
+    return (
+        f"the subnet {mapped.name} is asked for, which is in the network {mapped.thing.network_id}: "
+        "map the network to that one, too"
+    )
+
+
+def subnets_of(context: PlanContext, network: Any) -> list[Any]:
+    """The subnets of a network, also those that an administrator made in it for another project."""
+    listed = {
+        str(subnet.id): subnet for subnet in context.listing("subnet") if subnet.network_id == network.id
+    }
+    for identity in network.subnet_ids or ():
+        if identity not in listed:
+            found = context.cloud.find("subnet", identity)
+            if found is not None:
+                listed[identity] = found
+    return list(listed.values())
+
+
+def place_in(context: PlanContext, network: Any) -> NetworkPlace:
+    """What a network is that was asked for in the place of another."""
+    own = network.project_id == context.cloud.project_id
+    return NetworkPlace(str(network.id), False, own, {}, tuple(subnets_of(context, network)))
 
 
 def place_of(context: PlanContext, network_id: str) -> NetworkPlace | None:
     """Where a network will be that this resource refers to; None: it is gone and not restored."""
+    if (mapped := context.mapped("network", network_id, "")) is not None:
+        return place_in(context, mapped.thing)
     planned = context.planned(ResourceKey(NETWORK, network_id))
     if planned is not None and planned.action != "impossible":
         subnets = {item["source"]: str(item.get("id", "")) for item in planned.decisions["subnets"]}
-        return NetworkPlace(planned.new_id, planned.action == "create", True, subnets)
+        bodies = {item["source"]: item["body"] for item in planned.decisions["subnets"] if "body" in item}
+        ranges = {source: body["cidr"] for source, body in bodies.items() if "cidr" in body}
+        return NetworkPlace(planned.new_id, planned.action == "create", True, subnets, ranges=ranges)
     found = context.there("network", network_id)
     if found is None:
         return None
@@ -210,6 +276,8 @@ def external_network(context: PlanContext, network_id: str, name: str) -> tuple[
 
     :raises NotFound: there is none of this id or name.
     """
+    if (mapped := context.mapping("external-network", network_id, name)) is not None:
+        return mapped.new, mapped.said
     found = context.cloud.find("network", network_id)
     if found is not None and found.is_router_external:
         return network_id, ""
@@ -220,6 +288,28 @@ def external_network(context: PlanContext, network_id: str, name: str) -> tuple[
         return str(named[0].id), f"the external network {network_id} is gone; another is called '{name}'"
     problem = "several are" if named else "none is"
     raise NotFound(f"the external network {network_id} is gone, and {problem} called '{name}'")
+
+
+def external_proposals(context: PlanContext) -> Iterable[tuple[str, str]]:
+    """The external networks that may be asked for: those with the most free addresses first.
+
+    How many are free is told to administrators alone.
+    """
+    networks, free = list(context.listing("external_network")), {}
+    if may(context.cloud, "admin"):
+        with explained("read how many addresses are free", context.resource):
+            told = list(context.cloud.network.network_ip_availabilities())
+        free = {each.network_id: int(each.total_ips) - int(each.used_ips) for each in told}
+    for network in sorted(networks, key=lambda network: -free.get(network.id, 1)):
+        if free.get(network.id, 1) > 0 and (network.subnet_ids or network.id in free):
+            count = f"{free[network.id]} addresses are free" if network.id in free else ""
+            yield str(network.name or network.id), count
+
+
+def projects_instead(context: PlanContext) -> dict[str, str]:
+    """The projects that are to use a thing in the place of those that could, by the old ones' ids."""
+    named = (policy["target_project_id"] for policy in context.section["rbac_policies"])
+    return {was: mapped.new for was in named if (mapped := context.mapping("project", was))}
 
 
 def grants(context: HookContext, kind: str, identity: str) -> list[dict[str, str]]:
@@ -241,7 +331,10 @@ def grants(context: HookContext, kind: str, identity: str) -> list[dict[str, str
 
 def grant(context: HookContext, kind: str, identity: str) -> None:
     """Let the projects use something created that could use the original. Goes away with the thing."""
-    for policy in context.section["rbac_policies"]:
+    instead = context.planned.decisions.get("projects", {})
+    for saved in context.section["rbac_policies"]:
+        target = saved["target_project_id"]
+        policy = {**saved, "target_project_id": instead.get(target, target)}
 
         def granted(policy: Mapping[str, str] = policy) -> bool:
             return policy in grants(context, kind, identity)

@@ -37,6 +37,7 @@ class Planned:
     :param needs: how much of each quota it takes (names of ``refloat.cloud.quota``).
     :param decisions: what the hooks will follow; JSON, only the plugin itself reads it.
     :param conflicts: what is taken or missing in the cloud and what will be done instead, one sentence each.
+    :param proposals: what could be mapped: ``kind``, ``old``, ``new``, and ``why``: what is to know of it.
     :param living: whether the original is still there, by the service's own answer; None: that is not known.
     """
 
@@ -49,6 +50,7 @@ class Planned:
     decisions: Mapping[str, Any] = field(default_factory=dict)
     conflicts: tuple[str, ...] = ()
     living: bool | None = None
+    proposals: tuple[Mapping[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -61,6 +63,7 @@ class Planned:
             "decisions": dict(self.decisions),
             "conflicts": list(self.conflicts),
             "living": self.living,
+            "proposals": [dict(proposal) for proposal in self.proposals],
         }
 
     @property
@@ -79,6 +82,7 @@ class Planned:
         fields = dict(data)
         fields["attributes"] = tuple(AttributeOutcome(**outcome) for outcome in data["attributes"])
         fields["conflicts"] = tuple(data["conflicts"])
+        fields["proposals"] = tuple(data.get("proposals", ()))
         return cls(**fields)
 
 

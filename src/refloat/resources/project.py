@@ -79,6 +79,10 @@ class ProjectPlugin(ProtectionPlugin):
 
     def plan_restore(self, context: PlanContext) -> Planned:
         own, name = context.cloud.project_id, context.section.get("name", "")
+        asked = context.mapping("project", context.resource.id, str(name))
+        if asked is not None and asked.new != own:
+            said = f"{asked.said}, and a restore goes into the project that one is logged in to ({own})"
+            return Planned("impossible", str(name), said)
         reason = "restored into the project of whoever restores"
         changes = {"id": Change(own, "mapped", _CURRENT)}
         if own == context.resource.id:

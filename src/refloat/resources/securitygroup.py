@@ -25,6 +25,7 @@ from refloat.resources.networking import (
     left_alone,
     neutron_kind,
     picked,
+    projects_instead,
     unset,
     wire,
 )
@@ -131,6 +132,15 @@ DEFAULT = "default"
 
 def plan(context: PlanContext) -> Planned:
     """Use the project's default group for the default group; else re-use the group, or create it."""
+    asked = context.mapping("security-group", context.resource.id, str(context.section["name"]))
+    if asked is not None:
+        changes = {
+            a.name: Change(value, "mapped", asked.said)
+            for a in ATTRIBUTES
+            if (value := a.read(_now(context, asked.thing))) != a.read(context.section)
+        }
+        attributes = outcomes(ATTRIBUTES, context.section, changes)
+        return _used(context, asked.thing, attributes, asked.said, [], [])
     if context.section["name"] == DEFAULT:
         found = next((group for group in context.listing("security_group") if group.name == DEFAULT), None)
         if found is None:
@@ -153,6 +163,7 @@ def _create(context: PlanContext, reason: str) -> Planned:
     # A new group has rules of Neutron's own at first.
     draft.needs = {"security_groups": 1, "security_group_rules": max(len(rules), 2)}
     draft.decisions = {"body": given(section, "stateful") | {"name": draft.name}, "rules": rules}
+    draft.share_with(projects_instead(context))
     return draft.planned(reason)
 
 
@@ -247,7 +258,10 @@ def _possible(
     possible, lost = [], []
     for rule in rules:
         group, addresses = rule["remote_group_id"], rule["remote_address_group_id"]
-        if group and not _group_will_be_there(context, group):
+        outside = group and ResourceKey(SECURITY_GROUP, group) not in context.graph
+        if outside and (asked := context.mapping("security-group", group)) is not None:
+            possible.append({**rule, "remote_group_id": asked.new})
+        elif group and not _group_will_be_there(context, group):
             lost.append(f"no rule '{label(rule)}': that security group is gone and not restored")
         elif addresses and not exists(context, "address group", addresses):
             lost.append(f"no rule '{label(rule)}': that address group is gone")

@@ -19,7 +19,7 @@ from refloat.records.restore_plans import STATUSES, KeptPlan
 _APPROVAL = {"type": "boolean", "description": "it is run only when somebody else has approved it"}
 _CHOICES: Mapping[str, s.Schema] = {
     "parameters": s.PARAMETERS,
-    **{name: restores.CHOICES[name] for name in ("only", "leave_out", "existing", "beside_name")},
+    **{name: restores.CHOICES[name] for name in ("only", "leave_out", "existing", "beside_name", "mappings")},
 }
 NEW = s.obj(
     ("provider_id",),
@@ -43,7 +43,7 @@ HEAD: Mapping[str, s.Schema] = {
     "name": s.STRING,
     "provider_id": s.STRING,
     "checkpoint_id": s.STRING,
-    "choices": {**s.ANY_OBJECT, "description": "parameters, only, leave_out, existing, beside_name"},
+    "choices": {**s.ANY_OBJECT, "description": "parameters, only, leave_out, existing, beside_name, mappings"},
     "status": {
         "enum": list(STATUSES),
         "description": "; ".join(f"{word}: {text}" for word, text in STATUSES.items() if text),

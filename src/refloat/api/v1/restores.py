@@ -13,6 +13,7 @@ from refloat.api.validation import same_form
 from refloat.cloud.targets import given, in_project, is_own
 from refloat.control.elsewhere import HERE, Elsewhere
 from refloat.errors import InvalidInput
+from refloat.mappings import LONGEST, MAPPABLE
 from refloat.operations.choices import Choices
 from refloat.operations.existing import BESIDE_NAME, EXISTING
 from refloat.records.operations import Operation
@@ -39,6 +40,18 @@ CHOICES: Mapping[str, s.Schema] = {
         "description": "what beside makes is called so; {name} stands for the original's name, {date} for "
         f"the day of the checkpoint; {BESIDE_NAME} by default",
     },
+    "mappings": s.obj(
+        **{
+            kind: {
+                "type": "object",
+                "description": f"the new {entry.noun} by the old one: {entry.help}",
+                "additionalProperties": {"type": "string", "minLength": 1, "maxLength": LONGEST},
+                "maxProperties": 10_000,
+            }
+            for kind, entry in MAPPABLE.items()
+        }
+    )
+    | {"description": "what takes the place of what the checkpoint names, each by id or name"},
     "restore_target": {
         "type": ["string", "null"],
         "maxLength": 255,

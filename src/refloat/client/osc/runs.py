@@ -8,6 +8,8 @@ from typing import Any
 from osc_lib import exceptions
 
 from refloat.client.osc import base as o
+from refloat.errors import InvalidInput
+from refloat.mappings import MAPPABLE, read_all
 
 _OPERATION = o.Arg("operation", "id of the operation")
 
@@ -61,7 +63,41 @@ _EXISTING = (
 )
 
 
-class RestoreCreate(o.CreateWithSettings):
+_MAPS = (
+    o.Arg(
+        "--map",
+        f"use the new one where the checkpoint names the old one ({', '.join(MAPPABLE)}); can be repeated",
+        "mappings",
+        action="append",
+        metavar="<kind:old=new>",
+    ),
+    o.Arg("--map-file", "the same from a file of YAML", None),
+)
+
+
+class _Mapping(o.Show):
+    """A command that takes mappings."""
+
+    def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
+        found = super().sent(parsed_args)
+        if parsed_args.map or parsed_args.map_file:
+            kept = self.kept(parsed_args)
+            try:
+                found["mappings"] = read_all(parsed_args.map or (), parsed_args.map_file, kept)
+            except InvalidInput as exc:
+                raise exceptions.CommandError(str(exc)) from exc
+        return found
+
+    def kept(self, parsed_args: argparse.Namespace) -> Any:
+        """The mappings that these are added to."""
+        return None
+
+
+class _Create(_Mapping, o.CreateWithSettings):
+    """Creates something that has parameters and mappings."""
+
+
+class RestoreCreate(_Create):
     """Start to restore a checkpoint."""
 
     verb = "create_restore"
@@ -73,6 +109,7 @@ class RestoreCreate(o.CreateWithSettings):
         ),
         o.Arg("--leave-out", "not this, nor what only that needs; can be repeated", action="append"),
         *_EXISTING,
+        *_MAPS,
         o.Arg("--keep-on-failure", "park it when it fails", action="store_true", default=False),
         o.Arg("--restore_target", "another cloud, of those that the service allows"),
         o.Arg("--restore_username", "who works there", None),
@@ -100,6 +137,7 @@ _CHOICES = (
     o.Arg("--only", "only this (TYPE#ID or TYPE#NAME), and what it needs; can be repeated", action="append"),
     o.Arg("--leave-out", "not this, nor what only that needs; can be repeated", action="append"),
     *_EXISTING,
+    *_MAPS,
     *o.SETTINGS,
 )
 _APPROVAL = o.Arg("--approval", "somebody else has to approve it", action="store_true", default=False)
@@ -115,7 +153,7 @@ RestorePlanList = o.List.of(
     columns=("Id", "Name", "Status", "Checkpoint id", "Approved by", "Created at"),
 )
 RestorePlanShow = o.Find.of("Show a restore plan.", "find_restore_plan", _KEPT)
-RestorePlanCreate = o.CreateWithSettings.of(
+RestorePlanCreate = _Create.of(
     "Begin to make a restore plan: what a restore of a checkpoint would do, kept.",
     "create_restore_plan",
     o.PROVIDER,
@@ -137,8 +175,11 @@ RestorePlanDelete = o.Delete.of(
 )
 
 
-class RestorePlanSet(o.Show):
-    """Choose otherwise for a restore plan; without options it is made again as the cloud is now."""
+class RestorePlanSet(_Mapping):
+    """Choose otherwise for a restore plan; without options it is made again as the cloud is now.
+
+    Mappings are added to those that it has.
+    """
 
     verb = "change_restore_plan"
     args = (
@@ -147,6 +188,9 @@ class RestorePlanSet(o.Show):
         _APPROVAL,
         *_CHOICES,
     )
+
+    def kept(self, parsed_args: argparse.Namespace) -> Any:
+        return self.service.get_restore_plan(parsed_args.restore_plan).choices.get("mappings")
 
 
 class RestorePlanRun(o.Show):
@@ -161,7 +205,7 @@ class RestorePlanRun(o.Show):
         return self.service.create_restore(restore_plan_id=parsed_args.restore_plan, **self.sent(parsed_args))
 
 
-class RestoreDryRun(o.Show):
+class RestoreDryRun(_Mapping):
     """Begin to find out what a restore would do; the result of the operation tells.
 
     As in: restore plan PROVIDER CHECKPOINT -f value -c id; operation show ID.
@@ -173,6 +217,7 @@ class RestoreDryRun(o.Show):
         o.Arg("--only", "only this, and what it needs", action="append"),
         o.Arg("--leave-out", "not this, nor what only that needs", action="append"),
         *_EXISTING,
+        *_MAPS,
     )
 
     def call(self, parsed_args: argparse.Namespace) -> Any:

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from refloat.mappings import Mapped
 from refloat.resources.attributes import Change
 from refloat.resources.base import PlanContext, Planned
 from refloat.resources.draft import Draft
 from refloat.resources.network.section import ATTRIBUTES, network_section
-from refloat.resources.networking import exists, given, left_alone, may, unset, zones_there
+from refloat.resources.networking import (
+    exists,
+    given,
+    left_alone,
+    may,
+    misplaced,
+    projects_instead,
+    subnet_instead,
+    subnets_of,
+    unset,
+    zones_there,
+)
 
 _SUBNET_BODY = (
     "name",
@@ -26,10 +39,38 @@ _SUBNET_BODY = (
 
 
 def plan(context: PlanContext) -> Planned:
+    mapped = context.mapping("network", context.resource.id, context.section["name"])
+    if mapped is not None:
+        return _mapped(context, mapped)
     living = context.listed("network", context.resource.id)
     if living is not None and not context.wants_new:
         return _reuse(context, living)
     return _create(context, beside=living is not None)
+
+
+def _mapped(context: PlanContext, mapped: Mapped) -> Planned:
+    """Use another network, as it is, in the place of the original."""
+    section, there = context.section, subnets_of(context, mapped.thing)
+    draft = Draft(context, ATTRIBUTES, mapped.name)
+    now = network_section(mapped.thing, there, ()) | {"rbac_policies": (), "service_addresses": {}}
+    for attribute in ATTRIBUTES:
+        if (value := attribute.read(now)) != attribute.read(section):
+            draft.change(attribute.name, value, "mapped", mapped.said)
+    decided = []
+    for subnet in section["subnets"]:
+        label = f"subnet {subnet['name'] or subnet['id']} ({subnet['cidr']})"
+        if problem := misplaced(context, subnet["id"], mapped.new):
+            draft.problems.append(problem)
+        asked = context.mapping("subnet", subnet["id"])
+        found = asked.thing if asked is not None else subnet_instead(there, subnet["cidr"].split("/")[0])
+        if found is None:
+            draft.conflicts.append(f"the network {mapped.name} has no subnet in the place of the {label}")
+            continue
+        why = f"in the place of the {label}"
+        decided.append({"source": subnet["id"], "id": str(found.id), "name": found.name, "reason": why})
+    draft.decisions = {"subnets": decided}
+    planned = draft.planned("; ".join([*draft.problems, mapped.said]))
+    return planned if draft.problems else replace(planned, action="reuse", new_id=mapped.new)
 
 
 def _create(context: PlanContext, *, beside: bool) -> Planned:
@@ -51,17 +92,21 @@ def _create(context: PlanContext, *, beside: bool) -> Planned:
     pools, change = _pools(context, section["subnets"])
     changes.update(change)
     subnets = [_subnet_to_create(subnet, pools) for subnet in section["subnets"]]
+    draft.problems += [problem for s in subnets if (problem := misplaced(context, s["source"], ""))]
     count = len(subnets)
     # Neutron's own port for metadata or DHCP counts, too.
     draft.needs = {"networks": 1} | ({"subnets": count, "ports": 1} if count else {})
     draft.decisions = {"body": body, "subnets": subnets, "zones": zones}
+    draft.share_with(projects_instead(context))
     draft.conflicts = sorted({c.reason for n, c in changes.items() if n.startswith("subnets.") and c.reason})
-    return draft.planned("a new one beside the original, as asked for" if beside else "")
+    return draft.planned(
+        "a new one beside the original, as asked for" if beside and not draft.problems else ""
+    )
 
 
 def _reuse(context: PlanContext, living: Any) -> Planned:
     section = context.section
-    there = _subnets_of(context, living)
+    there = subnets_of(context, living)
     now = network_section(living, there, context.listing("port"))
     now["rbac_policies"] = section["rbac_policies"]
     attributes, reason = left_alone(ATTRIBUTES, section, now)
@@ -71,6 +116,12 @@ def _reuse(context: PlanContext, living: Any) -> Planned:
     for subnet in section["subnets"]:
         label = f"subnet {subnet['name'] or subnet['id']} ({subnet['cidr']})"
         same = next((s for s in there if s.id == subnet["id"]), None)
+        if problem := misplaced(context, subnet["id"], str(living.id)):
+            return Planned("impossible", name=str(living.name), reason=problem, attributes=attributes)
+        if (asked := context.mapping("subnet", subnet["id"])) is not None:
+            said = {"id": asked.new, "name": asked.name, "reason": asked.said}
+            decided.append({"source": subnet["id"], **said})
+            continue
         equal = same or next((s for s in there if s.cidr == subnet["cidr"]), None)
         if equal is not None:
             why = "" if same else f"the {label} is gone; the network has another one with the same range"
@@ -99,19 +150,6 @@ def _reuse(context: PlanContext, living: Any) -> Planned:
         decisions={"subnets": decided},
         conflicts=tuple(conflicts),
     )
-
-
-def _subnets_of(context: PlanContext, network: Any) -> list[Any]:
-    """The subnets of a network, also those that an administrator made in it for another project."""
-    listed = {
-        str(subnet.id): subnet for subnet in context.listing("subnet") if subnet.network_id == network.id
-    }
-    for identity in network.subnet_ids or ():
-        if identity not in listed:
-            found = context.cloud.find("subnet", identity)
-            if found is not None:
-                listed[identity] = found
-    return list(listed.values())
 
 
 def _subnet_to_create(subnet: Mapping[str, Any], pools: Mapping[int, str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from refloat.errors import NotFound
 from refloat.graph import ResourceKey
+from refloat.mappings import address_id
 from refloat.resources.attributes import Change
 from refloat.resources.base import PlanContext, Planned
 from refloat.resources.draft import Draft
@@ -17,6 +18,7 @@ from refloat.resources.networking import (
     NETWORK,
     NetworkPlace,
     external_network,
+    external_proposals,
     given,
     left_alone,
     may,
@@ -195,16 +197,25 @@ def _decide_interface(context: PlanContext, draft: RouterDraft, interface: Mappi
         draft.conflicts.append(f"{label} is gone and not restored: the router will not serve it")
         return
     taken = set() if place.fresh else _taken(context, place.id)
+    if place.instead and (problem := _served(context, place)):
+        draft.conflicts.append(
+            f"{label} is mapped to {place.id}, which {problem}: the router will not serve it"
+        )
+        return
     fixed_ips = []
     for fixed in interface["fixed_ips"]:
-        if fixed["subnet_id"] not in place.subnets:
+        where = place.subnet(context, fixed["subnet_id"], fixed["ip_address"])
+        if where is None:
             draft.conflicts.append(f"a subnet of {label} is gone: the router will not serve {fixed['cidr']}")
             continue
-        address, why = fixed["ip_address"], ""
+        cidr = str(where[1].cidr) if where[1] is not None else fixed["cidr"]
+        address = _address(context, draft, interface, fixed, where[1])
         if not place.own:
             address, why = "", _NOT_OWN
         elif address in taken:
             address, why = "", f"{address} in {label} is in use: the router gets another address there"
+        else:
+            why = ""
         if why and why not in draft.conflicts:
             draft.conflicts.append(why)
         # A port of ours would get an address in every SLAAC subnet of the network, too.
@@ -212,9 +223,9 @@ def _decide_interface(context: PlanContext, draft: RouterDraft, interface: Mappi
         fixed_ips.append(
             {
                 "source": fixed["subnet_id"],
-                "subnet_id": place.subnets[fixed["subnet_id"]],
+                "subnet_id": where[0],
                 "ip_address": address,
-                "cidr": fixed["cidr"],
+                "cidr": cidr,
                 "automatic": fixed["automatic"],
                 "by_subnet": by_subnet,
             }
@@ -233,6 +244,40 @@ def _decide_interface(context: PlanContext, draft: RouterDraft, interface: Mappi
             "own": place.own,
         }
     )
+
+
+def _address(
+    context: PlanContext,
+    draft: RouterDraft,
+    interface: Mapping[str, Any],
+    fixed: Mapping[str, Any],
+    instead: Any | None,
+) -> str:
+    """The address of an interface in a subnet: the old one, the one that is asked for, or the gateway's.
+
+    :param instead: the subnet that was asked for in the place of the old one, if any.
+    """
+    was = str(fixed["ip_address"])
+    cidr = str(instead.cidr) if instead is not None else fixed["cidr"]
+    asked = context.mapping("address", address_id(interface["network_id"], was), was)
+    if asked is not None:
+        draft.change("interface_addresses", None, "mapped", f"{was} becomes {asked.new}, as asked for")
+        place = place_of(context, interface["network_id"])
+        taken = _taken(context, place.id) if place is not None and not place.fresh else ()
+        if place is None or not place.own or asked.new in taken or not _within(asked.new, [cidr]):
+            draft.problems.append(f"{asked.new} is asked for, and is not to be had in {cidr}")
+        return asked.new
+    if instead is None or _within(was, [cidr]):
+        return was
+    return str(instead.gateway_ip or "") if fixed["gateway"] else ""
+
+
+def _served(context: PlanContext, place: NetworkPlace) -> str:
+    """Why no router is connected to a network that was asked for."""
+    if not place.own:
+        return "belongs to another project"
+    owners = (port.device_owner for port in context.listing("port") if port.network_id == place.id)
+    return "has a router" if any(owner in INTERFACE_OWNERS for owner in owners) else ""
 
 
 def _taken(context: PlanContext, network_id: str) -> set[str]:
@@ -280,7 +325,8 @@ def _decide_gateway(context: PlanContext, draft: RouterDraft) -> dict[str, Any] 
     if not saved:
         return None
     gateway: dict[str, Any] = {}
-    restored = ResourceKey(NETWORK, saved["network_id"]) in context.graph
+    asked = context.mapping("external-network", saved["network_id"], saved["network_name"])
+    restored = asked is None and ResourceKey(NETWORK, saved["network_id"]) in context.graph
     place = place_of(context, saved["network_id"]) if restored else None
     if place is not None and place.fresh:
         gateway["network"] = {"source": saved["network_id"], "id": ""}
@@ -290,6 +336,8 @@ def _decide_gateway(context: PlanContext, draft: RouterDraft) -> dict[str, Any] 
             network, why = external_network(context, saved["network_id"], saved["network_name"])
         except NotFound as exc:
             draft.conflicts.append(f"{exc.message}: the router will have no gateway")
+            old = saved["network_name"] or saved["network_id"]
+            draft.propose("external-network", old, external_proposals(context))
             for name in ("gateway.network", "gateway.address", "gateway.enable_snat"):
                 draft.changes[name] = Change(None, "lost", exc.message)
             return None
@@ -297,11 +345,11 @@ def _decide_gateway(context: PlanContext, draft: RouterDraft) -> dict[str, Any] 
         if why:
             draft.conflict("gateway.network", network, "mapped", why, "it is used")
     if may(context.cloud, "admin"):
-        gateway["addresses"] = saved["addresses"]
+        gateway["addresses"] = saved["addresses"] if asked is None else []
         gateway["enable_snat"] = saved["enable_snat"]
-        draft.changes["gateway.address"] = Change(
-            saved["addresses"], "exact", "asked for, as an administrator may; another one if it is taken"
-        )
+        if asked is None:
+            said = "asked for, as an administrator may; another one if it is taken"
+            draft.changes["gateway.address"] = Change(saved["addresses"], "exact", said)
     else:
         addresses = ", ".join(saved["addresses"])
         draft.changes["gateway.address"] = Change(

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from refloat.cloud import explained
 from refloat.cloud.kinds import usable_zones
 from refloat.graph import ResourceKey
+from refloat.mappings import Mapped, called
+from refloat.resources.attributes import Fidelity
 from refloat.resources.base import PlanContext, Planned
 from refloat.resources.draft import Draft
 from refloat.resources.server.plan_ports import PortsPlanner
@@ -39,19 +41,26 @@ def plan_server(context: PlanContext) -> Planned:
 
 
 def _plan_flavor(context: PlanContext, plan: Draft) -> None:
-    wanted = str(context.parameters.get("restore_flavor_id") or "")
-    was = context.section["flavor"]
-    choice = choose_flavor(was, context.listing("flavor"), wanted, bool(context.section["image_id"]))
+    was, flavors = context.section["flavor"], context.listing("flavor")
+    asked = context.mapping("flavor", was["id"], was["name"])
+    choice = choose_flavor(was, flavors, asked, bool(context.section["image_id"]))
+    if choice.flavor is None or (choice.difference and asked is None):
+        old, local = was["name"] or was["id"], bool(context.section["image_id"])
+        plan.propose("flavor", old, fitting(was, flavors, local))
     if choice.flavor is None:
         plan.problems.append(choice.problem)
         return
     flavor = choice.flavor
     plan.decisions["flavor"] = flavor.id
     plan.needs |= {"cores": int(flavor.vcpus), "ram": int(flavor.ram)}
-    if choice.difference and wanted:
-        plan.change("flavor", flavor.name, "mapped", choice.difference)
-    elif choice.difference:
-        plan.conflict("flavor", flavor.name, "mapped", choice.difference)
+    unlike = unlike_flavor(flavor, was)
+    said = "; ".join(filter(None, (choice.difference, unlike.specs)))
+    if said:
+        fidelity: Fidelity = "degraded" if unlike.specs or unlike.smaller else "mapped"
+        if asked is not None and fidelity == "mapped":
+            plan.change("flavor", flavor.name, fidelity, said)
+        else:
+            plan.conflict("flavor", flavor.name, fidelity, said)
 
 
 def _plan_zone(context: PlanContext, plan: Draft) -> None:
@@ -59,7 +68,10 @@ def _plan_zone(context: PlanContext, plan: Draft) -> None:
     section = context.section
     zone = section["pinned_availability_zone"] if section["knows_pinned"] else section["availability_zone"]
     plan.decisions["availability_zone"] = None
-    if not zone:
+    asked = next(
+        filter(None, (context.mapping("zone", z, z) for z in (zone, section["availability_zone"]) if z)), None
+    )
+    if not zone and asked is None:
         if section["availability_zone"]:
             plan.change(
                 "availability_zone", None, "mapped", "no zone was asked for: Nova chooses one, as it did"
@@ -67,12 +79,16 @@ def _plan_zone(context: PlanContext, plan: Draft) -> None:
         return
     with explained("list the availability zones"):
         usable = usable_zones(context.cloud.compute.availability_zones())
-    if zone in usable:
+    if asked is not None and asked.new in usable:
+        plan.decisions["availability_zone"] = asked.new
+        plan.change("availability_zone", asked.new, "mapped", asked.said)
+    elif zone in usable or not zone:
         plan.decisions["availability_zone"] = zone
     else:
         plan.conflict(
             "availability_zone", None, "degraded", f"the availability zone {zone} is gone: Nova chooses one"
         )
+        plan.propose("zone", zone, ((each, "") for each in sorted(usable)))
 
 
 def _plan_key(context: PlanContext, plan: Draft) -> None:
@@ -80,6 +96,12 @@ def _plan_key(context: PlanContext, plan: Draft) -> None:
     key_name = context.section["key_name"]
     plan.decisions["key_name"] = None
     if not key_name:
+        return
+    if (asked := context.mapping("keypair", key_name, key_name)) is not None:
+        plan.decisions["key_name"] = (
+            key_name if ResourceKey(KEYPAIR, key_name) in context.graph else asked.new
+        )
+        plan.change("key_name", asked.new, "mapped", asked.said)
         return
     mine = context.section["user_id"] == context.cloud.user_id
     if ResourceKey(KEYPAIR, key_name) in context.graph or (
@@ -97,6 +119,7 @@ def _plan_key(context: PlanContext, plan: Draft) -> None:
         "lost",
         f"the key pair {key_name} {whose}: the server is made without; keys on its disk stay",
     )
+    plan.propose("keypair", key_name, called(context.listing("keypair")))
 
 
 def _plan_group(context: PlanContext, plan: Draft) -> None:
@@ -184,21 +207,22 @@ class FlavorChoice(NamedTuple):
     problem: str = ""
 
 
-def choose_flavor(was: Mapping[str, Any], flavors: Iterable[Any], wanted: str, local: bool) -> FlavorChoice:
+def choose_flavor(
+    was: Mapping[str, Any], flavors: Iterable[Any], asked: Mapped | None, local: bool
+) -> FlavorChoice:
     """Choose among openstacksdk flavors: the same one, else one of the same name, else one of the same size.
 
     :param was: the flavor in the server's section.
-    :param wanted: the option ``restore_flavor_id``, id or name; empty when not given.
+    :param asked: the one that the user wants; None: any will do.
     :param local: whether the root disk is a local one, which has to fit.
     """
     flavors = list(flavors)
-    if wanted:
-        given = [f for f in flavors if f.id == wanted] or [f for f in flavors if f.name == wanted]
-        if not given:
-            return FlavorChoice(
-                None, problem=f"there is no flavor '{wanted}', which restore_flavor_id asks for"
-            )
-        return _fitting(given[0], was, local, f"restore_flavor_id asks for the flavor {given[0].name}")
+    if asked is not None:
+        return (
+            FlavorChoice(None, problem=asked.problem)
+            if asked.problem
+            else _fitting(asked.thing, was, local, asked.said)
+        )
     same = next((f for f in flavors if was["id"] and f.id == was["id"]), None)
     if same is not None:
         return FlavorChoice(same)
@@ -207,13 +231,50 @@ def choose_flavor(was: Mapping[str, Any], flavors: Iterable[Any], wanted: str, l
     if named is not None:
         size = "" if _size(named) == _size_of(was) else f", which now has {_in_words(_size(named))}"
         return _fitting(named, was, local, f"{gone}: another of the same name is used{size}")
-    alike = next((f for f in flavors if _size(f) == _size_of(was)), None)
+    same_size = [f for f in flavors if _size(f) == _size_of(was)]
+    alike = min(same_size, key=lambda f: len(unlike_flavor(f, was).specs), default=None)
     if alike is not None:
         return FlavorChoice(alike, f"{gone}: {alike.name}, which has the same size, is used")
     return FlavorChoice(
         None,
-        problem=f"{gone}, and no other has {_in_words(_size_of(was))}; choose one with restore_flavor_id",
+        problem=f"{gone}, and no other has {_in_words(_size_of(was))}; choose one with restore_flavor_id "
+        "or a mapping",
     )
+
+
+class Unlike(NamedTuple):
+    """What a flavor has otherwise than the one that a server had, in words; empty: nothing."""
+
+    specs: str
+    smaller: str
+
+
+def unlike_flavor(flavor: Any, was: Mapping[str, Any]) -> Unlike:
+    """What differs, as far as both tell it."""
+    pairs = list(zip(_SIZE, _size(flavor), _size_of(was), strict=True))
+    smaller = ", ".join(f"{now} {name} instead of {before}" for name, now, before in pairs if now < before)
+    now, before = getattr(flavor, "extra_specs", None), was.get("extra_specs")
+    specs = ""
+    if now is not None and before is not None and dict(now) != dict(before):
+        names = sorted(name for name in {**before, **now} if now.get(name) != before.get(name))
+        told = (f"{name} {now.get(name, 'unset')} instead of {before.get(name, 'unset')}" for name in names)
+        specs = f"its extra specs differ: {', '.join(told)}"
+    return Unlike(specs, smaller)
+
+
+def fitting(was: Mapping[str, Any], flavors: Iterable[Any], local: bool) -> Iterable[tuple[str, str]]:
+    """The flavors that have at least what the server had, the nearest first, and how they differ."""
+    needed = 3 if local else 2
+
+    def surplus(flavor: Any) -> list[int]:
+        return [now - before for now, before in zip(_size(flavor), _size_of(was), strict=True)][:needed]
+
+    def far(flavor: Any) -> tuple[bool, list[int]]:
+        return bool(unlike_flavor(flavor, was).specs), surplus(flavor)
+
+    for flavor in sorted((f for f in flavors if min(surplus(f)) >= 0), key=far):
+        told = _in_words(_size(flavor)), unlike_flavor(flavor, was).specs
+        yield flavor.name, "; ".join(filter(None, told))
 
 
 def _fitting(flavor: Any, was: Mapping[str, Any], local: bool, difference: str) -> FlavorChoice:

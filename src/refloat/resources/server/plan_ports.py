@@ -15,9 +15,10 @@ from typing import Any
 
 from refloat.cloud import explained
 from refloat.graph import ResourceKey
+from refloat.mappings import address_id, called
 from refloat.resources.base import PlanContext
 from refloat.resources.draft import Draft
-from refloat.resources.networking import exists, place_of
+from refloat.resources.networking import NetworkPlace, exists, misplaced, place_of
 
 
 class Holders:
@@ -77,13 +78,13 @@ class PortsPlanner:
         self._plan = plan
         self._cloud = context.cloud
         self._holders = Holders(context)
+        self._demanded: set[str] = set()
         self._keep = bool(context.parameters.get("keep_addresses", True)) and not context.is_twin
 
     def plan(self) -> None:
         ports = list(self._context.section["ports"])
-        other = self._context.parameters.get("restore_net_id")
-        if other:
-            self._plan.decisions["ports"] = self._on_other_network(ports, str(other))
+        if self._context.parameters.get("restore_net_id"):
+            self._plan.decisions["ports"] = self._on_other_network(ports)
         else:
             self._plan.decisions["ports"] = [self.decide(port) for port in ports]
         self._tell_addresses()
@@ -103,6 +104,7 @@ class PortsPlanner:
         """Which addresses are known beforehand; None: a new one."""
         made = self._plan.decisions["ports"]
         known = {
+            "networks": [decision.get("network") or None for decision in made],
             "mac_addresses": [decision.get("mac_address") for decision in made],
             "fixed_ips": [
                 [fixed["ip_address"] or None for fixed in decision.get("fixed_ips", ())] for decision in made
@@ -113,11 +115,13 @@ class PortsPlanner:
                 change = self._plan.changes[attribute]
                 self._plan.changes[attribute] = replace(change, restored=restored)
 
-    def _on_other_network(self, ports: list[Any], other: str) -> list[dict[str, Any]]:
-        network = self._context.there("network", other)
-        if network is None:
-            self._plan.problems.append(f"there is no network {other}, which restore_net_id asks for")
+    def _on_other_network(self, ports: list[Any]) -> list[dict[str, Any]]:
+        asked = self._context.mapping("network", "")
+        assert asked is not None  # noqa: S101 - restore_net_id is given
+        if asked.problem:
+            self._plan.problems.append(asked.problem)
             return []
+        network, other = asked.thing, asked.new
         said = f"restore_net_id asks for one card on the network {network.name or network.id}"
         for attribute in ("networks", "fixed_ips"):
             self._plan.change(attribute, None, "degraded", said)
@@ -125,7 +129,7 @@ class PortsPlanner:
             self._plan.conflicts.append(f"{said}: {len(ports) - 1} other cards are left out")
         first = dict(ports[0]) if ports else {"id": "", "network_id": other, "floating_ips": []}
         first["fixed_ips"] = []
-        return [self._created(first, network, {})]
+        return [self._created(first, network, None)]
 
     def decide(self, port: Mapping[str, Any]) -> dict[str, Any]:
         """What is done about one card."""
@@ -133,15 +137,22 @@ class PortsPlanner:
         if place is None:
             self._plan.problems.append(
                 f"the network {port['network_id']} of its card {port['mac_address']} is not there, and not "
-                "part of the restore; choose another with restore_net_id"
+                "part of the restore; choose another with a mapping, or with restore_net_id"
             )
+            others = [net for net in self._context.listing("any_network") if not net.is_router_external]
+            others.sort(key=lambda net: bool(net.project_id != self._cloud.project_id))
+            self._plan.propose("network", port["network_id"], called(others))
             return {"source": port["id"], "reuse": ""}
         network = None if place.fresh else self._context.there("network", place.id)
-        if network is not None and self._keep:
+        if place.instead:
+            said = f"{port['network_id']} is mapped to {getattr(network, 'name', '') or place.id}"
+            self._plan.change("networks", None, "mapped", said)
+        addresses = (port["mac_address"], *(fixed["ip_address"] for fixed in port["fixed_ips"]))
+        if network is not None and self._keep and not any(self._wanted(port, each) for each in addresses):
             still = self._free_original(port, network)
             if still is not None:
                 return self._reused(port, still)
-        return self._created(port, network, place.subnets)
+        return self._created(port, network, place)
 
     def _free_original(self, port: Mapping[str, Any], network: Any) -> Any | None:
         live = self._holders.ports.get(port["id"])
@@ -166,12 +177,12 @@ class PortsPlanner:
         }
 
     def _created(
-        self, port: Mapping[str, Any], network: Any | None, subnets: Mapping[str, str]
+        self, port: Mapping[str, Any], network: Any | None, place: NetworkPlace | None
     ) -> dict[str, Any]:
         """Decide about a new port.
 
         :param network: None when that will be new, too: then no address in it is taken.
-        :param subnets: those of the network that there will be, by their old ids.
+        :param place: where the old network will be; None: nowhere.
         """
         owned = network is None or self._may_choose(network)
         keep = self._keep
@@ -180,11 +191,12 @@ class PortsPlanner:
             "reuse": "",
             "network": network.id if network is not None else "",
             "owned": owned,
-            "mac_address": port.get("mac_address") if owned and keep else None,
+            "mac_address": self._asked(port, str(port.get("mac_address")), owned)
+            or (port.get("mac_address") if owned and keep else None),
             "fixed_ips": [
                 decided
                 for fixed in port.get("fixed_ips", ())
-                if (decided := self._fixed(port, fixed, subnets, owned and keep))
+                if place is not None and (decided := self._fixed(port, fixed, place, owned))
             ],
             "security_groups": self._groups(port),
             "qos_policy_id": self._qos(port),
@@ -229,21 +241,60 @@ class PortsPlanner:
         self,
         port: Mapping[str, Any],
         fixed: Mapping[str, str],
-        subnets: Mapping[str, str],
-        keep: bool,
+        place: NetworkPlace,
+        owned: bool,
     ) -> dict[str, str] | None:
-        """One address: in which subnet, and which (empty: any)."""
+        """One address: in which subnet, and which (empty: any).
+
+        :param owned: whether addresses on the network may be chosen.
+        """
         subnet, address = fixed["subnet_id"], fixed["ip_address"]
-        if subnet not in subnets:
+        if problem := misplaced(self._context, subnet, place.id):
+            self._plan.problems.append(problem)
+        where = place.subnet(self._context, subnet, address)
+        if where is None:
             sentence = f"the subnet of {address} is gone and not restored: the card does without that address"
             self._plan.conflict("fixed_ips", None, "degraded", sentence)
             return None
-        return {"subnet": subnet, "ip_address": address if keep and not _from_mac(address, port) else ""}
+        new_id, instead = where
+        there = instead or (self._context.listed("subnet", new_id) if new_id else None)
+        cidr = there.cidr if there is not None else place.ranges.get(subnet, "")
+        keep = owned and self._keep and not _from_mac(address, port)
+        if asked := self._asked(port, address, owned):
+            if _from_mac(address, port):
+                self._plan.problems.append(f"{address} is made of the MAC address: map {port['mac_address']}")
+            elif not _inside(asked, cidr):
+                self._plan.problems.append(f"{asked} is asked for, and is not in the subnet {cidr}")
+            address, keep = asked, True
+        elif instead is not None and keep and not _inside(address, cidr):
+            said = f"{address} is not in the subnet {instead.name or new_id} ({cidr}): it becomes a new one"
+            self._plan.conflict("fixed_ips", None, "degraded", said)
+            keep = False
+        return {"subnet": subnet if instead is None else new_id, "ip_address": address if keep else ""}
+
+    def _wanted(self, port: Mapping[str, Any], address: str) -> str:
+        """What the user wants in the place of an address; empty: nothing."""
+        asked = self._context.mapping("address", address_id(port["network_id"], address), address)
+        return asked.new if asked is not None else ""
+
+    def _asked(self, port: Mapping[str, Any], address: str, owned: bool) -> str:
+        """The same, and that it is said."""
+        new = self._wanted(port, address)
+        if new:
+            attribute = "mac_addresses" if address == port["mac_address"] else "fixed_ips"
+            self._plan.change(attribute, None, "mapped", f"{address} becomes {new}, as asked for")
+            self._demanded.add(new)
+            if not owned:
+                said = f"{new} is asked for, and only the owner of the network may choose addresses on it"
+                self._plan.problems.append(said)
+        return new
 
     def _refuse_taken(self, decision: dict[str, Any], network: Any) -> None:
         """Take addresses out of the decision that somebody else has by now."""
         wanted = [fixed["ip_address"] for fixed in decision["fixed_ips"]] + [decision["mac_address"]]
         taken = self._holders.of(network, filter(None, wanted))
+        for address in self._demanded & set(taken):
+            self._plan.problems.append(f"{address} is asked for, and taken by {taken[address]}")
         by_holder: dict[str, list[str]] = {}
         for address, holder in taken.items():
             by_holder.setdefault(holder, []).append(address)
@@ -272,7 +323,10 @@ class PortsPlanner:
         kept = []
         for group in port.get("security_group_ids") or ():
             key = ResourceKey(SECURITY_GROUP, group)
-            if key in self._context.graph or self._context.there("security_group", group):
+            if (asked := self._context.mapping("security-group", group)) is not None:
+                kept.append(group if key in self._context.graph else asked.new)
+                self._plan.change("security_groups", None, "mapped", asked.said)
+            elif key in self._context.graph or self._context.there("security_group", group):
                 kept.append(group)
             else:
                 self._plan.conflict(
@@ -282,6 +336,8 @@ class PortsPlanner:
                     f"the security group {group} is not there and not part of the restore: the card "
                     f"{port['mac_address']} does without",
                 )
+                groups = self._context.listing("security_group")
+                self._plan.propose("security-group", group, called(groups))
         return kept
 
     def _qos(self, port: Mapping[str, Any]) -> str | None:
@@ -322,6 +378,11 @@ class PortsPlanner:
     def _reusable(self, port: Mapping[str, Any]) -> str:
         live = self._holders.ports.get(port["id"])
         return str(live.id) if live is not None and not live.device_id else ""
+
+
+def _inside(address: str, cidr: str) -> bool:
+    """Whether an address is in a range, as far as that is known."""
+    return not cidr or ipaddress.ip_address(address) in ipaddress.ip_network(cidr)
 
 
 def _from_mac(address: str, port: Mapping[str, Any]) -> bool:
