@@ -387,6 +387,8 @@ def read_file(path: str) -> dict[str, dict[str, str]]:
             with _at(path, new):
                 if not isinstance(new.value, str):
                     raise InvalidInput("a name or id is expected here")
+                if old.value in mapped:
+                    raise InvalidInput(f"'{old.value}' is mapped twice")
                 _check_pair(kind, old.value, new.value)
             mapped[old.value] = new.value
     return found

@@ -35,10 +35,10 @@ def plan_text(data: Mapping[str, Any], *, verbose: bool = False) -> Iterator[str
         yield ""
         yield "What is different this time:"
         yield from unlike
-    if proposals := dict.fromkeys(_proposal(p) for item in data["resources"] for p in item.get("proposals", ())):
+    if proposed := [each for item in data["resources"] for each in item.get("proposals", ())]:
         yield ""
         yield "What could be used instead of what is missing:"
-        yield from proposals
+        yield from dict.fromkeys(_proposal(each) for each in proposed)
     yield ""
     for item in data["resources"]:
         yield _line(item)

@@ -43,7 +43,7 @@ HEAD: Mapping[str, s.Schema] = {
     "name": s.STRING,
     "provider_id": s.STRING,
     "checkpoint_id": s.STRING,
-    "choices": {**s.ANY_OBJECT, "description": "parameters, only, leave_out, existing, beside_name, mappings"},
+    "choices": {**s.ANY_OBJECT, "description": ", ".join(_CHOICES)},
     "status": {
         "enum": list(STATUSES),
         "description": "; ".join(f"{word}: {text}" for word, text in STATUSES.items() if text),
