@@ -133,7 +133,7 @@ def test_the_command(refloat: Command, tmp_path: Path) -> None:
     dry = refloat("restore", checkpoint, "--dry-run", *given, "-f", "json").json
     assert names_of(dry["resources"])["tree-5-1"] == "web-2"
     text = refloat("restore", checkpoint, "--dry-run", *given).out
-    assert "name: mapped, server-1 becomes web-2" in text
+    assert "server-1 (tree-5-1) as web-2" in text
     for bad, said in (
         ("flavor", "is not of the form KIND:OLD=NEW"),
         ("colour:a=b", "'colour' cannot be mapped. What can: flavor, network"),

@@ -98,7 +98,9 @@ def _this_time(item: Mapping[str, Any]) -> Iterator[str]:
     told = list(item["conflicts"])
     for outcome in _unlike(item):
         known = outcome.get("usual") or outcome["reason"] in told
-        if not known and (outcome["fidelity"] != "mapped" or "ask" in outcome["reason"]):
+        # A new name stands in the resource's own line.
+        asked = outcome["name"] != "name" and "asked for" in outcome["reason"]
+        if not known and (outcome["fidelity"] != "mapped" or asked):
             told.append(_attribute(outcome))
     if item["action"] == "impossible" and item["reason"] not in told:
         told.insert(0, item["reason"])

@@ -98,8 +98,8 @@ def _meant(kind: str, old: str, named: Mapping[str, str]) -> list[str]:
         split = [(each, *each.split("#", 1)) for each in named]
         fits = [each for each, of, own in split if old in (each, own, f"{of}#{named[each]}")]
     else:
-        fits = [each for each in named if each == old]
-    fits = fits or [each for each, name in named.items() if name == old]
+        fits = [each for each, name in named.items() if each == old != name]
+    fits = fits or [each for each, name in named.items() if old in (each, name)]
     # Of something that is told by its name alone in one place, and by its id too in another, there is one.
     several = [each for each in fits if each != named[each]]
     if len(several) > 1:

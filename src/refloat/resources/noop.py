@@ -115,8 +115,8 @@ class NoopPlugin(ProtectionPlugin):
     delete = NoopHooks
 
     def plan_restore(self, context: PlanContext) -> Planned:
-        name = context.restored_name(str(context.section.get("name", context.resource.name)))
-        return Planned("create", name=name, attributes=outcomes(self.attributes, context.section))
+        name, changes = context.renamed(str(context.section.get("name", context.resource.name)))
+        return Planned("create", name=name, attributes=outcomes(self.attributes, context.section, changes))
 
 
 class _NoopElsewhere(NoopPlugin):
