@@ -198,8 +198,8 @@ class PortsPlanner:
                 for fixed in port.get("fixed_ips", ())
                 if place is not None and (decided := self._fixed(port, fixed, place, owned))
             ],
-            "security_groups": self._groups(port),
-            "qos_policy_id": self._qos(port),
+            "security_groups": _groups(self._context, self._plan, port),
+            "qos_policy_id": _qos(self._context, self._plan, port),
             "tag": port.get("tag"),
             "floating_ips": self._floating(port),
         }
@@ -318,38 +318,6 @@ class PortsPlanner:
             if fixed["ip_address"] in taken:
                 fixed["ip_address"] = ""
 
-    def _groups(self, port: Mapping[str, Any]) -> list[str]:
-        """The source ids of the security groups that there will be."""
-        kept = []
-        for group in port.get("security_group_ids") or ():
-            key = ResourceKey(SECURITY_GROUP, group)
-            if (asked := self._context.mapping("security-group", group)) is not None:
-                kept.append(group if key in self._context.graph else asked.new)
-                self._plan.change("security_groups", None, "mapped", asked.said)
-            elif key in self._context.graph or self._context.there("security_group", group):
-                kept.append(group)
-            else:
-                self._plan.conflict(
-                    "security_groups",
-                    None,
-                    "degraded",
-                    f"the security group {group} is not there and not part of the restore: the card "
-                    f"{port['mac_address']} does without",
-                )
-                groups = self._context.listing("security_group")
-                self._plan.propose("security-group", group, called(groups))
-        return kept
-
-    def _qos(self, port: Mapping[str, Any]) -> str | None:
-        policy = port.get("qos_policy_id")
-        if not policy:
-            return None
-        if exists(self._context, "QoS policy", policy):
-            return str(policy)
-        said = f"the QoS policy {policy} is gone: the card does without"
-        self._plan.conflict("qos_policies", None, "lost", said)
-        return None
-
     def _floating(self, port: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The floating IPs that will lead to the card: those that are restored or are free."""
         decided = []
@@ -378,6 +346,40 @@ class PortsPlanner:
     def _reusable(self, port: Mapping[str, Any]) -> str:
         live = self._holders.ports.get(port["id"])
         return str(live.id) if live is not None and not live.device_id else ""
+
+
+def _groups(context: PlanContext, plan: Draft, port: Mapping[str, Any]) -> list[str]:
+    """The source ids of the security groups that there will be."""
+    kept = []
+    for group in port.get("security_group_ids") or ():
+        key = ResourceKey(SECURITY_GROUP, group)
+        if (asked := context.mapping("security-group", group)) is not None:
+            kept.append(group if key in context.graph else asked.new)
+            plan.change("security_groups", None, "mapped", asked.said)
+        elif key in context.graph or context.there("security_group", group):
+            kept.append(group)
+        else:
+            plan.conflict(
+                "security_groups",
+                None,
+                "degraded",
+                f"the security group {group} is not there and not part of the restore: the card "
+                f"{port['mac_address']} does without",
+            )
+            groups = context.listing("security_group")
+            plan.propose("security-group", group, called(groups))
+    return kept
+
+
+def _qos(context: PlanContext, plan: Draft, port: Mapping[str, Any]) -> str | None:
+    policy = port.get("qos_policy_id")
+    if not policy:
+        return None
+    if exists(context, "QoS policy", policy):
+        return str(policy)
+    said = f"the QoS policy {policy} is gone: the card does without"
+    plan.conflict("qos_policies", None, "lost", said)
+    return None
 
 
 def _inside(address: str, cidr: str) -> bool:
