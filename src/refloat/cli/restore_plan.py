@@ -121,15 +121,19 @@ class SetRestorePlan(_Shown):
     examples = """
         refloat restore plan set 'after the flood' --leave-out server=web
         refloat restore plan set 'after the flood' --map external-network:public=internet
+        refloat restore plan set 'after the flood' --no-map
         refloat restore plan set 'after the flood'
     """
-    args = (_PLAN, NEW_NAME, *CHOICES, _APPROVAL, VERBOSE)
+    args = (
+        *(_PLAN, NEW_NAME, *CHOICES, _APPROVAL, VERBOSE),
+        Argument("--no-map", "forget the mappings that it has", action="store_true"),
+    )
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
-        mapped = None
-        if parsed_args.map or parsed_args.map_file:
-            mapped = refloat.find_restore_plan(parsed_args.restore_plan).choices.get("mappings")
-        changes = choices_of(refloat, parsed_args, existing="", mapped=mapped)
+        mapped = {} if parsed_args.no_map else refloat.find_restore_plan(parsed_args.restore_plan).choices
+        changes = choices_of(refloat, parsed_args, existing="", mapped=mapped.get("mappings"))
+        if parsed_args.no_map:
+            changes.setdefault("mappings", {})
         for name in ("name", "approval"):
             if getattr(parsed_args, name) is not None:
                 changes[name] = getattr(parsed_args, name)

@@ -77,6 +77,22 @@ def asked_for(option: str, restored: Any) -> Change:
     return Change(restored, "mapped", f"as asked for with {option}")
 
 
+def instead(
+    table: Iterable[Attribute], saved: Mapping[str, Any], now: Mapping[str, Any], said: str
+) -> tuple[AttributeOutcome, ...]:
+    """The outcomes where another thing is used, as it is, in the place of one.
+
+    :param now: its section.
+    :param said: who asks for it.
+    """
+    values = ((a.name, a.read(saved), a.read(now)) for a in table)
+    changes = {
+        name: Change(value, "exact", "") if was == value else Change(value, "mapped", said)
+        for name, was, value in values
+    }
+    return outcomes(table, saved, changes)
+
+
 def nothing_to_lose(section: Mapping[str, Any], *names: str) -> dict[str, Change]:
     """Those of the attributes that the original did not have: nothing is lost, whatever the table says."""
     return {name: Change(section[name], "exact", "") for name in names if not section[name]}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +16,7 @@ from refloat.cloud.kinds import KINDS
 from refloat.errors import CloudError, NotFound
 from refloat.graph import Resource
 from refloat.mappings import Mapped
-from refloat.resources.attributes import Attribute, Fidelity, exact
+from refloat.resources.attributes import Attribute, exact, instead
 from refloat.resources.base import HookContext, PlanContext, Planned, Section
 from refloat.resources.draft import Draft
 from refloat.resources.networking import (
@@ -133,7 +132,7 @@ def _asked_for(context: PlanContext, asked: Mapped) -> Planned:
     if (thing := next(held, None)) is not None:
         if use := _in_use(context, thing):
             return Planned("impossible", asked.new, f"{asked.new} is asked for, and is in use by {use}")
-        return _reuse(context, thing, f"{asked.new} is asked for", "mapped")
+        return _reuse(context, thing, f"{asked.new} is asked for", asked=True)
     if may(context.cloud, "manager", "admin"):
         return _ask_for(context, "", taken=False, address=asked.new)
     return Planned(
@@ -177,16 +176,14 @@ def _in_use(context: PlanContext, living: Any) -> str:
     return f"{port.device_owner} {port.device_id}"
 
 
-def _reuse(context: PlanContext, living: Any, why: str, fidelity: Fidelity = "degraded") -> Planned:
+def _reuse(context: PlanContext, living: Any, why: str, *, asked: bool = False) -> Planned:
     section = context.section
     now = floating_ip_section(living, section["floating_network_name"])
     # Where it leads to now is no difference: the server sees to that.
     now |= {"port_id": section["port_id"], "fixed_ip_address": section["fixed_ip_address"]}
     attributes, reason = left_alone(ATTRIBUTES, section, now)
-    if fidelity != "degraded":  # it is another one, and was asked for
-        attributes = tuple(
-            replace(a, fidelity=fidelity, reason=why) if a.fidelity == "degraded" else a for a in attributes
-        )
+    if asked:
+        attributes = instead(ATTRIBUTES, section, now, why)
     return Planned(
         "reuse",
         name=str(living.floating_ip_address),

@@ -11,7 +11,7 @@ from typing import Any
 from refloat.cloud import Cloud, Marker
 from refloat.cloud.kinds import KINDS
 from refloat.graph import Resource
-from refloat.resources.attributes import Attribute, Change, outcomes
+from refloat.resources.attributes import Attribute, Change, instead, outcomes
 from refloat.resources.base import HookContext, PlanContext, Planned, Section, hooks
 from refloat.resources.declared import Declared
 from refloat.resources.verifying import checked, lacking
@@ -63,13 +63,7 @@ def _plan(context: PlanContext) -> Planned:
     """Use a key pair of this name and key, or import the key under a name that is free."""
     section = context.section
     if (asked := context.mapping("keypair", context.resource.id, str(section["name"]))) is not None:
-        now = _read(context.cloud, asked.thing)
-        changes = {
-            a.name: Change(value, "mapped", asked.said)
-            for a in ATTRIBUTES
-            if (value := a.read(now)) != a.read(section)
-        }
-        attributes = outcomes(ATTRIBUTES, section, changes)
+        attributes = instead(ATTRIBUTES, section, _read(context.cloud, asked.thing), asked.said)
         return Planned("reuse", asked.new, asked.said, asked.new, attributes)
     mine = {str(keypair.name): str(keypair.fingerprint) for keypair in context.listing("keypair")}
     wanted, changes = context.renamed(str(section["name"]))

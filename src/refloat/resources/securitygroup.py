@@ -12,7 +12,7 @@ from refloat.cloud import explained
 from refloat.cloud.kinds import KINDS
 from refloat.cloud.retries import ensure_done
 from refloat.graph import Resource, ResourceKey
-from refloat.resources.attributes import Attribute, Change, exact, outcomes
+from refloat.resources.attributes import Attribute, Change, exact, instead, outcomes
 from refloat.resources.base import HookContext, Hooks, PlanContext, Planned
 from refloat.resources.draft import Draft
 from refloat.resources.networking import (
@@ -134,12 +134,7 @@ def plan(context: PlanContext) -> Planned:
     """Use the project's default group for the default group; else re-use the group, or create it."""
     asked = context.mapping("security-group", context.resource.id, str(context.section["name"]))
     if asked is not None:
-        changes = {
-            a.name: Change(value, "mapped", asked.said)
-            for a in ATTRIBUTES
-            if (value := a.read(_now(context, asked.thing))) != a.read(context.section)
-        }
-        attributes = outcomes(ATTRIBUTES, context.section, changes)
+        attributes = instead(ATTRIBUTES, context.section, _now(context, asked.thing), asked.said)
         return _used(context, asked.thing, attributes, asked.said, [], [])
     if context.section["name"] == DEFAULT:
         found = next((group for group in context.listing("security_group") if group.name == DEFAULT), None)

@@ -187,9 +187,15 @@ class RestorePlanSet(_Mapping):
         o.Arg("--name", "a new name"),
         _APPROVAL,
         *_CHOICES,
+        o.Arg("--no-map", "forget the mappings that it has", None, action="store_true", default=False),
     )
 
+    def sent(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
+        return {**({"mappings": {}} if parsed_args.no_map else {}), **super().sent(parsed_args)}
+
     def kept(self, parsed_args: argparse.Namespace) -> Any:
+        if parsed_args.no_map:
+            return None
         return self.service.get_restore_plan(parsed_args.restore_plan).choices.get("mappings")
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from refloat.mappings import Mapped
-from refloat.resources.attributes import Change
+from refloat.resources.attributes import Change, instead
 from refloat.resources.base import PlanContext, Planned
 from refloat.resources.draft import Draft
 from refloat.resources.network.section import ATTRIBUTES, network_section
@@ -51,26 +50,29 @@ def plan(context: PlanContext) -> Planned:
 def _mapped(context: PlanContext, mapped: Mapped) -> Planned:
     """Use another network, as it is, in the place of the original."""
     section, there = context.section, subnets_of(context, mapped.thing)
-    draft = Draft(context, ATTRIBUTES, mapped.name)
+    conflicts, problems = list[str](), list[str]()
     now = network_section(mapped.thing, there, ()) | {"rbac_policies": (), "service_addresses": {}}
-    for attribute in ATTRIBUTES:
-        if (value := attribute.read(now)) != attribute.read(section):
-            draft.change(attribute.name, value, "mapped", mapped.said)
     decided = []
     for subnet in section["subnets"]:
         label = f"subnet {subnet['name'] or subnet['id']} ({subnet['cidr']})"
         if problem := misplaced(context, subnet["id"], mapped.new):
-            draft.problems.append(problem)
+            problems.append(problem)
         asked = context.mapping("subnet", subnet["id"])
         found = asked.thing if asked is not None else subnet_instead(there, subnet["cidr"].split("/")[0])
         if found is None:
-            draft.conflicts.append(f"the network {mapped.name} has no subnet in the place of the {label}")
+            conflicts.append(f"the network {mapped.name} has no subnet in the place of the {label}")
             continue
         why = f"in the place of the {label}"
         decided.append({"source": subnet["id"], "id": str(found.id), "name": found.name, "reason": why})
-    draft.decisions = {"subnets": decided}
-    planned = draft.planned("; ".join([*draft.problems, mapped.said]))
-    return planned if draft.problems else replace(planned, action="reuse", new_id=mapped.new)
+    return Planned(
+        "impossible" if problems else "reuse",
+        name=mapped.name,
+        reason="; ".join(problems or [mapped.said]),
+        new_id="" if problems else mapped.new,
+        attributes=instead(ATTRIBUTES, section, now, mapped.said),
+        decisions={"subnets": decided},
+        conflicts=tuple(conflicts),
+    )
 
 
 def _create(context: PlanContext, *, beside: bool) -> Planned:
