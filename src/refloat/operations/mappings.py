@@ -11,7 +11,17 @@ from typing import Any
 
 from refloat.errors import InvalidInput
 from refloat.graph import Graph, ResourceKey
-from refloat.mappings import MAPPABLE, Listing, Mapped, Mappings, as_told, check_mappings, find, unknown
+from refloat.mappings import (
+    MAPPABLE,
+    Listing,
+    Mapped,
+    Mappings,
+    Named,
+    as_told,
+    check_mappings,
+    find,
+    unknown,
+)
 
 Reader = Callable[[ResourceKey], Mapping[str, Any]]
 
@@ -83,13 +93,21 @@ def _named(kind: str, graph: Graph, section: Reader) -> dict[str, str]:
     entry = MAPPABLE[kind]
     found: dict[str, str] = {}
     for node in graph:
-        pairs = entry.named[node.type](section(node.key)) if node.type in entry.named else ()
+        pairs = _told(entry.named[node.type], section(node.key)) if node.type in entry.named else ()
         own = ((node.id, node.name),) if node.type == entry.type else ()
         every = ((str(node.key), node.name),) if entry.type == "*" else ()
         for identity, name in (*pairs, *own, *every):
             if identity or name:
                 found[identity or name] = name or found.get(identity, "")
     return found
+
+
+def _told(reader: Callable[[Mapping[str, Any]], Named], section: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a section names; nothing, when its plugin keeps none of that."""
+    try:
+        return list(reader(section))
+    except KeyError:
+        return []
 
 
 def _meant(kind: str, old: str, named: Mapping[str, str]) -> list[str]:

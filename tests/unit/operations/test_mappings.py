@@ -246,6 +246,11 @@ def test_a_flavor_that_is_told_by_its_name_alone_in_one_section_is_the_same() ->
     ]
 
 
+def test_what_a_plugin_keeps_nothing_of_names_nothing() -> None:
+    with pytest.raises(InvalidInput, match="nothing in the checkpoint"):
+        resolve({"flavor": {"small": "large"}}, graph(), lambda _key: {}, listing)
+
+
 def test_the_right_kind_is_proposed() -> None:
     with pytest.raises(InvalidInput, match="Did you mean external-network:public"):
         resolved({"network": {"public": "blue"}})
