@@ -264,11 +264,12 @@ def test_a_failure_skips_its_dependants_starts_nothing_new_and_is_undone(opener:
         Step("after after", ("after fail",)),
         Step("after slow", ("slow",)),
     ]
-    program = Script(steps, {"slow": slow, "fail": fail, "waits": wait})
+    gone = {"undone": ["a volume"]}
+    program = Script(steps, {"slow": slow, "fail": fail, "waits": wait}, undo=lambda _run: gone)
     engine = opener(program)
     start(engine, "op", "script", None)
     ended = engine.wait("op", LONG)
-    assert ended.state == "failed"
+    assert (ended.state, ended.result) == ("failed", gone)
     assert ended.error is not None
     assert ended.error["error"] == "BankError"
     assert not ended.error["left_behind"]
