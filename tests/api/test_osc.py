@@ -117,6 +117,21 @@ def test_what_can_be_protected(served: Served) -> None:
     assert ok("provider", "show", "noop") == ok("provider", "show", NOOP)
 
 
+def _mappings(served: Served, made: str) -> None:
+    """They are added to those of a restore plan; what is none is refused before anything is sent."""
+    wrong = osc("restore", "create", NOOP, made, "--map", "colour:a=b")
+    assert (wrong.status, "'colour' cannot be mapped" in wrong.err) == (1, True)
+    identity = ok("restore", "plan", "create", NOOP, made, "--map", "name:tree-3=again")["id"]
+    for options, mapped in (
+        (("--map", "name:tree-3-1=other"), {"name": {"tree-3": "again", "tree-3-1": "other"}}),
+        (("--no-map",), None),
+    ):
+        served_user(served).until(f"restore_plans/{identity}", lambda found: found["status"] == "ready")
+        changed = ok("restore", "plan", "set", identity, *options)
+        assert changed["choices"].get("mappings") == mapped
+    served_user(served).until(f"restore_plans/{identity}", lambda found: found["status"] == "ready")
+
+
 def test_checkpoints_restores_verifications(served: Served) -> None:
     made = checkpoint(served)
     (row,) = ok("checkpoint", "list", NOOP)
@@ -142,6 +157,7 @@ def test_checkpoints_restores_verifications(served: Served) -> None:
     assert ok("operationlog", "show", restore["id"])["restore_id"] == restore["id"]
     missing = osc("restore", "create", NOOP, made, "--restore_target", "x")
     assert (missing.status, "Must specify username" in missing.err) == (1, True)
+    _mappings(served, made)
 
     assert osc("checkpoint", "reset", "state", NOOP, made).status == 0
     assert ok("checkpoint", "show", NOOP, made)["status"] == "error"

@@ -32,9 +32,10 @@ def test_from_plan_to_restore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         checkpoint = service.create_checkpoint(provider, plan_id=plan.id, extra_info={"why": "because"})
         checkpoint = service.wait_for_status(checkpoint, "available", ["error"], 0.1, 60)
         assert len(checkpoint.graph()[0]) == 3
-        look = service.dry_run("restore", provider, checkpoint)
+        look = service.dry_run("restore", provider, checkpoint, mappings={"name": {"tree-3": "again"}})
         look = service.wait_for_status(look, "succeeded", ["failed"], 0.1, 60)
         assert look.result["possible"] is True
+        assert [each["new"] for each in look.result["mappings"]] == ["again"]
         run = {"provider_id": provider.id, "checkpoint_id": checkpoint.id, "parameters": {}}
         restore = service.create_restore(**run)
         restore = service.wait_for_status(restore, "success", ["fail"], 0.1, 60)
