@@ -65,7 +65,7 @@ class Bank(Opened):
     :param key_id: which of its keys it was opened with, hexadecimal; empty: a project's.
 
     ``keys`` has and changes the keys that open it, and those of its projects; ``holds`` has what keeps
-    checkpoints from being deleted.
+    checkpoints from being deleted; ``project_id`` is the only one that its key opens, empty: it opens all.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class Bank(Opened):
     ) -> None:
         self._objects = objects
         self._only = only
+        self.project_id = only.project_id if only else ""
         self._descriptor = descriptor
         self._has_copies = False
         self.id = descriptor.id

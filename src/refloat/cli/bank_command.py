@@ -15,6 +15,7 @@ from refloat.cli.running import Interrupts
 
 if TYPE_CHECKING:
     from refloat.bank import Bank, Notes
+    from refloat.cli.backend import Backend
     from refloat.control.expected import RecordsBeside
     from refloat.providers.banks import BankLocation, Banks
 
@@ -28,10 +29,47 @@ BANK = (
         metavar="FILE",
     ),
 )
+OF_PROJECT = Argument("--project", "of this project, which need not be there any more", metavar="ID")
 INSTEAD_OF = Argument(
     "--instead-of", "of the bank that was there, and will not come back", metavar="ID", default=""
 )
 NEW_BANK = Argument("id", "of the bank that is there now")
+
+
+class FromBank(BaseCommand):
+    """A command on checkpoints, also on those in a bank that one has the key of, of whatever project."""
+
+    _chosen: argparse.Namespace
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        self._chosen = parsed_args
+        return int(super().run(parsed_args))
+
+    def open(self) -> Backend:
+        chosen = self._chosen
+        every = getattr(chosen, "all_projects", None)
+        if not (chosen.bank or chosen.key or chosen.project or every):
+            return super().open()
+        if not chosen.bank:
+            self.refuse_service(f"'{self.cmd_name}' with --key, --project or --all-projects")
+        from refloat.cli.embedded import Embedded, Reach
+        from refloat.control.banks import absolute
+        from refloat.control.settings import Settings
+
+        # Without a choice, a list is of the user's project; a checkpoint that is named may be of any.
+        project_id = chosen.project or ("" if every in (True, None) else None)
+        settings = Settings.load().of_bank(chosen.bank, chosen.key)
+        key = (
+            settings.key_file
+            if str(settings.key_file).startswith("barbican:")
+            else settings.key_file.absolute()
+        )
+        return Embedded(
+            settings.of_bank(absolute(settings.bank_url), key),
+            self.app.options.os_cloud,
+            notify=self.say,
+            reach=Reach(project_id),
+        )
 
 
 class BankCommand(BaseCommand):

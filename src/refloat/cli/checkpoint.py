@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.arguments import parse_parameters, said
+from refloat.cli.bank_command import BANK, OF_PROJECT, FromBank
 from refloat.cli.base import CHECKPOINT, PARAMETER, SAID, Argument, BaseCommand, Lister, ShowOne
 from refloat.cli.operation_base import NO_WAIT, Operating, OperationCommand
 from refloat.cli.output import Bytes, Items, Resources, Time
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from refloat.records.holds import Hold
 
 
-class ListCheckpoint(Lister):
+class ListCheckpoint(FromBank, Lister):
     """List the project's checkpoints, newest first, and those that are being made.
+
+    With --bank and --key, those in any bank that one has the key of; with --all-projects those of all, of
+    other clouds too: no cloud is asked for that.
 
     Status: available; protecting, parked or interrupted (not yet a checkpoint: see its operation);
     deleting; damaged; missing (nobody has deleted it, and it is not in the bank).
@@ -27,26 +31,41 @@ class ListCheckpoint(Lister):
     Partial: it lacks something of its plan, as 'refloat checkpoint show' says.
     """
 
-    columns = (
+    columns: tuple[str, ...] = (
         *("id", "status", "created_at", "plan", "provider", "operation_id", "verified", "partial"),
         *("name", "size", "made_by", "expires_at"),
     )
     examples = """
         refloat checkpoint list --plan shop
         refloat checkpoint list -f value -c id
+        refloat checkpoint list --bank s3://backup/bank --key bank.key --all-projects
     """
 
-    args = (Argument("--plan", "only those of this plan (name or id)"),)
+    args = (
+        Argument("--plan", "only those of this plan (name or id)"),
+        *BANK,
+        OF_PROJECT,
+        Argument("--all-projects", "of all projects that the key opens", action="store_true"),
+    )
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
         states = refloat.checkpoints(parsed_args.plan or "")
+        if parsed_args.all_projects or parsed_args.project:
+            self.columns = (*self.columns, "project_id")
+        if not states:
+            self.say(f"No checkpoints: {self._why_none(refloat, parsed_args.plan)}")
         return [_shown(refloat, state, _schedules(refloat, states)) for state in states]
 
+    def _why_none(self, refloat: Backend, plan: str | None) -> str:
+        if plan and (others := len(refloat.checkpoints())):
+            return f"none is of the plan '{plan}'; there are {others} of other plans"
+        return refloat.why_none()
 
-class ShowCheckpoint(ShowOne):
+
+class ShowCheckpoint(FromBank, ShowOne):
     """Show a checkpoint and the resources in it."""
 
-    args = (CHECKPOINT,)
+    args = (CHECKPOINT, *BANK, OF_PROJECT)
 
     def ask(self, refloat: Backend, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         state = refloat.find_checkpoint(parsed_args.checkpoint)
@@ -166,7 +185,7 @@ class DeleteCheckpoint(Operating, Lister):
 
 def _schedules(refloat: Backend, states: Iterable[CheckpointState]) -> Mapping[str, str]:
     """What the schedules are called that made checkpoints."""
-    if not any(state.scheduled_operation_id for state in states):
+    if refloat.reach is not None or not any(state.scheduled_operation_id for state in states):
         return {}
     return {view.schedule.id: view.schedule.name for view in refloat.schedules.list()}
 
@@ -198,6 +217,7 @@ def _shown(refloat: Backend, state: CheckpointState, schedules: Mapping[str, str
         "size": "" if state.size is None else Bytes(state.size),
         "made_by": f"schedule {schedules.get(scheduled, scheduled)}" if scheduled else "hand",
         "expires_at": Time(str(state.about.get("expires_at") or "")),
+        "project_id": state.project_id,
     }
 
 

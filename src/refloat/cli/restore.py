@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from refloat.cli.arguments import parse_only, parse_parameters
+from refloat.cli.bank_command import BANK, OF_PROJECT, FromBank
 from refloat.cli.base import CHECKPOINT, PARAMETER, Argument
 from refloat.cli.operation_base import NO_WAIT, OperationCommand
 from refloat.cli.output import Items
@@ -65,7 +66,7 @@ CHOICES = (
 VERBOSE = Argument("--verbose", "also what is never the same in any restore", action="store_true")
 
 
-class Restore(OperationCommand):
+class Restore(FromBank, OperationCommand):
     """Restore a checkpoint, or parts of it.
 
     Prints id (the operation's), status, checkpoint_id and resources: type, source_id, new_id, name,
@@ -80,6 +81,9 @@ class Restore(OperationCommand):
 
     With --dry-run nothing is changed; it prints what a restore would do about each resource, what would
     not be as it was, and what stands in the way. The exit status is 1 when the restore is not possible.
+
+    With --bank and --key, a checkpoint of any project, also of another cloud, is restored into the project
+    that one is logged in to.
     """
 
     examples = """
@@ -87,6 +91,7 @@ class Restore(OperationCommand):
         refloat restore 5d0f1c6a-...
         refloat restore 5d0f --only volume=data-1 --only server=db
         refloat restore 5d0f --existing beside --beside-name '{name} of {date}'
+        refloat restore 5d0f --bank s3://backup/bank --key bank.key --dry-run
         refloat restore 5d0f --parameter 'server:restore_name=copy of {name}'
         refloat restore 5d0f --map flavor:m1.small=c5 --map network:front=blue --map name:web=web-2
     """
@@ -94,6 +99,8 @@ class Restore(OperationCommand):
     args = (
         NO_WAIT,
         CHECKPOINT,
+        *BANK,
+        OF_PROJECT,
         Argument("--dry-run", "only say what would be done", action="store_true"),
         *CHOICES,
         VERBOSE,

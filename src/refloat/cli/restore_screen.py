@@ -67,6 +67,11 @@ def _about(data: Mapping[str, Any]) -> Iterator[str]:
         proof = f"found {checkpoint['verified']} {_age(proven)} ago" if proven else "never verified"
         when = f"{made.astimezone():%Y-%m-%d %H:%M}" if made else checkpoint["created_at"]
         yield f"The checkpoint {checkpoint['id'][:8]} of {checkpoint['plan']} is of {when}{age}, {proof}."
+    if origin := data.get("origin"):
+        cloud = f" of the cloud {origin['auth_url']}" if origin["auth_url"] else ""
+        bank = f", out of the bank {origin['bank']}" if origin["bank"] else ""
+        yield f"It comes from the project {origin['project_id']}{cloud}{bank}."
+        yield "Nothing that is here is taken for an original of it."
     effort = data.get("effort") or {}
     moved = f"{size_text(effort['bytes'])} move" if effort.get("bytes") else "No data moves"
     if data.get("seconds") is None:

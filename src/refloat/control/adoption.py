@@ -33,6 +33,10 @@ HEALED = (ERROR, DELETED, MISSING, PROTECTING, WAIT_COPYING, COPYING)
 somebody has set it to error. That its deletion failed can be: what it had in the cloud may be gone."""
 
 
+NOTED = "bank:"
+"""So begins what is in the place of a provider's id, of a checkpoint in a bank that is nobody's here."""
+
+
 def adopt(
     database: Database,
     provider_id: str,
@@ -53,6 +57,10 @@ def adopt(
         known = records.get(info.id, None)
     except NotFound:
         known = None
+    if known is not None and known.provider_id.startswith(NOTED):
+        with database.one_at_a_time(f"checkpoint {info.id}") as session:
+            records.move(session, info.id, [known.status], provider_id=provider_id)
+        known = replace(known, provider_id=provider_id)
     if known is not None and (known.status not in HEALED or known.reason == SET_BY_HAND):
         return known if known.plugins else replace(known, plugins=_plugins(info))
     checkpoint = read()
@@ -68,6 +76,23 @@ def adopt(
             if status == MISSING:
                 notices.checkpoint(session, records.read(session, info.id), FOUND)
     return records.get(info.id, None)
+
+
+def note(
+    database: Database, bank_id: str, read: Callable[[], Checkpoint], id_of: Callable[[str], str]
+) -> CheckpointRecord:
+    """What is known of a checkpoint that is read from a bank that is nobody's here.
+
+    If that is nothing, it is noted as that bank's: no provider has it, and nobody misses it.
+    """
+    checkpoint = read()
+    records, info = CheckpointRecords(database), checkpoint.info
+    with database.one_at_a_time(f"checkpoint {info.id}") as session:
+        if not records.statuses(session, [info.id]):
+            whose = f"{NOTED}{bank_id}" if _plugins(info) else id_of(info.provider)
+            records.add(session, _record(whose, checkpoint, info, id_of))
+    known = records.get(info.id, None)
+    return replace(known, graph=checkpoint.graph, plugins=_plugins(info), project_id=info.project_id)
 
 
 def _worked_on(database: Database, session: Session, identity: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from refloat.bank import Bank, CheckpointInfo
-from refloat.control.adoption import HEALED, adopt
+from refloat.control.adoption import HEALED, NOTED, adopt
 from refloat.control.expected import fresh
 from refloat.control.held import reconcile
 from refloat.errors import BankDamaged, BankError, NotFound
@@ -19,7 +19,7 @@ from refloat.notify.events import MISSING, NOBODY, Notices
 from refloat.providers.banks import BankLocation, Banks
 from refloat.providers.provider import Providers
 from refloat.records import checkpoints as records
-from refloat.records.checkpoints import AVAILABLE, CheckpointRecords
+from refloat.records.checkpoints import AVAILABLE, DELETED, CheckpointRecords
 from refloat.records.database import Database
 
 _LOG = logging.getLogger(__name__)
@@ -95,9 +95,11 @@ class BankLooks:
         """Take up what a bank has; what it should have, and has not."""
         infos = bank.checkpoints()
         for info in infos:
-            provider_id = known[info.id][1] if info.id in known else self._id_of(info.provider)
+            status, provider_id = known.get(info.id, (DELETED, NOTED))
+            if provider_id.startswith(NOTED):
+                status, provider_id = DELETED, self._id_of(info.provider)
             # What lies in another bank than its provider's, only the command can work on.
-            unknown = info.id not in known or known[info.id][0] in HEALED
+            unknown = status in HEALED
             if unknown and not info.damaged and places.get(provider_id) == place:
                 whole = partial(bank.checkpoint, info.id)
                 try:

@@ -34,10 +34,13 @@ def banks_of_user(
 ) -> Banks:
     """The banks of a user of the command, known by their URLs."""
     own = settings.bank if settings.own_bank else None
-    users = BankUsers(lambda place: [_shown(place.url)], "refloat bank create", "refloat bank accept ID", own)
+    users = BankUsers(
+        lambda place: [absolute(place.url)], "refloat bank create", "refloat bank accept ID", own
+    )
     return Banks(settings.bank, BankRecords(database), users, notify, cloud)
 
 
-def _shown(url: str) -> str:
+def absolute(url: str) -> str:
+    """A bank's URL, that of a folder as it is from everywhere on this machine."""
     found = parse(url)
     return found.url if found.scheme != "file" else f"file://{Path(found.prefix).absolute()}"

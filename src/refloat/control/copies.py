@@ -8,7 +8,8 @@ from typing import Any
 
 from refloat.bank import Bank
 from refloat.control.grants import NOTHING
-from refloat.control.submit import Requester, Submitter, own, short
+from refloat.control.payloads import short
+from refloat.control.submit import Requester, Submitter, own
 from refloat.errors import Conflict, InvalidInput
 from refloat.operations.copyplan import copy_id
 from refloat.providers.provider import Provider

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from refloat.control.submit import Requester, Submitter, own, short
+from refloat.control.payloads import short
+from refloat.control.submit import Requester, Submitter, own
 from refloat.errors import Conflict
 from refloat.records.checkpoints import (
     AVAILABLE,

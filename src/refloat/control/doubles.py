@@ -28,12 +28,13 @@ def refuse_doubles(
 ) -> None:
     """Refuse a restore of what another restore makes anew in the same place; not of what is made beside.
 
+    :param payload: the operation's; ``project_id`` is the one that is restored into.
     :raises Conflict: it names the other.
     """
     if payload.get("existing") == BESIDE:
         return
     wanted, where = _made_anew(checkpoint, payload, provider_of), payload.get("elsewhere")
-    for other in operations.open_restores(session, checkpoint.project_id):
+    for other in operations.open_restores(session, str(payload["project_id"])):
         if other.payload.get("existing") == BESIDE or other.payload.get("elsewhere") != where:
             continue
         found = checkpoints.read(session, other.checkpoint_id)

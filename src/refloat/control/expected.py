@@ -10,8 +10,8 @@ from sqlalchemy import make_url
 
 from refloat.bank import Bank, Freshness, VerificationReport
 from refloat.control.deletions import DELETABLE
+from refloat.control.payloads import short
 from refloat.control.settings import Settings
-from refloat.control.submit import short
 from refloat.providers.banks import BankLocation
 from refloat.providers.provider import Provider, Providers
 from refloat.records.banks import BankHeads

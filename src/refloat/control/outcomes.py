@@ -131,6 +131,8 @@ def _verified(ended: Milestone) -> Iterator[tuple[str, str, Collection[str]]]:
 
     One that failed for another reason than damage, such as the network, tells nothing.
     """
+    if "place" in ended.payload:  # what is known here may be of another copy of the bank
+        return
     result, prepared = ended.result or {}, ended.prepared or {}
     if ended.kind == "bank_verify" and ended.state == "succeeded":
         yield BAD, str(prepared["depth"]), prepared.get("bad", ())

@@ -20,6 +20,7 @@ from refloat.cloud.authority import Authority, Caller
 from refloat.control.doubles import refuse_doubles
 from refloat.control.elsewhere import HERE, Elsewhere
 from refloat.control.grants import NOTHING, Grant, Grants
+from refloat.control.payloads import in_bank, known_of, short
 from refloat.control.plans import check_size, known_parameters
 from refloat.database import now
 from refloat.errors import Conflict, InvalidInput, NotFound
@@ -44,7 +45,7 @@ from refloat.records.checkpoints import (
     CheckpointRecord,
     CheckpointRecords,
 )
-from refloat.records.database import Database, shown
+from refloat.records.database import Database
 from refloat.records.holds import refuse_held
 from refloat.records.operations import SERVICE, Operation, Operations
 from refloat.records.plans import Plan
@@ -191,7 +192,7 @@ class Submitter:
         if keep_on_failure:
             payload["keep_on_failure"] = True
         if dry_run:
-            payload |= {"checkpoint": _known_of(checkpoint), "pace": self.operations.pace()}
+            payload |= {"checkpoint": known_of(checkpoint), "pace": self.operations.pace()}
         kind = "restore_plan" if dry_run else "restore"
         return self.on_available(
             *(by, kind, "restore", checkpoint, choices.parameters, payload, elsewhere), also=also
@@ -290,20 +291,20 @@ class Submitter:
         :param settings: whose parameters these are.
         :param acts: whether it has to do something in a cloud.
         """
-        own(by, checkpoint.project_id)
+        ours = _is_ours(by, checkpoint, more)
         provider = self.provider_of(checkpoint)
         # Those that will run: the plugins that made the checkpoint, whatever the provider's are by now.
         check_parameters(plugins_for(provider, checkpoint.plugins or {}), settings, parameters)
-        if checkpoint.status != AVAILABLE:
-            raise not_available(checkpoint.id, checkpoint.status, checkpoint.reason)
         payload = {"plan": short(checkpoint.plan), "parameters": parameters, **more}
+        payload["project_id"] = by.project_id
         acting = by
         if elsewhere.auth:
             acting = elsewhere.login(self._authority)
             payload |= elsewhere.project(acting, by.project_id)
         with self.granted(acting) if acts else nullcontext(NOTHING) as grant:
             with self.transaction(session, f"checkpoint {checkpoint.id}") as writing:
-                self.check_available(writing, checkpoint)
+                if ours:
+                    self.check_available(writing, checkpoint)
                 if kind == "restore":
                     self._database.lock(writing, f"operations {by.project_id}")
                     refuse_doubles(
@@ -352,8 +353,8 @@ class Submitter:
             "checkpoint_id": checkpoint.id if checkpoint is not None else "",
             "project_id": by.project_id,
         }
-        if checkpoint is not None and checkpoint.plugins:
-            whole["plugins"] = dict(checkpoint.plugins)
+        if checkpoint is not None:
+            whole |= in_bank(checkpoint)
         if isinstance(by, StandingAuthority):
             # Its own: not given back when this operation ends.
             whole |= {"authority": by.authority, "scheduled_operation_id": by.scheduled_operation_id}
@@ -393,6 +394,22 @@ def own(by: Requester, project_id: str) -> None:
         )
 
 
+def _is_ours(by: Requester, checkpoint: CheckpointRecord, more: Mapping[str, Any]) -> bool:
+    """Whether it is for the records to say who may use a checkpoint, and whether it is there.
+
+    Not of one in a bank that its requester names, and has the key of.
+
+    :raises InvalidInput: they say that it is another project's.
+    :raises Conflict: they say that it is not available.
+    """
+    if "place" in more:
+        return False
+    own(by, checkpoint.project_id)
+    if checkpoint.status != AVAILABLE:
+        raise not_available(checkpoint.id, checkpoint.status, checkpoint.reason)
+    return True
+
+
 def _has_parts_in_cloud(checkpoint: CheckpointRecord, provider: Provider) -> bool:
     """Whether anything of a checkpoint may be in the cloud, for an operation to look at."""
     if checkpoint.graph is None:
@@ -403,21 +420,6 @@ def _has_parts_in_cloud(checkpoint: CheckpointRecord, provider: Provider) -> boo
         for kind, plugin in plugins_for(provider, checkpoint.plugins or {}).items()
         if kind in kinds
     )
-
-
-def _known_of(checkpoint: CheckpointRecord) -> dict[str, Any]:
-    """How old a checkpoint is and when it was last proven."""
-    return {
-        "id": checkpoint.id,
-        "plan": str(checkpoint.plan.get("name", "")),
-        "created_at": shown(checkpoint.created_at),
-        "verified": checkpoint.verified,
-        "verified_at": shown(checkpoint.verified_at),
-    }
-
-
-def short(plan: Mapping[str, Any]) -> dict[str, str]:
-    return {"id": str(plan.get("id", "")), "name": str(plan.get("name", ""))}
 
 
 def not_available(checkpoint_id: str, status: str, reason: str = "") -> Conflict:

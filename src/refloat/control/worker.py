@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refloat.bank import Bank
@@ -38,7 +39,7 @@ from refloat.notify.events import NOBODY, Notices
 from refloat.operations.compile import lane_limits
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.single_step import SingleStepProgram
-from refloat.providers.banks import Banks
+from refloat.providers.banks import BankLocation, Banks
 from refloat.providers.provider import Providers
 from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.database import Database
@@ -312,6 +313,7 @@ class Worker:
                 self._minimum,
                 partial(last_of, self._checkpoints),
                 self._kept_plan,
+                lambda url, key: self._banks.at(BankLocation(url, Path(key))),
             )
             made = program(operation_id, payload, services)
             return Logged(made, **subject_of(operation_id, payload))

@@ -77,11 +77,11 @@ class DeleteProgram(ReadingProgram):
     def finish(self, prepared: Json, run: StepRun) -> Json:
         try:
             if prepared.get("absent"):
-                self.bank.checkpoint(self.checkpoint_id, self.project_id)
+                self.bank.checkpoint(self.checkpoint_id, self.owner)
                 raise Conflict(
                     f"the checkpoint {self.checkpoint_id} is seen in the bank again", advice="Delete it again"
                 )
-            freed = self.bank.delete(self.checkpoint_id, self.project_id, young=self._young).freed
+            freed = self.bank.delete(self.checkpoint_id, self.owner, young=self._young).freed
         except Conflict as exc:
             if prepared.get("absent"):
                 raise

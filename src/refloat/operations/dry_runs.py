@@ -23,7 +23,8 @@ class RestorePlanProgram(SingleStepProgram):
     kind = "restore_plan"
 
     def look(self, run: StepRun) -> dict[str, Any]:
-        plan = RestoreProgram(self.operation_id, self.payload, self.services).plan()
+        program = RestoreProgram(self.operation_id, self.payload, self.services)
+        plan = program.plan()
         pace, effort = self.payload.get("pace") or {}, plan.effort
         expected = [
             None if amount and pace.get(what) is None else amount * float(pace.get(what) or 0)
@@ -35,6 +36,7 @@ class RestorePlanProgram(SingleStepProgram):
             "seconds": seconds,
             "checkpoint": self.payload.get("checkpoint"),
             "existing": self.payload.get("existing", IGNORE),
+            "origin": program.origin(),
         }
 
 

@@ -26,7 +26,7 @@ class ReadingProgram(OperationProgram):
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint, read from the bank and verified; but for its graph, which would stay in memory."""
-        found = self.bank.checkpoint(self.checkpoint_id, self.project_id)
+        found = self.bank.checkpoint(self.checkpoint_id, self.owner)
         self._graph_of_manifest = found.graph
         return replace(found, graph={})
 
@@ -61,7 +61,7 @@ class ReadingProgram(OperationProgram):
         _ = self.checkpoint
         graph, self._graph_of_manifest = self._graph_of_manifest, None
         if graph is None:
-            graph = self.bank.checkpoint(self.checkpoint_id, self.project_id).graph
+            graph = self.bank.checkpoint(self.checkpoint_id, self.owner).graph
         return Graph.from_json(graph)
 
     def section(self, key: ResourceKey) -> Section:

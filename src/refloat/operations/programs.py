@@ -62,13 +62,17 @@ class Services:
     """So long the operator keeps every checkpoint."""
     kept_plan: Callable[[str], Mapping[str, Any] | None] = lambda _identity: None
     """What a restore plan that is kept says; None: there is none."""
+    bank_at: Callable[[str, str], Bank] | None = None
+    """The bank at a URL, opened with the key at a place; it may be of no provider."""
 
 
 class OperationProgram(ABC):
     """One operation: what it prepares, the hooks it runs, how it ends and how it is undone.
 
     :param payload: JSON: ``provider``, ``checkpoint_id``, ``parameters`` and what the kind adds;
-        ``bank`` names the provider in whose bank the checkpoint lies, when that is another.
+        ``bank`` names the provider in whose bank the checkpoint lies, when that is another; ``place`` has the
+        ``url`` and the ``key`` of one that is no provider's; ``owner`` is the project under whose key it is
+        there, when that is not whose operation it is.
     """
 
     kind: ClassVar[OperationKind]
@@ -93,6 +97,11 @@ class OperationProgram(ABC):
         """Whose operation it is."""
         return str(self.payload.get("project_id", ""))
 
+    @property
+    def owner(self) -> str:
+        """The project under whose key the checkpoint is in the bank."""
+        return str(self.payload.get("owner") or self.project_id)
+
     @cached_property
     def provider(self) -> Provider:
         return self.services.providers.find(self.payload["provider"])
@@ -100,13 +109,18 @@ class OperationProgram(ABC):
     @cached_property
     def bank(self) -> Bank:
         """The bank that is written or read: the provider's, unless the checkpoint lies in another's."""
+        if (place := self.payload.get("place")) and self.services.bank_at is not None:
+            return self._fenced(self.services.bank_at(str(place["url"]), str(place["key"])))
         whose = str(self.payload.get("bank") or self.payload["provider"])
         return self.fenced(whose, self.kind == "protect")
 
     def fenced(self, provider: str, create: bool) -> Bank:
         """A provider's bank, which is changed only as long as this operation is ours."""
+        return self._fenced(self.services.bank_for(provider, create))
+
+    def _fenced(self, bank: Bank) -> Bank:
         # Banks are opened before a look (a plan) or by one that nobody has bound, too.
-        return self.services.bank_for(provider, create).fenced(lambda: self._check_lease())
+        return bank.fenced(lambda: self._check_lease())
 
     @cached_property
     def plugins(self) -> Mapping[str, ProtectionPlugin]:

@@ -87,6 +87,16 @@ class RestoreProgram(ReadingProgram):
         elsewhere = bool(self.payload.get("restore_target")) and not self.payload.get("same_cloud")
         return not elsewhere and self.checkpoint.info.project_id == self.services.cloud.project_id
 
+    def origin(self) -> dict[str, str] | None:
+        """Whence the checkpoint comes; None: from the project that it is restored into."""
+        if self._same_place:
+            return None
+        info = self.checkpoint.info
+        cloud = str((info.extra.get("cloud") or {}).get("auth_url", ""))
+        # Users of the service are not told where banks are.
+        bank = self.bank.url if self.payload.get("place") else ""
+        return {"project_id": info.project_id, "auth_url": cloud, "bank": bank}
+
     def implemented(self, prepared: Json, node: Resource) -> Iterable[str]:
         nothing = self._decided(prepared, node.key)["action"] in NOTHING_TO_DO
         return () if nothing else super().implemented(prepared, node)

@@ -25,9 +25,11 @@ class _Identity(BaseHTTPRequestHandler):
     """As much of the identity API as it takes to log in, to a cloud that has nothing else.
 
     :cvar services: URLs of other services by type, for the catalog.
+    :cvar project_id: the project that everybody logs in to.
     """
 
     services: ClassVar[dict[str, str]] = {}
+    project_id: ClassVar[str] = PROJECT
 
     def do_GET(self) -> None:
         url = f"http://127.0.0.1:{self.server.server_address[1]}/v3"
@@ -45,7 +47,11 @@ class _Identity(BaseHTTPRequestHandler):
             "expires_at": "2099-01-01T00:00:00.000000Z",
             "issued_at": "2026-01-01T00:00:00.000000Z",
             "user": {"id": "u1", "name": "tester", "domain": {"id": "default", "name": "Default"}},
-            "project": {"id": PROJECT, "name": "demo", "domain": {"id": "default", "name": "Default"}},
+            "project": {
+                "id": self.project_id,
+                "name": "demo",
+                "domain": {"id": "default", "name": "Default"},
+            },
             "roles": [{"id": "r1", "name": "member"}],
             "catalog": [_entry(kind, url) for kind, url in self.services.items()],
         }
@@ -76,13 +82,14 @@ def _entry(kind: str, url: str) -> dict[str, Any]:
     return {"type": kind, "id": kind, "name": kind, "endpoints": [endpoint]}
 
 
-def serve_identity(**services: str) -> ThreadingHTTPServer:
+def serve_identity(project_id: str = PROJECT, **services: str) -> ThreadingHTTPServer:
     """A running identity service.
 
+    :param project_id: the project that everybody logs in to.
     :param services: what else is in its catalog: URLs by type, with _ for -.
     """
     catalog = {kind.replace("_", "-"): url for kind, url in services.items()}
-    handler = type("Identity", (_Identity,), {"services": catalog})
+    handler = type("Identity", (_Identity,), {"services": catalog, "project_id": project_id})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

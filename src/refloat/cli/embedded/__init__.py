@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 from refloat.cli.embedded.checkpoints import EmbeddedCheckpoints
 from refloat.cli.embedded.plans import EmbeddedPlans
 from refloat.cli.embedded.restore_plans import EmbeddedRestorePlans
+from refloat.cli.embedded.session import Reach
 
 if TYPE_CHECKING:
     from refloat.cli.embedded.schedules import EmbeddedSchedules
+
+
+__all__ = ["Embedded", "Reach"]
 
 
 class Embedded(EmbeddedRestorePlans, EmbeddedCheckpoints, EmbeddedPlans):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,9 +13,11 @@ from refloat.cli.embedded.session import EmbeddedSession
 from refloat.cli.resolve import resolve
 from refloat.cli.views import LIVE, CheckpointState, Json
 from refloat.control import held
-from refloat.control.adoption import adopt
+from refloat.control.adoption import adopt, note
+from refloat.control.banks import absolute
 from refloat.control.expected import expected
 from refloat.control.progress import status_of
+from refloat.control.settings import Settings
 from refloat.control.submit import not_available
 from refloat.engine.reader import Reader
 from refloat.errors import BankError, InvalidInput, NoBank, NotFound, RefloatError
@@ -62,7 +65,7 @@ class EmbeddedCheckpoints(EmbeddedSession):
         expected = self._expected(read)
         found = {record.id: _missing_state(record) for record in expected.values()}
         found |= {each.info.id: _state_of(each.info, expected.get(each.info.id)) for each in reversed(kept)}
-        for operation in self.operations.list((*OPEN, "failed")):
+        for operation in self.operations.list((*OPEN, "failed")) if self.reach is None else ():
             known = found.get(operation.checkpoint_id)
             if operation.kind == "protect" and known is None and operation.state in OPEN:
                 if (state := self._being_made(operation)) is not None:
@@ -106,12 +109,49 @@ class EmbeddedCheckpoints(EmbeddedSession):
         """As :func:`refloat.cli.resolve.resolve`; where there is none, it may be in a bank that is unread."""
         known = list(states)
         try:
-            return resolve(identity, known, exactly=exactly)
+            found = resolve(identity, known, exactly=exactly)
         except NotFound as exc:
             if unread:
                 raise next(iter(unread.values())) from None
-            empty = "" if known else f"the bank {self.settings.bank.url} has none of this project"
+            other = next((info for info in self._others() if identity and info.id.startswith(identity)), None)
+            if other is not None:
+                exc.reason = (
+                    f"the bank {self.settings.bank.url} has it: it is of the project {other.project_id}"
+                )
+                exc.advice = f"It is shown and restored with --project {other.project_id}"
+            empty = "" if known else self.why_none()
             raise NotFound(exc.message, reason=exc.reason or empty, advice=exc.advice) from None
+        projects = {state.project_id for state in known}
+        if len(projects) > 1 and not (found.id.startswith(identity) or found.about.get("name") == identity):
+            raise InvalidInput(
+                f"'{identity}' does not say of which project: there are checkpoints of {len(projects)}",
+                advice="Use an id, or say which with --project",
+            )
+        return found
+
+    def why_none(self) -> str:
+        """Why no checkpoint is listed: what there is instead."""
+        url, others = self.settings.bank.url, Counter(info.project_id for info in self._others())
+        if not self.banks.known_id(self.settings.bank):
+            return f"the bank {url} has none of this project: the first protection will make it"
+        whose = self.reach.project_id if self.reach is not None else None
+        of = f" of this project, {self.cloud.project_id}" if whose is None else f" of the project {whose}"
+        told = f"the bank {url} has none{of if whose != '' else ''}"
+        if not others:
+            return told
+        projects = f"{len(others)} other project{'s' if len(others) > 1 else ''}"
+        return f"{told}; there are {others.total()} of {projects}: see --all-projects"
+
+    def _others(self) -> list[CheckpointInfo]:
+        """The checkpoints of other projects in the bank of most providers, as far as its key opens them."""
+        if self.reach is not None and self.reach.project_id == "":
+            return []
+        try:
+            bank = self.banks.at(self.settings.bank)
+            here = self._whose(bank)
+            return [info for info in bank.checkpoints() if info.project_id not in ("", here)]
+        except (NoBank, BankError, InvalidInput):  # that it cannot be read is told otherwise
+            return []
 
     def describe(self, checkpoint: str, wanted: Mapping[str, Any]) -> CheckpointState:
         """Change what is said of a checkpoint: as :func:`refloat.records.about.changed`."""
@@ -184,6 +224,8 @@ class EmbeddedCheckpoints(EmbeddedSession):
 
     def _expected(self, read: Iterable[BankLocation]) -> Mapping[str, CheckpointRecord]:
         """What should be in some banks, by id."""
+        if self.reach is not None:  # the bank may be nobody's here
+            return {}
         known = (self.database, self.providers, self.settings.bank)
         return {
             record.id: record
@@ -192,10 +234,21 @@ class EmbeddedCheckpoints(EmbeddedSession):
         }
 
     def record_of(self, found: FoundCheckpoint) -> CheckpointRecord:
+        if self.reach is not None and not self._is_of_its_provider(found):
+            return note(self.database, found.bank.id, found.read, self.providers.id_of)
         provider_id = self.providers.id_of(found.info.provider)
         return adopt(self.database, provider_id, found.read, found.info, self.providers.id_of, self.notices)
 
-    def elsewhere(self, found: FoundCheckpoint) -> Mapping[str, str]:
+    def _is_of_its_provider(self, found: FoundCheckpoint) -> bool:
+        with contextlib.suppress(NotFound):
+            place = self.providers.find(found.info.provider).bank or Settings.load().bank
+            return absolute(place.url) == absolute(found.location.url)
+        return False
+
+    def elsewhere(self, found: FoundCheckpoint) -> Mapping[str, Any]:
+        """What an operation's payload says of where a checkpoint lies."""
+        if self.reach is not None:
+            return {"place": {"url": found.location.url, "key": str(found.location.key_file)}}
         with contextlib.suppress(NotFound):
             if self.bank_location(self.providers.find(found.info.provider)) == found.location:
                 return {}
@@ -204,22 +257,31 @@ class EmbeddedCheckpoints(EmbeddedSession):
 
     def _kept(self) -> tuple[list[FoundCheckpoint], dict[BankLocation, RefloatError], set[BankLocation]]:
         """The checkpoints of all banks; which could not be read, and why; which could."""
-        mine, project_id = self.settings.bank, self.cloud.project_id
+        mine = self.settings.bank
+        places = [mine] if self.reach is not None else [mine, *map(self.bank_location, self.providers)]
         kept: list[FoundCheckpoint] = []
         unread: dict[BankLocation, RefloatError] = {}
         read: set[BankLocation] = set()
-        for place in dict.fromkeys([mine, *map(self.bank_location, self.providers)]):
+        for place in dict.fromkeys(places):
             try:
                 bank = self.banks.at(place)
-                kept += [FoundCheckpoint(place, bank, info) for info in bank.checkpoints(project_id)]
+                infos = bank.checkpoints(self._whose(bank))
+                kept += [FoundCheckpoint(place, bank, info) for info in infos]
                 read.add(place)
             except NoBank as exc:
-                if place == mine and not self.banks.is_new(mine):
+                if place == mine and (self.reach is not None or not self.banks.is_new(mine)):
                     unread[place] = exc
             except (BankError, InvalidInput) as exc:
                 others = BankError(f"the bank {place.url} cannot be read", reason=str(exc))
                 unread[place] = exc if place == mine else others
         return kept, unread, read
+
+    def _whose(self, bank: Bank) -> str | None:
+        """The project whose checkpoints are looked at in a bank; None: all that the key opens."""
+        project_id = self.reach.project_id if self.reach is not None else None
+        if project_id is None and not (self.reach is not None and bank.project_id):
+            return self.cloud.project_id
+        return project_id or None
 
 
 def _state_of(info: CheckpointInfo, known: CheckpointRecord | None = None) -> CheckpointState:

@@ -19,6 +19,7 @@ from refloat.control import copies, deletions, held
 from refloat.control.actions import Actions
 from refloat.control.elsewhere import HERE
 from refloat.control.progress import created_lines, status_of
+from refloat.control.settings import Settings
 from refloat.engine.reader import Reader
 from refloat.errors import Conflict, RefloatError
 from refloat.graph import Graph
@@ -146,8 +147,10 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
     def worker(self) -> Worker:
         from refloat.control.worker import Worker
 
+        # A bank that was only found is not told what databases there are here.
+        settings = self.settings if self.reach is None else Settings.load()
         return Worker(
-            self.settings,
+            settings,
             self.database,
             self.providers,
             self.authority,

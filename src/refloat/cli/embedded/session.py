@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 
@@ -28,10 +29,21 @@ _LIFETIME = timedelta(days=1)
 """Of what is granted for an operation; an entry of clouds.yaml grants nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whose checkpoints are looked at, in the one bank of the settings, wherever they were made.
+
+    :param project_id: of this project; empty: of all that the key opens; None: of the user's own.
+    """
+
+    project_id: str | None = None
+
+
 class EmbeddedSession(Closing):
     """One user on this machine.
 
     :param cloud_name: an entry of ``clouds.yaml``; None: ``OS_CLOUD`` or the ``OS_*`` variables.
+    :param reach: None: the checkpoints of the user's project in all banks that are known here.
     :param notify: told, in a sentence, what the user should know (a new key was made...).
     """
 
@@ -41,7 +53,9 @@ class EmbeddedSession(Closing):
         cloud_name: str | None = None,
         *,
         notify: Callable[[str], None] | None = None,
+        reach: Reach | None = None,
     ) -> None:
+        self.reach = reach
         self.settings = settings or Settings.load()
         self.cloud = Cloud(cloud_name)
         self.notify = notify or (lambda _sentence: None)

@@ -22,6 +22,8 @@ _DELETED = "deleted"
 class RemoteCheckpoints(RemotePlans):
     """The project's checkpoints, of all providers."""
 
+    reach = None
+
     def checkpoints(self, plan: str = "") -> list[CheckpointState]:
         filters: dict[str, Any] = {"plan_id": plan} if is_id(plan) else {}
         with told("list the checkpoints"):
@@ -32,6 +34,9 @@ class RemoteCheckpoints(RemotePlans):
             ]
         chosen = [state for state in found if plan in ("", state.plan["id"], state.plan["name"])]
         return sorted(chosen, key=lambda state: state.created_at, reverse=True)
+
+    def why_none(self) -> str:
+        return "the service has no checkpoint of this project"
 
     def checkpoint_id(self, identity: str) -> str:
         return self.find_checkpoint(identity, exactly=True).id
