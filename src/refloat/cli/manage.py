@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,10 @@ from refloat.api import config
 from refloat.bank import create_key
 from refloat.cli.bank_command import INSTEAD_OF, NEW_BANK
 from refloat.cli.base import Argument
+from refloat.cloud import Cloud
+from refloat.control import attaching, reassigning
 from refloat.control import purge as purging
+from refloat.control.bank_looks import BankLooks
 from refloat.control.banks import banks_of_service
 from refloat.control.brought_back import Remembered, bring_back
 from refloat.engine.engine import Engine
@@ -28,6 +31,7 @@ from refloat.notify.events import Notices
 from refloat.providers.banks import BankLocation, Banks
 from refloat.providers.provider import Providers
 from refloat.records.backup import copy_database
+from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.database import HEAD, Database
 from refloat.records.incarnation import Incarnations
 from refloat.records.outbox import Outbox
@@ -240,6 +244,65 @@ def accept_bank(chosen: argparse.Namespace, conf: Any) -> None:
         print(f"{place.url}: the bank {chosen.id} of {names}; it was: {', '.join(was) or 'not known'}")
 
 
+def attach_bank(chosen: argparse.Namespace, conf: Any) -> None:
+    """Make a bank that was found known, as that of a new provider, and take up what is in it."""
+    settings = config.settings(conf)
+
+    def known() -> Providers:
+        return Providers(settings.providers, settings.key_file, noop=settings.noop)
+
+    with _opened(conf) as database:
+        path = attaching.attach(settings.providers, known(), chosen.provider, chosen.url, chosen.key)
+        banks = banks_of_service(settings, known(), database, print)
+        BankLooks(database, known(), banks, settings.bank).look()
+    print(f"{path}: the provider {chosen.provider}. Copy it to all hosts; restart the API and the workers.")
+    print("What is in it: refloat-manage checkpoint projects")
+
+
+def projects(chosen: argparse.Namespace, conf: Any) -> None:
+    """List the projects that have checkpoints, and whether the identity service knows them."""
+    with _opened(conf) as database, closing(Cloud(chosen.os_cloud)) as cloud:
+        rows = [
+            (
+                project_id,
+                "yes" if reassigning.lives(cloud, project_id) else "no",
+                count,
+                origin,
+                f"{newest:%Y-%m-%d %H:%M}",
+            )
+            for project_id, (count, origin, newest) in CheckpointRecords(database).of_projects().items()
+        ]
+    _print_rows(chosen.format, ("project_id", "known", "checkpoints", "reassigned_from", "newest"), rows)
+
+
+def reassign(chosen: argparse.Namespace, conf: Any) -> int:
+    """Give the checkpoints of a project that is gone to one that lives, or back."""
+    with _opened(conf) as database:
+        found = reassigning.find(database, chosen.from_project, chosen.to_project)
+        with closing(Cloud(chosen.os_cloud)) as cloud:
+            reassigning.refuse(cloud, found)
+        for record in found.checkpoints:
+            plan = str(record.plan.get("name", ""))
+            print(f"{record.id}  {record.created_at:%Y-%m-%d %H:%M}  {record.status}  {plan}")
+        what = f"{len(found.checkpoints)} checkpoints of the project {found.source}"
+        back = ", which they came from" if found.back else ", whose members will see and restore them"
+        print(f"{what} go to the project {found.target}{back}.")
+        if not (chosen.yes or _agreed()):
+            print("Nothing was changed. To do it without being asked: --yes", file=sys.stderr)
+            return 1
+        reassigning.reassign(database, found)
+    print(f"Done. To take it back: --from-project {found.target} --to-project {found.source}")
+    return 0
+
+
+def _agreed() -> bool:
+    """Whether a person at a terminal says so."""
+    if not sys.stdin.isatty():
+        return False
+    print("Go on (yes or no)? ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 @contextmanager
 def _banks(chosen: argparse.Namespace, conf: Any) -> Iterator[tuple[Banks, BankLocation, str]]:
     """The service's banks, the place of the one that is meant, and the names of those who use it."""
@@ -256,6 +319,11 @@ def _shown(conf: Any) -> str:
 
 
 _FORMAT = Argument("-f", None, "--format", choices=("table", "json"), default="table")
+_OS_CLOUD = Argument(
+    "--os-cloud",
+    "the entry of clouds.yaml of one who may see projects (default: OS_CLOUD, OS_*)",
+    metavar="NAME",
+)
 _PROVIDER = Argument("provider", "name or id")
 _COMMANDS: Mapping[str, tuple[str, Mapping[str, tuple[Any, ...]]]] = {
     "db": (
@@ -284,6 +352,25 @@ _COMMANDS: Mapping[str, tuple[str, Mapping[str, tuple[Any, ...]]]] = {
         {
             "create": (create_bank, _PROVIDER, INSTEAD_OF),
             "accept": (accept_bank, _PROVIDER, NEW_BANK),
+            "attach": (
+                attach_bank,
+                Argument("provider", "a name for it"),
+                Argument("url", "of the bank"),
+                Argument("--key", "its key", metavar="FILE", type=Path, required=True),
+            ),
+        },
+    ),
+    "checkpoint": (
+        "checkpoints of projects that are gone",
+        {
+            "projects": (projects, _OS_CLOUD, _FORMAT),
+            "reassign": (
+                reassign,
+                Argument("--from-project", "the one that is gone", metavar="ID", required=True),
+                Argument("--to-project", "the one that is to have them", metavar="ID", required=True),
+                Argument("--yes", "do not ask", action="store_true"),
+                _OS_CLOUD,
+            ),
         },
     ),
     "notice": (

@@ -92,7 +92,13 @@ def note(
             whose = f"{NOTED}{bank_id}" if _plugins(info) else id_of(info.provider)
             records.add(session, _record(whose, checkpoint, info, id_of))
     known = records.get(info.id, None)
-    return replace(known, graph=checkpoint.graph, plugins=_plugins(info), project_id=info.project_id)
+    return replace(
+        known,
+        graph=checkpoint.graph,
+        plugins=_plugins(info),
+        project_id=info.project_id,
+        reassigned_from=None,
+    )
 
 
 def _worked_on(database: Database, session: Session, identity: str) -> bool:

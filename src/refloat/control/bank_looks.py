@@ -94,10 +94,13 @@ class BankLooks:
     ) -> list[str]:
         """Take up what a bank has; what it should have, and has not."""
         infos = bank.checkpoints()
+        attached = {places[each.id]: each.id for each in self._providers if each.found}
         for info in infos:
             status, provider_id = known.get(info.id, (DELETED, NOTED))
             if provider_id.startswith(NOTED):
                 status, provider_id = DELETED, self._id_of(info.provider)
+                if places.get(provider_id) != place:
+                    provider_id = attached.get(place, provider_id)
             # What lies in another bank than its provider's, only the command can work on.
             unknown = status in HEALED
             if unknown and not info.damaged and places.get(provider_id) == place:

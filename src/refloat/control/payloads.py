@@ -23,7 +23,7 @@ def known_of(checkpoint: CheckpointRecord) -> dict[str, Any]:
 def in_bank(checkpoint: CheckpointRecord) -> dict[str, Any]:
     """What an operation has to know to read a checkpoint."""
     made_by = {"plugins": dict(checkpoint.plugins)} if checkpoint.plugins else {}
-    return {**made_by, "owner": checkpoint.project_id}
+    return {**made_by, "owner": checkpoint.owner}
 
 
 def short(plan: Mapping[str, Any]) -> dict[str, str]:

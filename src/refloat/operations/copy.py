@@ -51,8 +51,7 @@ class CopyProgram(ReadingProgram):
     @cached_property
     def target(self) -> BankData:
         """The bank that is copied to, as hooks see it."""
-        project_id = self.checkpoint.info.project_id
-        return BankData(self.target_bank, self.copy_id, project_id, writing=True)
+        return BankData(self.target_bank, self.copy_id, self.project_id, writing=True)
 
     def plan(self) -> CopyPlan:
         """What this copy will do. Changes nothing.

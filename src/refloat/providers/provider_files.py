@@ -42,7 +42,7 @@ DEFAULT_BANK = "default"
 
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 _PROVIDER_KEYS = ("name", "id", "description", "plugin", "bank", "enabled")
-_BANK_KEYS = ("url", "key_file")
+_BANK_KEYS = ("url", "key_file", "found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,7 @@ class Definition:
     :param plugin_names: the plugins it chooses, by Refloat's names.
     :param bank: its own bank; None: the one that all share.
     :param file: what defines it; None: it is built in.
+    :param found: its bank was found: what other providers have left there is taken up as its own.
     :param notes: what its file asks for and does not get, one sentence each.
     """
 
@@ -97,6 +98,7 @@ class Definition:
     bank: BankLocation | None = None
     file: Path | None = None
     notes: tuple[str, ...] = ()
+    found: bool = False
 
 
 Defined = TypeVar("Defined", bound=Definition)
@@ -181,7 +183,8 @@ def load_file(path: Path, installed: Collection[str], key_file: Path, kind: type
         return None
     plugins, notes = _plugins(ini, installed)
     identity, name, about = _uuid(ini), _required(ini, "name"), ini.text("provider", "description")
-    return kind(identity, name, about, plugins, _bank(ini, key_file), path, notes)
+    found = _flag(ini, "refloat_bank", "found", default=False)
+    return kind(identity, name, about, plugins, _bank(ini, key_file), path, notes, found)
 
 
 def _plugins(ini: Ini, installed: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

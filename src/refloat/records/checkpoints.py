@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from refloat.database import changed, now
@@ -65,6 +65,7 @@ class CheckpointRecord:
     :param about: what people say of it (:mod:`refloat.records.about`); ``user_id``: who asked for it.
     :param size: bytes of its data in the bank, before compression.
     :param seconds: so long it took to make.
+    :param reassigned_from: the project under whose key it is in its bank, when it was given to another one.
     """
 
     id: str
@@ -86,6 +87,12 @@ class CheckpointRecord:
     about: Mapping[str, Any] = field(default_factory=dict)
     size: int | None = None
     seconds: int | None = None
+    reassigned_from: str | None = None
+
+    @property
+    def owner(self) -> str:
+        """The project under whose key it is in its bank."""
+        return self.reassigned_from or self.project_id
 
 
 class CheckpointRecords:
@@ -256,6 +263,23 @@ class CheckpointRecords:
         )
         with self._database.session() as session:
             return {row[0]: row[1] for row in session.execute(query) if row[0] in identities}
+
+    def of_projects(self) -> Mapping[str, tuple[int, str, datetime]]:
+        """Of each project: how many checkpoints it has, from which other one, and the newest one's time."""
+        row = CheckpointRow
+        query = (
+            select(row.project_id, func.count(), func.min(row.reassigned_from), func.max(row.created_at))
+            .where(row.status != DELETED)
+            .group_by(row.project_id)
+        )
+        with self._database.session() as session:
+            return {each[0]: (each[1], each[2] or "", each[3]) for each in session.execute(query)}
+
+    def of_project(self, session: Session, project_id: str) -> Sequence[CheckpointRecord]:
+        """Those of a project that are not deleted, the oldest first, in a session of the caller's."""
+        row = CheckpointRow
+        query = select(row).where(row.project_id == project_id, row.status != DELETED)
+        return [_record(each) for each in session.scalars(query.order_by(row.created_at, row.id))]
 
     def move(self, session: Session, identity: str, before: Sequence[str], **values: Any) -> bool:
         """Change a checkpoint, if its status still is one of some; whether it was."""

@@ -19,6 +19,9 @@ from refloat.records.tables import OperationRow
 KINDS = ("protect", "restore", "verify", "copy", "delete")
 """The kinds of operations on checkpoints; the service knows of others, which only look."""
 
+LOGGED = (*KINDS, "reassign")
+"""Those that operation logs tell of."""
+
 OPEN = ("queued", "running", "parked")
 """The states of operations that have not ended."""
 

@@ -137,6 +137,8 @@ class CheckpointRow(Base):
     """Bytes of its data in the bank, before compression."""
     seconds: Mapped[int | None] = mapped_column(default=None)
     """So long it took to make."""
+    reassigned_from: Mapped[str | None] = mapped_column(String(64), default=None)
+    """The project under whose key it is in its bank, when that is not ``project_id``."""
 
 
 class QuotaRow(Base):

@@ -26,15 +26,26 @@ class _Identity(BaseHTTPRequestHandler):
 
     :cvar services: URLs of other services by type, for the catalog.
     :cvar project_id: the project that everybody logs in to.
+    :cvar projects: how it answers, by their ids, to who asks for other projects; to others 404.
     """
 
     services: ClassVar[dict[str, str]] = {}
     project_id: ClassVar[str] = PROJECT
+    projects: ClassVar[dict[str, int] | None] = None
 
     def do_GET(self) -> None:
+        if self.path.startswith("/v3/projects/"):
+            self._project(self.path.rpartition("/")[2])
+            return
         url = f"http://127.0.0.1:{self.server.server_address[1]}/v3"
         version = {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": url}]}
         self._answer(200, {"version": version} if "v3" in self.path else {"versions": {"values": [version]}})
+
+    def _project(self, identity: str) -> None:
+        status = (self.projects or {}).get(identity, 404)
+        project = {"id": identity, "name": "some", "enabled": True, "domain_id": "default"}
+        fault = {"code": status, "message": "so it is", "title": "No"}
+        self._answer(status, {"project": project} if status == 200 else {"error": fault})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -42,6 +53,8 @@ class _Identity(BaseHTTPRequestHandler):
             message = "The request you have made requires authentication."
             self._answer(401, {"error": {"code": 401, "message": message, "title": "Unauthorized"}})
             return
+        itself = {"identity": f"http://127.0.0.1:{self.server.server_address[1]}/v3"}
+        own = {} if self.projects is None else itself
         token = {
             "methods": ["password"],
             "expires_at": "2099-01-01T00:00:00.000000Z",
@@ -53,7 +66,7 @@ class _Identity(BaseHTTPRequestHandler):
                 "domain": {"id": "default", "name": "Default"},
             },
             "roles": [{"id": "r1", "name": "member"}],
-            "catalog": [_entry(kind, url) for kind, url in self.services.items()],
+            "catalog": [_entry(kind, url) for kind, url in (self.services | own).items()],
         }
         self._answer(201, {"token": token})
 
@@ -82,14 +95,18 @@ def _entry(kind: str, url: str) -> dict[str, Any]:
     return {"type": kind, "id": kind, "name": kind, "endpoints": [endpoint]}
 
 
-def serve_identity(project_id: str = PROJECT, **services: str) -> ThreadingHTTPServer:
+def serve_identity(
+    project_id: str = PROJECT, projects: dict[str, int] | None = None, **services: str
+) -> ThreadingHTTPServer:
     """A running identity service.
 
     :param project_id: the project that everybody logs in to.
+    :param projects: how it answers to who asks for other projects.
     :param services: what else is in its catalog: URLs by type, with _ for -.
     """
     catalog = {kind.replace("_", "-"): url for kind, url in services.items()}
-    handler = type("Identity", (_Identity,), {"services": catalog, "project_id": project_id})
+    values = {"services": catalog, "project_id": project_id, "projects": projects}
+    handler = type("Identity", (_Identity,), values)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

@@ -14,7 +14,7 @@ from refloat.api.tellable import words
 from refloat.api.v1 import runs
 from refloat.errors import NotFound
 from refloat.records.checkpoints import WAIT_COPYING
-from refloat.records.operations import KINDS, Operation
+from refloat.records.operations import LOGGED, Operation
 
 SCHEMA = s.reply(
     "project_id verification_id",
@@ -41,7 +41,7 @@ def list_logs(request: Request) -> dict[str, Any]:
     found = request.deployment.operations.page(
         request.page(),
         request.listed,
-        kinds or KINDS,
+        kinds or LOGGED,
         outcome=outcome,
         identity=request.query.get("restore_id"),
         **request.filters("checkpoint_id", "plan_id"),
@@ -51,7 +51,7 @@ def list_logs(request: Request) -> dict[str, Any]:
 
 def show_log(request: Request) -> dict[str, Any]:
     """One operation log."""
-    operation = runs.find(request, request.path["operation_log_id"], "Operation log", *KINDS)
+    operation = runs.find(request, request.path["operation_log_id"], "Operation log", *LOGGED)
     return {"operation_log": _view(request, operation)}
 
 

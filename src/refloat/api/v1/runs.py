@@ -41,6 +41,7 @@ WORDS: Mapping[str, Mapping[Outcome, str]] = {
     "restore": _RUNS,
     "verify": _RUNS,
     "copy": {"in_progress": "copying", "success": "available", "fail": "error"},
+    "reassign": {"in_progress": "in_progress", "success": "available", "fail": "error"},
 }
 """What an operation log's status says: the words of checkpoints, restores and verifications."""
 

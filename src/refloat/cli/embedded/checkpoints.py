@@ -266,6 +266,10 @@ class EmbeddedCheckpoints(EmbeddedSession):
             try:
                 bank = self.banks.at(place)
                 infos = bank.checkpoints(self._whose(bank))
+                given = [each for each in self._expected([place]).values() if each.reassigned_from]
+                ids = {each.id for each in given}
+                for owner in {each.owner for each in given}:
+                    infos += [info for info in bank.checkpoints(owner) if info.id in ids]
                 kept += [FoundCheckpoint(place, bank, info) for info in infos]
                 read.add(place)
             except NoBank as exc:
