@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,10 @@ from refloat.api.deployment import Deployment
 from refloat.bank import Bank, load_key
 from refloat.cli import manage
 from refloat.providers.provider import Providers
+from tests.install.guide import commands
 from tests.unit.support.cli_helpers import new_user, serve_identity
 
+PAGE = Path(__file__).parents[2] / "docs/disaster.md"
 NEW = "7d1f7c3e5a1f7c3e5a1f7c3e5a1f7c3e"
 
 
@@ -207,3 +210,25 @@ def test_1_5_what_cannot_be_attached(
         == 1
     )
     assert not list((new / "providers.d").glob("*"))
+
+
+def test_1_5_the_page_of_the_operator_is_typed(
+    old: str, new: Path, projects: dict[str, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {
+        "s3://backup/bank": f"{tmp_path}/old-bank",
+        "/etc/refloat/keys/old-bank.key": f"{tmp_path}/old-bank.key",
+        "--os-cloud admin": "--os-cloud good",
+        "OLD": DEMO,
+        "NEW": NEW,
+    }
+    typed = [command.text for command in commands(PAGE, "The operator")]
+    assert [text.split()[0] for text in typed] == ["refloat-manage", "systemctl", *["refloat-manage"] * 2]
+    for text in typed:
+        for written, meant in names.items():
+            text = text.replace(written, meant)
+        program, *words = shlex.split(text)
+        if program == "refloat-manage":
+            assert manage.main([*words, *(["--yes"] if "reassign" in words else [])]) == 0, text
+    assert old in capsys.readouterr().out
+    assert known(capsys) == {NEW: ("yes", 1, DEMO)}

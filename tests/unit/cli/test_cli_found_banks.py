@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +17,10 @@ from refloat.errors import CloudError
 from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.database import Database
 from refloat.resources.noop import NoopRestore
+from tests.install.guide import commands
 from tests.unit.support.cli_helpers import PROJECT, Command, Ran, new_user, serve_identity
 
+PAGE = Path(__file__).parents[3] / "docs/disaster.md"
 NEW = "7d1f7c3e5a1f7c3e5a1f7c3e5a1f7c3e"
 OTHER = "9e1f7c3e5a1f7c3e5a1f7c3e5a1f7c3e"
 
@@ -239,3 +243,32 @@ def test_one_of_another_project_in_the_own_bank_is_named(
     assert restored.json["status"] == "succeeded", restored.err
     with records(new) as database:  # it is in its provider's bank
         assert not CheckpointRecords(database).get(old, None).provider_id.startswith(NOTED)
+
+
+def test_1_5_the_page_is_typed(new: Command, old: str, found: tuple[str, ...]) -> None:
+    """In one shell, by somebody who has the bank and the key: docs/disaster.md, but for the names in it."""
+    names = {
+        "newcloud": "good",
+        "s3://backup/bank": found[1],
+        "~/bank.key": found[3],
+        "5d0f1c6a": old[:8],
+        "--map flavor:m1.small=c5 --map volume-type:lvm=ceph --map external-network:public=internet": (
+            "--parameter noop:restore_name=new-{name}"
+        ),
+        "server=web --provider bank": "noop=tree:12 --provider noop",
+    }
+    lines = ["set -e", f"export PATH={Path(sys.executable).parent}:$PATH", "unset OS_CLOUD"]
+    for command in commands(PAGE, "Restore it"):
+        text = command.text
+        for written, meant in names.items():
+            text = text.replace(written, meant)
+        lines.append(text)
+    typed = "\n".join(lines)
+    assert all(meant in typed for meant in names.values())
+    ran = subprocess.run(
+        ["bash", "-c", typed], env=new.environ, cwd=new.home, capture_output=True, text=True, timeout=240
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert old in ran.stdout
+    assert f"It comes from the project {PROJECT}" in ran.stdout
+    assert "new-tree:12" in ran.stdout
