@@ -9,6 +9,7 @@ OTHERS = {
     "demo2": {
         "test_bank_store_cloud.py", "test_clients.py", "test_image.py", "test_karbor_contract_cloud.py",
         "test_karborclient.py", "test_kind_contract_storage.py", "test_schedule.py", "test_volume_bank.py",
+        "test_worst_day.py",
     },
     "demo3": {
         "test_kill.py", "test_kind_contract_network.py", "test_out_of_the_cloud.py", "test_server.py",

@@ -19,15 +19,21 @@ SHORT, DISK, SIZE = "web", "vdb", 1
 
 @dataclass(frozen=True)
 class Small:
-    """An application of one server, and how to lose it."""
+    """An application of one server, and how to lose it.
+
+    :param volume: whether there is a volume.
+    """
 
     cloud: Any
     app: Application
+    volume: bool = True
 
     def build(self) -> None:
         """One server from an image, one volume, one network."""
         name, cloud = self.app.name, self.cloud
-        volume = cloud.block_storage.create_volume(name=name("data"), size=SIZE, metadata={"kept": "yes"})
+        if self.volume:
+            kept = {"kept": "yes"}
+            volume = cloud.block_storage.create_volume(name=name("data"), size=SIZE, metadata=kept)
         net = cloud.network.create_network(name=name("net"))
         cloud.network.create_subnet(network_id=net.id, name=name("subnet"), cidr="10.31.0.0/24", ip_version=4)
         group = cloud.network.create_security_group(name=name("sg"))
@@ -37,10 +43,13 @@ class Small:
             image_id=cloud.image.find_image("guest", ignore_missing=False).id,
             networks=[{"uuid": net.id}],
             security_groups=[{"name": group.id}],
-            user_data=base64.b64encode(user_data(SHORT, {DISK: SIZE * 1024}).encode()).decode(),
+            user_data=base64.b64encode(
+                user_data(SHORT, {DISK: SIZE * 1024} if self.volume else {}).encode()
+            ).decode(),
         )
         wait_for_server(cloud, server.id)
-        plug(cloud, server.id, volume.id)
+        if self.volume:
+            plug(cloud, server.id, volume.id)
 
     def contents(self) -> dict[str, dict[str, str]]:
         """What the guest finds on its disks."""
@@ -48,14 +57,19 @@ class Small:
         disks = hear(self.cloud, self.app, SHORT, identity).disks
         return {disk: dict(places) for disk, places in disks.items()}
 
-    def lose(self, images: tuple[str, ...] = ()) -> None:
-        """Delete it."""
+    def lose_server(self) -> None:
+        """Delete the server."""
         name, cloud = self.app.name, self.cloud
         servers = [server.id for server in cloud.compute.servers() if server.name == name(SHORT)]
         for server in servers:
             cloud.compute.delete_server(server)
         for server in servers:
             wait_for("the server to be gone", lambda s=server: _gone(cloud.compute.get_server, s), 120)
+
+    def lose(self, images: tuple[str, ...] = ()) -> None:
+        """Delete it."""
+        self.lose_server()
+        name, cloud = self.app.name, self.cloud
         volumes = [volume.id for volume in cloud.block_storage.volumes() if volume.name == name("data")]
         for volume in volumes:
             cloud.block_storage.delete_volume(volume)

@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from cliff._argparse import ArgumentParser
@@ -20,6 +20,7 @@ from cliff.commandmanager import CommandManager
 from cliff.help import HelpCommand as CliffHelpCommand
 
 from refloat import __version__
+from refloat.entry_points import entry_points
 from refloat.errors import InvalidInput, RefloatError
 
 FAILED, INTERRUPTED, PIPE_CLOSED = 1, 130, 141

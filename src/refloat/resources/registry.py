@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from refloat.cloud.kinds import Kind, add_kind
 from refloat.cloud.quota import Quota, add_quota
 from refloat.cloud.services import SERVICES, Service, add_service
+from refloat.entry_points import entry_points
 from refloat.errors import InvalidInput
 from refloat.resources.base import Protectable, ProtectionPlugin
 from refloat.resources.declared import Declared

@@ -102,6 +102,7 @@ def database(refloat: Command) -> str:
 def test_only_the_own_bank_is_made_by_protecting(
     refloat: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """1.6: a mistyped bank is no bank without checkpoints."""
     monkeypatch.setenv("REFLOAT_BANK", str(tmp_path / "mistyped"))
     plan(refloat)
     for words in ("protect app", "checkpoint list", "bank info"):
