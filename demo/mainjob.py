@@ -97,21 +97,22 @@ class MainJob:
         self._expect_only(self.empty, inventory(self.cloud), "after deleting")
 
     def plan_restore(self) -> None:
-        """Show what a restore by an ordinary member would not bring back."""
+        """Show what a restore by an ordinary member would not bring back, and the manager's restore plan."""
         with self.phase("what a restore would do"):
-            for command in (self.command, self.manager_command):
-                plan = command.json("restore", self.checkpoint, "--dry-run")
-                conflicts = [
-                    f"{item['type']} {item['source_name']}: {conflict}"
-                    for item in plan["resources"]
-                    for conflict in item["conflicts"]
-                ]
-                self.say(f"{command.cloud}: " + ("; ".join(conflicts) or "everything as it was"))
+            plan = self.command.json("restore", self.checkpoint, "--dry-run")
+            conflicts = [
+                f"{item['type']} {item['source_name']}: {conflict}"
+                for item in plan["resources"]
+                for conflict in item["conflicts"]
+            ]
+            self.say(f"{self.command.cloud}: " + ("; ".join(conflicts) or "everything as it was"))
+            words = ("restore", "plan", "create", self.checkpoint, "--name", self.plan)
+            self.say(self.manager_command.run(*words).stdout)
 
     def restore(self) -> None:
-        """Restore it, and hear what the restored guests find on their disks."""
+        """Run the restore plan, and hear what the restored guests find on their disks."""
         with self.phase("restore"):
-            answer = self.manager_command.json("restore", self.checkpoint)
+            answer = self.manager_command.json("restore", "plan", "run", self.plan)
             self.restored = list(answer["resources"])
             self.say(f"the restore {answer['id']} {answer['status']}: {len(self.restored)} resources")
         with self.phase("look at what came back"):

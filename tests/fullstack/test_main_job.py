@@ -46,6 +46,7 @@ def test_what_comes_back_is_what_was_lost(
             assert attributes <= {attribute for name, attribute in compared if name == resource}
         assert {f"contents of {disk}" for disk in DISKS} <= {name for name, _ in compared}
         assert any("only a project manager may" in line for line in told)
+        assert any("It is possible" in line and "create  server web " in line for line in told)
     finally:
         job.checkpoint = ""
         job.clean_up()
