@@ -51,7 +51,8 @@ class CopyProgram(ReadingProgram):
     @cached_property
     def target(self) -> BankData:
         """The bank that is copied to, as hooks see it."""
-        return BankData(self.target_bank, self.copy_id, self.project_id, writing=True)
+        project_id = self.project_id or self.checkpoint.info.project_id
+        return BankData(self.target_bank, self.copy_id, project_id, writing=True)
 
     def plan(self) -> CopyPlan:
         """What this copy will do. Changes nothing.
