@@ -25,7 +25,7 @@ from refloat.records.tables import CheckpointRow, OperationRow
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/refloat.sqlite"
-    create: Callable[[], str] = request.getfixturevalue("postgresql")
+    create: Callable[[], str] = request.getfixturevalue("empty_postgresql")
     return create()
 
 
