@@ -6,13 +6,16 @@ Findings: 2.3 (twins without asking; three servers of one name).
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from api_helpers import NOOP, Running, User
 
+from refloat.errors import CloudError
 from refloat.operations import restoreplan
+from refloat.resources.base import PlanContext, Planned, hooks
 from refloat.resources.noop import NoopPlugin
 from tests.unit.support.cli_helpers import Command
 
@@ -124,6 +127,75 @@ def test_the_command_keeps_what_is_there(refloat: Command, there: set[str]) -> N
     assert name == f"tree:5 (as of {date})"
     ignored = refloat("restore", checkpoint, "--existing", "ignore", "-f", "json").json
     assert {line["status"] for line in ignored["resources"]} == {"created"}
+
+
+@pytest.fixture
+def replacing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data of made-up resources can be put back in place."""
+    anew = NoopPlugin.plan_restore
+
+    def plan_restore(plugin: NoopPlugin, context: PlanContext) -> Planned:
+        planned = anew(plugin, context)
+        if context.existing(context.resource.key) != "replace":
+            return planned
+        return replace(planned, action="replace", new_id=context.resource.id)
+
+    monkeypatch.setattr(NoopPlugin, "plan_restore", plan_restore)
+    monkeypatch.setattr(NoopPlugin, "replaces", True)
+
+
+@pytest.mark.usefixtures("replacing")
+def test_what_is_replaced_is_protected_before(refloat: Command, there: set[str]) -> None:
+    """The safety checkpoint is told in the plan and in the result, and is one like any other."""
+    checkpoint = protected(refloat)
+    there |= {"tree-5", "tree-5-1"}
+    replacing = ("restore", checkpoint, "--existing", "replace", "-f", "json")
+    dry = refloat(*replacing, "--dry-run").json
+    assert [item["action"] for item in dry["resources"]].count("replace") == 2
+    assert dry["safety"] is True
+    assert len(refloat("checkpoint", "list", "-f", "json").json) == 1
+    ran = refloat(*replacing)
+    assert ran.status == 0, ran.err
+    before = {item["id"]: item["name"] for item in refloat("checkpoint", "list", "-f", "json").json}
+    del before[checkpoint]
+    assert list(before.values()) == ["before the replacement of tree:5"]
+    assert ran.json["safety_checkpoint_id"] in before
+    without = refloat(*replacing, "--no-safety")
+    assert without.status == 0, without.err
+    assert len(refloat("checkpoint", "list", "-f", "json").json) == 2
+    wrong = refloat("restore", checkpoint, "--no-safety")
+    assert (wrong.status, "needs existing=replace" in wrong.err) == (2, True)
+
+
+@pytest.mark.usefixtures("replacing")
+def test_without_its_safety_checkpoint_nothing_is_replaced(
+    refloat: Command, there: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = protected(refloat)
+    there |= {"tree-5"}
+
+    def fails(_context: object) -> Any:
+        raise CloudError("could not read it", reason="503")
+
+    monkeypatch.setattr(NoopPlugin, "protect", hooks(on_main=fails))
+    ran = refloat("restore", checkpoint, "--existing", "replace", "-f", "json")
+    assert ran.status == 1
+    assert "the safety checkpoint could not be made, and nothing was replaced" in ran.err
+    assert "503" in ran.err
+    assert "--no-safety" in ran.err
+
+
+@pytest.mark.usefixtures("replacing")
+@pytest.mark.parametrize(("answer", "status"), [("yes", 0), ("", 1)])
+def test_replacing_is_asked_on_a_terminal_though_it_was_said(
+    refloat: Command, there: set[str], answer: str, status: int
+) -> None:
+    checkpoint = protected(refloat)
+    there |= {"tree-5"}
+    ran = refloat.on_terminal(answer, "restore", checkpoint, "--existing", "replace", "-f", "json")
+    assert ran.status == status, ran.err
+    assert "Replace the data of what is there" in ran.err
+    assert "A checkpoint of what is replaced is made before" in ran.err
 
 
 @pytest.mark.parametrize(("answer", "status"), [("yes", 0), ("repair", 0), ("beside", 0), ("", 1), ("no", 1)])

@@ -103,6 +103,8 @@ def result_of(view: OperationView) -> dict[str, Any]:
         from refloat.control.progress import restored_so_far
 
         found["resources"] = Resources(restored_so_far(operation, outcomes, view.state))
+        if safety := result.get("safety_checkpoint_id"):
+            found["safety_checkpoint_id"] = str(safety)
     else:
         found["plan"] = str(operation.payload["plan"].get("name", ""))
         found["provider"] = str(operation.payload.get("provider_name") or operation.payload["provider"])

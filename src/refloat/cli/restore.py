@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from refloat.cli.backend import Backend
     from refloat.records.operations import Operation
 
-SKIP, REPAIR, BESIDE = "skip", "repair", "beside"
-EXISTING = (SKIP, REPAIR, BESIDE, "ignore")
+SKIP, REPAIR, BESIDE, REPLACE = "skip", "repair", "beside", "replace"
+EXISTING = (SKIP, REPAIR, BESIDE, REPLACE, "ignore")
 
 
 CHOICES = (
@@ -40,7 +40,8 @@ CHOICES = (
     Argument(
         "--existing",
         "what becomes of originals that are there: keep them and bring back only what is gone; give "
-        "them back what they have lost, too; make others beside them; or make everything under its own name",
+        "them back what they have lost, too; make others beside them; put their data back in place; or make "
+        "everything under its own name",
         choices=EXISTING,
     ),
     Argument(
@@ -48,6 +49,11 @@ CHOICES = (
         "keep the image of each restored server's own disk (the default), which rebuild, rescue and "
         "evacuation need; or remove it where Glance lets it go",
         action=argparse.BooleanOptionalAction,
+    ),
+    Argument(
+        "--no-safety",
+        "with --existing replace: make no checkpoint of what is replaced before",
+        action="store_true",
     ),
     Argument(
         "--beside-name",
@@ -76,8 +82,9 @@ class Restore(FromBank, OperationCommand):
     What is there already is kept as it is, and only what is gone comes back (--existing skip); on a
     terminal that is asked first. With repair what is there also gets back what it has lost: a router its
     gateway, interfaces and routes, a security group its rules, a server its volumes, cards, security groups
-    and floating IPs. With --existing beside twins are made, which say so by their names and have
-    addresses of their own; with ignore, everything under its own name, whatever is there.
+    and floating IPs. With replace the data of what is there is put back in place, after a checkpoint of it
+    has been made; that is asked in any case (--yes). With beside twins are made, which say so by their names
+    and have addresses of their own; with ignore, everything under its own name, whatever is there.
 
     With --dry-run nothing is changed; it prints what a restore would do about each resource, what would
     not be as it was, and what stands in the way. The exit status is 1 when the restore is not possible.
@@ -104,7 +111,12 @@ class Restore(FromBank, OperationCommand):
         Argument("--dry-run", "only say what would be done", action="store_true"),
         *CHOICES,
         VERBOSE,
-        Argument("--yes", "do not ask: what is there is kept", "-y", action="store_true"),
+        Argument(
+            "--yes",
+            "do not ask: what is there is kept, or becomes what --existing says",
+            "-y",
+            action="store_true",
+        ),
         Argument(
             "--keep-on-failure",
             "when it fails, keep what was created, to be resumed or cancelled later",
@@ -119,7 +131,7 @@ class Restore(FromBank, OperationCommand):
 
     def _begun(self, refloat: Backend, parsed_args: argparse.Namespace) -> Operation:
         chosen = choices_of(refloat, parsed_args)
-        if not (parsed_args.existing or parsed_args.yes):
+        if not parsed_args.yes and parsed_args.existing in (None, REPLACE):
             chosen["existing"] = self._asked(refloat, parsed_args.checkpoint, chosen)
         keep = parsed_args.keep_on_failure
         return refloat.restore(parsed_args.checkpoint, keep_on_failure=keep, **chosen)
@@ -130,8 +142,10 @@ class Restore(FromBank, OperationCommand):
         :raises Cancelled: nothing is to be done.
         """
         if not (self.app.stdin.isatty() and self.app.stderr.isatty()):
-            return SKIP
+            return str(chosen["existing"])
         data = refloat.dry_run(checkpoint, **chosen)
+        if chosen["existing"] == REPLACE:
+            return self._replaced(data)
         if not any(item["action"] == "keep" for item in data["resources"]):
             return SKIP
         self.app.stderr.writelines(f"{line}\n" for line in plan_text(data))
@@ -145,6 +159,14 @@ class Restore(FromBank, OperationCommand):
             return SKIP
         if answer in (REPAIR, BESIDE):
             return answer
+        raise Cancelled("nothing was restored, and nothing changed")
+
+    def _replaced(self, data: Mapping[str, Any]) -> str:
+        self.app.stderr.writelines(f"{line}\n" for line in plan_text(data))
+        self.app.stderr.write("Replace the data of what is there (yes), or no? ")
+        self.app.stderr.flush()
+        if self.app.stdin.readline().strip().lower() in ("y", "yes", REPLACE):
+            return REPLACE
         raise Cancelled("nothing was restored, and nothing changed")
 
     def _plan(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
@@ -189,5 +211,6 @@ def choices_of(
         "existing": parsed_args.existing or existing,
         "beside_name": parsed_args.beside_name,
         "mappings": mappings if parsed_args.map or parsed_args.map_file else {},
+        "no_safety": parsed_args.no_safety,
     }
     return {name: value for name, value in given.items() if value}

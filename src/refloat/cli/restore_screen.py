@@ -17,6 +17,7 @@ _COUNTED = {
     "create": "to create",
     "reuse": "to re-use",
     "repair": "to repair",
+    "replace": "to REPLACE",
     "keep": "to keep as they are",
     "skip": "left out",
 }
@@ -31,6 +32,8 @@ def plan_text(data: Mapping[str, Any], *, verbose: bool = False) -> Iterator[str
     """
     yield from _verdict(data)
     yield from _about(data)
+    if data.get("safety"):
+        yield "A checkpoint of what is replaced is made before (not with --no-safety)."
     if unlike := [line for item in data["resources"] for line in _this_time(item)]:
         yield ""
         yield "What is different this time:"

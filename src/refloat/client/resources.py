@@ -150,7 +150,7 @@ class Restore(_Run):
 
     attributes = (
         "restore_target restore_auth only:list leave_out:list keep_on_failure:bool beside_name mappings:dict "
-        "restore_plan_id stays:list"
+        "no_safety:bool restore_plan_id stays:list"
     )
     on_existing: Any = Body("existing")
     """On the wire, and when it is created, ``existing``, which is a method of openstacksdk's."""
@@ -164,7 +164,7 @@ class RestorePlan(_Ours):
     attributes = (
         "project_id user_id name provider_id checkpoint_id plan_id at choices:dict status reason "
         "operation_id approval:bool approved_by approved_at created_at updated_at content:dict "
-        "parameters:dict only:list leave_out:list beside_name mappings:dict"
+        "parameters:dict only:list leave_out:list beside_name mappings:dict no_safety:bool"
     )
     on_existing: Any = Body("existing")
 
@@ -215,7 +215,8 @@ class Operation(_Ours):
         "project_id type dry_run:bool status provider_id checkpoint_id copy_id copy_provider_id "
         "plan_id plan_name restore_target created_at updated_at ended_at attempt progress:dict "
         "error_info active:list resources:list created:list result:dict error:dict "
-        "parameters:dict only:list leave_out:list restore_auth:dict beside_name mappings:dict"
+        "parameters:dict only:list leave_out:list restore_auth:dict beside_name mappings:dict "
+        "no_safety:bool"
     )
     on_existing: Any = Body("existing")
 

@@ -302,3 +302,11 @@ def _in(kind: Kind, test: Iterable[str] | Ready) -> Callable[[Any], bool]:
 
 
 __all__ = ["Cloud", "CloudWait", "StatusWait", "explain", "explained"]
+
+
+def cloud_knows(cloud: Cloud, microversion: str, service: str = "compute") -> bool:
+    """Whether a service of this cloud is new enough for a microversion."""
+    with explained(f"read the versions of the {service.replace('_', ' ')} service"):
+        data = getattr(cloud, service).get_endpoint_data()
+    wanted = tuple(int(part) for part in microversion.split("."))
+    return bool(data and data.max_microversion and tuple(data.max_microversion) >= wanted)

@@ -255,6 +255,30 @@ def _detach_volume(connection: Connection, identity: str) -> None:
     connection.compute.delete_volume_attachment(server, volume, ignore_missing=False)
 
 
+def _get_stopped(connection: Connection, identity: str) -> Any:
+    server = connection.compute.get_server(identity)
+    if server.status != "SHUTOFF":
+        raise NotFoundException(f"server {identity} is not switched off")
+    return server
+
+
+def _start(connection: Connection, identity: str) -> None:
+    connection.compute.start_server(identity)
+
+
+def _get_detached(connection: Connection, identity: str) -> Any:
+    server, volume, *_how = identity.split("|")
+    if any(found.volume_id == volume for found in connection.compute.volume_attachments(server)):
+        raise NotFoundException(f"volume {volume} is attached to server {server}")
+    return connection.block_storage.get_volume(volume)
+
+
+def _attach_again(connection: Connection, identity: str) -> None:
+    server, volume, tag, goes_too = identity.split("|")
+    how = ({"tag": tag} if tag else {}) | ({"delete_on_termination": True} if goes_too else {})
+    connection.compute.create_volume_attachment(server, volume, **how)
+
+
 def _get_port_group(connection: Connection, identity: str) -> Any:
     port_id, _, group = identity.partition(":")
     port = connection.network.get_port(port_id)
@@ -390,6 +414,8 @@ KINDS: dict[str, Kind] = {
             *("port_group", "network", _get_port_group, _list_none, _leave_group),
             part_of=_of_port_and_group,
         ),
+        Kind("stopped_server", "compute", _get_stopped, _list_none, _start, waits_gone=True, ids=UUIDS),
+        Kind("detached_volume", "compute", _get_detached, _list_none, _attach_again, waits_gone=True),
         sdk_kind("security_group", "network"),
         sdk_kind(
             "security_group_rule",
@@ -412,7 +438,8 @@ interface whose port Neutron makes) ``ROUTER_ID:SUBNET_ID``, a ``router_route``
 ``ROUTER_ID|DESTINATION|NEXTHOP``, a ``router_gateway`` ``ROUTER_ID:NETWORK_ID``, a ``server_port``
 ``SERVER_ID:PORT_ID``, a ``volume_attachment`` ``SERVER_ID:VOLUME_ID``, a ``port_group`` (that a port is in a
 security group) ``PORT_ID:GROUP_ID``, a ``floating_ip_association`` by its floating IP's id; removing these
-only parts the two."""
+only parts the two. What is taken away for a while is removed by giving it back: a ``stopped_server``, a
+``detached_volume`` ``SERVER_ID|VOLUME_ID|TAG|deleted with the server``."""
 
 
 def add_kind(kind: Kind) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from refloat.errors import Conflict
 from refloat.graph import Graph, ResourceKey
-from refloat.operations.existing import BESIDE, REPAIR
+from refloat.operations.existing import BESIDE, REPAIR, REPLACE
 from refloat.operations.restoreplan import chosen_part
 from refloat.providers.provider import Provider, plugins_for
 from refloat.records.checkpoints import CheckpointRecord, CheckpointRecords
@@ -54,5 +54,5 @@ def _made_anew(
     chosen = plugins_for(provider_of(checkpoint), checkpoint.plugins or {})
     given = payload.get("only", ()), payload.get("leave_out", ())
     part = chosen_part(Graph.from_json(checkpoint.graph), *given)
-    every = payload.get("existing") == REPAIR
+    every = payload.get("existing") in (REPAIR, REPLACE)
     return {node.key for node in part if node.type in chosen and (every or chosen[node.type].doubles)}

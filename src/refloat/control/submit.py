@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,7 @@ from refloat.control.elsewhere import HERE, Elsewhere
 from refloat.control.grants import NOTHING, Grant, Grants
 from refloat.control.payloads import in_bank, known_of, short
 from refloat.control.plans import check_size, known_parameters
+from refloat.control.safety import plan_of
 from refloat.database import now
 from refloat.errors import Conflict, InvalidInput, NotFound
 from refloat.log_context import known
@@ -114,16 +115,16 @@ class Submitter:
         said: Mapping[str, Any] | None = None,
         provider_id: str = "",
         session: Session | None = None,
+        granted: Grant | None = None,
         derived: Callable[[str], str] = lambda _what: str(uuid.uuid4()),
     ) -> tuple[CheckpointRecord, Operation]:
         """Protect a plan; the checkpoint to be.
 
         :param said: what is said of the checkpoint: as for :func:`refloat.records.about.changed`.
         :param provider_id: the one that the plan is said to be of; empty: its own.
-        :param session: a transaction of the caller's to do it in.
+        :param session: a transaction of the caller's to do it in; ``granted``: for that, before it.
         :param derived: makes the ids of the ``checkpoint`` and of the ``operation``.
-        :raises InvalidInput: the plan is of another provider or project, or a parameter is wrong.
-        :raises OverQuota: the project has as many checkpoints as it may.
+        :raises InvalidInput, OverQuota: it cannot be: its provider, project, a parameter; or a quota.
         """
         own(by, plan.project_id)
         provider = self._providers.find(plan.provider)
@@ -152,7 +153,7 @@ class Submitter:
             "unfit": plan.unfit,
             "exclude": [dict(item) for item in plan.exclude],
         }
-        with self.granted(by) as grant:
+        with self.granted(by) if granted is None else nullcontext(granted) as grant:
             with self.transaction(session, f"checkpoints {plan.project_id}") as writing:
                 self.quotas.check(writing, "checkpoints", plan.project_id)
                 self.checkpoints.add(writing, record)
@@ -182,8 +183,7 @@ class Submitter:
         :param more: what else its payload has.
         :param also: writes what goes with the operation, in the same transaction.
         :raises Conflict: the checkpoint is not available, or some of it is being restored already.
-        :raises InvalidInput: a parameter or the target is wrong.
-        :raises NotFound: the checkpoint does not hold what is to be restored.
+        :raises InvalidInput, NotFound: a parameter or the target is wrong, or what is to be restored.
         """
         choices.check(checkpoint.graph)
         payload: dict[str, Any] = {**choices.to_json(), **(more or {})}
@@ -194,8 +194,10 @@ class Submitter:
         if dry_run:
             payload |= {"checkpoint": known_of(checkpoint), "pace": self.operations.pace()}
         kind = "restore_plan" if dry_run else "restore"
+        here = not (dry_run or elsewhere.target)
+        plan = plan_of(by.project_id, checkpoint, choices, self.provider_of) if here else None
         return self.on_available(
-            *(by, kind, "restore", checkpoint, choices.parameters, payload, elsewhere), also=also
+            *(by, kind, "restore", checkpoint, choices.parameters, payload, elsewhere), safety=plan, also=also
         )
 
     def verify(
@@ -211,7 +213,6 @@ class Submitter:
         """Verify a checkpoint.
 
         :param more: what else its payload has, such as a ``depth`` that is not ``full``.
-        :param session: a transaction of the caller's to do it in.
         """
         return self.on_available(
             *(by, "verify", "verify", checkpoint, parameters, more or {}),
@@ -233,8 +234,7 @@ class Submitter:
     def reset(self, checkpoint: CheckpointRecord, state: str) -> None:
         """Set the status of a checkpoint by hand.
 
-        :raises InvalidInput: its status does not allow it, or it never was completed.
-        :raises Conflict: an operation is about to make it, or it is on hold and was to be called deleted.
+        :raises InvalidInput, Conflict: its status does not allow it; or an operation, or a hold.
         """
         if state == AVAILABLE and checkpoint.graph is None:
             raise InvalidInput(
@@ -260,10 +260,7 @@ class Submitter:
                 )
 
     def provider_of(self, checkpoint: CheckpointRecord) -> Provider:
-        """That of a checkpoint; when it is not known here, one of the plugins that made the checkpoint.
-
-        :raises NotFound: nor is it known what made it.
-        """
+        """That of a checkpoint; if that is not known here, one of the plugins that made it, or NotFound."""
         try:
             return self._providers.find(checkpoint.provider_id)
         except NotFound:
@@ -284,12 +281,13 @@ class Submitter:
         acts: bool = True,
         session: Session | None = None,
         operation_id: str = "",
+        safety: Plan | None = None,
         also: Also = lambda _session, _operation: None,
     ) -> Operation:
         """An operation that reads a checkpoint.
 
-        :param settings: whose parameters these are.
-        :param acts: whether it has to do something in a cloud.
+        :param safety: what is protected before it begins.
+        :param settings: whose parameters these are; ``acts``: it has to do something in a cloud.
         """
         ours = _is_ours(by, checkpoint, more)
         provider = self.provider_of(checkpoint)
@@ -301,10 +299,13 @@ class Submitter:
         if elsewhere.auth:
             acting = elsewhere.login(self._authority)
             payload |= elsewhere.project(acting, by.project_id)
-        with self.granted(acting) if acts else nullcontext(NOTHING) as grant:
+        with ExitStack() as stack:
+            grant = stack.enter_context(self.granted(acting)) if acts else NOTHING
+            first = stack.enter_context(self.granted(by)) if safety is not None else NOTHING
             with self.transaction(session, f"checkpoint {checkpoint.id}") as writing:
                 if ours:
                     self.check_available(writing, checkpoint)
+                payload |= _protected(self, by, safety, writing, first)
                 if kind == "restore":
                     self._database.lock(writing, f"operations {by.project_id}")
                     refuse_doubles(
@@ -374,6 +375,17 @@ class Submitter:
             grant.authority,
             runner=self._runner,
         )
+
+
+def _protected(
+    submitter: Submitter, by: Requester, plan: Plan | None, session: Session, grant: Grant
+) -> dict[str, Any]:
+    """Write down that something is protected before; what a payload has of that."""
+    if plan is None:
+        return {}
+    said = {"name": plan.name}
+    made, first = submitter.protect(by, plan, said=said, session=session, granted=grant)
+    return {"safety": {"checkpoint_id": made.id, "operation_id": first.id}}
 
 
 def _own_words(by: Requester, extra_info: Mapping[str, Any]) -> dict[str, Any]:

@@ -314,6 +314,7 @@ class Worker:
                 partial(last_of, self._checkpoints),
                 self._kept_plan,
                 lambda url, key: self._banks.at(BankLocation(url, Path(key))),
+                self._state_of,
             )
             made = program(operation_id, payload, services)
             return Logged(made, **subject_of(operation_id, payload))
@@ -342,6 +343,10 @@ class Worker:
             return RestorePlans(self._database, None).get(identity).content
         except NotFound:
             return None
+
+    def _state_of(self, operation_id: str) -> tuple[str, str]:
+        found = self._operations.get(operation_id)
+        return found.state, str(RefloatError.from_json(dict(found.error))) if found.error else ""
 
     def _minimum(self) -> timedelta:
         with self._database.session() as session:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from refloat.errors import InvalidInput
 from refloat.graph import Graph
 from refloat.mappings import check_mappings
-from refloat.operations.existing import IGNORE, check_existing
+from refloat.operations.existing import IGNORE, REPLACE, check_existing
 from refloat.operations.restoreplan import chosen_part
 
 
@@ -22,6 +23,7 @@ class Choices:
     :param existing: what becomes of what is there already; empty: ``ignore``.
     :param beside_name: what is made beside it is called so.
     :param mappings: what takes the place of what the checkpoint names: by kind, the new by the old ones.
+    :param no_safety: no checkpoint is made of what is replaced.
     """
 
     only: Collection[str] = ()
@@ -30,6 +32,7 @@ class Choices:
     existing: str = ""
     beside_name: str = ""
     mappings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    no_safety: bool = False
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Choices:
@@ -43,6 +46,7 @@ class Choices:
             "existing": self.existing,
             "beside_name": self.beside_name,
             "mappings": {kind: dict(pairs) for kind, pairs in self.mappings.items() if pairs},
+            "no_safety": self.no_safety,
         }
         given = {name: value for name, value in chosen.items() if value}
         return {"only": list(self.only), "parameters": dict(self.parameters), **given}
@@ -51,5 +55,7 @@ class Choices:
         """:raises InvalidInput, NotFound: they cannot be, or the checkpoint does not hold what is chosen."""
         check_existing(self.existing or IGNORE, self.beside_name)
         check_mappings(self.mappings)
+        if self.no_safety and self.existing != REPLACE:
+            raise InvalidInput("no_safety needs existing=replace")
         if graph is not None:
             chosen_part(Graph.from_json(graph), self.only, self.leave_out)

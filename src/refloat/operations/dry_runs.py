@@ -12,7 +12,7 @@ from refloat.operations.compile import BEGIN, step_of
 from refloat.operations.copy import CopyProgram
 from refloat.operations.delete import GATE, DeleteProgram
 from refloat.operations.existing import IGNORE
-from refloat.operations.restore import RestoreProgram
+from refloat.operations.restore import RestoreProgram, safety_wanted
 from refloat.operations.single_step import SingleStepProgram
 
 
@@ -37,6 +37,7 @@ class RestorePlanProgram(SingleStepProgram):
             "checkpoint": self.payload.get("checkpoint"),
             "existing": self.payload.get("existing", IGNORE),
             "origin": program.origin(),
+            "safety": safety_wanted(self.payload) and bool(plan.replaced),
         }
 
 

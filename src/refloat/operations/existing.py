@@ -1,9 +1,9 @@
 """What is there already: which originals still are, and what a restore does about them.
 
 ``skip``: they are kept as they are, and only what is gone is made again. ``repair``: the same, and what is
-there gets back what it has lost. ``beside``: another one is made
-beside each, whose name says so, at addresses of its own. ``ignore``: everything is made under its own name,
-whatever is there, as Karbor does. Whatever can be used again, such as a network, is used again in each case.
+there gets back what it has lost. ``replace``: their data is put back in place. ``beside``: another one is
+made beside each, whose name says so, at addresses of its own. ``ignore``: everything is made under its own
+name, whatever is there, as Karbor does. Whatever can be used again, such as a network, is used again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from refloat.resources.options import refuse_unknown
 from refloat.resources.planned import wants_new
 from refloat.resources.registry import protectables
 
-SKIP, REPAIR, BESIDE, IGNORE = EXISTING = ("skip", "repair", "beside", "ignore")
+SKIP, REPAIR, BESIDE, REPLACE, IGNORE = EXISTING = ("skip", "repair", "beside", "replace", "ignore")
 BESIDE_NAME = "{name} (as of {date})"
 """What is made beside an original is called so: after the day of the checkpoint."""
 _AT_ONCE = 4
@@ -101,8 +101,8 @@ class Existing:
         self._graph, self._there, self._plugins = graph, there, plugins
         self.twin_name = twin_name
         self._decided: dict[ResourceKey, str] = {}
-        self._repairs = way == REPAIR
-        word = {SKIP: "keep", REPAIR: "keep", BESIDE: "beside"}.get(way, "")
+        self._repairs, self._gives = way == REPAIR, way in (REPAIR, REPLACE)
+        word = {SKIP: "keep", REPAIR: "keep", BESIDE: "beside", REPLACE: "replace"}.get(way, "")
         anew: set[ResourceKey] = set()
         for node in reversed(graph.bottom_up()):
             plugin = plugins.get(node.type)
@@ -120,7 +120,7 @@ class Existing:
                 self._decided[node.key] = word
 
     def of(self, key: ResourceKey) -> str:
-        """``keep``, ``repair`` or ``beside``; empty: its plugin decides as if there were nothing."""
+        """``keep``, ``repair``, ``beside``, ``replace``; empty: it is planned as if there were nothing."""
         return self._decided.get(key, "")
 
     def instead(self, node: Resource) -> Planned | None:
@@ -132,6 +132,10 @@ class Existing:
         if self.of(node.key) == "keep":
             if repaired:
                 return None
+        elif self.of(node.key) == "replace":
+            if plugin is None or plugin.replaces:
+                return None
+            return Planned("impossible", node.name, f"what is a {node.type} cannot be replaced in place")
         else:
             needed = [parent for parent in self._graph.parents(node.key) if parent.type != PROJECT]
             if plugin is None or not plugin.serves_others or not kept or len(kept) < len(needed):
@@ -147,7 +151,7 @@ class Existing:
         """The same, with what is known of the original, and with which living ones do without it."""
         if node.key in self._there:
             planned = replace(planned, living=self._there[node.key] is not None)
-        kept = [p for p in self._kept_parents(node) if not (self._repairs and self._plugins[p.type].repairs)]
+        kept = [p for p in self._kept_parents(node) if not (self._gives and self._plugins[p.type].repairs)]
         if planned.action != "create" or not kept:
             return planned
         said = tuple(f"{parent} is kept as it is: this is not given to it" for parent in kept)
@@ -156,4 +160,6 @@ class Existing:
     def _kept_parents(self, node: Resource) -> list[Resource]:
         if not self._decided:
             return []
-        return [parent for parent in self._graph.parents(node.key) if self.of(parent.key) == "keep"]
+        return [
+            parent for parent in self._graph.parents(node.key) if self.of(parent.key) in ("keep", "replace")
+        ]

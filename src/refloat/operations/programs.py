@@ -64,6 +64,8 @@ class Services:
     """What a restore plan that is kept says; None: there is none."""
     bank_at: Callable[[str, str], Bank] | None = None
     """The bank at a URL, opened with the key at a place; it may be of no provider."""
+    state_of: Callable[[str], tuple[str, str]] = lambda _operation_id: ("", "")
+    """The state of an operation, and why it failed."""
 
 
 class OperationProgram(ABC):

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from refloat.bank import data_references
-from refloat.engine.program import Json, StepRun
-from refloat.errors import Stale
+from refloat.engine.dag import Dag, Step
+from refloat.engine.program import Body, Json, Outcome, StepRun
+from refloat.errors import InvalidInput, RefloatError, Stale
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.mappings import Mappings
-from refloat.operations.existing import BESIDE_NAME, IGNORE
+from refloat.operations.compile import BEGIN
+from refloat.operations.existing import BESIDE_NAME, IGNORE, REPLACE
 from refloat.operations.mappings import by_id
 from refloat.operations.on_checkpoint import ReadingProgram
 from refloat.operations.restoreplan import RestorePlan, chosen_part, differences, make_restore_plan
+from refloat.operations.safety import GATE, how_to_bring_back, made
 from refloat.providers.provider import check_parameters
 from refloat.resources.base import PROJECT, OperationKind, Planned, Restored
-from refloat.resources.planned import NOTHING_TO_DO
+from refloat.resources.creations import REPLACED, STOPPED
+from refloat.resources.planned import MOVES_DATA, NOTHING_TO_DO
 
 _MOST = 10
 """So many differences are told."""
+
+
+def safety_wanted(payload: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint of what is replaced is made before."""
+    return payload.get("existing") == REPLACE and not payload.get("no_safety")
 
 
 class RestoreProgram(ReadingProgram):
@@ -34,13 +44,68 @@ class RestoreProgram(ReadingProgram):
         if kept := self.payload.get("restore_plan_id"):
             self._refuse_stale(str(kept), plan)
         plan.refuse_impossible()
+        if plan.replaced and safety_wanted(self.payload) and not self.payload.get("safety"):
+            raise InvalidInput(
+                "no safety checkpoint can be made from here, and nothing was changed",
+                advice="Do without it: --no-safety",
+            )
         return {
             "graph": plan.graph.to_json(),
             "planned": plan.planned_texts(),
             "effort": plan.effort,
+            "replaced": [str(key) for key in plan.replaced],
             "reads_all": not (self.payload.get("only") or self.payload.get("leave_out"))
-            and all(each.action == "create" or not self._has_data(key) for key, each in plan.planned.items()),
+            and all(
+                each.action in MOVES_DATA or not self._has_data(key) for key, each in plan.planned.items()
+            ),
         }
+
+    def dag(self, prepared: Json) -> Dag:
+        """Where something is replaced, the safety checkpoint comes before anything else."""
+        dag = super().dag(prepared)
+        if not self._waits(prepared):
+            return dag
+        return Dag([Step(GATE, ()), *(replace(step, after=(*step.after, GATE)) for step in dag)])
+
+    def step(self, prepared: Json, run: StepRun) -> Json | Body:
+        if run.step != GATE:
+            return super().step(prepared, run)
+        keys = [ResourceKey.parse(text) for text in prepared["replaced"]]
+        safety, services = self.payload["safety"], self.services
+        provider = str(self.payload["provider"])
+        return made(
+            safety, services.state_of, lambda: services.bank_for(provider, False), keys, self.project_id
+        )
+
+    def _waits(self, prepared: Json) -> bool:
+        return bool(prepared.get("replaced") and self.payload.get("safety"))
+
+    def _safety(self, prepared: Json) -> dict[str, str]:
+        safety = self.payload.get("safety") or {}
+        return {"safety_checkpoint_id": safety["checkpoint_id"]} if self._waits(prepared) else {}
+
+    def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
+        return self._undone()
+
+    def _undone(self) -> Body:
+        """What was created goes. What was replaced cannot be brought back so: that is told, and servers that
+        were switched off for it stay so.
+
+        :raises RefloatError: something was replaced.
+        """
+        entries = self.journal.entries()
+        changed = sorted({entry.source for entry in entries if entry.kind == REPLACED})
+        for entry in entries:
+            if changed and entry.kind == STOPPED:
+                self.journal.forget(entry.source, entry.role)
+        result = yield from self.rolled_back()
+        if changed:
+            raise RefloatError(
+                "what was being replaced is not as it was before",
+                left_behind=f"what was replaced of {', '.join(changed)}; servers switched off for it",
+                advice=how_to_bring_back(self.payload.get("safety")),
+            )
+        return result
 
     def _refuse_stale(self, identity: str, plan: RestorePlan) -> None:
         """:raises Stale: what was planned, and perhaps approved, is not what would be done now."""
@@ -71,6 +136,7 @@ class RestoreProgram(ReadingProgram):
             twin_name=name.replace("{date}", self.checkpoint.info.created_at[:10]),
             mappings=self._mappings,
             whole=whole,
+            safety=safety_wanted(self.payload),
         )
 
     @property
@@ -98,8 +164,13 @@ class RestoreProgram(ReadingProgram):
         return {"project_id": info.project_id, "auth_url": cloud, "bank": bank}
 
     def implemented(self, prepared: Json, node: Resource) -> Iterable[str]:
-        nothing = self._decided(prepared, node.key)["action"] in NOTHING_TO_DO
-        return () if nothing else super().implemented(prepared, node)
+        action = self._decided(prepared, node.key)["action"]
+        if action in NOTHING_TO_DO:
+            return ()
+        found = super().implemented(prepared, node)
+        if action == "replace" or not self.plugins[node.type].replaces:
+            return found
+        return [hook for hook in found if hook != BEGIN]  # only what is there has anything to get ready
 
     def graph(self, prepared: Json) -> Graph:
         if self._graph is None:
@@ -148,6 +219,7 @@ class RestoreProgram(ReadingProgram):
             "status": "succeeded",
             "resources": lines,
             "gone": [str(key) for key, living in there if living is False],
+            **self._safety(prepared),
             **({"unknown": unknown} if (unknown := self._unknown(there)) else {}),
             "effort": prepared.get("effort"),
             **({"stays": stays} if stays else {}),

@@ -18,6 +18,7 @@ from refloat.operations.existing import IGNORE, Existing, living
 from refloat.operations.mappings import Resolved, resolve
 from refloat.providers.provider import check_parameters, settings_by_type
 from refloat.resources.base import PlanContext, Planned, ProtectionPlugin, Section
+from refloat.resources.planned import MOVES_DATA
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,15 @@ class RestorePlan:
         """What a restore has to do: ``resources`` to make, ``bytes`` to move."""
         made = sum(planned.action == "create" for planned in self.planned.values())
         return {"resources": made, "bytes": sum(self.sizes.values())}
+
+    @property
+    def replaced(self) -> list[ResourceKey]:
+        """What loses the data that it has."""
+        return [
+            ResourceKey(key.type, planned.new_id)
+            for key, planned in self.planned.items()
+            if planned.action == "replace"
+        ]
 
     def planned_texts(self) -> dict[str, str]:
         """The decisions by ``TYPE#ID``, as JSON texts: of thousands, those take a quarter of the memory."""
@@ -131,6 +141,7 @@ def make_restore_plan(
     twin_name: str = "",
     mappings: Mappings | None = None,
     whole: Graph | None = None,
+    safety: bool = False,
 ) -> RestorePlan:
     """Ask every resource's plugin, what is needed first, and compare all needs with what is free.
 
@@ -140,6 +151,7 @@ def make_restore_plan(
     :param mappings: what takes the place of what the checkpoint names.
     :param whole: all that the checkpoint holds; None: it is what is restored.
     :raises InvalidInput, NotFound: a mapping fits nothing, or several things.
+    :param safety: a checkpoint of what is replaced is made before.
     """
     listed: dict[str, list[Any]] = {}
     planned: dict[ResourceKey, Planned] = {}
@@ -169,7 +181,7 @@ def make_restore_plan(
             planned[node.key] = plugin.plan_restore(
                 PlanContext(
                     *(node, section(node.key), graph, settings, cloud, planned.get, listing),
-                    *(known.of, twin_name, mapped.of),
+                    *(known.of, twin_name, mapped.of, safety),
                 )
             )
         planned[node.key] = known.told(node, planned[node.key])
@@ -181,7 +193,7 @@ def make_restore_plan(
     sizes = {
         node.key: size
         for node in graph
-        if planned[node.key].action == "create"
+        if planned[node.key].action in MOVES_DATA
         and (size := _bytes_of(plugins[node.type], section(node.key), planned[node.key]))
     }
     return RestorePlan(graph, planned, dict(needs), tuple(problems), sizes, mapped)

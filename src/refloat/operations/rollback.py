@@ -10,7 +10,7 @@ from refloat.cloud.removal import LITTLE_PATIENCE, NotOurs, removal
 from refloat.engine.program import Body, CheckLease
 from refloat.errors import LeaseLost, RefloatError
 from refloat.graph import ResourceKey
-from refloat.resources.creations import CreationJournal, Creations
+from refloat.resources.creations import REPLACED, CreationJournal, Creations
 
 
 def rollback(cloud: Cloud, operation_id: str, journal: CreationJournal, check_lease: CheckLease) -> Body:
@@ -25,6 +25,8 @@ def rollback(cloud: Cloud, operation_id: str, journal: CreationJournal, check_le
     failures: list[RefloatError] = []
     removed: list[dict[str, str]] = []
     for entry in reversed(journal.entries()):
+        if entry.kind == REPLACED:
+            continue
         try:
             marker = Marker(operation_id, ResourceKey.parse(entry.source).id, entry.role)
             identity = entry.id or find_created(cloud, entry.kind, marker, entry.clue)

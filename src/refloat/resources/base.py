@@ -219,6 +219,8 @@ class ProtectionPlugin(ABC):
     repairs: ClassVar[bool] = False
     """With ``repair`` its plan is asked what of the original, which is kept, has to be given back; or it is
     made again for others that are kept."""
+    replaces: ClassVar[bool] = False
+    """It can put data back in place."""
     serves_others: ClassVar[bool] = False
     """By itself it is of no use: it is not made again for what is kept as it is."""
 

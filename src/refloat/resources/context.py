@@ -16,7 +16,7 @@ from refloat.errors import BankError, Cancelled, InvalidInput, NotFound
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.mappings import MAPPABLE, Mapped, find
 from refloat.resources.attributes import Change, asked_for
-from refloat.resources.creations import CreationJournal, Creations
+from refloat.resources.creations import REPLACED, CreationJournal, Creations
 from refloat.resources.planned import Planned, Restored, Section, restored, wants_new
 
 Waiting: TypeAlias = Generator[CloudWait, Any, Any]
@@ -37,10 +37,11 @@ class PlanContext:
     :param listing: all things of a kind in the project (``refloat.cloud.kinds``), read once per restore plan.
     :param existing: ``keep``: the original of a resource of the graph is there and stays as it is;
         ``repair``: it is there, is used again and gets back what it has lost; ``beside``: another one is
-        made beside it; else empty.
+        made beside it; ``replace``: its data is put back in place; else empty.
     :param twin_name: what is made beside is called so, with ``{name}`` for the original's name.
     :param mapped: what the user wants in the place of what a section names, by kind
         (:mod:`refloat.mappings`), id and name.
+    :param safety: a checkpoint of what is replaced is made before.
     """
 
     resource: Resource
@@ -66,6 +67,8 @@ class PlanContext:
             problem = f"{exc.message}, which {said}"
             return Mapped(kind, wanted, wanted, f"{said} it", problem=f"{problem}. {exc.advice}")
         return Mapped(kind, new, called, f"{said} the {MAPPABLE[kind].noun} {called}", thing)
+
+    safety: bool = False
 
     @property
     def is_twin(self) -> bool:
@@ -231,6 +234,14 @@ class HookContext:
 
         self.ensure(kind, role, given, what=what, clue={"id": identity})
 
+    def replacing(self) -> None:
+        """Write down that what is there is changed from now on, and cannot be brought back by undoing."""
+        self.check_cancelled()
+        self.check_lease()
+        source = str(self.resource.key)
+        if self.journal.find(source, REPLACED) is None:
+            self.journal.intend(source, REPLACED, REPLACED, {})
+
     def created(self, role: str) -> str:
         """The id of what ``ensure`` made for a role; empty when it did not, or when it was discarded."""
         entry = self.journal.find(str(self.resource.key), role)
@@ -265,7 +276,7 @@ class HookContext:
         planned = self.planned
         name = planned.name if name is None else name
         reason = planned.reason if reason is None else reason
-        status = "repaired" if planned.action == "repair" else ""
+        status = {"repair": "repaired", "replace": "replaced"}.get(planned.action, "")
         return restored(
             Restored(self.resource.type, self.resource.id, new_id, name, planned.uses, reason, status)
         )

@@ -27,6 +27,12 @@ from refloat.errors import RefloatError
 
 _LOG = logging.getLogger(__name__)
 
+REPLACED = "replaced"
+"""The kind of an entry that tells that something has been changed in place: there is nothing to remove."""
+
+STOPPED = "stopped_server"
+"""The kind of an entry of a server that is switched off for a while: what removes it switches it on."""
+
 _KEYPAIR, _ANCHOR = "keypair", "anchor"
 _UNMARKED = "unmarked"
 _MARKLESS = frozenset({"id", "name", "fields"})

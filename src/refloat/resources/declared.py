@@ -96,6 +96,7 @@ class Declared:
     needs: Mapping[str, int] = field(default_factory=dict)
     doubles: bool = False
     repairs: bool = False
+    replaces: bool = False
     serves_others: bool = False
     options: tuple[Option, ...] = (RESTORE_NAME,)
     protect_options: tuple[Option, ...] = ()
@@ -149,7 +150,7 @@ class Declared:
             description = declared.description
             attributes = declared.attributes
             doubles, serves_others = declared.doubles, declared.serves_others
-            repairs = declared.repairs
+            repairs, replaces = declared.repairs, declared.replaces
             options = {way: given for way, given in ways.items() if given}  # noqa: RUF012 - a ClassVar
 
             protect = _hooks(declared.protect or declared._protect)

@@ -13,9 +13,12 @@ from refloat.resources.attributes import AttributeOutcome
 Section: TypeAlias = Mapping[str, Any]
 """A resource's part of a checkpoint: JSON, the merged results of its protect hooks."""
 
-Action: TypeAlias = Literal["create", "reuse", "repair", "keep", "skip", "impossible"]
-"""``reuse``: what is restored uses what is there. ``repair``: that gets back what it has lost. ``keep``: what
-is there is left alone. ``skip``: it is not made again, for nothing that is restored needs it."""
+Action: TypeAlias = Literal["create", "reuse", "repair", "replace", "keep", "skip", "impossible"]
+"""``reuse``: what is restored uses what is there. ``repair``: that gets back what it has lost. ``replace``:
+its data is put back in place. ``keep``: what is there is left alone. ``skip``: it is not made again, for
+nothing that is restored needs it."""
+
+MOVES_DATA = frozenset({"create", "replace"})
 
 NOTHING_TO_DO = {"keep": "kept", "skip": "skipped"}
 """What has become of what needs no hooks, in a result."""

@@ -38,7 +38,7 @@ def test_l9_what_cannot_be_an_id_is_never_asked_for(world: World) -> None:
 def test_l9_every_kind_says_what_its_ids_look_like() -> None:
     plugins()
     composed = {f"router_{what}" for what in ("interface", "subnet", "route", "gateway")}
-    composed |= {"server_port", "volume_attachment", "port_group"}
+    composed |= {"server_port", "volume_attachment", "port_group", "detached_volume"}
     assert {name for name, kind in KINDS.items() if kind.ids is None and kind.service} == composed
     for kind in KINDS.values():
         if kind.ids is not None:

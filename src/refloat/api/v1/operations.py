@@ -91,7 +91,7 @@ DETAIL = s.reply(
             status={
                 "enum": [
                     *("pending", "running", "done", "failed", "skipped", "stopped"),
-                    *("created", "reused", "repaired", "kept", "removed"),
+                    *("created", "reused", "repaired", "replaced", "kept", "removed"),
                     *("good", "bad", "complete", "incomplete"),
                 ]
             },

@@ -32,9 +32,11 @@ CHOICES: Mapping[str, s.Schema] = {
     "existing": {
         "enum": [*EXISTING],
         "description": "what becomes of originals that are there: skip keeps them, and only what is gone "
-        "comes back; repair also gives them back what they have lost; beside makes others beside them, at "
-        "addresses of their own; ignore, as if nothing were said, makes everything under its own name",
+        "comes back; repair also gives them back what they have lost; replace puts their data back in place, "
+        "after a checkpoint of it; beside makes others beside them, at addresses of their own; ignore, as if "
+        "nothing were said, makes everything under its own name",
     },
+    "no_safety": {"type": "boolean", "description": "make no checkpoint of what is replaced before"},
     "beside_name": {
         **s.NAME,
         "description": "what beside makes is called so; {name} stands for the original's name, {date} for "

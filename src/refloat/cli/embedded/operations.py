@@ -135,7 +135,8 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
         """Have the worker of this process run what was written down."""
         self._ended.clear()
         started = bool(self._mine)
-        self._mine.add(operation.id)
+        safety = operation.payload.get("safety") or {}
+        self._mine |= {operation.id, *([safety["operation_id"]] if safety else [])}
         self.worker.refused = None
         if started:
             self.worker.wake()

@@ -73,7 +73,7 @@ def hold_of(item: Any, checkpoint: CheckpointState) -> Hold:
     return Hold(checkpoint.id, checkpoint.project_id, item.user_id, item.reason, made)
 
 
-_RESTORED = frozenset({"created", "reused", "repaired", "kept", "removed", "failed"})
+_RESTORED = frozenset({"created", "reused", "repaired", "replaced", "kept", "removed", "failed"})
 
 
 def operation_view(data: Mapping[str, Any], provider_name: Callable[[str], str]) -> OperationView:

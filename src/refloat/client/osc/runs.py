@@ -58,7 +58,12 @@ RestoreShow = o.Show.of("Show a restore.", "get_restore", o.Arg("restore", "id o
 
 
 _EXISTING = (
-    o.Arg("--existing", "what becomes of originals that are there", metavar="<skip|repair|beside|ignore>"),
+    o.Arg(
+        "--existing",
+        "what becomes of originals that are there",
+        metavar="<skip|repair|beside|replace|ignore>",
+    ),
+    o.Arg("--no-safety", "make no checkpoint of what is replaced before", action="store_true"),
     o.Arg("--beside-name", "what is made beside them is called so; {name} and {date} are filled in"),
 )
 

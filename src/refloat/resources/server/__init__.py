@@ -12,6 +12,7 @@ from refloat.resources.declared import Declared
 from refloat.resources.options import Option
 from refloat.resources.server.plan import VOLUME, plan_server
 from refloat.resources.server.protectable import TYPE, ServerProtectable
+from refloat.resources.server.replace import let_go
 from refloat.resources.server.restore import restore
 from refloat.resources.server.section import ATTRIBUTES, server_section
 from refloat.resources.verifying import checked, lacking
@@ -47,6 +48,7 @@ SERVERS = Declared(
     attributes=ATTRIBUTES,
     doubles=True,
     repairs=True,
+    replaces=True,
     options=(
         RESTORE_NAME,
         Option("restore_flavor_id", "Flavor of the restored server, id or name"),
@@ -67,7 +69,7 @@ SERVERS = Declared(
     ),
     # Before anything else is done to the server or its disks.
     protect=hooks(on_prepare_begin=_protect),
-    restore=hooks(on_complete=restore),
+    restore=hooks(on_prepare_begin=let_go, on_complete=restore),
     verify=hooks(on_main=_verify),
     plan=plan_server,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from refloat.cloud import explained
+from refloat.cloud import cloud_knows, explained
 from refloat.cloud.kinds import usable_zones
 from refloat.graph import ResourceKey
 from refloat.mappings import Mapped, called
@@ -14,7 +14,8 @@ from refloat.resources.base import PlanContext, Planned
 from refloat.resources.draft import Draft
 from refloat.resources.server.plan_ports import PortsPlanner
 from refloat.resources.server.repair import plan_repair
-from refloat.resources.server.section import ATTRIBUTES, cloud_knows
+from refloat.resources.server.replace import plan_replace
+from refloat.resources.server.section import ATTRIBUTES
 
 KEYPAIR = "OS::Nova::KeyPair"
 SERVER_GROUP = "OS::Nova::ServerGroup"
@@ -24,9 +25,11 @@ _MAY_BE_UNSET = ("trusted_image_certificates", "trunks", "ephemeral_disks", "swa
 
 
 def plan_server(context: PlanContext) -> Planned:
-    """Decide what a restore of the server will do. It is made anew, unless it is kept and repaired."""
+    """Decide what a restore of the server will do. It is made anew, unless it is repaired or replaced."""
     if context.existing(context.resource.key) == "keep":
         return plan_repair(context)
+    if context.existing(context.resource.key) == "replace":
+        return plan_replace(context)
     plan = Draft.renamed(context, ATTRIBUTES)
     plan.needs = {"servers": 1}
     _plan_flavor(context, plan)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from refloat.cloud import cloud_knows
 from refloat.errors import CloudError
 from refloat.graph import ResourceKey
 from refloat.resources.attributes import STILL_THERE, Change
@@ -18,7 +19,7 @@ from refloat.resources.networking import left_alone, place_of
 from refloat.resources.server.plan_ports import FLOATING_IP, SECURITY_GROUP, PortsPlanner
 from refloat.resources.server.ports import lead_floating_ips, make_port
 from refloat.resources.server.protectable import unfit
-from refloat.resources.server.section import ATTRIBUTES, cloud_knows, server_section
+from refloat.resources.server.section import ATTRIBUTES, server_section
 
 VOLUME = "OS::Cinder::Volume"
 
@@ -43,7 +44,7 @@ def plan_repair(context: PlanContext) -> Planned:
         return Planned("keep", server.name, said, new_id=server.id)
     now = server_section(context.cloud, server.id)
     draft = Draft(context, ATTRIBUTES)
-    draft.decisions = {"volumes": list(_volumes(context, draft, now)), "ports": [], "groups": []}
+    draft.decisions = {"volumes": list(lost_volumes(context, draft, now)), "ports": [], "groups": []}
     draft.decisions["floating_ips"] = []
     _plan_ports(context, draft, now)
     names = {name for what, given in _BACK.items() if draft.decisions[what] for name in given}
@@ -57,12 +58,12 @@ def plan_repair(context: PlanContext) -> Planned:
     )
 
 
-def _volumes(context: PlanContext, draft: Draft, now: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def lost_volumes(context: PlanContext, draft: Draft, now: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Those that it has no more, and that are free or made anew."""
-    attached = {volume["id"] for volume in now["volumes"]}
+    has = {volume["id"] for volume in now["volumes"]}
     for volume in context.section["volumes"]:
         planned = context.planned(ResourceKey(VOLUME, volume["id"]))
-        if volume["id"] in attached or planned is None:
+        if volume["id"] in has or planned is None:
             continue
         name = f"the volume {planned.name or volume['id']} ({volume['device']})"
         live = None if planned.action == "create" else context.cloud.find("volume", volume["id"])
@@ -190,6 +191,11 @@ def attach(context: HookContext, server_id: str, volume: Mapping[str, Any], volu
     context.give(
         "volume_attachment", f"attachment-{volume['id']}", both, give, f"attach the volume {volume_id}"
     )
+    yield from attached(context, volume_id)
+
+
+def attached(context: HookContext, volume_id: str) -> Waiting:
+    """Wait until a volume is attached. :raises CloudError: Nova did not manage to attach it."""
     found = yield context.cloud.wait(
         "volume",
         volume_id,

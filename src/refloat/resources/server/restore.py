@@ -18,12 +18,15 @@ from refloat.resources.server.plan_ports import PORT
 from refloat.resources.server.ports import lead_floating_ips, make_port, not_as_planned
 from refloat.resources.server.protectable import TYPE
 from refloat.resources.server.repair import repair
+from refloat.resources.server.replace import put_back
 
 
 def restore(context: HookContext) -> HookBody:
     """Make ports, server, floating IPs, power state: in this order. The lock comes when it is handed over."""
     if context.planned.action == "repair":
         return (yield from repair(context))
+    if context.planned.action == "replace":
+        return (yield from put_back(context))
     cloud, section, decisions = context.cloud, context.section, context.planned.decisions
     name = context.planned.name
     originals = {port["id"]: port for port in section["ports"]}

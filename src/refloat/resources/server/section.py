@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from refloat.cloud import Cloud, explained
+from refloat.cloud import Cloud, cloud_knows, explained
 from refloat.resources.attributes import Attribute, exact, plain
 from refloat.resources.server.order import by_mac, in_device_order, nic_order, root_of
 from refloat.resources.server.protectable import unfit
@@ -201,14 +201,6 @@ def server_section(cloud: Cloud, server_id: str) -> dict[str, Any]:
         "ports": [_port(cloud, port, tags.get(port.id)) for port in ordered],
         "nic_order_certain": certain,
     }
-
-
-def cloud_knows(cloud: Cloud, microversion: str) -> bool:
-    """Whether this cloud's Nova is new enough for a microversion."""
-    with explained("read the versions of the compute service"):
-        data = cloud.compute.get_endpoint_data()
-    wanted = tuple(int(part) for part in microversion.split("."))
-    return bool(data and data.max_microversion and tuple(data.max_microversion) >= wanted)
 
 
 def _macs_in_order(cloud: Cloud, server: Any) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from refloat.cloud.kinds import KINDS
 from refloat.resources.base import RESTORE_NAME, hooks
@@ -10,10 +11,10 @@ from refloat.resources.declared import Declared
 from refloat.resources.options import Option
 from refloat.resources.verifying import data_is
 from refloat.resources.volume import backup, snapshot
-from refloat.resources.volume.bank import VolumeBankProtect, VolumeBankRestore
-from refloat.resources.volume.plan import plan
+from refloat.resources.volume.bank import VolumeBankProtect, VolumeBankRestore, in_place_by_image
+from refloat.resources.volume.plan import plan, whole_volume
 from refloat.resources.volume.protectable import POD, SERVER, TYPE, VolumeProtectable
-from refloat.resources.volume.restore import RESTORE_DESCRIPTION
+from refloat.resources.volume.restore import RESTORE_DESCRIPTION, VOLUME_ID
 from refloat.resources.volume.section import ATTRIBUTES
 
 _FORCE = Option("force", "Also when it is attached, which is done in any case", type=bool, default=False)
@@ -28,7 +29,8 @@ IN_BANK = Declared(
     selectors=("metadata",),
     attributes=ATTRIBUTES,
     doubles=True,
-    options=(RESTORE_NAME, RESTORE_DESCRIPTION),
+    replaces=True,
+    options=(RESTORE_NAME, RESTORE_DESCRIPTION, VOLUME_ID),
     protect_options=(
         Option("backup_name", "Taken for the sake of Karbor's clients: data in the bank has no name"),
         Option("description", "Taken for the sake of Karbor's clients, as backup_name is"),
@@ -36,7 +38,7 @@ IN_BANK = Declared(
     protect=VolumeBankProtect,
     restore=VolumeBankRestore,
     verify=data_is(lambda section: {"": section["data"]}),
-    plan=plan,
+    plan=partial(plan, in_place_by_image, by_image=True),
 )
 
 SNAPSHOTS = replace(
@@ -52,6 +54,7 @@ SNAPSHOTS = replace(
     restore=snapshot.restore_snapshot,
     verify=None,
     kept=snapshot.KEPT,
+    plan=partial(plan, snapshot.in_place),
 )
 
 BACKUPS = replace(
@@ -74,6 +77,7 @@ BACKUPS = replace(
     restore=backup.BackupRestore,
     verify=None,
     kept=backup.KEPT,
+    plan=partial(plan, whole_volume),
     delete=hooks(on_prepare_begin=backup.refuse_needed, on_main=backup.KEPT.remove),
     builds_on=lambda section: (section["backup"]["id"], section["backup"]["parent_id"]),
 )

@@ -22,6 +22,7 @@ from refloat.cloud.removal import REFUSALS
 from refloat.cloud.retries import in_doubt
 from refloat.errors import CloudError, Conflict
 from refloat.resources.base import HookBody, HookContext, Hooks, Waiting
+from refloat.resources.creations import REPLACED
 from refloat.resources.in_cloud import KeptInCloud, description_of_kept, name_of_kept
 from refloat.resources.volume import restore
 from refloat.resources.volume.capture import SNAPSHOT, cut_temporary, steady
@@ -30,6 +31,9 @@ from refloat.resources.volume.restore import GIB, TIMEOUT
 from refloat.resources.volume.section import describe, own_metadata
 
 BACKUP = "backup"
+
+_DONE = "src_backup_id"
+"""Where Cinder writes which backup it has restored into a volume."""
 
 KEPT = KeptInCloud(
     "backup",
@@ -155,6 +159,10 @@ class BackupRestore(Hooks):
         cloud = context.cloud
         total = context.section["size"] * GIB
         context.progress(0, total)
+        if context.planned.action == "replace":
+            yield from self._replace(context)
+            context.progress(total, total)
+            return restore.set_back(context, _DONE)
         volume_id = restore.create(context)
         volume = yield self._settled(context, volume_id)
         if status_of_thing(volume) == "error_restoring":
@@ -166,6 +174,22 @@ class BackupRestore(Hooks):
             yield from self._restore(context, volume_id)
         context.progress(total, total)
         return restore.finish(context, cloud.get("volume", volume_id))
+
+    def _replace(self, context: HookContext) -> Waiting:
+        volume_id = context.planned.new_id
+        if not context.journal.find(str(context.resource.key), REPLACED):
+            restore.remove_metadata(context, _DONE)  # of an earlier restore
+        context.replacing()
+        volume = yield self._settled(context, volume_id)
+        if status_of_thing(volume) == "error_restoring":
+            raise Conflict(
+                "Cinder could not restore the backup into the volume",
+                resource=str(context.resource),
+                reason="the status of the volume is 'error_restoring'",
+                advice="An administrator sets it to available; then resume the operation",
+            )
+        if self._is_unrestored(context, volume_id):
+            yield from self._restore(context, volume_id)
 
     @staticmethod
     def _settled(context: HookContext, volume_id: str) -> Any:
@@ -180,9 +204,9 @@ class BackupRestore(Hooks):
     @staticmethod
     def _is_unrestored(context: HookContext, volume_id: str) -> bool:
         metadata = own_metadata(context.cloud, volume_id)
-        if metadata.get("src_backup_id") == context.section["backup"]["id"]:
+        if metadata.get(_DONE) == context.section["backup"]["id"]:
             return False
-        return METADATA_KEY in metadata
+        return METADATA_KEY in metadata or context.planned.action == "replace"
 
     @staticmethod
     def _restore(context: HookContext, volume_id: str) -> Waiting:

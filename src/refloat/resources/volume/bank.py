@@ -16,16 +16,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from refloat.cloud import cloud_knows, explained
 from refloat.cloud.errors import status_of
-from refloat.cloud.kinds import status_of_thing
+from refloat.cloud.kinds import request, status_of_thing
 from refloat.cloud.removal import REFUSALS
 from refloat.errors import CloudError, Conflict
 from refloat.resources.base import HookBody, Hooks
-from refloat.resources.context import HookContext, Waiting
+from refloat.resources.context import HookContext, PlanContext, Waiting
 from refloat.resources.glance import filled, temporary_name
 from refloat.resources.image_data import Tally, download
 from refloat.resources.volume import restore
 from refloat.resources.volume.capture import steady, told_about
+from refloat.resources.volume.plan import whole_volume
 from refloat.resources.volume.restore import GIB, TIMEOUT
 from refloat.resources.volume.section import describe
 from refloat.resources.volume.temporary import ATTEMPTS, IMAGE, LIMITS, advised, cut_snapshot, image_of_volume
@@ -103,10 +105,70 @@ class VolumeBankRestore(Hooks):
         """Send, create, check, set up; the image goes as soon as the volume is complete."""
         size = int(context.section["data"]["size"])
         context.progress(0, size)
+        if context.planned.action == "replace":
+            return (yield from _replaced(context))
         volume = yield from _complete_volume(context)
         context.progress(size, size)
         said = yield from _drop_image(context)
         return restore.finish(context, volume, reason=said)
+
+
+_OF_IMAGES = frozenset(
+    {
+        *(
+            "image_id",
+            "image_name",
+            "checksum",
+            "container_format",
+            "disk_format",
+            "min_disk",
+            "min_ram",
+            "size",
+        ),
+        *("signature_verified", "owner_specified.openstack.md5", "owner_specified.openstack.sha256"),
+    }
+)
+"""What Cinder notes of the image that a volume is made of."""
+
+VERSION = "3.68"
+"""Since this version Cinder writes an image over a volume."""
+
+
+def in_place_by_image(context: PlanContext, volume: Any) -> str:
+    if not cloud_knows(context.cloud, VERSION, "block_storage"):
+        return f"this Cinder cannot write data over a volume: it is older than API version {VERSION}"
+    return whole_volume(context, volume)
+
+
+def _replaced(context: HookContext) -> HookBody:
+    """Write the image over the volume. Cinder notes the image's id, and so that it is done."""
+    cloud, volume_id = context.cloud, context.planned.new_id
+    settings = context.planned.decisions["settings"]
+    attached = cloud.get("volume", volume_id).status == "in-use"
+    image_id = yield from _image(context, settings["image_metadata"] if attached else {})
+    if attached:  # a server boots from it, and could not let go of it: Nova writes over it
+        left = {"id": image_id, "image_metadata": settings["image_metadata"]}
+        return {**context.restored(volume_id), "_image": left}
+    context.replacing()
+    for last in (False,) * (ATTEMPTS - 1) + (True,):
+        volume = yield cloud.wait("volume", volume_id, {"available", "error"}, failed=(), timeout=TIMEOUT)
+        noted = (volume.volume_image_metadata or {}).get("image_id") == image_id
+        if noted and status_of_thing(volume) == "available":
+            break
+        if last:
+            raise CloudError(
+                "Cinder could not write the data from the bank over the volume",
+                resource=str(context.resource),
+                reason=told_about(cloud, volume_id) or f"its status is '{volume.status}'",
+                advice="The log of cinder-volume tells why",
+            )
+        body = {"os-reimage": {"image_id": image_id}}
+        with explained("write over the volume", context.resource):
+            path = f"/volumes/{volume_id}/action"
+            request(cloud.block_storage, "post", path, json=body, microversion=VERSION)
+    result = restore.set_back(context)
+    yield from _drop_image(context)
+    return result
 
 
 def _complete_volume(context: HookContext) -> Waiting:
@@ -132,9 +194,11 @@ def _complete_volume(context: HookContext) -> Waiting:
     )
 
 
-def _image(context: HookContext) -> Waiting:
+def _image(context: HookContext, properties: Mapping[str, str] | None = None) -> Waiting:
+    """:param properties: by which Nova knows what a server made of it is to be like."""
     section = context.section
     fields = {
+        **{key: value for key, value in (properties or {}).items() if key not in _OF_IMAGES},
         "name": temporary_name(context.operation_id, context.resource.id),
         "disk_format": "raw",
         "container_format": "bare",

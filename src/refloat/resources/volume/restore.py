@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+
+from openstack.exceptions import NotFoundException
 
 from refloat.cloud import Marker, explained
 from refloat.cloud.kinds import request
@@ -17,6 +20,7 @@ TIMEOUT = 24 * 3600.0
 """Seconds that Cinder may take to make, back up or restore one volume."""
 
 RESTORE_DESCRIPTION = Option("restore_description", "Description of the restored volume")
+VOLUME_ID = Option("volume_id", "Put the data into this volume, which loses its own, instead of a new one")
 
 
 def create(context: HookContext, **source: Any) -> str:
@@ -60,7 +64,7 @@ def finish(context: HookContext, volume: Any, *, reason: str = "") -> Mapping[st
         named = {"name": planned.name, "description": planned.decisions["description"]}
         if (volume.name or "", volume.description) != (named["name"], named["description"]):
             cloud.block_storage.update_volume(volume_id, **named)
-        _set_image_metadata(cloud.block_storage, volume, section["image_metadata"])
+        set_image_metadata(cloud.block_storage, volume, section["image_metadata"])
         if bool(volume.is_bootable) != section["bootable"]:
             cloud.block_storage.set_volume_bootable_status(volume_id, section["bootable"])
         if section["readonly"]:
@@ -70,7 +74,31 @@ def finish(context: HookContext, volume: Any, *, reason: str = "") -> Mapping[st
     return context.restored(volume_id, reason=reason)
 
 
-def _set_image_metadata(block_storage: Any, volume: Any, wanted: Mapping[str, str]) -> None:
+def set_back(context: HookContext, without: str = "") -> Mapping[str, Any]:
+    """Give a volume whose data was replaced what came with the data; returns the hook's result.
+
+    :param without: what Cinder has put into its metadata meanwhile.
+    """
+    planned, storage = context.planned, context.cloud.block_storage
+    volume = context.cloud.get("volume", planned.new_id)
+    settings = planned.decisions["settings"]
+    with explained(f"set up the volume {volume.id}", context.resource):
+        set_image_metadata(storage, volume, settings["image_metadata"])
+        if bool(volume.is_bootable) != settings["bootable"]:
+            storage.set_volume_bootable_status(volume.id, settings["bootable"])
+        if without and without not in planned.decisions["metadata"]:
+            remove_metadata(context, without)
+    return context.restored(planned.new_id)
+
+
+def remove_metadata(context: HookContext, name: str) -> None:
+    """Take an item out of the metadata of a volume whose data is replaced."""
+    path = f"/volumes/{context.planned.new_id}/metadata/{name}"
+    with explained("change the metadata of the volume", context.resource), suppress(NotFoundException):
+        request(context.cloud.block_storage, "delete", path)
+
+
+def set_image_metadata(block_storage: Any, volume: Any, wanted: Mapping[str, str]) -> None:
     there = dict(volume.volume_image_metadata or {})
     missing = {key: value for key, value in wanted.items() if there.get(key) != value}
     if missing:

@@ -6,7 +6,12 @@ long as there is one, Cinder refuses to delete the original volume ("Volume has 
 
 from __future__ import annotations
 
-from refloat.resources.base import HookBody, HookContext, Hooks
+from functools import partial
+from typing import Any
+
+from refloat.cloud import explained
+from refloat.cloud.kinds import request
+from refloat.resources.base import HookBody, HookContext, Hooks, PlanContext, Waiting
 from refloat.resources.in_cloud import KeptInCloud, description_of_kept, name_of_kept
 from refloat.resources.volume import restore
 from refloat.resources.volume.capture import cut, steady
@@ -44,7 +49,39 @@ class SnapshotProtect(Hooks):
 
 
 def restore_snapshot(context: HookContext) -> HookBody:
-    """Create a new volume from the snapshot, check, set up."""
+    """Create a new volume from the snapshot, check, set up; or revert the volume to it."""
+    if context.planned.action == "replace":
+        yield from _revert(context)
+        return restore.set_back(context)
     volume_id = restore.create(context, snapshot_id=KEPT.id(context.section))
     volume = yield context.cloud.wait("volume", volume_id, {"available"}, timeout=TIMEOUT)
     return restore.finish(context, volume)
+
+
+def in_place(context: PlanContext, volume: Any) -> str:
+    """Cinder reverts a volume to its latest snapshot only."""
+    with explained("list the snapshots of the volume", context.resource):
+        found = list(context.cloud.block_storage.snapshots(details=True, volume_id=volume.id))
+    later = max(found, key=lambda snapshot: str(snapshot.created_at), default=None)
+    mine = KEPT.id(context.section)
+    if later is None or str(later.id) != mine:
+        latest = f"the latest is {later.id}" if later is not None else "it has none"
+        return f"Cinder reverts a volume only to its latest snapshot, and {mine} is not that: {latest}"
+    if int(volume.size) != context.section["size"]:
+        return f"the volume has {volume.size} GiB, and the snapshot {mine} is of {context.section['size']}"
+    if context.safety:
+        return "the safety checkpoint would be a later snapshot, and Cinder reverts to the latest: do without"
+    return ""
+
+
+def _revert(context: HookContext) -> Waiting:
+    volume_id = context.planned.new_id
+    wait = partial(context.cloud.wait, "volume", volume_id, {"available"}, timeout=TIMEOUT)
+    yield wait(text=f"the volume {volume_id} to be reverted")
+    context.replacing()
+    body = {"revert": {"snapshot_id": KEPT.id(context.section)}}
+    with explained("revert the volume to the snapshot", context.resource):
+        path = f"/volumes/{volume_id}/action"
+        request(context.cloud.block_storage, "post", path, json=body, microversion="3.40")
+    yield wait(text=f"the volume {volume_id} to be reverted")
+    yield context.cloud.wait("snapshot", KEPT.id(context.section), {"available"}, timeout=TIMEOUT)
