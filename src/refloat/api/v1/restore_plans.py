@@ -17,7 +17,7 @@ from refloat.records.checkpoints import CheckpointRecord
 from refloat.records.restore_plans import STATUSES, KeptPlan
 
 _APPROVAL = {"type": "boolean", "description": "it is run only when somebody else has approved it"}
-_OF_RESTORES = ("only", "leave_out", "existing", "beside_name", "no_safety")
+_OF_RESTORES = ("only", "leave_out", "existing", "beside_name", "mappings", "no_safety")
 _CHOICES: Mapping[str, s.Schema] = {
     "parameters": s.PARAMETERS,
     **{name: restores.CHOICES[name] for name in _OF_RESTORES},
