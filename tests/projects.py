@@ -15,6 +15,7 @@ OTHERS = {
         "test_kill.py", "test_kind_contract_network.py", "test_out_of_the_cloud.py", "test_server.py",
         "test_service_elsewhere.py", "test_volume.py",
     },
+    "demo4": {"test_repair.py", "test_replace.py"},
 }  # fmt: skip
 """The projects beside the first, and the files with tests that work in them."""
 

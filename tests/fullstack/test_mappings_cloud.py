@@ -64,7 +64,7 @@ class Place:
         made = self.member.network.create_router(
             name="map-router", external_gateway_info={"network_id": external.id}
         )
-        self.member.network.add_interface_to_router(made.id, subnet_id=subnet.id)
+        self.member.network.add_interface_to_router(made.id, subnet=subnet.id)
         self.end.callback(self.lose_routers)
         return made
 

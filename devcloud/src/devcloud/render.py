@@ -22,6 +22,7 @@ CLOUDS = {
     "demo": ("demo", "demo", ("member",)),
     "demo2": ("demo2", "demo2", ("member",)),
     "demo3": ("demo3", "demo3", ("member",)),
+    "demo4": ("demo4", "demo4", ("member",)),
     "demo-manager": ("demo", "demo-manager", ("manager",)),
     "demo-reader": ("demo", "demo-reader", ("reader",)),
 }

@@ -1,7 +1,7 @@
 """What a new cloud has in it: users, endpoints, flavors, the image, volume types, the public network.
 
 Everything is looked up first and made only if it is missing, so a second run changes nothing.
-The projects demo, demo2 and demo3 are left empty.
+The projects demo and demo2 to demo4 are left empty.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def test_the_supervisor_reads_commands_back_as_they_are(cloud: Cloud) -> None:
 
 def test_clouds_yaml_has_every_cloud(cloud: Cloud) -> None:
     told = yaml.safe_load(render.clouds_yaml(cloud))["clouds"]
-    assert set(told) == {"admin", "demo", "demo2", "demo3", "demo-manager", "demo-reader"}
+    assert set(told) == {"admin", "demo", "demo2", "demo3", "demo4", "demo-manager", "demo-reader"}
     assert told["demo-manager"]["auth"]["project_name"] == "demo"
     assert told["demo2"]["auth"]["project_name"] == "demo2"
     assert {entry["auth"]["auth_url"] for entry in told.values()} == {"http://127.0.0.1:5000/v3"}
