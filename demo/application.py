@@ -58,6 +58,7 @@ class Application:
     """Which application, and what of the cloud it uses.
 
     :param prefix: of every name, so that several can live in one project.
+    :param servers: with which of the servers, and their volumes, it is built.
     """
 
     prefix: str = ""
@@ -65,6 +66,12 @@ class Application:
     public: str = "public"
     web_flavor: str = "tiny"
     db_flavor: str = "tiny0"
+    servers: tuple[str, ...] = SERVERS
+
+    @property
+    def volumes(self) -> tuple[VolumeSpec, ...]:
+        """The volumes of its servers."""
+        return tuple(volume for volume in VOLUMES if volume.server in self.servers)
 
     def name(self, short: str) -> str:
         """The name in the cloud of what is called ``short`` here."""

@@ -14,7 +14,6 @@ from demo.application import (
     DB_MACS,
     PUBLIC_KEY,
     SERVERS,
-    VOLUMES,
     Application,
     VolumeSpec,
 )
@@ -54,7 +53,8 @@ class Builder:
         self._create_small_things()
         self._wait_for_volumes()
         self._create_web()
-        self._create_db()
+        if "db" in self.app.servers:
+            self._create_db()
         self._finish_servers()
         return wait_for_guests(self.cloud, self.app)
 
@@ -153,7 +153,7 @@ class Builder:
     def _create_volumes(self) -> None:
         image = self.cloud.image.find_image(self.app.image, ignore_missing=False)
         types = {kind.name for kind in self.cloud.block_storage.types()}
-        for spec in VOLUMES:
+        for spec in self.app.volumes:
             self.volumes[spec.name] = self.cloud.block_storage.create_volume(
                 name=self.app.name(spec.name),
                 description=f"disk {spec.device} of {spec.server}",
@@ -164,7 +164,7 @@ class Builder:
             )
 
     def _wait_for_volumes(self) -> None:
-        for spec in VOLUMES:
+        for spec in self.app.volumes:
             identity = self.volumes[spec.name].id
             self._wait_for_volume(spec, identity)
             if spec.bootable and not spec.is_root:
@@ -239,13 +239,13 @@ class Builder:
                     "delete_on_termination": False,
                     "tag": spec.name,
                 }
-                for spec in VOLUMES
+                for spec in self.app.volumes
                 if spec.server == "db"
             ],
         )
 
     def _finish_servers(self) -> None:
-        for short in SERVERS:
+        for short in self.app.servers:
             wait_for_server(self.cloud, self.servers[short].id)
         web = self.servers["web"].id
         plug(self.cloud, web, self.volumes["web-data"].id)
@@ -290,14 +290,15 @@ def find_server(cloud: Any, name: str) -> Any:
 
 
 def wait_for_guests(
-    cloud: Any, app: Application, servers: Iterable[str] = SERVERS, seconds: float = GUEST_SECONDS
+    cloud: Any, app: Application, servers: Iterable[str] = (), seconds: float = GUEST_SECONDS
 ) -> dict[str, Spoken]:
     """Wait until the guests have said all about their disks; what they said.
 
+    :param servers: of these servers; none: of all that the application has.
     :raises NotBuilt: a disk does not hold what was written there.
     """
     result = {}
-    for short in servers:
+    for short in servers or app.servers:
         identity = find_server(cloud, app.name(short)).id
         result[short] = hear(cloud, app, short, identity, seconds)
     return result

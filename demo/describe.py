@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from demo.application import SERVERS, VOLUMES, Application
+from demo.application import Application
 from demo.build import find_server
 from demo.guests import Spoken
 
@@ -43,9 +43,9 @@ class Describer:
         for short in ("web-sg", "db-sg"):
             result[f"security group {short}"] = self._group(short)
         result["key pair app-key"] = self._keypair()
-        for spec in VOLUMES:
+        for spec in self.app.volumes:
             result[f"volume {spec.name}"] = self._volume(spec.name)
-        for short in SERVERS:
+        for short in self.app.servers:
             result[f"server {short}"] = self._server(short, spoken[short].macs if short in spoken else ())
             if addresses := self._addresses(short):
                 result[f"floating ips of {short}"] = addresses

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from devcloud import refloat, shell
-from devcloud.cloud import ADDRESS, FLAVORS, IMAGE, PORTS, VOLUME_TYPES, Cloud
+from devcloud.cloud import ADDRESS, IMAGE, PORTS, Cloud, Offer
 from devcloud.errors import DevcloudError
 from devcloud.resources import connect
 from devcloud.services import OVN_NB, chassis_registered
@@ -63,10 +64,11 @@ def _placement(admin: Any) -> str:
     return f"{len(answer.json()['resource_providers'])} resource provider(s)"
 
 
-def _network(admin: Any) -> str:
-    if not [network for network in admin.network.networks(name="public") if network.is_router_external]:
-        raise Bad("network public is missing")
-    return "network public is there"
+def _network(offer: Offer, admin: Any) -> str:
+    name = offer.public
+    if not [network for network in admin.network.networks(name=name) if network.is_router_external]:
+        raise Bad(f"network {name} is missing")
+    return f"network {name} is there"
 
 
 def _agents(admin: Any) -> str:
@@ -76,8 +78,8 @@ def _agents(admin: Any) -> str:
     return "all agents alive"
 
 
-def _compute(admin: Any) -> str:
-    missing = set(FLAVORS) - {flavor.name for flavor in admin.compute.flavors()}
+def _compute(offer: Offer, admin: Any) -> str:
+    missing = set(offer.flavors) - {flavor.name for flavor in admin.compute.flavors()}
     if missing:
         raise Bad(f"flavors missing: {', '.join(sorted(missing))}")
     list(admin.compute.servers(all_projects=True, limit=1, paginated=False))
@@ -105,8 +107,8 @@ def _hypervisor(admin: Any) -> str:
     return f"{found[0].name} up"
 
 
-def _volumes(admin: Any) -> str:
-    missing = set(VOLUME_TYPES) - {kind.name for kind in admin.block_storage.types()}
+def _volumes(offer: Offer, admin: Any) -> str:
+    missing = set(offer.volume_types) - {kind.name for kind in admin.block_storage.types()}
     if missing:
         raise Bad(f"volume types missing: {', '.join(sorted(missing))}")
     list(admin.block_storage.volumes(details=False, limit=1, paginated=False))
@@ -178,17 +180,18 @@ def _refloat_workers(admin: Any) -> str:
 def table(cloud: Cloud) -> list[Check]:
     """The checks that this cloud must pass."""
     compute = ("nova-compute", "libvirtd") if cloud.options.libvirt else ("nova-compute",)
+    offer = cloud.options.offer
     rows = [
         Check("identity", _token, ("keystone",)),
         Check("image", _image, ("glance-api",)),
         Check("placement", _placement, ("placement",)),
-        Check("network", _network, ("neutron-api",)),
+        Check("network", partial(_network, offer), ("neutron-api",)),
         Check("network agents", _agents, ("ovn-controller", "neutron-api")),
         Check("ovn chassis", _chassis, ("ovn-controller", "ovn-northd")),
-        Check("compute", _compute, ("nova-api",)),
+        Check("compute", partial(_compute, offer), ("nova-api",)),
         Check("compute services", _compute_services, (*compute, "nova-scheduler", "nova-conductor")),
         Check("hypervisor", _hypervisor, compute),
-        Check("volume", _volumes, ("cinder-api",)),
+        Check("volume", partial(_volumes, offer), ("cinder-api",)),
         Check("new volume", _volume, ("cinder-volume", "cinder-scheduler", "rabbitmq")),
         Check("volume services", _volume_services, ("cinder-volume", "cinder-scheduler", "cinder-backup")),
     ]

@@ -46,6 +46,8 @@ def parser() -> argparse.ArgumentParser:
                           help="run Refloat's service in it, as deploy/ installs it")  # fmt: skip
         made.add_argument("--refloat-config", metavar="FILE", type=Path,
                           help="options of that service besides those of deploy/")  # fmt: skip
+        made.add_argument("--unlike", action="store_true", default=None,
+                          help="other network, flavors and volume type than usual")  # fmt: skip
         made.add_argument("-v", "--verbose", action="store_true", help="tell every step")
 
     with_options(command("up", "Bring the cloud up; changes nothing if it is up and works."))
@@ -97,6 +99,7 @@ def with_options(cloud: Cloud, arguments: argparse.Namespace) -> Cloud:
         refloat_config=str(arguments.refloat_config.absolute())
         if arguments.refloat_config
         else old.refloat_config,
+        unlike=old.unlike if arguments.unlike is None else arguments.unlike,
     )
     return dataclasses.replace(cloud, options=new)
 

@@ -46,16 +46,50 @@ PORTS = {
     "memcached": 11211,
 }
 
-PUBLIC_CIDR = "172.24.4.0/24"
-PUBLIC_GATEWAY = "172.24.4.1"
-PUBLIC_POOL = ("172.24.4.10", "172.24.4.200")
 # The network namespace that stands for the world outside of the cloud, behind the network "public".
 OUTSIDE = "devcloud-outside"
 OUTSIDE_LINK = "devcloud-out"
 
-FLAVORS = {"tiny": (128, 1, 1), "tiny0": (128, 0, 1), "small": (256, 1, 1)}  # MiB, GiB, vCPUs
-VOLUME_TYPES = ("nfs", "nfs2")
 IMAGE = "guest"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a cloud offers to its users, by the names that its operator chose.
+
+    :param prefix: the beginning of all addresses in the public network.
+    :param flavors: MiB, GiB, vCPUs.
+    """
+
+    public: str
+    prefix: str
+    flavors: dict[str, tuple[int, int, int]]
+    volume_types: tuple[str, ...]
+
+    @property
+    def cidr(self) -> str:
+        """The public network's addresses."""
+        return f"{self.prefix}.0/24"
+
+    @property
+    def gateway(self) -> str:
+        """Its gateway."""
+        return f"{self.prefix}.1"
+
+    @property
+    def pool(self) -> tuple[str, str]:
+        """The first and the last address that is given away."""
+        return f"{self.prefix}.10", f"{self.prefix}.200"
+
+
+USUAL = Offer(
+    "public",
+    "172.24.4",
+    {"tiny": (128, 1, 1), "tiny0": (128, 0, 1), "small": (256, 1, 1)},
+    ("nfs", "nfs2"),
+)
+UNLIKE = Offer("internet", "198.18.7", {"b1.web": (160, 2, 1), "b1.db": (160, 0, 1)}, ("fast",))
+"""Nothing is called as usual: to restore into it what was made in another cloud."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +102,13 @@ class Options:
     refloat: bool = False
     refloat_config: str = ""
     """A file with options of Refloat's besides those of `deploy/`; empty: none."""
+    unlike: bool = False
+    """Its network, flavors and volume type are called, and are, otherwise than usual."""
+
+    @property
+    def offer(self) -> Offer:
+        """What it offers."""
+        return UNLIKE if self.unlike else USUAL
 
     @property
     def swift(self) -> bool:
@@ -163,7 +204,7 @@ class Cloud:
     @property
     def volume_backend_name(self) -> str:
         """What the backend calls itself (Cinder's fake driver always so)."""
-        return VOLUME_TYPES[0] if self.options.libvirt else "fake"
+        return self.options.offer.volume_types[0] if self.options.libvirt else "fake"
 
     @property
     def supervisor_socket(self) -> Path:
@@ -221,5 +262,6 @@ def load(name: str | None = None, base: str | None = None) -> Cloud:
             tuple(stored["without"]),
             bool(stored.get("refloat")),
             str(stored.get("refloat_config", "")),
+            bool(stored.get("unlike")),
         ),
     )

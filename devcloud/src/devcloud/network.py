@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from devcloud import shell
-from devcloud.cloud import ADDRESS, HOSTNAME, OUTSIDE, OUTSIDE_LINK, PUBLIC_CIDR, PUBLIC_GATEWAY, Cloud
+from devcloud.cloud import ADDRESS, HOSTNAME, OUTSIDE, OUTSIDE_LINK, Cloud
 from devcloud.namespaces import link_exists
 from devcloud.services import OVN_SB
 
@@ -48,7 +48,7 @@ def outside(cloud: Cloud) -> None:
     """A network namespace on the public network, as its gateway: floating addresses are reached from it."""
     peer = f"{OUTSIDE_LINK}-p"
     in_outside = ("ip", "netns", "exec", OUTSIDE)
-    address = f"{PUBLIC_GATEWAY}/{PUBLIC_CIDR.split('/')[1]}"
+    address = f"{cloud.options.offer.gateway}/{cloud.options.offer.cidr.split('/')[1]}"
     if not Path("/run/netns", OUTSIDE).exists():
         shell.run(["ip", "netns", "add", OUTSIDE])
     if not link_exists(OUTSIDE_LINK):

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import jinja2
 
-from devcloud import cloud as addresses
 from devcloud import refloat, services, supervisor
 from devcloud.cloud import ADDRESS, HOSTNAME, PASSWORD, PORTS, REGION, Cloud
 
@@ -68,7 +67,7 @@ def context(cloud: Cloud) -> dict[str, object]:
         "ovs_db": services.OVS_DB,
         "ovn_nb": services.OVN_NB,
         "ovn_sb": services.OVN_SB,
-        "volume_backend": addresses.VOLUME_TYPES[0],
+        "volume_backend": cloud.options.offer.volume_types[0],
         "volume_backend_name": cloud.volume_backend_name,
     }
 

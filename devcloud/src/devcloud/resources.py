@@ -11,14 +11,9 @@ from typing import Any
 
 from devcloud import schemas
 from devcloud.cloud import (
-    FLAVORS,
     IMAGE,
     PASSWORD,
-    PUBLIC_CIDR,
-    PUBLIC_GATEWAY,
-    PUBLIC_POOL,
     REGION,
-    VOLUME_TYPES,
     Cloud,
 )
 from devcloud.guest import guest_image
@@ -96,7 +91,7 @@ def flavors(cloud: Cloud) -> None:
     """The flavors."""
     api = connect(cloud).compute
     there = {flavor.name for flavor in api.flavors()}
-    for name, (ram, disk, vcpus) in FLAVORS.items():
+    for name, (ram, disk, vcpus) in cloud.options.offer.flavors.items():
         if name not in there:
             api.create_flavor(name=name, ram=ram, disk=disk, vcpus=vcpus)
 
@@ -121,7 +116,7 @@ def volume_types(cloud: Cloud) -> None:
     """The volume types."""
     api = connect(cloud).block_storage
     there = {kind.name for kind in api.types()}
-    for name in VOLUME_TYPES:
+    for name in cloud.options.offer.volume_types:
         if name not in there:
             # one backend under several names: "the same type" can then be told from "the same storage"
             api.create_type(name=name, extra_specs={"volume_backend_name": cloud.volume_backend_name})
@@ -130,13 +125,14 @@ def volume_types(cloud: Cloud) -> None:
 def public_network(cloud: Cloud) -> None:
     """The external network."""
     api = connect(cloud).network
-    network = api.find_network("public") or api.create_network(
-        name="public", is_router_external=True, is_shared=False,
+    offer = cloud.options.offer
+    network = api.find_network(offer.public) or api.create_network(
+        name=offer.public, is_router_external=True, is_shared=False,
         provider_network_type="flat", provider_physical_network="public",
     )  # fmt: skip
     if not list(api.subnets(network_id=network.id)):
-        start, end = PUBLIC_POOL
+        start, end = offer.pool
         api.create_subnet(
-            network_id=network.id, name="public-v4", ip_version=4, cidr=PUBLIC_CIDR, is_dhcp_enabled=False,
-            gateway_ip=PUBLIC_GATEWAY, allocation_pools=[{"start": start, "end": end}],
+            network_id=network.id, name=f"{offer.public}-v4", ip_version=4, cidr=offer.cidr,
+            is_dhcp_enabled=False, gateway_ip=offer.gateway, allocation_pools=[{"start": start, "end": end}],
         )  # fmt: skip
