@@ -18,7 +18,7 @@ OTHERS = {
     "demo4": {"test_repair.py", "test_replace.py"},
     "shop": {"test_new_cloud.py"},
 }  # fmt: skip
-"""The projects beside the first, and the files with tests that work in them. The test of "shop" makes it itself."""
+"""The projects beside the first, and the files with tests that work in them; "shop" is made by its test."""
 
 
 def project_of(file: str | Path) -> str:

@@ -1,8 +1,8 @@
 """The cloud is gone, and another one restores from the bank and its key alone: finding 1.5, acceptance.
 
 The first cloud is a project of the test's own, with a user and an application; all three are removed. The
-second is a devcloud within the first one's namespaces, with a network of its own: neither reaches the other, and
-they share a folder. What is typed there is what docs/disaster.md says.
+second is a devcloud within the first one's namespaces, with a network of its own: neither reaches the other,
+and they share a folder. What is typed there is what docs/disaster.md says.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ OPTIONS = [
     Options(without=("swift",)),
     Options(nova_driver="fake", without=("swift",)),
     Options(isolated=True, refloat=True),
+    Options(isolated=True, unlike=True),
 ]
 
 
