@@ -50,8 +50,9 @@ print(json.dumps(Describer(cloud, app).describe(wait_for_guests(cloud, app))))
 
 OTHERWISE = {
     ("server web", "flavor"): ("OS::Nova::Server", "flavor"),
-    ("volume web-data", "type"): ("OS::Cinder::Volume", "volume_type"),
-    ("router app-router", "gateway"): ("OS::Neutron::Router", "external_gateway_info"),
+    ("contents of web vda", "bytes"): ("OS::Nova::Server", "flavor"),
+    ("volume web-data", "type"): ("OS::Cinder::Volume", "type"),
+    ("router app-router", "gateway"): ("OS::Neutron::Router", "gateway.network"),
     ("floating ips of web", "addresses"): ("OS::Neutron::FloatingIP", "floating_ip_address"),
     ("floating ips of web", "network"): ("OS::Neutron::FloatingIP", "floating_network_id"),
 }
@@ -200,11 +201,13 @@ def test_1_5_another_cloud_restores_by_the_page(
     looked = second.exec(sys.executable, "-c", LOOK, seconds=400)
     assert looked.returncode == 0, looked.stderr
     rows = compare(before, json.loads(looked.stdout))
-    assert {"contents of web vda", "contents of web vdb"} <= {row.resource for row in rows if row.equal}
+    disks = [row for row in rows if row.resource.startswith("contents of ")]
+    assert {row.resource for row in disks if row.equal} == {"contents of web vda", "contents of web vdb"}
     different = {(row.resource, row.attribute): row for row in broken(rows)}
     assert set(different) == set(OTHERWISE), different
     for where, row in different.items():
         assert _foretold(planned, *OTHERWISE[where]), (row, planned)
+    assert "a disk of 2 GiB instead of" in " ".join(asked[1].out.split()), told
 
 
 def _foretold(planned: Mapping[str, Any], kind: str, attribute: str) -> bool:

@@ -186,6 +186,8 @@ def test_flavors_that_differ_in_extra_specs_are_said_to_differ() -> None:
     assert "its extra specs differ: hw:numa_nodes 2 instead of unset" in planned.conflicts[0]
     smaller = server({("flavor", "f1"): flavor("f4", "less", 1)})
     assert outcome(smaller, "flavor").fidelity == "degraded"
+    size = "MiB of memory and a disk of 5 GiB"
+    assert f"it has 1 vCPU, 512 {size} instead of 2 vCPU, 512 {size}" in smaller.conflicts[0]
     same = flavor("f1", "small")
     same.extra_specs = {"hw:rng": "on"}
     changed = server({}, lists={"flavor": [same]})

@@ -57,7 +57,10 @@ def _plan_flavor(context: PlanContext, plan: Draft) -> None:
     plan.decisions["flavor"] = flavor.id
     plan.needs |= {"cores": int(flavor.vcpus), "ram": int(flavor.ram)}
     unlike = unlike_flavor(flavor, was)
-    said = "; ".join(filter(None, (choice.difference, unlike.specs)))
+    size = ""
+    if asked is not None and _size(flavor) != _size_of(was):
+        size = f"it has {_in_words(_size(flavor))} instead of {_in_words(_size_of(was))}"
+    said = "; ".join(filter(None, (choice.difference, size, unlike.specs)))
     if said:
         fidelity: Fidelity = "degraded" if unlike.specs or unlike.smaller else "mapped"
         if asked is not None and fidelity == "mapped":
