@@ -135,6 +135,6 @@ def tidy(member: Any) -> Iterator[None]:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Command:
-    """A command with an empty bank and no memory."""
-    return Command(tmp_path, "demo")
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Command:
+    """A command with an empty bank and no memory, for the file's project."""
+    return Command(tmp_path, project_of(request.path))
