@@ -332,6 +332,17 @@ def test_h5_no_priority_takes_more_than_one_beyond_a_projects_limit(ids: Callabl
     assert not [identity for identity in ids(asked, 4) if int(identity) > 4]
 
 
+def test_what_waits_for_another_one_takes_no_place(ids: Callable[..., list[str]]) -> None:
+    """A restore begins when its safety checkpoint is made: where one may run both would wait for ever."""
+    safe = replace(operation(0, "a", "restore", "queued"), payload={"safety": {"operation_id": "1"}})
+    made = operation(1, "a", state="queued")
+    assert ids([safe, made], 1) == ["1"]
+    assert ids([safe, replace(made, state="running")], 2) == ["1"]
+    assert ids([safe, replace(made, state="parked")], 2) == ids([safe, replace(made, state="parked")], 0)
+    assert ids([safe], 1) == ["0"]
+    assert "0" in ids([replace(safe, requested="cancel"), made], 2)
+
+
 def test_h5_a_quota_limits_what_runs_whatever_its_priority() -> None:
     asked = [operation(number, "a", state="queued") for number in range(5)]
     asked += [operation(number, "b", "restore", "queued") for number in range(5, 10)]

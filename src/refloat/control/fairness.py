@@ -59,7 +59,8 @@ def in_turn(
     others out, whichever workers there are. Of a project of weight 3, three are looked at where others have
     one. Within a project the highest priority comes first, and then what is oldest.
 
-    What would be more than a project's limit is left out. Nothing waits for what has a lower priority; but of
+    What would be more than a project's limit is left out, and so is what begins only after another one's end:
+    it would take the place that that one needs. Nothing waits for what has a lower priority; but of
     what is begun for that reason while as many as may run already do, there is one at a time.
 
     :param unfinished: oldest first.
@@ -69,7 +70,10 @@ def in_turn(
     seen: Counter[str] = Counter()
     runs = Counter(operation.project_id for operation in unfinished if operation.state == "running")
     chosen: list[tuple[int, OpenOperation]] = []
+    going = {operation.id for operation in unfinished if operation.state in ("queued", "running")}
     for operation in sorted(unfinished, key=lambda operation: -rules.priority(operation)):
+        if operation.state == "queued" and not operation.requested and operation.after in going:
+            continue
         project = operation.project_id
         number, limit = seen[project], rules.limit(project)
         counts = operation.state in ("queued", "running")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, not_, null, or_, select, update
 from sqlalchemy.orm import Session, defer
 
 from refloat.database import changed, now
@@ -74,11 +74,17 @@ class Operation:
     scheduled_operation_id: str = ""
     requested: str = ""
 
+    @property
+    def after(self) -> str:
+        """The operation that has to end before this one begins; empty: none has."""
+        return str((self.payload.get("safety") or {}).get("operation_id", ""))
+
 
 @dataclass(frozen=True, slots=True)
 class OpenOperation:
     """What workers look at every second, of each operation that they have something to do about.
 
+    :param after: it begins when this one has ended; empty or None: at once.
     :param owes: it has something to give back at its end.
     """
 
@@ -88,6 +94,7 @@ class OpenOperation:
     scheduled_operation_id: str
     state: str
     requested: str
+    after: str | None
     owes: bool
     attempt: int
     deaths: int
@@ -241,14 +248,17 @@ class Operations:
         :param only: just these, which a command runs; None: all those of the service.
         """
         table = OperationRow
-        names = [name for name in OpenOperation.__slots__ if name not in ("owes", "read_at")]
+        names = [name for name in OpenOperation.__slots__ if name not in ("after", "owes", "read_at")]
         open_or_owing = or_(table.state.in_(OPEN), table.authority.is_not(None))
         which: tuple[ColumnElement[bool], ...] = (table.runner == SERVICE,)
+        after: ColumnElement[Any] = table.payload["safety"]["operation_id"].as_string()
         if only is not None:
+            after = null()  # a command has room for all that it has asked for
             which = (table.runner == COMMAND, table.id.in_(list(only)))
         query = (
             select(
                 *(getattr(table, name) for name in names),
+                after.label("after"),
                 table.authority.is_not(None).label("owes"),
                 self._database.now().label("read_at"),
             )
