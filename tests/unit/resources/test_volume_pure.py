@@ -17,6 +17,7 @@ from refloat.resources.volume import BACKUPS, SNAPSHOTS
 from refloat.resources.volume.chains import PARENT_KEY, dependants, parent_for
 from refloat.resources.volume.protectable import SERVER, TYPE, VolumeProtectable
 from refloat.resources.volume.section import ATTRIBUTES, is_readonly
+from refloat.resources.volume.snapshot import in_place
 
 
 def volume(identity: str, **fields: Any) -> SimpleNamespace:
@@ -266,3 +267,30 @@ def test_options_are_checked() -> None:
 
 def test_every_lost_attribute_has_a_reason() -> None:
     assert all(a.how for a in ATTRIBUTES if a.fidelity != "exact")
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "size", "safety", "why"),
+    [
+        ({"mine": "2031-01-01"}, 1, False, ""),
+        ({"older": "2030-12-31", "mine": "2031-01-01"}, 1, False, ""),
+        ({"mine": "2031-01-01", "later": "2031-01-02"}, 1, False, "is not that: the latest is later"),
+        ({}, 1, False, "is not that: it has none"),
+        ({"mine": "2031-01-01"}, 2, False, "has 2 GiB, and the snapshot mine is of 1"),
+        ({"mine": "2031-01-01"}, 1, True, "the safety checkpoint would be a later snapshot"),
+    ],
+)
+def test_cinder_reverts_a_volume_to_its_latest_snapshot_only(
+    snapshots: Mapping[str, str], size: int, safety: bool, why: str
+) -> None:
+    found = [SimpleNamespace(id=name, created_at=made) for name, made in snapshots.items()]
+    storage = SimpleNamespace(snapshots=lambda **_query: iter(found))
+    context = SimpleNamespace(
+        resource=Resource(TYPE, "v"),
+        section={"size": 1, "snapshot": {"id": "mine"}},
+        cloud=SimpleNamespace(block_storage=storage),
+        safety=safety,
+    )
+    said = in_place(cast(PlanContext, context), volume("v", size=size))
+    assert why in said
+    assert bool(said) == bool(why)
