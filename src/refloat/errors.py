@@ -132,6 +132,10 @@ class WrongBank(BankError):
     """The store does not hold the bank that it should: nothing, another one, or another folder."""
 
 
+class OlderBank(WrongBank):
+    """The store holds an earlier state of the bank than is known. Nothing of it was changed."""
+
+
 class Impossible(RefloatError):
     """A restore plan contains something that cannot be done; nothing was changed."""
 

@@ -331,7 +331,7 @@ def test_c2_older_verifications_are_known_after_an_upgrade(
 ) -> None:
     url = f"sqlite:///{tmp_path}/r.sqlite"
     if kind == "postgresql":
-        url = request.getfixturevalue("postgresql")()
+        url = request.getfixturevalue("empty_postgresql")()
     database = Database(url, migrate=False)
     upgrade(database.engine, "0008")
     long_ago = datetime(2026, 1, 1)

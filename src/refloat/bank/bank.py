@@ -129,7 +129,7 @@ class Bank(Opened):
         return Bank(objects, self._descriptor, only=self._only, key_id=self.keys.used)
 
     def refuse_older(self) -> None:
-        """:raises WrongBank: it is older than it was when its head was last remembered."""
+        """:raises OlderBank: it is older than it was when its head was last remembered."""
         if self._only is None:
             heads.refuse_older(self._objects)
 

@@ -23,7 +23,7 @@ from refloat.bank.reserve import put_before_removal
 from refloat.bank.roots import public_half
 from refloat.bank.sealing import KIND_HEAD, Header
 from refloat.bank.store import AlreadyExists, ObjectMissing, exists
-from refloat.errors import BankDamaged, BankError, Conflict, RefloatError, WrongBank
+from refloat.errors import BankDamaged, BankError, Conflict, OlderBank, RefloatError
 
 _KEPT = 8
 _HISTORY = 500
@@ -116,7 +116,7 @@ def change(
     :param reserve: use the room that is kept for removing things, also for what is coming.
     :param anew: take what is there for what is meant to be there, whatever heads say.
     :raises Conflict: others write heads all the time.
-    :raises WrongBank: see :func:`refuse_older`.
+    :raises OlderBank: see :func:`refuse_older`.
     """
     head: Head | None
     for _ in range(_ATTEMPTS):
@@ -168,7 +168,7 @@ def refuse_older(objects: Objects) -> tuple[int, Head | None]:
     A head that a listing lacks is asked for by its name; where listings are late its absence says nothing.
     What cannot be read is a damage, not an earlier state.
 
-    :raises WrongBank: the bank is older than it was when its head was last remembered.
+    :raises OlderBank: the bank is older than it was when its head was last remembered.
     """
     since = objects.memory.last() if objects.memory is not None else ""  # before the listing: it only grows
     number, head = _latest(objects)
@@ -183,7 +183,7 @@ def refuse_older(objects: Objects) -> tuple[int, Head | None]:
         sure = not is_late and not exists(objects.store, f"{_prefix(objects)}{int(last):012}")
     if not sure:
         return number, head
-    raise WrongBank(
+    raise OlderBank(
         f"the bank in {objects.store.url} is an older copy of itself, and is not changed",
         reason=older,
         advice="Bring the newer one back, then try again. Restores from this one go on working. "

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from refloat.control.adoption import HEALED
 from refloat.control.following import follow
 from refloat.engine.program import Milestone
-from refloat.errors import BankDamaged, Held, RefloatError, Stale, WrongBank
+from refloat.errors import BankDamaged, Held, OlderBank, RefloatError, Stale
 from refloat.notify.events import NOBODY, START, TAKE_OVER, Notices
 from refloat.operations.protect import whole
 from refloat.records import restore_plans
@@ -84,7 +84,7 @@ def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:
     reason = str(RefloatError.from_json(dict(ended.error))) if ended.error else ended.state
     if ended.kind == "delete":
         refusal = (ended.error or {}).get("error")
-        if refusal == Held.__name__ or (refusal == WrongBank.__name__ and not ended.prepared):
+        if refusal == Held.__name__ or (refusal == OlderBank.__name__ and not ended.prepared):
             was = str(ended.payload.get("was", ERROR_DELETING))
             return [DELETING], {"status": was, "reason": "" if was == AVAILABLE else reason}
         # What is only half deleted may still be in the bank.

@@ -29,7 +29,7 @@ class DeleteProgram(ReadingProgram):
 
         :raises NotFound: there is no bank; nobody knows then whether there is the checkpoint.
         :raises Held: this host may delete nothing there.
-        :raises WrongBank: it is an older copy of the bank.
+        :raises OlderBank: it is an older copy of the bank.
         """
         self.bank.holds.refuse_late()
         self.bank.refuse_older()
