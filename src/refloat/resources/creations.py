@@ -15,9 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from refloat.cloud import Cloud, Marker, explained
 from refloat.cloud.create_once import create_once, find_created
 from refloat.cloud.kinds import KINDS
@@ -180,6 +177,9 @@ class Creations:
 
     def _import(self, _marker: Marker) -> str:
         """A key of which nobody has the private part."""
+        from cryptography.hazmat.primitives import serialization  # large, and rarely needed
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
         public = Ed25519PrivateKey.generate().public_key()
         form = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
         text = public.public_bytes(*form).decode()
