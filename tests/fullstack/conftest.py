@@ -21,7 +21,9 @@ from demo.command import Command
 from demo.describe import Describer, Description
 from demo.destroy import destroy
 from demo.inventory import Inventory, difference, inventory
+from refloat.bank import Bank, create_key
 from refloat.cloud import Cloud
+from tests.fullstack.storagerig import Yard
 from tests.projects import FIRST, project_of
 
 CALL_SECONDS = 180
@@ -40,6 +42,20 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[Cloud]:
     cloud = Cloud(project_of(request.path))
     yield cloud
     cloud.close()
+
+
+@pytest.fixture
+def yard(cloud: Cloud) -> Iterator[Yard]:
+    yard = Yard(cloud)
+    yield yard
+    yard.clear()
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
+    folder = tmp_path_factory.mktemp("bank")
+    with Bank.open(str(folder / "bank"), create_key(folder / "key"), create=True) as bank:
+        yield bank
 
 
 def connect(name: str) -> Any:

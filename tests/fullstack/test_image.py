@@ -23,13 +23,6 @@ PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
 
 
 @pytest.fixture
-def yard(cloud: Cloud) -> Iterator[Yard]:
-    yard = Yard(cloud)
-    yield yard
-    yard.clear()
-
-
-@pytest.fixture
 def source(yard: Yard) -> str:
     """An image of bytes that are no text, with every setting."""
     other = Cloud("demo2" if yard.cloud.name == "demo" else "demo")

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from refloat.cloud import Cloud
 from refloat.graph import Resource
 from refloat.resources.base import HookContext, hooks
 from tests.fullstack.hookrig import Rig
 from tests.fullstack.netbench import ADDRESS, GROUP, ROUTER
 from tests.fullstack.restored import IMAGE, SERVER, VOLUME
-from tests.fullstack.test_server import PREFIX, Bench
+from tests.fullstack.test_server import PREFIX, Bench, bench
 
+__all__ = ["bench"]
 pytestmark = pytest.mark.timeout(600)
-
-
-@pytest.fixture
-def bench(cloud: Cloud, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(cloud, tmp_path)
-    try:
-        yield bench
-    finally:
-        bench.wipe()
 
 
 def without_data(rig: Rig) -> None:

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from demo.command import Command
-from refloat.bank import Bank, create_key
-from refloat.cloud import Cloud
+from refloat.bank import Bank
 from refloat.graph import Graph
 from refloat.operations.data import BankData
 from refloat.resources.declared import Declared
@@ -24,34 +23,12 @@ from refloat.resources.volume import BACKUPS, IN_BANK
 from refloat.resources.volume.protectable import TYPE
 from refloat.resources.volume.section import describe
 from tests.fullstack.storagerig import Operation, Yard
-from tests.fullstack.test_server import PREFIX, Bench
+from tests.fullstack.test_server import PREFIX, Bench, bench
 
 GIB = 1 << 30
 
+__all__ = ["bench"]
 pytestmark = pytest.mark.timeout(900)
-
-
-@pytest.fixture
-def yard(cloud: Cloud) -> Iterator[Yard]:
-    yard = Yard(cloud)
-    yield yard
-    yard.clear()
-
-
-@pytest.fixture(scope="module")
-def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
-    folder = tmp_path_factory.mktemp("bank")
-    with Bank.open(str(folder / "bank"), create_key(folder / "key"), create=True) as bank:
-        yield bank
-
-
-@pytest.fixture
-def bench(cloud: Cloud, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(cloud, tmp_path)
-    try:
-        yield bench
-    finally:
-        bench.wipe()
 
 
 def written_over(yard: Yard, volume: Any) -> None:

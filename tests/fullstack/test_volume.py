@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from refloat.cloud import Cloud
 from refloat.cloud.removal import removal
 from refloat.errors import Conflict
 from refloat.graph import Graph, Resource
@@ -22,13 +20,6 @@ from tests.fullstack.storagerig import Operation, Yard
 
 GIB = 1 << 30
 NEW = {"id", "created_at", "snapshots"}
-
-
-@pytest.fixture
-def yard(cloud: Cloud) -> Iterator[Yard]:
-    yard = Yard(cloud)
-    yield yard
-    yard.clear()
 
 
 @pytest.fixture

@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from refloat.bank import Bank, create_key
-from refloat.cloud import Cloud
+from refloat.bank import Bank
 from refloat.cloud.removal import removal
 from refloat.graph import Graph, Resource
 from refloat.operations.data import BankData
@@ -30,20 +28,6 @@ GIB = 1 << 30
 MIB = 1 << 20
 NEW = {"id", "created_at", "snapshots"}
 ALONE = {"server": 0, "backup": 0, "snapshot": 0, "volume": 1, "image": 0}
-
-
-@pytest.fixture
-def yard(cloud: Cloud) -> Iterator[Yard]:
-    yard = Yard(cloud)
-    yield yard
-    yard.clear()
-
-
-@pytest.fixture(scope="module")
-def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
-    folder = tmp_path_factory.mktemp("bank")
-    with Bank.open(str(folder / "bank"), create_key(folder / "key"), create=True) as bank:
-        yield bank
 
 
 class Case:
