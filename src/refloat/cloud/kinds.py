@@ -181,13 +181,20 @@ def _of_router(identity: str, _thing: Any) -> Iterable[tuple[str, str]]:
     return (("router", re.split(r"[:|]", identity)[0]),)
 
 
-def _get_interface(connection: Connection, identity: str) -> Any:
-    """The port, once it is an interface: a port that was only made for one is not."""
-    router, _, port_id = identity.partition(":")
-    port = connection.network.get_port(port_id)
-    if port.device_id != router:
-        raise NotFoundException(f"port {port_id} is no interface of router {router}")
-    return port
+def _port_of(owner: str) -> Getter:
+    """The port, once it is that of a router or a server: one that was only made for it is not.
+
+    :param owner: whose it is not, otherwise.
+    """
+
+    def get(connection: Connection, identity: str) -> Any:
+        device, _, port_id = identity.partition(":")
+        port = connection.network.get_port(port_id)
+        if port.device_id != device:
+            raise NotFoundException(f"port {port_id} is {owner} {device}")
+        return port
+
+    return get
 
 
 def _get_router_subnet(connection: Connection, identity: str) -> Any:
@@ -231,14 +238,6 @@ def _of_server(name: str, other: str, get: Getter, remove: Remover) -> Kind:
         return ((other, identity.partition(":")[2]),)
 
     return Kind(name, "compute", get, _list_none, remove, waits_gone=True, part_of=part_of)
-
-
-def _get_server_port(connection: Connection, identity: str) -> Any:
-    server, _, port_id = identity.partition(":")
-    port = connection.network.get_port(port_id)
-    if port.device_id != server:
-        raise NotFoundException(f"port {port_id} is not of server {server}")
-    return port
 
 
 def _detach_port(connection: Connection, identity: str) -> None:
@@ -404,11 +403,11 @@ KINDS: dict[str, Kind] = {
         sdk_kind("subnet", "network"),
         sdk_kind("port", "network"),
         sdk_kind("router", "network"),
-        _on_router("router_interface", _get_interface, _disconnect("port")),
+        _on_router("router_interface", _port_of("no interface of router"), _disconnect("port")),
         _on_router("router_subnet", _get_router_subnet, _disconnect("subnet")),
         _on_router("router_route", _get_route, _remove_route),
         _on_router("router_gateway", _get_gateway, _remove_gateway),
-        _of_server("server_port", "port", _get_server_port, _detach_port),
+        _of_server("server_port", "port", _port_of("not of server"), _detach_port),
         _of_server("volume_attachment", "volume", _get_attachment, _detach_volume),
         Kind(
             *("port_group", "network", _get_port_group, _list_none, _leave_group),
