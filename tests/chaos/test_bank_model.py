@@ -21,6 +21,7 @@ import pytest
 from refloat.bank import Bank, BankKey, packs
 from refloat.bank import commit as committing
 from refloat.bank.filesystem import FileSystemStore
+from refloat.bank.verification_report import Damage, VerificationReport
 from refloat.errors import BankDamaged, BankError, NotFound
 from refloat.testing.stores import Crash, CrashAfter, Hooked
 
@@ -160,7 +161,7 @@ class Model:
         """Nothing is ever damaged."""
         depth = self.rng.choice(("manifests", "existence", "full"))
         report = self.bank().verify_all(depth, sample=0.5 if depth == "full" else 1.0)
-        assert not report.damages, self._where(str(report.damages[0]))
+        self._undamaged(report)
 
     def repair(self) -> None:
         """There is nothing to be repaired but a copy of a key."""
@@ -254,7 +255,15 @@ class Model:
         if self.copies:
             there = self._elsewhere()
             assert self._there(there) == set(self.copies), self._where("other copies than expected")
-            assert not there.verify_all("full").damages, self._where("copies")
+            self._undamaged(there.verify_all("full"))
+
+    def _undamaged(self, report: VerificationReport) -> None:
+        damages = [each for each in report.damages if not self._left_by_a_kill(each)]
+        assert not damages, self._where(str(damages))
+
+    def _left_by_a_kill(self, damage: Damage) -> bool:
+        """Who dies here is followed by another, who finishes it."""
+        return False
 
     def run(self, steps: int) -> None:
         """Do it."""

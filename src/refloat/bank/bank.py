@@ -323,7 +323,7 @@ class Bank(Opened):
         self.refuse_older()
         refuse_late(self._objects.store)
         refuse_held(self._objects, [each for each in self.holds.all() if each.tag == tag], young=True)
-        self._objects.keys.erase(tag)
+        self._objects.keys.erase(tag, lambda name: heads.announce(self._objects, name))
         erased = [e.name for e in self._objects.store.list(f"keys/{self.id}.erased.{tag}.")]
         heads.change(self._objects, there=erased)
         return collecting.erase(self._objects, tag)

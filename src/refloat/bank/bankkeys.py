@@ -112,7 +112,11 @@ class BankKeys:
     def _put(self, source: KeySource, label: str) -> tuple[Slot, BankKey]:
         roots = self._keyring.roots
         root, first = roots.newest.secret, roots.first
-        return put_slot(self._store, self._bank_id, root, source, label, first=first)
+
+        def announce(name: str, key: BankKey) -> None:
+            heads.announce(self._objects, name, public_half(key))
+
+        return put_slot(self._store, self._bank_id, root, source, label, first=first, announce=announce)
 
     def _publics(self) -> dict[str, str]:
         """The public halves of the keys that open the bank, as far as it has them."""

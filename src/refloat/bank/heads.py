@@ -80,9 +80,14 @@ class Freshness:
 @contextlib.contextmanager
 def adding(objects: Objects, name: str) -> Iterator[None]:
     """Around the ``put`` of an object that heads name; in a full store, in the room of the reserve."""
-    change(objects, coming={name: ""}, reserve=True)
+    announce(objects, name)
     yield
     change(objects, there=[name])
+
+
+def announce(objects: Objects, name: str, mark: str = "") -> None:
+    """Before the ``put`` of an object that heads name."""
+    change(objects, coming={name: mark}, reserve=True)
 
 
 @contextlib.contextmanager
@@ -321,7 +326,7 @@ def _next(
         if name in there or (name not in coming and exists(objects.store, name)):
             now[name] = _mark(objects, name) if name.startswith(MANIFESTS) else mark
             del pending[name]
-        elif name not in coming and not _is_being_written(objects, name, mark):
+        elif name not in coming and _was_given_up(objects, name, mark):
             del pending[name]
     now.update({name: _mark(objects, name) for name in there if name not in now})
     marks |= {
@@ -360,7 +365,8 @@ def _mark(objects: Objects, name: str) -> str:
         return ""
 
 
-def _is_being_written(objects: Objects, name: str, session: str) -> bool:
-    return name.startswith(MANIFESTS) and exists(
+def _was_given_up(objects: Objects, name: str, session: str) -> bool:
+    """Whether a manifest's writer has left. Of others there is no telling: they may be about to write."""
+    return name.startswith(MANIFESTS) and not exists(
         objects.store, f"writers/{name.removeprefix(MANIFESTS)}.{session}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from blake3 import blake3
 
@@ -110,6 +110,7 @@ class Keyring:
     def ensure(self, project_id: str) -> None:
         """Make sure that a project has a key. Its keys are read again from the store."""
         tag = self.project_tag(project_id)
+        self.projects.complete(tag)
         for _ in range(_ATTEMPTS):
             if self._of(tag, fresh=True):
                 return
@@ -163,10 +164,10 @@ class Keyring:
             tuple(each.secret for each in found.values()),
         )
 
-    def erase(self, tag: str) -> None:
-        """Remove a project's keys: nobody can ever read what it has in the bank."""
+    def erase(self, tag: str, announce: Callable[[str], None]) -> None:
+        """See :meth:`ProjectKeys.erase`."""
         self.forget(tag)
-        self.projects.erase(tag)
+        self.projects.erase(tag, announce)
 
     def forget(self, tag: str) -> None:
         with self._lock:

@@ -17,7 +17,8 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -33,6 +34,10 @@ from refloat.errors import BankDamaged, BankError
 _log = logging.getLogger(__name__)
 
 _PROJECT = re.compile(r"keys/([0-9a-f]{32})\.project\.([0-9a-f]{16})\.([1-9][0-9]*)(\.copy)?")
+
+_MISSING = "it is missing"
+_BETWEEN_COPIES = 0.5
+"""Seconds that a process may take from the first copy of a new key to the second."""
 
 _Content: TypeAlias = tuple[dict[str, Any], bytes]
 """What is in a key object, and the id of the root that it is under."""
@@ -125,17 +130,29 @@ class ProjectKeys:
         except AlreadyExists:
             new = self._read(name)
             made = False
-        with contextlib.suppress(AlreadyExists):
-            self._store.put(name, self._seal(name, new.about(), new.root))
+        self._put(name, new)
         return number, made
 
-    def erase(self, tag: str) -> None:
-        """Remove a project's keys: nobody can ever read what it has in the bank."""
+    def complete(self, tag: str) -> None:
+        """Write the second of a key's two copies where a process was killed after the first."""
+        listed = {entry.name for entry in self._store.list(self._name(tag, ""))}
+        for number in self._numbers(tag)[0]:
+            name = self._name(tag, number)
+            missing = {name, name + COPY} - listed
+            if len(missing) == 1 and not self._is_erased(name):
+                self._put(missing.pop(), self._read(name))
+
+    def erase(self, tag: str, announce: Callable[[str], None]) -> None:
+        """Remove a project's keys: nobody can ever read what it has in the bank.
+
+        :param announce: called with the name of each note that a key is erased, before that is put.
+        """
         done: set[int] = set()
         while numbers := self._stored(tag) - done:
             for number in numbers:
                 done.add(number)
                 name, about = self._erased_name(tag, number), {"number": number, "erased_at": _now()}
+                announce(name)
                 with contextlib.suppress(AlreadyExists):
                     put_before_removal(self._store, name, self._sealer.seal(KIND_KEY, name, _json(about)))
                 self._store.delete(self._name(tag, number) + COPY)
@@ -147,7 +164,11 @@ class ProjectKeys:
         found = {
             each: back for name, blobs in self._copies().items() if self._is_erased(name) for each in blobs
         }
-        return found | {name: reason for name, (reason, _) in self._hurt().items()}
+        hurt = self._hurt()
+        if any(reason == _MISSING and not name.endswith(COPY) for name, (reason, _) in hurt.items()):
+            time.sleep(_BETWEEN_COPIES)  # somebody may be just between the two copies of a new key
+            hurt = self._hurt()
+        return found | {name: reason for name, (reason, _) in hurt.items()}
 
     def mend(self, *, apply: bool) -> list[str]:
         """Keys of which one of the two copies is lost or damaged; ``apply`` writes it anew."""
@@ -168,7 +189,7 @@ class ProjectKeys:
             whole = next((each for each in there if each is not None), None)
             for each in (name, name + COPY):
                 if good.get(each) is None:
-                    reason = "it is missing" if each not in blobs else "it is not what was written"
+                    reason = _MISSING if each not in blobs else "it is not what was written"
                     found[each] = reason, whole
         return found
 
@@ -223,7 +244,7 @@ class ProjectKeys:
                     root,
                 )
             problem = damaged(each, "its content does not match its authentication tag")
-        raise problem or damaged(name, "it is missing")
+        raise problem or damaged(name, _MISSING)
 
     def _open(self, name: str, blob: bytes) -> _Content | None:
         try:
@@ -231,6 +252,10 @@ class ProjectKeys:
         except BankDamaged:
             return None
         return about, Header.parse(name, blob, KIND_KEY).key_id
+
+    def _put(self, name: str, key: ProjectVersion) -> None:
+        with contextlib.suppress(AlreadyExists):
+            self._store.put(name, self._seal(name, key.about(), key.root))
 
     def _seal(self, name: str, about: Mapping[str, Any], root: bytes) -> bytes:
         secret = Secret(root, self._roots.find("", root) or b"")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -114,11 +114,13 @@ def put_slot(
     label: str = "",
     *,
     first: bytes | None = None,
+    announce: Callable[[str, BankKey], None] | None = None,
 ) -> tuple[Slot, BankKey]:
     """Let one more key open the bank: its slot, or the one that it has already.
 
     :param root: its newest root.
     :param first: its first root; None: that is the newest.
+    :param announce: called with the name of a new slot, and its key, before that is put.
     :raises Conflict: another process has just put it.
     """
     if found := existing_slot(store, bank_id, source):
@@ -129,6 +131,8 @@ def put_slot(
     inner = json.dumps({"root": root.hex(), "about": slot.about}).encode()
     sealed = Sealer(_secret_of(key), bank_id).seal(KIND_KEY, name, inner)
     text = _slot_text(slot, sealed)
+    if announce is not None:
+        announce(name, key)
     try:
         store.put(name, text)
         store.put(name + COPY, with_authenticator(first or root, bank_id, name, text))

@@ -146,6 +146,17 @@ def test_a_key_that_was_erased_and_is_put_back_is_told(root: Path) -> None:
     assert not [path for path in objects(root) if ".project." in path.name]
 
 
+def test_m6_a_key_whose_writer_was_killed_between_its_copies_is_finished_by_the_next_one(root: Path) -> None:
+    first, _copy = sorted(_project_key(root))
+    first.unlink()
+    bank = Bank.open(str(root), OTHER)
+    (found,) = bank.verify_all().damages
+    assert (found.reason, found.readable) == ("it is missing", True)
+    protect(bank, "c2", DATA)
+    assert bank.verify_all().damages == []
+    assert restore(Bank.open(str(root), OTHER), "c2") == DATA
+
+
 def _swapped_and_mended(root: Path, names: list[Path]) -> Bank:
     """A bank that was read, and repaired, after two of its objects had been swapped."""
     contents = [path.read_bytes() for path in names]
