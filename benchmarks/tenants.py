@@ -16,6 +16,7 @@ import argparse
 import http.client
 import json
 import multiprocessing
+import os
 import socket
 import statistics
 import tempfile
@@ -95,6 +96,7 @@ def serve(folder: Path, database: str, listening: socket.socket, ready: Any) -> 
 
 
 def work(folder: Path, database: str) -> None:
+    os.nice(10)  # as deploy/systemd has it
     place = deployment(folder, database)
     worker = make_worker(place)
     worker.start()

@@ -19,6 +19,7 @@ _BOOLEANS = {
     **dict.fromkeys(("1", "true", "yes", "y", "t", "on"), True),
     **dict.fromkeys(("0", "false", "no", "n", "f", "off"), False),
 }
+_HALVES = re.compile("[\ud800-\udfff]")
 _UUID = re.compile(UUID["pattern"])
 _MOST_DIGITS = 40
 _SHOWN = 200
@@ -105,7 +106,7 @@ def same_form(identity: str) -> str:
 
 def storable(text: str) -> bool:
     """Whether every database can keep a text: no NUL, no halves of characters."""
-    return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+    return "\x00" not in text and (text.isascii() or _HALVES.search(text) is None)
 
 
 def _convert(name: str, value: str, wanted: Schema) -> Any:

@@ -255,6 +255,7 @@ class _Rule:
         if monthdays and min(map(abs, monthdays)) > longest:
             raise _no_calendar("no month has such a day")
         self._months, self._monthdays, self._weekdays = map(frozenset, (months, monthdays, weekdays))
+        self._from_the_end = any(day < 0 for day in monthdays)
 
     def from_on(self, moment: datetime, budget: Budget) -> Iterator[datetime]:
         """The times from a moment on. Those before are passed over, or counted when the rule has a COUNT."""
@@ -348,17 +349,19 @@ class _Rule:
             return False
         if not (self._monthdays or self._weekdays):
             return True
-        last = monthrange(day.year, day.month)[1]
-        if self._monthdays and day.day not in self._monthdays and day.day - last - 1 not in self._monthdays:
+        if self._monthdays and day.day not in self._monthdays and not self._fits_from_the_end(day):
             return False
         if not self._weekdays:
             return True
-        place = day.day - 1
+        place, last = day.day - 1, monthrange(day.year, day.month)[1]
         if self._frequency == "YEARLY" and not self._months:
             place, last = day.timetuple().tm_yday - 1, 337 + monthrange(day.year, 2)[1]
         weekday = day.weekday()
         fitting = {(0, weekday), (place // 7 + 1, weekday), ((place - last) // 7, weekday)}
         return not self._weekdays.isdisjoint(fitting)
+
+    def _fits_from_the_end(self, day: date) -> bool:
+        return self._from_the_end and day.day - monthrange(day.year, day.month)[1] - 1 in self._monthdays
 
 
 def _numbers(parts: dict[str, list[Any]], name: str) -> list[int]:
