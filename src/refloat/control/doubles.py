@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -23,36 +23,39 @@ def refuse_doubles(
     operations: Operations,
     checkpoints: CheckpointRecords,
     provider_of: Providing,
-    checkpoint: CheckpointRecord,
+    wanted: Set[ResourceKey],
     payload: Mapping[str, Any],
 ) -> None:
-    """Refuse a restore of what another restore makes anew in the same place; not of what is made beside.
+    """Refuse a restore of what another restore makes anew in the same place.
 
+    :param wanted: what :func:`made_anew` says of it. Others wait while those of the project are read.
     :param payload: the operation's; ``project_id`` is the one that is restored into.
     :raises Conflict: it names the other.
     """
-    if payload.get("existing") == BESIDE:
+    if not wanted:
         return
-    wanted, where = _made_anew(checkpoint, payload, provider_of), payload.get("elsewhere")
+    where = payload.get("elsewhere")
     for other in operations.open_restores(session, str(payload["project_id"])):
-        if other.payload.get("existing") == BESIDE or other.payload.get("elsewhere") != where:
+        if other.payload.get("elsewhere") != where:
             continue
         found = checkpoints.read(session, other.checkpoint_id)
-        if same := wanted & _made_anew(found, other.payload, provider_of):
+        if same := wanted & made_anew(found, other.payload, provider_of):
             raise Conflict(
                 f"{min(map(str, same))} is being restored already, by operation {other.id}",
                 advice=f"Wait for it, or: refloat operation cancel {other.id}",
             )
 
 
-def _made_anew(
+def made_anew(
     checkpoint: CheckpointRecord, payload: Mapping[str, Any], provider_of: Providing
-) -> set[ResourceKey]:
-    """Of what a restore works on, that of which a second would be made, or which is changed."""
-    if checkpoint.graph is None:
-        return set()
+) -> Set[ResourceKey]:
+    """Of what a restore works on, that of which a second would be made, or which is changed; not of twins."""
+    if checkpoint.graph is None or payload.get("existing") == BESIDE:
+        return frozenset()
     chosen = plugins_for(provider_of(checkpoint), checkpoint.plugins or {})
+    every = payload.get("existing") in (REPAIR, REPLACE)
+    if not every and not any(plugin.doubles for plugin in chosen.values()):
+        return frozenset()
     given = payload.get("only", ()), payload.get("leave_out", ())
     part = chosen_part(Graph.from_json(checkpoint.graph), *given)
-    every = payload.get("existing") in (REPAIR, REPLACE)
     return {node.key for node in part if node.type in chosen and (every or chosen[node.type].doubles)}

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from refloat.cloud.authority import Authority, Caller
-from refloat.control.doubles import refuse_doubles
+from refloat.control.doubles import made_anew, refuse_doubles
 from refloat.control.elsewhere import HERE, Elsewhere
 from refloat.control.grants import NOTHING, Grant, Grants
 from refloat.control.payloads import in_bank, known_of, short
@@ -299,6 +299,7 @@ class Submitter:
         if elsewhere.auth:
             acting = elsewhere.login(self._authority)
             payload |= elsewhere.project(acting, by.project_id)
+        anew = made_anew(checkpoint, payload, self.provider_of) if kind == "restore" else frozenset()
         with ExitStack() as stack:
             grant = stack.enter_context(self.granted(acting)) if acts else NOTHING
             first = stack.enter_context(self.granted(by)) if safety is not None else NOTHING
@@ -308,9 +309,8 @@ class Submitter:
                 payload |= _protected(self, by, safety, writing, first)
                 if kind == "restore":
                     self._database.lock(writing, f"operations {by.project_id}")
-                    refuse_doubles(
-                        *(writing, self.operations, self.checkpoints, self.provider_of, checkpoint, payload)
-                    )
+                    given = self.operations, self.checkpoints, self.provider_of
+                    refuse_doubles(writing, *given, anew, payload)
                 operation = self.add(writing, by, kind, checkpoint, provider, payload, grant, operation_id)
                 also(writing, operation)
             grant.keep()
