@@ -141,7 +141,7 @@ class Town:
     def start(self, *argv: str) -> subprocess.Popen[str]:
         """A command."""
         self.processes = [process for process in self.processes if process.poll() is None]
-        command = [sys.executable, "-m", "refloat.cli.main", *argv]
+        command = [sys.executable, "-P", "-m", "refloat.cli.main", *argv]
         with (self.place.folder / "commands.err").open("a") as said:
             process = subprocess.Popen(
                 command, env=self.environ, stdout=subprocess.DEVNULL, stderr=said, text=True
@@ -152,7 +152,7 @@ class Town:
 
     def serve(self) -> None:
         """Start the API, with a worker of its own."""
-        command = [sys.executable, "-m", "refloat.cli.main", "serve", "--noauth", "--port", "0"]
+        command = [sys.executable, "-P", "-m", "refloat.cli.main", "serve", "--noauth", "--port", "0"]
         command += ["--config-file", str(self.place.folder / "refloat.conf")]
         self.server = subprocess.Popen(command, env=self.environ, stderr=subprocess.PIPE, text=True)
         threading.Thread(target=self._listen, args=(self.server,), daemon=True).start()

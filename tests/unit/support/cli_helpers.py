@@ -175,7 +175,7 @@ class Command:
             "sys.exit(main(sys.argv[1:]))"
         )
         return subprocess.Popen(
-            [sys.executable, *(["-c", code] if slow else ["-m", "refloat.cli.main"]), *argv],
+            [sys.executable, *(["-c", code] if slow else ["-P", "-m", "refloat.cli.main"]), *argv],
             preexec_fn=hear_ctrl_c,
             env={**self.environ, **environ},
             cwd=self.home,
@@ -216,6 +216,7 @@ def new_user(home: Path, port: int) -> Command:
         "XDG_STATE_HOME": str(home / "state"),
         "XDG_DATA_HOME": str(home / "data"),
         "XDG_CONFIG_HOME": str(home / "config"),
+        "XDG_CACHE_HOME": str(home.parent),  # which plugins are installed need not be found out each time
         "COLUMNS": "100",
     }
     return Command(home, environ)
