@@ -15,7 +15,7 @@ from api_helpers import NOOP, Running, User
 
 from refloat.errors import CloudError
 from refloat.operations import restoreplan
-from refloat.resources.base import PlanContext, Planned, hooks
+from refloat.resources.base import PlanContext, Planned, Restored, hooks, restored
 from refloat.resources.noop import NoopPlugin
 from tests.unit.support.cli_helpers import Command
 
@@ -215,3 +215,115 @@ def test_on_a_terminal_it_asks(refloat: Command, there: set[str], answer: str, s
         assert (unasked.status, "Bring back" in unasked.err) == (0, False)
     else:
         assert "nothing was restored" in ran.err
+
+
+def made_by(ran: Any) -> dict[str, str]:
+    """What a restore by the command has made, by what it was made of."""
+    assert ran.status == 0, ran.err
+    return {
+        line["source_id"]: line["new_id"] for line in ran.json["resources"] if line["status"] == "created"
+    }
+
+
+def test_what_a_restore_has_made_is_what_is_there_for_the_next(refloat: Command, there: set[str]) -> None:
+    """The same checkpoint once more: nothing is made twice, and what was lost since is made for both."""
+    checkpoint = protected(refloat)
+    again = ("restore", checkpoint, "-f", "json")
+    first = made_by(refloat(*again))
+    assert len(first) == 5
+    there |= set(first.values())
+    dry = {line["source_id"]: line for line in refloat(*again, "--dry-run").json["resources"]}
+    assert {key: (line["action"], line["new_id"]) for key, line in dry.items()} == {
+        old: ("keep", new) for old, new in first.items()
+    }
+    assert all(line["living"] and "it was restored as " in line["reason"] for line in dry.values())
+    kept = refloat(*again)
+    assert made_by(kept) == {}
+    assert {line["source_id"]: line["new_id"] for line in kept.json["resources"]} == first
+    twins = made_by(refloat(*again, "--existing", "beside"))
+    assert twins.keys() == first.keys()  # and these are in nobody's place
+
+    there.discard(first["tree-5-2"])
+    second = made_by(refloat(*again))
+    assert set(second) == {"tree-5-2"}
+    there |= set(second.values())
+    assert made_by(refloat(*again)) == {}
+    there -= {*first.values(), *second.values()}
+    assert len(made_by(refloat(*again))) == 5  # all of it is gone: as if there had been nothing
+
+
+@pytest.fixture
+def larger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is restored of tree:5 are parts of tree:6, which can be protected in turn."""
+
+    def made(context: Any) -> Any:
+        key = context.resource.key
+        new = key.id.replace("tree-5", "tree-6")
+        return restored(Restored(key.type, key.id, new, context.planned.name))
+
+    monkeypatch.setattr(NoopPlugin, "restore", hooks(on_complete=made))
+
+
+@pytest.mark.usefixtures("replacing", "larger")
+def test_what_was_restored_is_what_is_replaced(refloat: Command, there: set[str]) -> None:
+    """And what is protected before."""
+    checkpoint = protected(refloat)
+    assert made_by(refloat("restore", checkpoint, "-f", "json"))["tree-5"] == "tree-6"
+    there.add("tree-6")
+    replacing = ("restore", checkpoint, "--existing", "replace", "-f", "json")
+    dry = {line["source_id"]: line for line in refloat(*replacing, "--dry-run").json["resources"]}
+    assert {name for name, line in dry.items() if line["action"] == "replace"} == {"tree-5"}
+    assert dry["tree-5"]["new_id"] == "tree-6"
+    ran = refloat(*replacing)
+    assert ran.status == 0, ran.err
+    safe = refloat("checkpoint", "show", ran.json["safety_checkpoint_id"], "-f", "json").json
+    assert "tree-6" in {each["id"] for each in safe["resources"]}
+    assert [line["new_id"] for line in ran.json["resources"] if line["source_id"] == "tree-5"] == ["tree-6"]
+
+
+def test_a_service_knows_what_it_has_restored_in_each_project(working: Running, there: set[str]) -> None:
+    """Also for the restore plans that are kept, and for nobody else's project."""
+    user = working.user()
+    checkpoint = user.protected()
+
+    def done(**more: Any) -> Any:
+        begun = restore(user, checkpoint, **more).body["restore"]
+        user.until(f"restores/{begun['id']}", lambda found: found["status"] == "success")
+        return user("GET", f"operations/{begun['id']}").body["operation"]["result"]["resources"]
+
+    first = {line["source_id"]: line["new_id"] for line in done(existing="skip")}
+    there |= set(first.values())
+    lines = done(existing="skip")
+    assert {line["source_id"]: (line["status"], line["new_id"]) for line in lines} == {
+        old: ("kept", new) for old, new in first.items()
+    }
+    body = {"provider_id": NOOP, "checkpoint_id": checkpoint["id"], "existing": "skip"}
+    plan = user("POST", "restore_plans", {"restore_plan": body}).body["restore_plan"]
+    ready = user.until(f"restore_plans/{plan['id']}", lambda found: found["status"] == "ready")
+    assert {line["action"] for line in ready["content"]["resources"]} == {"keep"}
+    there.discard(first["tree-5-3"])
+    begun = user("POST", "restores", {"restore": {"restore_plan_id": plan["id"]}}).body["restore"]
+    stale = user.until(f"restore_plans/{plan['id']}", lambda found: found["status"] == "stale")
+    assert "keep was planned, and now it is create" in stale["reason"], (begun, stale)
+
+
+@pytest.mark.usefixtures("larger")
+def test_an_original_and_its_successor_are_not_restored_at_once(service: Running, there: set[str]) -> None:
+    """From checkpoints of before and of after a restore: they are the same thing."""
+    user = service.user()
+    worker = service.work()
+    plan = user.plan()
+    before = user.protected(plan)
+    begun = restore(user, before).body["restore"]
+    user.until(f"restores/{begun['id']}", lambda found: found["status"] == "success")
+    after = user.protected(plan)
+    assert after["id"] != before["id"]
+    assert user("GET", f"plans/{plan['id']}").body["plan"]["resources"][0]["id"] == "tree-6"
+    there |= {"tree-6"}
+    worker.close()
+    service.workers.remove(worker)
+    first = restore(user, after, only=["Refloat::Noop#tree-6-1"], existing="skip")
+    assert first.status == 200, first.body
+    second = restore(user, before, existing="skip")
+    assert second.status == 409, second.body
+    assert f"is being restored already, by operation {first.body['restore']['id']}" in second.message

@@ -18,6 +18,7 @@ import pytest
 from demo.application import Application
 from demo.command import Command
 from demo.inventory import difference, inventory
+from demo.waiting import wait_for
 from tests.fullstack.restored import IMAGE, NETWORK, SERVER, created
 from tests.fullstack.small import SHORT, Small
 from tests.projects import project_of
@@ -103,6 +104,29 @@ def a_restore_plan_brings_back_what_is_gone(command: Command, checkpoint: str, l
     return answer
 
 
+def what_was_restored_is_known(command: Command, small: Small, checkpoint: str, lost: str) -> None:
+    """The same checkpoint once more: nothing is made twice, and what was made gets back what it has lost."""
+    cloud, new = small.cloud, server_of(small).id
+    again = command.json("restore", checkpoint)
+    assert (again["status"], created(again)) == ("succeeded", {})
+    told = {line["source_id"]: line for line in again["resources"]}
+    assert (told[lost]["status"], told[lost]["new_id"]) == ("kept", new)
+    assert f"it was restored as {small.app.name(SHORT)} ({new}) on 20" in told[lost]["reason"]
+
+    (port,) = cloud.network.ports(device_id=new)
+    cloud.compute.delete_server_interface(port.id, server=new)
+    wait_for("the card to be gone", lambda: not list(cloud.network.ports(device_id=new)), 120)
+    if any(each.id == port.id for each in cloud.network.ports()):
+        cloud.network.delete_port(port.id)
+    repaired = command.json("restore", checkpoint, "--existing", "repair")
+    (line,) = (line for line in repaired["resources"] if line["type"] == SERVER)
+    assert (line["status"], line["source_id"], line["new_id"]) == ("repaired", lost, new)
+    (card,) = cloud.network.ports(device_id=new)
+    assert card.mac_address == port.mac_address
+    assert [each["ip_address"] for each in card.fixed_ips] == [each["ip_address"] for each in port.fixed_ips]
+    assert server_of(small).id == new
+
+
 def test_the_server_is_lost_and_the_next_night_is_protected(small: Small, tmp_path: Path) -> None:
     cloud, before = small.cloud, inventory(small.cloud)
     command = Command(tmp_path, CLOUD)
@@ -122,6 +146,7 @@ def test_the_server_is_lost_and_the_next_night_is_protected(small: Small, tmp_pa
     new = server_of(small).id
     assert created(answer, SERVER) == {lost: new}
     assert resources_of(command)[SERVER] == new
+    what_was_restored_is_known(command, small, made[1], lost)
 
     night = command.json("protect", "shop")
     assert "lacks" not in night

@@ -143,7 +143,7 @@ class NoCloud(Cloud):
 
     def __init__(self) -> None:
         super().__init__()
-        self.__dict__["project_id"] = ""
+        self.__dict__ |= {"project_id": "", "region": ""}
 
     @property
     def connection(self) -> Connection:

@@ -126,6 +126,11 @@ class Cloud:
         return str(self.connection.config.auth.get("auth_url", "")) if self.connection.config else ""
 
     @cached_property
+    def region(self) -> str:
+        """The region that is worked in; empty: none is named."""
+        return str((self.connection.config.region_name if self.connection.config else "") or "")
+
+    @cached_property
     def _identity(self) -> tuple[str, str]:
         with self._lock:
             try:

@@ -14,6 +14,7 @@ from refloat.operations.restoreplan import chosen_part
 from refloat.providers.provider import Provider, plugins_for
 from refloat.records.checkpoints import CheckpointRecord, CheckpointRecords
 from refloat.records.operations import Operations
+from refloat.records.successors import Chains, chains
 
 Providing = Callable[[CheckpointRecord], Provider]
 
@@ -35,11 +36,13 @@ def refuse_doubles(
     if not wanted:
         return
     where = payload.get("elsewhere")
+    made = chains(session, str(where or payload["project_id"]))
+    wanted = _with_successors(wanted, made)
     for other in operations.open_restores(session, str(payload["project_id"])):
         if other.payload.get("elsewhere") != where:
             continue
         found = checkpoints.read(session, other.checkpoint_id)
-        if same := wanted & made_anew(found, other.payload, provider_of):
+        if same := wanted & _with_successors(made_anew(found, other.payload, provider_of), made):
             raise Conflict(
                 f"{min(map(str, same))} is being restored already, by operation {other.id}",
                 advice=f"Wait for it, or: refloat operation cancel {other.id}",
@@ -59,3 +62,8 @@ def made_anew(
     given = payload.get("only", ()), payload.get("leave_out", ())
     part = chosen_part(Graph.from_json(checkpoint.graph), *given)
     return {node.key for node in part if node.type in chosen and (every or chosen[node.type].doubles)}
+
+
+def _with_successors(keys: Set[ResourceKey], made: Chains) -> Set[ResourceKey]:
+    """And what earlier restores have made in their place: that is the same thing."""
+    return keys | {each for key in keys for each, _at in made.get(key, ())}

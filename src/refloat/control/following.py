@@ -13,6 +13,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from refloat.database import now
+from refloat.graph import ResourceKey
+from refloat.records import successors
 from refloat.records.plans import PlanRow
 
 Line = Mapping[str, Any]
@@ -47,6 +49,22 @@ def follow(session: Session, project_id: str, result: Mapping[str, Any]) -> list
         row.parameters = renamed | {key: value for key, value in row.parameters.items() if key not in moved}
         row.updated_at = now().replace(microsecond=0)
     return told
+
+
+def remember(session: Session, project_id: str, region: str, result: Mapping[str, Any]) -> None:
+    """Write down what a restore has made in the place of what was gone, so that the next one finds it.
+
+    What is there only for the sake of something else, such as the image of a server's disk, is no successor.
+    """
+    gone, stays = set(result.get("gone", ())), {each["id"] for each in result.get("stays", ())}
+    made = {
+        ResourceKey(line["type"], line["source_id"]): str(line["new_id"])
+        for line in result.get("resources", ())
+        if line["status"] == "created" and line["new_id"] not in stays
+    }
+    successors.remember(
+        *(session, project_id, region), {key: new for key, new in made.items() if str(key) in gone}
+    )
 
 
 def _followed(entries: Iterable[Line], moved: Mapping[str, Line]) -> list[dict[str, Any]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from refloat.control.adoption import HEALED
-from refloat.control.following import follow
+from refloat.control.following import follow, remember
 from refloat.engine.program import Milestone
 from refloat.errors import BankDamaged, Held, OlderBank, RefloatError, Stale
 from refloat.notify.events import NOBODY, START, TAKE_OVER, Notices
@@ -71,11 +71,20 @@ class Outcomes:
             for state, depth, identities in _verified(milestone):
                 self._checkpoints.verified(session, identities, state, depth)
             result = milestone.result
-            restored = milestone.kind == "restore" and milestone.state == "succeeded"
-            if restored and (plans := follow(session, operation.project_id, result or {})):
-                result = {**(result or {}), "plans": plans}
-                write_result(session, milestone.operation_id, result)
+            if milestone.kind == "restore" and milestone.state == "succeeded":
+                result = _followed(session, milestone, operation.project_id)
             self._notices.ended(session, operation, milestone.state, result, milestone.error)
+
+
+def _followed(session: Session, ended: Milestone, project_id: str) -> Mapping[str, Any]:
+    """What a restore has made in the place of what was gone is known from now on; the result, with plans."""
+    result = ended.result or {}
+    where = str(ended.payload.get("elsewhere") or project_id)
+    remember(session, where, str((ended.prepared or {}).get("region", "")), result)
+    if plans := follow(session, project_id, result):
+        result = {**result, "plans": plans}
+        write_result(session, ended.operation_id, result)
+    return result
 
 
 def _changes(ended: Milestone) -> tuple[Sequence[str], dict[str, Any]] | None:

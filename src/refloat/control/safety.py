@@ -12,6 +12,7 @@ from refloat.operations.restoreplan import chosen_part
 from refloat.providers.provider import Provider, plugins_for
 from refloat.records.checkpoints import CheckpointRecord
 from refloat.records.plans import Plan
+from refloat.records.successors import Chains
 
 
 def plan_of(
@@ -19,8 +20,12 @@ def plan_of(
     checkpoint: CheckpointRecord,
     choices: Choices,
     provider_of: Callable[[CheckpointRecord], Provider],
+    made: Callable[[], Chains],
 ) -> Plan | None:
-    """A plan that is not kept, of just what a restore may replace; None: of nothing, or it is not wanted."""
+    """A plan that is not kept, of just what a restore may replace; None: of nothing, or it is not wanted.
+
+    :param made: what earlier restores have made in the place of originals: that may be what is replaced.
+    """
     ours = checkpoint.project_id == project_id
     if checkpoint.graph is None or not (ours and safety_wanted(choices.to_json())):
         return None
@@ -34,6 +39,8 @@ def plan_of(
     ]
     if not nodes:
         return None
+    chains = made()
+    keys = {node.key: (node.key, *(each for each, _at in chains.get(node.key, ()))) for node in nodes}
     called = ", ".join(node.name or node.id for node in nodes)
     return Plan(
         str(uuid.uuid4()),
@@ -41,7 +48,7 @@ def plan_of(
         f"before the replacement of {called}"[:255],
         "",
         checkpoint.provider_id,
-        [{"type": node.type, "id": node.id, "name": node.name} for node in nodes],
+        [{"type": key.type, "id": key.id, "name": node.name} for node in nodes for key in keys[node.key]],
         {},
         "",
     )

@@ -41,6 +41,7 @@ from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.single_step import SingleStepProgram
 from refloat.providers.banks import BankLocation, Banks
 from refloat.providers.provider import Providers
+from refloat.records import successors
 from refloat.records.checkpoints import CheckpointRecords
 from refloat.records.database import Database
 from refloat.records.holds import Holds
@@ -315,6 +316,7 @@ class Worker:
                 self._kept_plan,
                 lambda url, key: self._banks.at(BankLocation(url, Path(key))),
                 self._state_of,
+                partial(successors.of, self._database),
             )
             made = program(operation_id, payload, services)
             return Logged(made, **subject_of(operation_id, payload))

@@ -21,6 +21,7 @@ from refloat.operations.compared import Before
 from refloat.operations.compile import compile_hooks, step_name, step_of
 from refloat.operations.data import BankData
 from refloat.operations.rollback import rollback
+from refloat.operations.successors import Chains
 from refloat.providers.provider import Provider, Providers, settings_by_type
 from refloat.resources.base import OperationKind, Planned, ProtectionPlugin, Section
 from refloat.resources.context import HookContext
@@ -66,6 +67,8 @@ class Services:
     """The bank at a URL, opened with the key at a place; it may be of no provider."""
     state_of: Callable[[str], tuple[str, str]] = lambda _operation_id: ("", "")
     """The state of an operation, and why it failed."""
+    successors: Callable[[str, str], Chains] = lambda _project, _region: {}
+    """What restores have made in the place of originals, in a project and a region."""
 
 
 class OperationProgram(ABC):

@@ -19,8 +19,9 @@ from refloat.operations.mappings import by_id
 from refloat.operations.on_checkpoint import ReadingProgram
 from refloat.operations.restoreplan import RestorePlan, chosen_part, differences, make_restore_plan
 from refloat.operations.safety import GATE, how_to_bring_back, made
+from refloat.operations.successors import NOTHING, InPlace
 from refloat.providers.provider import check_parameters
-from refloat.resources.base import PROJECT, OperationKind, Planned, Restored
+from refloat.resources.base import PROJECT, OperationKind, Planned, Restored, Section
 from refloat.resources.creations import REPLACED, STOPPED
 from refloat.resources.planned import MOVES_DATA, NOTHING_TO_DO
 
@@ -37,6 +38,7 @@ class RestoreProgram(ReadingProgram):
     """Payload: ``checkpoint_id``, ``provider``, and the choices (:mod:`refloat.operations.choices`)."""
 
     kind: ClassVar[OperationKind] = "restore"
+    _successors: InPlace = NOTHING
 
     def prepare(self, run: StepRun) -> Json:
         """Make the restore plan; refuse, before anything is changed, what cannot be done."""
@@ -51,6 +53,8 @@ class RestoreProgram(ReadingProgram):
             )
         return {
             "graph": plan.graph.to_json(),
+            "successors": plan.successors.to_json(),
+            "region": self.services.cloud.region,
             "planned": plan.planned_texts(),
             "effort": plan.effort,
             "replaced": [str(key) for key in plan.replaced],
@@ -123,21 +127,28 @@ class RestoreProgram(ReadingProgram):
         section = self.section(key)
         return bool(data_references(section) or self.plugins[key.type].stays_in_cloud(section))
 
+    def section(self, key: ResourceKey) -> Section:
+        section: Section = self._successors.reading(super().section)(key)
+        return section
+
     def plan(self) -> RestorePlan:
         check_parameters(self.plugins, self.kind, self.payload["parameters"])
         whole = self.whole_graph
         graph = chosen_part(*(whole, self.payload.get("only") or (), self.payload.get("leave_out") or ()))
         cloud = self.services.cloud
         name = str(self.payload.get("beside_name") or BESIDE_NAME)
-        return make_restore_plan(
-            *(graph, self.section, self.plugins, self.payload["parameters"], cloud),
+        plan = make_restore_plan(
+            *(graph, super().section, self.plugins, self.payload["parameters"], cloud),
             same_place=self._same_place,
             existing=self.payload.get("existing", IGNORE),
             twin_name=name.replace("{date}", self.checkpoint.info.created_at[:10]),
             mappings=self._mappings,
             whole=whole,
             safety=safety_wanted(self.payload),
+            known=self.services.successors(cloud.project_id, cloud.region) if self._same_place else None,
         )
+        self._successors = plan.successors
+        return plan
 
     @property
     def _mappings(self) -> Mappings:
@@ -174,6 +185,7 @@ class RestoreProgram(ReadingProgram):
 
     def graph(self, prepared: Json) -> Graph:
         if self._graph is None:
+            self._successors = InPlace(prepared.get("successors", {}))
             super().graph(prepared)
             prepared.pop("graph", None)  # of thousands it is as large again, and nobody needs it now
         return super().graph(prepared)
@@ -200,14 +212,16 @@ class RestoreProgram(ReadingProgram):
         let_go: set[str] = set()
         for node in graph:
             planned = self.planned(prepared, node.key)
-            there.append((node.key, planned.living))
+            there.append((self._successors.original(node.key), planned.living))
             if planned.action in NOTHING_TO_DO:
                 made = Restored(node.type, node.id, planned.new_id, planned.name, reason=planned.reason)
                 lines.append({**made.to_json(), "status": NOTHING_TO_DO[planned.action]})
             results = self.results(run, node.key)
-            lines.extend(results.get("restored", ()))
+            lines.extend(map(dict, results.get("restored", ())))
             stays.extend(results.get("stays", ()))
             let_go.update(results.get("let_go", ()))
+        for line in lines:
+            line["source_id"] = self._successors.was(line["source_id"])
         lines = [
             {**line, "status": "removed", "new_id": ""} if line["new_id"] in let_go else line
             for line in lines

@@ -16,6 +16,7 @@ from refloat.graph import Graph, Resource, ResourceKey
 from refloat.mappings import Mappings
 from refloat.operations.existing import IGNORE, Existing, living
 from refloat.operations.mappings import Resolved, resolve
+from refloat.operations.successors import NOTHING, Chains, InPlace, find
 from refloat.providers.provider import check_parameters, settings_by_type
 from refloat.resources.base import PlanContext, Planned, ProtectionPlugin, Section
 from refloat.resources.planned import MOVES_DATA
@@ -28,6 +29,7 @@ class RestorePlan:
     :param problems: why the restore cannot be done, one sentence each; empty when it can.
     :param sizes: how many bytes move for what is made.
     :param mapped: what takes the place of what the checkpoint names, by ids.
+    :param successors: what is in the place of originals that are gone: the graph names that.
     """
 
     graph: Graph
@@ -36,6 +38,7 @@ class RestorePlan:
     problems: tuple[str, ...]
     sizes: Mapping[ResourceKey, int] = field(default_factory=dict)
     mapped: Resolved = field(default_factory=Resolved)
+    successors: InPlace = NOTHING
 
     @property
     def effort(self) -> dict[str, int]:
@@ -70,11 +73,11 @@ class RestorePlan:
             "needs": dict(self.needs),
             "units": {name: UNITS[name] for name in self.needs if name in UNITS},
             "effort": self.effort,
-            "mappings": self.mapped.to_json(),
+            "mappings": [{**each, "old": self.successors.was(each["old"])} for each in self.mapped.to_json()],
             "resources": [
                 {
                     "type": node.type,
-                    "source_id": node.id,
+                    "source_id": self.successors.original(node.key).id,
                     "source_name": node.name,
                     "action": planned.action,
                     "name": planned.name,
@@ -142,6 +145,7 @@ def make_restore_plan(
     mappings: Mappings | None = None,
     whole: Graph | None = None,
     safety: bool = False,
+    known: Chains | None = None,
 ) -> RestorePlan:
     """Ask every resource's plugin, what is needed first, and compare all needs with what is free.
 
@@ -152,6 +156,7 @@ def make_restore_plan(
     :param whole: all that the checkpoint holds; None: it is what is restored.
     :raises InvalidInput, NotFound: a mapping fits nothing, or several things.
     :param safety: a checkpoint of what is replaced is made before.
+    :param known: what earlier restores have made in the place of originals.
     """
     listed: dict[str, list[Any]] = {}
     planned: dict[ResourceKey, Planned] = {}
@@ -162,17 +167,22 @@ def make_restore_plan(
             listed[kind] = cloud.list(kind)
         return listed[kind]
 
-    mapped = Resolved()
+    mapped, successors = Resolved(), NOTHING
+    if same_place and known:
+        successors = find(whole or graph, known, lambda nodes: living(nodes, listing, cloud))
+    section = successors.reading(section)
+    graph, whole = successors.graph(graph), successors.graph(whole or graph)
+    parameters = successors.parameters(parameters)
     if mappings:
-        mapped = resolve(mappings, whole or graph, section, listing)
+        mapped = resolve(successors.mappings(mappings), whole, section, listing)
         parameters = mapped.settings(parameters)
         check_parameters(plugins, "restore", parameters)
     there = living(graph, listing, cloud) if same_place else {}
-    known = Existing(graph, there, existing, twin_name, plugins, parameters)
+    decided = Existing(graph, there, existing, twin_name, plugins, parameters)
     settings_of = settings_by_type("restore", parameters)
     for node in graph.bottom_up():
         plugin = plugins.get(node.type)
-        if (instead := known.instead(node)) is not None:
+        if (instead := decided.instead(node)) is not None:
             planned[node.key] = instead
         elif plugin is None:
             planned[node.key] = Planned("impossible", node.name, f"no protection plugin for type {node.type}")
@@ -181,10 +191,10 @@ def make_restore_plan(
             planned[node.key] = plugin.plan_restore(
                 PlanContext(
                     *(node, section(node.key), graph, settings, cloud, planned.get, listing),
-                    *(known.of, twin_name, mapped.of, safety),
+                    *(decided.of, twin_name, mapped.of, safety),
                 )
             )
-        planned[node.key] = known.told(node, planned[node.key])
+        planned[node.key] = successors.told(node, decided.told(node, planned[node.key]))
         if planned[node.key].action == "impossible":
             problems.append(f"{node}: {planned[node.key].reason}")
     needs = sum((Counter(dict(item.needs)) for item in planned.values()), Counter())
@@ -196,7 +206,7 @@ def make_restore_plan(
         if planned[node.key].action in MOVES_DATA
         and (size := _bytes_of(plugins[node.type], section(node.key), planned[node.key]))
     }
-    return RestorePlan(graph, planned, dict(needs), tuple(problems), sizes, mapped)
+    return RestorePlan(graph, planned, dict(needs), tuple(problems), sizes, mapped, successors)
 
 
 def _bytes_of(plugin: ProtectionPlugin, section: Section, planned: Planned) -> int:

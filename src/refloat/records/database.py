@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from refloat.database import SqlDatabase
 from refloat.errors import RefloatError
 
-HEAD = "0018"
+HEAD = "0019"
 """The newest migration. Compared before Alembic is loaded, which takes longer than most commands."""
 
 Record = TypeVar("Record")
