@@ -11,20 +11,21 @@ from refloat.operations.restore import safety_wanted
 from refloat.operations.restoreplan import chosen_part
 from refloat.providers.provider import Provider, plugins_for
 from refloat.records.checkpoints import CheckpointRecord
+from refloat.records.database import Database
 from refloat.records.plans import Plan
-from refloat.records.successors import Chains
+from refloat.records.successors import of
 
 
 def plan_of(
+    database: Database,
     project_id: str,
     checkpoint: CheckpointRecord,
     choices: Choices,
     provider_of: Callable[[CheckpointRecord], Provider],
-    made: Callable[[], Chains],
 ) -> Plan | None:
     """A plan that is not kept, of just what a restore may replace; None: of nothing, or it is not wanted.
 
-    :param made: what earlier restores have made in the place of originals: that may be what is replaced.
+    What earlier restores have made in the place of these may be what is replaced.
     """
     ours = checkpoint.project_id == project_id
     if checkpoint.graph is None or not (ours and safety_wanted(choices.to_json())):
@@ -39,7 +40,7 @@ def plan_of(
     ]
     if not nodes:
         return None
-    chains = made()
+    chains = of(database, project_id)
     keys = {node.key: (node.key, *(each for each, _at in chains.get(node.key, ()))) for node in nodes}
     called = ", ".join(node.name or node.id for node in nodes)
     return Plan(

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -29,7 +28,7 @@ from refloat.errors import Conflict, InvalidInput, NotFound
 from refloat.log_context import known
 from refloat.operations.choices import Choices
 from refloat.providers.provider import Provider, Providers, check_parameters, plugins_for, stand_in
-from refloat.records import about, successors
+from refloat.records import about
 from refloat.records.checkpoints import (
     AVAILABLE,
     BAD,
@@ -196,8 +195,7 @@ class Submitter:
             payload |= {"checkpoint": known_of(checkpoint), "pace": self.operations.pace()}
         kind = "restore_plan" if dry_run else "restore"
         here = not (dry_run or elsewhere.target)
-        made = partial(successors.of, self._database, by.project_id)
-        plan = plan_of(by.project_id, checkpoint, choices, self.provider_of, made) if here else None
+        plan = plan_of(self._database, by.project_id, checkpoint, choices, self.provider_of) if here else None
         return self.on_available(
             *(by, kind, "restore", checkpoint, choices.parameters, payload, elsewhere), safety=plan, also=also
         )
