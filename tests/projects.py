@@ -16,9 +16,11 @@ OTHERS = {
         "test_service_elsewhere.py", "test_volume.py",
     },
     "demo4": {"test_repair.py", "test_replace.py"},
+    "random": {"test_random_applications.py"},
     "shop": {"test_new_cloud.py"},
 }  # fmt: skip
-"""The projects beside the first, and the files with tests that work in them; "shop" is made by its test."""
+"""The projects beside the first, and the files with tests that work in them; "random" and "shop" are made by
+their tests."""
 
 
 def project_of(file: str | Path) -> str:

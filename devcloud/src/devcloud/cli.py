@@ -41,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument("--isolated", action="store_true", default=None,
                           help="in a network of its own; reached with 'devcloud exec'")  # fmt: skip
         made.add_argument("--nova-driver", choices=("libvirt", "fake"), help="fake: servers are only records")
+        made.add_argument("--with-fake-host", action="store_true", default=None,
+                          help="a second host with servers that are only records")  # fmt: skip
         made.add_argument("--without", action="append", choices=("swift",), help="leave a service out")
         made.add_argument("--with-refloat", action="store_true", default=None,
                           help="run Refloat's service in it, as deploy/ installs it")  # fmt: skip
@@ -99,6 +101,7 @@ def with_options(cloud: Cloud, arguments: argparse.Namespace) -> Cloud:
         refloat_config=str(arguments.refloat_config.absolute())
         if arguments.refloat_config
         else old.refloat_config,
+        fake_host=old.fake_host if arguments.with_fake_host is None else arguments.with_fake_host,
         unlike=old.unlike if arguments.unlike is None else arguments.unlike,
     )
     return dataclasses.replace(cloud, options=new)

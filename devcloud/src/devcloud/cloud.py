@@ -25,6 +25,10 @@ ADDRESS = "127.0.0.1"
 # The name of the one host of the cloud: the hypervisor's, the chassis', every service's. It has a dot
 # so that libvirt takes it as it is instead of asking a name server.
 HOSTNAME = "devcloud.localhost"
+# The host whose servers are records only, and what a flavor asks for to have its servers there.
+FAKE_HOSTNAME = "fake.localhost"
+FAKE_TRAIT = "CUSTOM_FAKE"
+FAKE_FLAVORS = {"fake": (64, 1, 1), "fake2": (128, 1, 2)}
 REGION = "RegionOne"
 # Everything listens on loopback and holds nothing but test data: one password, and not a secret.
 PASSWORD = "secret"
@@ -102,6 +106,8 @@ class Options:
     refloat: bool = False
     refloat_config: str = ""
     """A file with options of Refloat's besides those of `deploy/`; empty: none."""
+    fake_host: bool = False
+    """There is a second host, whose servers are records only."""
     unlike: bool = False
     """Its network, flavors and volume type are called, and are, otherwise than usual."""
 
@@ -262,6 +268,7 @@ def load(name: str | None = None, base: str | None = None) -> Cloud:
             tuple(stored["without"]),
             bool(stored.get("refloat")),
             str(stored.get("refloat_config", "")),
+            bool(stored.get("fake_host")),
             bool(stored.get("unlike")),
         ),
     )

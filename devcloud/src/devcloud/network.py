@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from devcloud import shell
-from devcloud.cloud import ADDRESS, HOSTNAME, OUTSIDE, OUTSIDE_LINK, Cloud
+from devcloud.cloud import ADDRESS, FAKE_HOSTNAME, HOSTNAME, OUTSIDE, OUTSIDE_LINK, Cloud
 from devcloud.namespaces import link_exists
 from devcloud.services import OVN_SB
 
@@ -41,6 +41,24 @@ def bridges(cloud: Cloud) -> None:
          "--may-exist", "add-br", INTEGRATION_BRIDGE, "--",
          "set", "bridge", INTEGRATION_BRIDGE, "fail-mode=secure", *own, "--",
          "--may-exist", "add-br", PUBLIC_BRIDGE, "--", "set", "bridge", PUBLIC_BRIDGE, *own]
+    )  # fmt: skip
+
+
+def fake_chassis(cloud: Cloud) -> None:
+    """A chassis that nothing runs on: Neutron binds to it the ports of servers that are records only."""
+    command = ("ovn-sbctl", "--timeout=10", f"--db=unix:{OVN_SB}")
+    columns = (*command, "--bare", "--columns=_uuid", "find")
+    if shell.run([*columns, "Chassis", f"name={FAKE_HOSTNAME}"]).stdout.strip():
+        return
+    shell.run(
+        [*command, "chassis-add", FAKE_HOSTNAME, "geneve", "127.0.0.2", "--",
+         "set", "Chassis", FAKE_HOSTNAME, f"hostname={FAKE_HOSTNAME}"]
+    )  # fmt: skip
+    chassis = shell.run([*columns, "Chassis", f"name={FAKE_HOSTNAME}"]).stdout.strip()
+    # it has done whatever it will be asked to do, and so counts as alive
+    shell.run(
+        [*command, "create", "Chassis_Private", f"name={FAKE_HOSTNAME}", f"chassis={chassis}",
+         "nb_cfg=1000000000"]
     )  # fmt: skip
 
 

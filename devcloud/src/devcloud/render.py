@@ -12,7 +12,7 @@ from pathlib import Path
 import jinja2
 
 from devcloud import refloat, services, supervisor
-from devcloud.cloud import ADDRESS, HOSTNAME, PASSWORD, PORTS, REGION, Cloud
+from devcloud.cloud import ADDRESS, FAKE_HOSTNAME, FAKE_TRAIT, HOSTNAME, PASSWORD, PORTS, REGION, Cloud
 
 TEMPLATES = Path(__file__).parent / "templates"
 # The clouds of clouds.yaml: project, user, roles.
@@ -60,6 +60,8 @@ def context(cloud: Cloud) -> dict[str, object]:
         "services": services.table(cloud),
         "ip": ADDRESS,
         "host": HOSTNAME,
+        "fake_host": FAKE_HOSTNAME,
+        "fake_trait": FAKE_TRAIT,
         "host_uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, f"devcloud:{cloud.home}")),
         "password": PASSWORD,
         "region": REGION,

@@ -11,11 +11,15 @@ from typing import Any
 
 from devcloud import schemas
 from devcloud.cloud import (
+    FAKE_FLAVORS,
+    FAKE_HOSTNAME,
+    FAKE_TRAIT,
     IMAGE,
     PASSWORD,
     REGION,
     Cloud,
 )
+from devcloud.errors import DevcloudError
 from devcloud.guest import guest_image
 from devcloud.render import CLOUDS, user_password
 
@@ -94,6 +98,24 @@ def flavors(cloud: Cloud) -> None:
     for name, (ram, disk, vcpus) in cloud.options.offer.flavors.items():
         if name not in there:
             api.create_flavor(name=name, ram=ram, disk=disk, vcpus=vcpus)
+
+
+def fake_host(cloud: Cloud) -> None:
+    """The host whose servers are records only: for the flavors that ask for it, and for no others."""
+    api = connect(cloud).compute
+    there = {flavor.name for flavor in api.flavors()}
+    for name, (ram, disk, vcpus) in FAKE_FLAVORS.items():
+        if name not in there:
+            made = api.create_flavor(name=name, ram=ram, disk=disk, vcpus=vcpus)
+            api.create_flavor_extra_specs(made, {f"trait:{FAKE_TRAIT}": "required"})
+    if not list(api.hypervisors(hypervisor_hostname_pattern=FAKE_HOSTNAME)):
+        raise DevcloudError(f"the host {FAKE_HOSTNAME} is not mapped to a cell yet")
+    made = next((each for each in api.aggregates() if each.name == FAKE_HOSTNAME), None)
+    if made is None:
+        made = api.create_aggregate(name=FAKE_HOSTNAME)
+    api.set_aggregate_metadata(made.id, {f"trait:{FAKE_TRAIT}": "required"})
+    if FAKE_HOSTNAME not in (made.hosts or []):
+        api.add_host_to_aggregate(made.id, FAKE_HOSTNAME)
 
 
 def image(cloud: Cloud) -> None:

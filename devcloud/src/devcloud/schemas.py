@@ -39,7 +39,8 @@ def directories(cloud: Cloud) -> None:
     wanted = [
         "cinder/mnt", "cinder/conversion", "cinder/backup", "cinder/coordination", "glance/images",
         "glance/staging", "glance/tasks", "keystone/fernet-keys", "keystone/credential-keys",
-        "neutron", "nova/instances", "nova/mnt", "ovs", "rabbitmq", "swift/d1", "swift/recon", "done", "nfs",
+        "neutron", "nova/instances", "nova/mnt", "nova-fake/instances", "ovs",
+        "rabbitmq", "swift/d1", "swift/recon", "done", "nfs",
     ]  # fmt: skip
     for name in wanted:
         (cloud.state / name).mkdir(parents=True, exist_ok=True)

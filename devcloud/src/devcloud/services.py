@@ -9,7 +9,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from devcloud import refloat, shell
@@ -78,6 +78,8 @@ def table(cloud: Cloud) -> list[Service]:
     rows = [*_base(cloud), *_network(cloud), *_apis(cloud), *_workers(cloud)]
     if cloud.options.libvirt:
         rows += _libvirt(cloud)
+    if cloud.options.fake_host:
+        rows.append(_fake_host(cloud))
     if cloud.options.swift:
         rows += _swift(cloud)
     if cloud.options.refloat:
@@ -293,6 +295,17 @@ def _workers(cloud: Cloud) -> list[Service]:
             config=("neutron.conf", "ml2_conf.ini"), after=("neutron-api",),
         ),
     ]  # fmt: skip
+
+
+def _fake_host(cloud: Cloud) -> Service:
+    """A second host, whose servers are records only."""
+    service = _worker(
+        cloud, "nova-compute-fake", "nova", program="python",
+        config=("nova-compute.conf", "nova-fake.conf"), after=("nova-compute", "fake-chassis"),
+    )  # fmt: skip
+    python, *options = service.command
+    env = {**service.env, "PYTHONPATH": str(Path(__file__).parents[1])}
+    return replace(service, command=(python, "-m", "devcloud.nova_fake", *options), env=env)
 
 
 def _libvirt(cloud: Cloud) -> list[Service]:

@@ -159,6 +159,11 @@ def jobs(cloud: Cloud) -> dict[str, tuple[Job, tuple[str, ...]]]:
             ("neutron-api", "identity", "ovn-controller"),
         ),
     }
+    if cloud.options.fake_host:
+        every_time |= {
+            "fake-chassis": (network.fake_chassis, ("ovn-controller",)),
+            "fake-host": (asking("nova-api", resources.fake_host), ("nova-api", "nova-compute-fake")),
+        }
     if cloud.options.swift:
         every_time["swift-rings"] = (schemas.swift_rings, ())
     if cloud.options.refloat:

@@ -21,6 +21,7 @@ OPTIONS = [
     Options(without=("swift",)),
     Options(nova_driver="fake", without=("swift",)),
     Options(isolated=True, refloat=True),
+    Options(isolated=True, fake_host=True),
     Options(isolated=True, unlike=True),
 ]
 
@@ -58,6 +59,8 @@ def test_options_leave_services_out() -> None:
     assert not {n for n in names(Options(without=("swift",))) if n.startswith("swift")}
     assert "libvirtd" not in names(Options(nova_driver="fake"))
     assert not {n for n in names(Options()) if "refloat" in n or "postgres" in n}
+    assert "nova-compute-fake" not in names(Options())
+    assert "nova-compute-fake" in names(Options(fake_host=True))
     assert {"refloat-api", "refloat-worker-1", "postgresql"} <= names(Options(refloat=True))
     assert {"libvirtd", "swift-proxy", "cinder-backup", "nova-metadata"} <= names(Options())
 

@@ -247,15 +247,52 @@ def test_a_floating_ip_in_use_is_not_taken_away() -> None:
     saved = section(
         ports=[saved_port(floating_ips=[{"id": "fip", "address": "172.24.4.9", "fixed_address": "10.0.0.5"}])]
     )
-    free = plan(saved, floating_ip=[SimpleNamespace(id="fip", port_id=None)])
+    ways = leading_out()
+
+    def floating(port_id: str | None) -> Any:
+        return SimpleNamespace(id="fip", port_id=port_id, floating_network_id="ext")
+
+    free = plan(saved, floating_ip=[floating(None)], **ways)
     assert len(free.decisions["ports"][0]["floating_ips"]) == 1
     holder = live_port("other", "10.0.0.6", "fa:16:3e:00:00:06", "server-2", "compute:nova")
-    used = plan(saved, floating_ip=[SimpleNamespace(id="fip", port_id="other")], port=[holder])
+    used = plan(saved, floating_ip=[floating("other")], port=[holder, *ways["port"]], router=ways["router"])
     assert used.decisions["ports"][0]["floating_ips"] == []
     assert any("172.24.4.9 still leads to the server server-2" in sentence for sentence in used.conflicts)
     key = ResourceKey("OS::Neutron::FloatingIP", "fip")
     new = plan(saved, planned={key: Planned("create")}, port=[holder])
     assert len(new.decisions["ports"][0]["floating_ips"]) == 1
+
+
+def leading_out(gateway: str = "ext") -> dict[str, list[Any]]:
+    """A router that connects the subnet with an external network."""
+    info = {"network_id": gateway} if gateway else None
+    interface = live_port("way", "10.0.0.1", "fa:16:3e:00:00:09", "router", "network:router_interface")
+    return {"router": [SimpleNamespace(id="router", external_gateway_info=info)], "port": [interface]}
+
+
+def test_a_floating_ip_that_no_router_leads_to_is_foretold_not_to_be_led_there() -> None:
+    saved = section(
+        ports=[saved_port(floating_ips=[{"id": "fip", "address": "172.24.4.9", "fixed_address": "10.0.0.5"}])]
+    )
+    there = [SimpleNamespace(id="fip", port_id=None, floating_network_id="ext")]
+    key = ResourceKey("OS::Neutron::Router", "router")
+    interface = {"fixed_ips": [{"source": "sub", "subnet_id": "sub"}]}
+    gateway = {"network": {"source": "ext", "id": "ext"}}
+    both = Planned("create", decisions={"interfaces": [interface], "gateway": gateway})
+    given = Planned("repair", new_id="router", decisions={"interfaces": [], "gateway": gateway})
+    cases: list[tuple[dict[str, list[Any]], dict[ResourceKey, Planned], bool]] = [
+        ({}, {}, False),
+        (leading_out(""), {}, False),
+        (leading_out("another"), {}, False),
+        ({"port": leading_out()["port"]}, {}, True),  # another project's router: nobody knows
+        (leading_out(""), {key: given}, True),
+        ({}, {key: both}, True),
+        ({}, {key: Planned("create", decisions={"interfaces": [interface], "gateway": None})}, False),
+    ]
+    for things, planned, leads in cases:
+        answer = plan(saved, planned=planned, floating_ip=there, **things)
+        assert bool(answer.decisions["ports"][0]["floating_ips"]) is leads, (things, planned)
+        assert any("no router connects" in sentence for sentence in answer.conflicts) is not leads
 
 
 @pytest.mark.parametrize(

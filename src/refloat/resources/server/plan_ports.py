@@ -19,6 +19,7 @@ from refloat.mappings import address_id, called
 from refloat.resources.base import PlanContext
 from refloat.resources.draft import Draft
 from refloat.resources.networking import NetworkPlace, exists, misplaced, place_of
+from refloat.resources.server.reach import reaches
 
 
 class Holders:
@@ -323,16 +324,19 @@ class PortsPlanner:
         decided = []
         for floating in port.get("floating_ips", ()):
             planned = self._context.planned(ResourceKey(FLOATING_IP, floating["id"]))
-            if planned is not None and planned.action == "create":
-                decided.append(dict(floating))
-                continue
             live_id = planned.new_id if planned is not None and planned.new_id else floating["id"]
             live = self._context.listed("floating_ip", live_id)
-            if live is not None and (not live.port_id or live.port_id == port["id"] == self._reusable(port)):
+            usable = live is not None and (
+                not live.port_id or live.port_id == port["id"] == self._reusable(port)
+            )
+            leads = reaches(self._context, port, floating)
+            if leads and (usable or (planned is not None and planned.action == "create")):
                 decided.append(dict(floating))
                 continue
             why = "is not there and not part of the restore"
-            if live is not None:
+            if not leads:
+                why = "cannot lead to its card, which no router connects with the network of that"
+            elif live is not None:
                 port_of = self._holders.ports.get(live.port_id)
                 why = f"still leads to {self._holders.name(port_of) if port_of else live.port_id}"
             self._plan.conflict(

@@ -19,6 +19,7 @@ from refloat.resources.networking import left_alone, place_of
 from refloat.resources.server.plan_ports import FLOATING_IP, SECURITY_GROUP, PortsPlanner
 from refloat.resources.server.ports import lead_floating_ips, make_port
 from refloat.resources.server.protectable import unfit
+from refloat.resources.server.reach import reaches
 from refloat.resources.server.section import ATTRIBUTES, server_section
 
 VOLUME = "OS::Cinder::Volume"
@@ -140,6 +141,8 @@ def _lost_addresses(
         found = context.cloud.find("floating_ip", planned.new_id) if planned.new_id else None
         if found is not None and found.port_id:
             draft.conflicts.append(f"{said} leads to port {found.port_id} now: it is left there")
+        elif not reaches(context, port, floating):
+            draft.conflicts.append(f"it has lost {said}, and no router connects its card with that")
         else:
             draft.conflicts.append(f"it has lost {said}: it gets {'it' if found else 'one'} again")
             yield dict(floating)
