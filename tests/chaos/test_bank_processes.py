@@ -26,7 +26,6 @@ from refloat.bank import Bank, packs
 from refloat.bank import commit as committing
 from refloat.bank.filesystem import FileSystemStore
 from refloat.bank.roots import KeyRemoved
-from refloat.bank.verification_report import Damage
 from refloat.errors import BankError
 from refloat.testing.stores import Hooked
 
@@ -105,10 +104,6 @@ class Process(Model):
     def _elsewhere(self, *, dying: bool = False) -> Bank:
         store = FileSystemStore(self.root.with_name("elsewhere"), create=True)
         return Bank.open(self._watched(store), KEYS[0], create=True)
-
-    def _left_by_a_kill(self, damage: Damage) -> bool:
-        """A project's first key without its second copy, until somebody writes for the project again."""
-        return damage.readable and ".project." in damage.object and damage.reason == "it is missing"
 
     def _watched(self, store: FileSystemStore) -> Hooked:
         return Hooked(store, self._before)
