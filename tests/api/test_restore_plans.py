@@ -241,6 +241,97 @@ def test_the_command(refloat: Command, there: set[str]) -> None:
     assert refloat("restore", "plan", "list", "-f", "json").json == []
 
 
+WRONG: dict[str, tuple[tuple[str, ...], Any, str]] = {
+    "a mapping of what the checkpoint does not name": (
+        ("--map", "flavor:small=large"),
+        {"mappings": {"flavor": {"small": "large"}}},
+        "small",
+    ),
+    "a name for what it does not hold": (
+        ("--map", "name:nosuch=x"),
+        {"mappings": {"name": {"nosuch": "x"}}},
+        "nosuch",
+    ),
+    "leaving out what it does not hold": (
+        ("--leave-out", "noop=nosuch"),
+        {"leave_out": ["Refloat::Noop#nosuch"]},
+        "holds no Refloat::Noop 'nosuch'",
+    ),
+    "only what it does not hold": (
+        ("--only", "noop=nosuch"),
+        {"only": ["Refloat::Noop#nosuch"]},
+        "holds no Refloat::Noop 'nosuch'",
+    ),
+    "all of it left out": (
+        ("--leave-out", "noop=tree-5"),
+        {"leave_out": ["Refloat::Noop#tree-5"]},
+        "left out",
+    ),
+    "a setting of what it does not hold": (
+        ("--parameter", "noop=nosuch:restore_name=x"),
+        {"parameters": {"Refloat::Noop#nosuch": {"restore_name": "x"}}},
+        "nosuch",
+    ),
+    "a setting that there is not": (
+        ("--parameter", "noop:colour=red"),
+        {"parameters": {"Refloat::Noop": {"colour": "red"}}},
+        "colour",
+    ),
+    "a word that says nothing of what is there": (
+        ("--existing", "overwrite"),
+        {"existing": "overwrite"},
+        "overwrite",
+    ),
+    "a name beside where nothing is made beside": (("--beside-name", "x"), {"beside_name": "x"}, "beside"),
+    "no safety where nothing is replaced": (("--no-safety",), {"no_safety": True}, "existing=replace"),
+}
+
+
+def test_a_wrong_choice_changes_nothing(refloat: Command, there: set[str]) -> None:
+    """It is told, and the restore plan that is kept can be run as it was, here and with the service."""
+    protected(refloat)
+    there |= {"tree-5"}
+    create = ("restore", "plan", "create", "app", "--name", "flood", "--leave-out", "noop=tree-5-4")
+    assert refloat(*create).status == 0
+    show = ("restore", "plan", "show", "flood", "-f", "json")
+    before = refloat(*show).json
+    for what, (options, _body, said) in WRONG.items():
+        changed = refloat("restore", "plan", "set", "flood", *options)
+        assert changed.status != 0, what
+        assert said in changed.err or "--existing" in options, (what, changed.err)  # argparse tells that
+        after = refloat(*show).json
+        reason = after.pop("reason")
+        assert after == {name: value for name, value in before.items() if name != "reason"}, what
+        assert not reason or reason.startswith("it was not changed: ")
+        made = refloat("restore", "plan", "create", "app", "--name", "other", *options)
+        assert made.status != 0, what
+    assert [row["name"] for row in refloat("restore", "plan", "list", "-f", "json").json] == ["flood"]
+    renamed = refloat("restore", "plan", "set", "flood", "--name", "rain", "-f", "json").json
+    assert (renamed["name"], renamed["reason"], renamed["choices"]) == ("rain", "", before["choices"])
+    assert refloat("restore", "plan", "run", "rain").status == 0
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_choice_changes_nothing_over_rest(working: Running, there: set[str], what: str) -> None:
+    """Nor who has approved it. What has to be looked up first is told by the operation and as the reason."""
+    _options, body, said = WRONG[what]
+    user, other = (User(working.application, name=name) for name in ("maker", "approver"))
+    plan = make(user, user.protected(), approval=True)
+    plan = other("POST", f"restore_plans/{plan['id']}/approve").body["restore_plan"]
+    answer = user("PATCH", f"restore_plans/{plan['id']}", {"restore_plan": {"name": "new", **body}})
+    after = ready(user, plan["id"])
+    told = {name: after.pop(name) for name in ("reason", "operation_id")}
+    assert after == {name: value for name, value in plan.items() if name not in told}
+    if answer.status == 200:
+        assert told["reason"].startswith("it was not changed: ")
+        assert said in told["reason"]
+        failed = user("GET", f"operations/{told['operation_id']}").body["operation"]
+        assert (failed["status"], said in failed["error"]["message"]) == ("failed", True)
+    else:
+        assert (answer.status in (400, 404), said in answer.message) == (True, True), answer.body
+    assert run(other, plan).status == 200
+
+
 def test_one_that_needs_somebody_else(refloat: Command, there: set[str]) -> None:
     protected(refloat)
     made = refloat("restore", "plan", "create", "app", "--approval", "--name", "flood")

@@ -98,27 +98,22 @@ class KeptPlans:
         approval: bool | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> tuple[KeptPlan, Operation]:
-        """Make it again, from other choices or the same, as the cloud is now. Nobody has approved it then."""
+        """Make it again, from other choices or the same, as the cloud is now. Nobody has approved it then.
+
+        Until that is made, and when it cannot be, it stays what it was.
+        """
 
         def write(session: Session, operation: Operation) -> None:
-            self._idle(session, plan.id)
-            given = {"name": name, "approval": approval}
-            self._records.change(
-                session,
-                plan.id,
-                **{key: value for key, value in given.items() if value is not None},
-                choices=choices.to_json(),
-                operation_id=operation.id,
-                user_id=by.user_id,
-                status=PLANNING,
-                reason="",
-                content=None,
-                approved_by="",
-                approved_at=None,
-                updated_at=now(),
-            )
+            if self._idle(session, plan.id).status != plan.status:
+                raise Conflict(f"the restore plan {plan.id} is no longer {plan.status}: look at it again")
+            self._records.change(session, plan.id, operation_id=operation.id, status=PLANNING)
 
-        operation = self._plan(by, checkpoint, choices, plan.id, write, more)
+        given = {"name": name, "approval": approval, "user_id": by.user_id}
+        change = {
+            "was": plan.status,
+            "given": {key: value for key, value in given.items() if value is not None},
+        }
+        operation = self._plan(by, checkpoint, choices, plan.id, write, {**(more or {}), "change": change})
         return self._records.get(plan.id), operation
 
     def _plan(
@@ -131,6 +126,7 @@ class KeptPlans:
         more: Mapping[str, Any] | None,
     ) -> Operation:
         own(by, checkpoint.project_id)
+        choices.check_settings(checkpoint.graph)
         payload = {**(more or {}), "restore_plan_id": identity}
         return self._submitter.restore(by, checkpoint, choices, dry_run=True, more=payload, also=write)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from refloat.errors import InvalidInput
+from refloat.errors import InvalidInput, NotFound
 from refloat.graph import Graph
 from refloat.mappings import check_mappings
 from refloat.operations.existing import IGNORE, REPLACE, check_existing
@@ -59,3 +59,10 @@ class Choices:
             raise InvalidInput("no_safety needs existing=replace")
         if graph is not None:
             chosen_part(Graph.from_json(graph), self.only, self.leave_out)
+
+    def check_settings(self, graph: Mapping[str, Any] | None) -> None:
+        """:raises NotFound: the checkpoint does not hold what a setting is for."""
+        held = {f"{node['type']}#{node['id']}" for node in (graph or {}).get("nodes", ())}
+        for where in self.parameters if graph is not None else ():
+            if "#" in where and where not in held:
+                raise NotFound(f"the checkpoint holds no '{where}', which a setting is for")

@@ -23,7 +23,9 @@ class RestorePlanProgram(SingleStepProgram):
     kind = "restore_plan"
 
     def look(self, run: StepRun) -> dict[str, Any]:
-        program = RestoreProgram(self.operation_id, self.payload, self.services)
+        # Made from what is chosen now: what it says so far, if it is kept already, is not asked.
+        payload = {name: value for name, value in self.payload.items() if name != "restore_plan_id"}
+        program = RestoreProgram(self.operation_id, payload, self.services)
         plan = program.plan()
         pace, effort = self.payload.get("pace") or {}, plan.effort
         expected = [

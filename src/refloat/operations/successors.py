@@ -8,6 +8,7 @@ changes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -29,6 +30,9 @@ _WRITTEN = frozenset(
     }
 )
 """Under these is what somebody has written, or what a service says of the past."""
+_REFERENCE = frozenset({"object", "size", "digest"})
+"""A reference to data in the bank has these, and what only looks like one: both stay what they are."""
+_MARKS = re.compile("([#/:])")
 
 
 class InPlace:
@@ -61,6 +65,8 @@ class InPlace:
         if isinstance(value, str):
             return _called(self._new, value)
         if isinstance(value, Mapping):
+            if value.keys() >= _REFERENCE:
+                return value
             return {
                 _called(self._new, name): each if name in _WRITTEN else self.section(each)
                 for name, each in value.items()
@@ -97,13 +103,10 @@ class InPlace:
 
 
 def _called(names: Mapping[str, str], text: str) -> str:
-    if text in names:
-        return names[text]
-    kind, mark, identity = text.rpartition("#")
-    if mark and identity in names:
-        return f"{kind}#{names[identity]}"
-    identity, mark, rest = text.partition("/")
-    return f"{names[identity]}/{rest}" if mark and identity in names else text
+    """The same, of others: an id, or ``TYPE#ID``, ``server:ID``, ``ID/ADDRESS``."""
+    if _MARKS.search(text) is None:
+        return names.get(text, text)
+    return "".join(names.get(part, part) for part in _MARKS.split(text))
 
 
 NOTHING = InPlace({})

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from refloat.bank.references import Text
 from refloat.errors import CloudError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.operations.restoreplan import make_restore_plan
@@ -133,19 +134,24 @@ def test_what_the_user_says_of_the_original_holds_for_its_successor() -> None:
 
 def test_sections_name_successors_and_what_people_wrote_stays() -> None:
     now = InPlace({f"{SERVER}#old": "new"})
+    ref = Text(object="old", size=3, digest="old")
     section = {
         "id": "old",
-        "disks": {"old": {"server": "old", "size": 3, "ref": {"object": "packs/old"}}},
+        "disks": {"old": {"server": "old", "size": 3, "ref": ref}},
         "ports": [{"device_id": "old", "name": "old", "tags": ["old"], "of": f"{SERVER}#old"}],
         "metadata": {"made for": "old", "old": "old"},
         "properties": {"instance_uuid": "old"},
     }
     assert now.section(section) == {
         "id": "new",
-        "disks": {"new": {"server": "new", "size": 3, "ref": {"object": "packs/old"}}},
+        "disks": {"new": {"server": "new", "size": 3, "ref": ref}},
         "ports": [{"device_id": "new", "name": "old", "tags": ["old"], "of": f"{SERVER}#new"}],
         "metadata": {"made for": "old", "old": "old"},
         "properties": {"instance_uuid": "old"},
+    }
+    assert type(now.section(section)["disks"]["new"]["ref"]) is Text  # M2: it does not become a reference
+    assert now.section({"extra": {"server:old": True, "key": "a:b"}}) == {
+        "extra": {"server:new": True, "key": "a:b"}
     }
     assert InPlace({}).section(section) is section
     assert now.mappings({"address": {"old/10.0.0.1": "x"}}) == {"address": {"new/10.0.0.1": "x"}}

@@ -8,7 +8,7 @@ from typing import Any
 
 from refloat.cli.embedded.operations import EmbeddedOperations
 from refloat.control.restore_plans import KeptPlans, newest, time_of
-from refloat.errors import NotFound
+from refloat.errors import NotFound, RefloatError
 from refloat.operations.choices import Choices
 from refloat.records.operations import Operation
 from refloat.records.restore_plans import KeptPlan, RestorePlans
@@ -47,7 +47,11 @@ class EmbeddedRestorePlans(EmbeddedOperations):
         made, operation = self._kept_plans.create(
             self.caller, record, chosen, name=name, approval=approval, more=more
         )
-        self._result_of(operation)
+        try:
+            self._result_of(operation)
+        except RefloatError:
+            self.delete_restore_plan(made.id)
+            raise
         return self.find_restore_plan(made.id)
 
     def _checkpoint_of(self, of: str, at: str) -> str:

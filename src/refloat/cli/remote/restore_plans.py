@@ -44,7 +44,13 @@ class RemoteRestorePlans(RemoteOperations):
             which = self._run_of(of, choices.pop("parameters", None))
         given = {**which, **choices, **({"name": name} if name else {})}
         with told("make a restore plan", of):
-            return self._made(self.api.create_restore_plan(approval=approval, **given).id)
+            made = self.api.create_restore_plan(approval=approval, **given)
+            try:
+                return self._made(made.id)
+            except RefloatError:
+                if self.find_restore_plan(made.id).status == FAILED:
+                    self.delete_restore_plan(made.id)
+                raise
 
     def _made(self, identity: str) -> KeptPlan:
         """One when it is made. :raises RefloatError: it could not be."""
@@ -56,7 +62,7 @@ class RemoteRestorePlans(RemoteOperations):
                     advice=f"See: refloat restore plan show {identity}",
                 )
             time.sleep(_TICK)
-        if found.status == FAILED:
+        if found.status == FAILED or found.reason:
             error = self.api.get_operation(found.operation_id, retries=RETRIES).error
             raise RefloatError.from_json(dict(error or {"error": "RefloatError", "message": found.reason}))
         return found
