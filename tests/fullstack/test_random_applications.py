@@ -1,8 +1,8 @@
 """Random applications, randomly damaged, restored with each word of ``--existing``.
 
 The requests that a restore sends are those that its plan comes to, the result is what the plan said, and
-nothing else in the project is touched. ``REFLOAT_APPLICATIONS`` says how many (15); ``REFLOAT_SEED`` and
-``REFLOAT_FIRST`` say which.
+nothing else in the project is touched. ``REFLOAT_APPLICATIONS`` says how many (15), ``REFLOAT_RESTORES``
+how often each is damaged and restored (once); ``REFLOAT_SEED`` and ``REFLOAT_FIRST`` say which.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ from tests.fullstack.wildcalls import (
     full_inventory,
     planned_calls,
 )
+from tests.fullstack.wildstate import unlike
 
 NUMBER = int(os.environ.get("REFLOAT_APPLICATIONS", "15"))
+RESTORES = int(os.environ.get("REFLOAT_RESTORES", "1"))
 FIRST = int(os.environ.get("REFLOAT_FIRST", "0"))
 SEED = os.environ.get("REFLOAT_SEED", "1")
 WAYS = ("skip", "repair", "beside", "replace")
@@ -105,22 +107,25 @@ def _bystanders(cloud: Any, image: str) -> frozenset[str]:
 def test_restores_do_what_their_plans_say_and_nothing_else(place: Place) -> None:
     wrong: dict[str, str] = {}
     for number in range(FIRST, FIRST + NUMBER):
-        trial = Trial(place, f"{SEED}-{number}", WAYS[number % len(WAYS)])
+        trial = Trial(place, f"{SEED}-{number}")
         try:
-            trial.run()
+            checkpoint = trial.protected()
+            for again in range(RESTORES):
+                trial.restored(checkpoint, WAYS[(number + again) % len(WAYS)])
+                print(f"{trial}: as planned", flush=True)
         except (AssertionError, SDKException, RefloatError) as exc:
             wrong[trial.seed] = f"{trial}: {type(exc).__name__}: {exc}"
+            print(wrong[trial.seed], flush=True)
         finally:
             clear(place.cloud, set(place.bystanders))
-        print(wrong.get(trial.seed) or f"{trial}: as planned", flush=True)
     assert not wrong, "\n\n".join(wrong.values())
 
 
 class Trial:
     """One application: built, protected, damaged, restored, compared."""
 
-    def __init__(self, place: Place, seed: str, way: str) -> None:
-        self.place, self.way, self.seed = place, way, seed
+    def __init__(self, place: Place, seed: str) -> None:
+        self.place, self.way, self.seed = place, "", seed
         self.app = App(place.cloud, Random(seed), f"app-{seed}", place.image, place.public)
         self.provider = self.app.rng.choice(("default", "bank"))
         self.actions: Counter[str] = Counter()
@@ -129,20 +134,26 @@ class Trial:
         size = f"{len(self.app.servers)} servers, {len(self.app.volumes)} volumes, {self.provider}"
         return f"{self.seed} {self.way} ({size}; {', '.join(self.app.told)}) {dict(self.actions)}"
 
-    def run(self) -> None:
+    def protected(self) -> str:
+        """Build and protect it; returns the checkpoint."""
         refloat, app = self.place.refloat, self.app
         app.build()
         plan = refloat.create_plan(app.name, app.roots(), provider=self.provider)
         protected = refloat.wait(refloat.begin(refloat.protect(plan.id)).id, SECONDS)
         assert protected.state == "succeeded", protected.error
-        app.damage()
+        return protected.checkpoint_id
+
+    def restored(self, checkpoint: str, way: str) -> None:
+        """Damage it, restore it so, and compare."""
+        refloat, self.way = self.place.refloat, way
+        self.app.damage()
         before, recorder = full_inventory(self.place.cloud), Recorder(refloat.cloud.project_id)
-        choices = {"existing": self.way, "no_safety": self.way == "replace"}
+        choices = {"existing": way, "no_safety": way == "replace"}
         with recorder.listening():
-            told = refloat.dry_run(protected.checkpoint_id, **choices)
+            told = refloat.dry_run(checkpoint, **choices)
             self.actions = Counter(line["action"] for line in told["resources"])
             assert recorder.calls == []
-            operation = refloat.begin(refloat.restore(protected.checkpoint_id, **choices))
+            operation = refloat.begin(refloat.restore(checkpoint, **choices))
             ended = refloat.wait(operation.id, SECONDS)
         after = full_inventory(self.place.cloud)
         if not told["possible"]:
@@ -155,6 +166,7 @@ class Trial:
         planned = planned_calls(decided, self.provider == "bank")
         executed = executed_calls(recorder.calls, operation.id, decided)
         assert executed == planned, {"missing": planned - executed, "too many": executed - planned}
+        assert unlike(self.place.cloud, decided, ended.result or {}) == []
         assert difference(before, after).unasked(recorder.calls, before, after) == []
 
     def _as_told(self, told: Any, result: Any) -> None:

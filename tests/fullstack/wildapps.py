@@ -31,7 +31,7 @@ def until(what: str, done: Callable[[], Any], seconds: float = SECONDS) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := done()):
         assert time.monotonic() < deadline, f"{what}: not after {seconds} s"
-        time.sleep(0.25)
+        time.sleep(0.7)
     return found
 
 
@@ -240,6 +240,7 @@ class App:
 
     def damage(self) -> None:
         """Some of that, at random; what the services refuse does not happen."""
+        self.told = []
         everything = self.some(0.2)
         chance = 0.0 if everything else self.rng.choice((0.05, 0.15, 0.35))
         for what, strike in list(self.damages()):
