@@ -37,6 +37,7 @@ from tests.fullstack.wildcalls import (
     full_inventory,
     planned_calls,
 )
+from tests.fullstack.wilddamage import FragileApp
 from tests.fullstack.wildstate import unlike
 
 NUMBER = int(os.environ.get("REFLOAT_APPLICATIONS", "15"))
@@ -126,7 +127,7 @@ class Trial:
 
     def __init__(self, place: Place, seed: str) -> None:
         self.place, self.way, self.seed = place, "", seed
-        self.app = App(place.cloud, Random(seed), f"app-{seed}", place.image, place.public)
+        self.app = FragileApp(place.cloud, Random(seed), f"app-{seed}", place.image, place.public)
         self.provider = self.app.rng.choice(("default", "bank"))
         self.actions: Counter[str] = Counter()
 
@@ -148,7 +149,7 @@ class Trial:
         refloat, self.way = self.place.refloat, way
         self.app.damage()
         before, recorder = full_inventory(self.place.cloud), Recorder(refloat.cloud.project_id)
-        choices = {"existing": way, "no_safety": way == "replace"}
+        choices: dict[str, Any] = {"existing": way, "no_safety": way == "replace"}
         with recorder.listening():
             told = refloat.dry_run(checkpoint, **choices)
             self.actions = Counter(line["action"] for line in told["resources"])

@@ -1,15 +1,14 @@
-"""Small applications at random, of servers that are records only, and what may befall them."""
+"""Small applications at random, of servers that are records only."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from openstack.exceptions import ConflictException, NotFoundException, SDKException
+from openstack.exceptions import NotFoundException, SDKException
 
 SECONDS = 120
 BUSY = (
@@ -44,7 +43,7 @@ def gone(look: Callable[[str], Any], identity: str) -> bool:
 
 @dataclass
 class App:
-    """One application: what it has, by kind, and how it came to be as it is."""
+    """One application: what it has, by kind."""
 
     cloud: Any
     rng: Random
@@ -61,12 +60,11 @@ class App:
     volumes: list[Any] = field(default_factory=list)
     attached: dict[str, str] = field(default_factory=dict)
     addresses: list[Any] = field(default_factory=list)
+    cards: dict[str, list[Any]] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
 
     def some(self, chance: float) -> bool:
         return self.rng.random() < chance
-
-    # --- made
 
     def build(self) -> None:
         """Make it; its volumes come into being meanwhile."""
@@ -86,6 +84,7 @@ class App:
             self._server(number)
         self._attach()
         self._lead()
+        self.cards = {server.id: self.ports_of(server) for server in self.servers}
 
     def _network(self) -> None:
         net = self.cloud.network
@@ -187,6 +186,9 @@ class App:
 
         until(f"{kind} {identity} to be {wanted}", done)
 
+    def ports_of(self, server: Any) -> list[Any]:
+        return sorted(self.cloud.network.ports(device_id=server.id), key=lambda port: str(port.id))
+
     def roots(self) -> list[tuple[str, str]]:
         """What its plan names."""
         apart = [v for v in self.volumes if v.id not in self.attached]
@@ -194,143 +196,6 @@ class App:
         if self.router is not None and self.some(0.5):
             named.append((ROUTER, self.router.id))
         return named
-
-    # --- damaged
-
-    def damages(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """All that may befall it, in an order in which the services allow it."""
-        cloud = self.cloud
-        for address in self.addresses:
-            yield "address gone", lambda a=address: cloud.network.delete_ip(a.id)
-            yield "address leads nowhere", lambda a=address: cloud.network.update_ip(a.id, port_id=None)
-        for volume in self.volumes:
-            yield "volume detached", lambda v=volume: self.detach(v)
-            yield "volume renamed", lambda v=volume: cloud.block_storage.update_volume(v.id, name="other")
-            yield "volume changed", lambda v=volume: cloud.block_storage.set_volume_metadata(v.id, x="y")
-        for server in self.servers:
-            yield "server gone", lambda s=server: self.lose_server(s)
-            yield "server renamed", lambda s=server: cloud.compute.update_server(s.id, name="other")
-            yield "server changed", lambda s=server: cloud.compute.set_server_metadata(s.id, role="other")
-            yield "server's card gone", lambda s=server: self.unplug(s)
-            yield "server's groups gone", lambda s=server: self.leave(s)
-            yield "server switched", lambda s=server: self.switch(s)
-        for volume in self.volumes:
-            yield "volume gone", lambda v=volume: self.lose_volume(v)
-        for group in self.groups:
-            yield "rules gone", lambda g=group: self.lose_rules(g)
-            yield "rule added", lambda g=group: self.rule(g.id, 7777)
-            yield "group renamed", lambda g=group: cloud.network.update_security_group(g.id, name="other")
-            yield "group gone", lambda g=group: cloud.network.delete_security_group(g.id)
-        if self.router is not None:
-            router = self.router.id
-            yield "gateway gone", lambda: cloud.network.update_router(router, external_gateway_info={})
-            yield "routes gone", lambda: cloud.network.update_router(router, routes=[])
-            yield "router renamed", lambda: cloud.network.update_router(router, name="other")
-            yield "interface gone", self.lose_interface
-            yield "router gone", self.lose_router
-        for network in self.networks:
-            yield "network renamed", lambda n=network: cloud.network.update_network(n.id, name="other")
-            yield "subnet changed", lambda n=network: self.change_subnet(n)
-            yield "subnet gone", lambda n=network: cloud.network.delete_subnet(self.subnets[n.id][-1].id)
-            yield "network gone", lambda n=network: self.lose_network(n)
-        if self.keypair is not None:
-            yield "key pair gone", lambda: cloud.compute.delete_keypair(self.keypair.name)
-        if self.server_group is not None:
-            yield "server group gone", lambda: cloud.compute.delete_server_group(self.server_group.id)
-
-    def damage(self) -> None:
-        """Some of that, at random; what the services refuse does not happen."""
-        self.told = []
-        everything = self.some(0.2)
-        chance = 0.0 if everything else self.rng.choice((0.05, 0.15, 0.35))
-        for what, strike in list(self.damages()):
-            hit = self.some(0.8 if everything and what.endswith("gone") else chance)
-            if hit:
-                try:
-                    strike()
-                except (ConflictException, NotFoundException, StopIteration) as refused:
-                    self.told.append(f"({what}: {type(refused).__name__})")
-                else:
-                    self.told.append(what)
-
-    def detach(self, volume: Any) -> None:
-        server = self.attached[volume.id] if volume.id in self.attached else next(iter(()))
-        self.cloud.compute.delete_volume_attachment(server, volume.id, ignore_missing=False)
-        self.settled("volume", self.cloud.block_storage.get_volume, volume.id, "available")
-
-    def lose_server(self, server: Any) -> None:
-        self.cloud.compute.delete_server(server.id, ignore_missing=False)
-        until("server gone", lambda: gone(self.cloud.compute.get_server, server.id))
-        for volume, owner in self.attached.items():
-            if owner == server.id:
-                with suppress(NotFoundException):
-                    self.settled("volume", self.cloud.block_storage.get_volume, volume, "available", "in-use")
-        if self.some(0.5):
-            for port in self.cloud.network.ports(name="card", device_id=""):
-                self.cloud.network.delete_port(port.id)
-
-    def lose_volume(self, volume: Any) -> None:
-        status = self.cloud.block_storage.get_volume(volume.id).status
-        if status != "available":
-            next(iter(()))
-        self.cloud.block_storage.delete_volume(volume.id)
-        until("volume gone", lambda: gone(self.cloud.block_storage.get_volume, volume.id))
-
-    def ports_of(self, server: Any) -> list[Any]:
-        return sorted(self.cloud.network.ports(device_id=server.id), key=lambda port: str(port.id))
-
-    def unplug(self, server: Any) -> None:
-        port = next(iter(self.ports_of(server)))
-        self.cloud.compute.delete_server_interface(port.id, server=server.id, ignore_missing=False)
-
-        def out() -> bool:
-            return port.id not in {p.id for p in self.cloud.network.ports(device_id=server.id)}
-
-        until("card unplugged", out)
-        until("server told", lambda: port.id not in self.cards(server))
-
-    def cards(self, server: Any) -> set[str]:
-        return {card.port_id for card in self.cloud.compute.server_interfaces(server.id)}
-
-    def leave(self, server: Any) -> None:
-        port = next(iter(self.ports_of(server)))
-        self.cloud.network.update_port(port.id, security_group_ids=[])
-
-    def switch(self, server: Any) -> None:
-        compute = self.cloud.compute
-        if compute.get_server(server.id).status == "ACTIVE":
-            compute.stop_server(server.id)
-            self.settled("server", compute.get_server, server.id, "SHUTOFF")
-        else:
-            compute.start_server(server.id)
-            self.settled("server", compute.get_server, server.id, "ACTIVE")
-
-    def lose_rules(self, group: Any) -> None:
-        found = self.cloud.network.get_security_group(group.id)
-        for rule in found.security_group_rules:
-            if rule["direction"] == "ingress" and self.some(0.7):
-                self.cloud.network.delete_security_group_rule(rule["id"])
-
-    def lose_interface(self) -> None:
-        ports = self.cloud.network.ports(device_id=self.router.id, device_owner="network:router_interface")
-        port = next(iter(ports))
-        self.cloud.network.remove_interface_from_router(self.router.id, port_id=port.id)
-
-    def lose_router(self) -> None:
-        net = self.cloud.network
-        net.get_router(self.router.id)
-        with suppress(ConflictException):
-            net.update_router(self.router.id, routes=[])
-        for port in net.ports(device_id=self.router.id, device_owner="network:router_interface"):
-            net.remove_interface_from_router(self.router.id, port_id=port.id)
-        net.delete_router(self.router.id, ignore_missing=False)
-
-    def change_subnet(self, network: Any) -> None:
-        subnet = self.subnets[network.id][0]
-        self.cloud.network.update_subnet(subnet.id, name="other", dns_nameservers=["10.8.8.8"])
-
-    def lose_network(self, network: Any) -> None:
-        self.cloud.network.delete_network(network.id, ignore_missing=False)
 
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEEHweJodWp7qenAnV84HxSRZYvsxp0BSQKTSAM/44R+"
@@ -351,6 +216,7 @@ def clear_servers(cloud: Any, keep: set[str]) -> None:
     compute = cloud.compute
     servers = others(compute.servers(details=False), keep)
     for server in servers:
+        compute.unlock_server(server.id)
         compute.delete_server(server.id)
     for keypair in others(compute.keypairs(), keep):
         compute.delete_keypair(keypair.name)
