@@ -10,9 +10,22 @@ from tests.fullstack.wildapps import ADDRESS, GROUP, NETWORK, ROUTER, SERVER, VO
 Decided = Mapping[str, Any]
 
 
-def unlike(cloud: Any, plan: Mapping[tuple[str, str], Decided], result: Mapping[str, Any]) -> list[str]:
-    """What is not as decided, a line each."""
-    new = {(each["type"], each["source_id"]): each["new_id"] for each in result["resources"]}
+def unlike(
+    cloud: Any,
+    plan: Mapping[tuple[str, str], Decided],
+    result: Mapping[str, Any],
+    successors: Mapping[str, str],
+) -> list[str]:
+    """What is not as decided, a line each.
+
+    :param successors: what the plan names in the place of originals, by ``TYPE#ID``.
+    """
+    new = {
+        (each["type"], names): each["new_id"]
+        for each in result["resources"]
+        for was in (each["source_id"],)
+        for names in (was, successors.get(f"{each['type']}#{was}", was))
+    }
     lines = []
     for (kind, source), planned in plan.items():
         if planned["action"] in ("create", "repair", "replace") and kind in _LOOKS:
