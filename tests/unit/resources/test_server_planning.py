@@ -8,8 +8,11 @@ import pytest
 
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.resources.base import PlanContext, Planned
+from refloat.resources.draft import Draft
 from refloat.resources.server.plan import plan_server, power_restore
 from refloat.resources.server.plan_ports import _from_mac
+from refloat.resources.server.repair import _plan_ports as plan_ports
+from refloat.resources.server.repair import lost_volumes
 from refloat.resources.server.section import ATTRIBUTES
 
 SERVER = Resource("OS::Nova::Server", "server", "web")
@@ -268,6 +271,44 @@ def leading_out(gateway: str = "ext") -> dict[str, list[Any]]:
     info = {"network_id": gateway} if gateway else None
     interface = live_port("way", "10.0.0.1", "fa:16:3e:00:00:09", "router", "network:router_interface")
     return {"router": [SimpleNamespace(id="router", external_gateway_info=info)], "port": [interface]}
+
+
+def lacking(status: str, locked: bool, role: str = "member") -> tuple[dict[str, Any], list[str]]:
+    """What a server that has lost a volume and a card gets again, and what is said of it."""
+    volume = {"id": "v", "device": "/dev/vdb", "root": False}
+    saved = section(volumes=[volume])
+    key = ResourceKey("OS::Cinder::Volume", "v")
+    free = SimpleNamespace(id="v", status="available", is_multiattach=False)
+    known = {"network": [network()], "volume": [free]}
+    cloud: Any = FakeCloud(known)
+    cloud.roles = frozenset({role})
+    planned = {key: Planned("keep", "data")}
+    context = PlanContext(*(SERVER, saved, Graph(), {}, cloud, planned.get, lambda kind: known.get(kind, [])))
+    now = {**saved, "volumes": [], "ports": [], "status": status, "locked": locked}
+    draft = Draft(context, ATTRIBUTES)
+    draft.decisions = {"volumes": list(lost_volumes(context, draft, now)), "ports": []}
+    plan_ports(context, draft, now)
+    return draft.decisions, draft.conflicts
+
+
+@pytest.mark.parametrize(
+    ("status", "locked", "role", "volumes", "cards"),
+    [
+        ("ACTIVE", False, "member", 1, 1),
+        ("PAUSED", False, "member", 1, 1),
+        ("ACTIVE", True, "member", 0, 0),
+        ("ACTIVE", True, "admin", 1, 1),
+        ("SUSPENDED", False, "member", 0, 0),
+        ("SHELVED_OFFLOADED", False, "member", 1, 0),
+    ],
+)
+def test_nothing_is_given_back_to_a_server_that_takes_nothing(
+    status: str, locked: bool, role: str, volumes: int, cards: int
+) -> None:
+    """Nova refuses what is locked, and some states: the plan says it, and the restore does not fail of it."""
+    decisions, said = lacking(status, locked, role)
+    assert (len(decisions["volumes"]), len(decisions["ports"])) == (volumes, cards)
+    assert sum("it is locked" in each or f"in state {status}" in each for each in said) == 2 - volumes - cards
 
 
 def test_a_floating_ip_that_no_router_leads_to_is_foretold_not_to_be_led_there() -> None:

@@ -5,7 +5,7 @@ Only what the checkpoint says that it had, and what is free now. Nothing that it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,10 @@ from refloat.resources.server.reach import reaches
 from refloat.resources.server.section import ATTRIBUTES, server_section
 
 VOLUME = "OS::Cinder::Volume"
+
+_NO_VOLUMES = frozenset({"SUSPENDED", "RESCUE"})
+_NO_CARDS = _NO_VOLUMES | {"SHELVED", "SHELVED_OFFLOADED", "VERIFY_RESIZE"}
+"""States of servers to which Nova attaches no volumes, or no cards."""
 
 _BACK = {
     "volumes": ("volumes", "volume_tags", "delete_on_termination", "device_names"),
@@ -74,10 +78,19 @@ def lost_volumes(context: PlanContext, draft: Draft, now: Mapping[str, Any]) -> 
             draft.conflicts.append(f"{name} is not there: it is not attached")
         elif live is not None and not _is_free(live):
             draft.conflicts.append(f"{name} is {live.status}: it is not attached again")
+        elif why := _refuses(context, now, _NO_VOLUMES):
+            draft.conflicts.append(f"it has lost {name}, and {why}: that is not attached")
         else:
             again = "again" if live is not None else "when it is made anew"
             draft.conflicts.append(f"it has lost {name}: that is attached {again}")
             yield dict(volume)
+
+
+def _refuses(context: PlanContext, now: Mapping[str, Any], states: Container[str]) -> str:
+    """Why Nova attaches nothing to a server as it is now; empty: it does."""
+    if now["locked"] and "admin" not in context.cloud.roles:
+        return "it is locked"
+    return f"it is in state {now['status']}" if now["status"] in states else ""
 
 
 def _is_free(volume: Any) -> bool:
@@ -103,6 +116,8 @@ def _plan_ports(context: PlanContext, draft: Draft, now: Mapping[str, Any]) -> N
             draft.conflicts.append(f"{card} is used by {found.device_id} now: it is left there")
         elif place_of(context, port["network_id"]) is None:
             draft.conflicts.append(f"the network of {card} is gone and not restored: it does without")
+        elif why := _refuses(context, now, _NO_CARDS):
+            draft.conflicts.append(f"it has lost {card}, and {why}: it does not get it again")
         else:
             decided = planner.decide(port)
             draft.conflicts.append(f"it has lost {card}: it gets it again")
