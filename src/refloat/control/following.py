@@ -62,9 +62,9 @@ def remember(session: Session, project_id: str, region: str, result: Mapping[str
         for line in result.get("resources", ())
         if line["status"] == "created" and line["new_id"] not in stays
     }
-    successors.remember(
-        *(session, project_id, region), {key: new for key, new in made.items() if str(key) in gone}
-    )
+    made = {key: new for key, new in made.items() if str(key) in gone}
+    parts = {ResourceKey.parse(text): new for text, new in result.get("parts", {}).items()}
+    successors.remember(session, project_id, region, made | parts)
 
 
 def _followed(entries: Iterable[Line], moved: Mapping[str, Line]) -> list[dict[str, Any]]:

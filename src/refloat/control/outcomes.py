@@ -9,11 +9,9 @@ from sqlalchemy.orm import Session
 
 from refloat.control.adoption import HEALED
 from refloat.control.following import follow, remember
-from refloat.database import now
 from refloat.engine.program import Milestone
 from refloat.errors import BankDamaged, Held, OlderBank, RefloatError, Stale
 from refloat.notify.events import NOBODY, START, TAKE_OVER, Notices
-from refloat.operations.choices import Choices
 from refloat.operations.protect import whole
 from refloat.records import restore_plans
 from refloat.records.checkpoints import (
@@ -128,15 +126,11 @@ def _of_plan(ended: Milestone) -> dict[str, Any]:
     error = ended.error or {}
     reason = str(RefloatError.from_json(dict(error))) if error else ""
     if ended.kind != "restore":
-        change = ended.payload.get("change") or {}
         if ended.state == "succeeded":
-            made = {"status": restore_plans.READY, "reason": "", "content": ended.result}
-            if change:
-                made |= {"choices": Choices.of(ended.payload).to_json(), **change["given"]}
-                made |= {"approved_by": "", "approved_at": None, "updated_at": now()}
-            return made
-        said = f"it was not changed: {reason or ended.state}" if change else reason or ended.state
-        return {"status": change.get("was", restore_plans.FAILED), "reason": said}
+            return {"status": restore_plans.READY, "reason": "", "content": ended.result}
+        if (was := ended.payload.get("was")) is not None:
+            return {**restore_plans.again(was), "reason": f"it was not changed: {reason or ended.state}"}
+        return {"status": restore_plans.FAILED, "reason": reason or ended.state}
     if ended.state == "succeeded":
         return {"status": restore_plans.RESTORED, "reason": ""}
     stale = error.get("error") == Stale.__name__

@@ -22,7 +22,15 @@ from refloat.records.checkpoints import CheckpointRecord
 from refloat.records.database import Database
 from refloat.records.operations import Operation
 from refloat.records.quotas import OverQuota
-from refloat.records.restore_plans import PLANNING, READY, RUNNING, KeptPlan, RestorePlanRow, RestorePlans
+from refloat.records.restore_plans import (
+    PLANNING,
+    READY,
+    RUNNING,
+    KeptPlan,
+    RestorePlanRow,
+    RestorePlans,
+    former,
+)
 from refloat.records.terms import OperatorTerms
 
 MOST = 100
@@ -100,20 +108,30 @@ class KeptPlans:
     ) -> tuple[KeptPlan, Operation]:
         """Make it again, from other choices or the same, as the cloud is now. Nobody has approved it then.
 
-        Until that is made, and when it cannot be, it stays what it was.
+        When it cannot be made, it is again what it was.
         """
 
         def write(session: Session, operation: Operation) -> None:
-            if self._idle(session, plan.id).status != plan.status:
-                raise Conflict(f"the restore plan {plan.id} is no longer {plan.status}: look at it again")
-            self._records.change(session, plan.id, operation_id=operation.id, status=PLANNING)
+            row = self._idle(session, plan.id)
+            if (row.status, row.approved_by) != (plan.status, plan.approved_by):
+                raise Conflict(f"the restore plan {plan.id} has just been changed: look at it again")
+            given = {"name": name, "approval": approval}
+            self._records.change(
+                session,
+                plan.id,
+                **{key: value for key, value in given.items() if value is not None},
+                choices=choices.to_json(),
+                operation_id=operation.id,
+                user_id=by.user_id,
+                status=PLANNING,
+                reason="",
+                approved_by="",
+                approved_at=None,
+                updated_at=now(),
+            )
 
-        given = {"name": name, "approval": approval, "user_id": by.user_id}
-        change = {
-            "was": plan.status,
-            "given": {key: value for key, value in given.items() if value is not None},
-        }
-        operation = self._plan(by, checkpoint, choices, plan.id, write, {**(more or {}), "change": change})
+        payload = {**(more or {}), "was": former(plan)}
+        operation = self._plan(by, checkpoint, choices, plan.id, write, payload)
         return self._records.get(plan.id), operation
 
     def _plan(

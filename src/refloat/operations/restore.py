@@ -202,6 +202,7 @@ class RestoreProgram(ReadingProgram):
 
         ``gone``: the originals that were surely not there any more when it was planned, as ``TYPE#ID``.
         ``unknown``: those of which nobody could say. Of other places' originals nothing is said.
+        ``parts``: the new ids of what was made within what was gone: ports and subnets, as ``TYPE#ID``.
         ``stays``: what was made besides, and does not go with the resource that needs it. What hooks have
         ``let_go`` was only needed meanwhile.
         """
@@ -210,6 +211,7 @@ class RestoreProgram(ReadingProgram):
         there: list[tuple[ResourceKey, bool | None]] = []
         stays: list[Any] = []
         let_go: set[str] = set()
+        parts: dict[str, str] = {}
         for node in graph:
             planned = self.planned(prepared, node.key)
             there.append((self._successors.original(node.key), planned.living))
@@ -217,7 +219,10 @@ class RestoreProgram(ReadingProgram):
                 made = Restored(node.type, node.id, planned.new_id, planned.name, reason=planned.reason)
                 lines.append({**made.to_json(), "status": NOTHING_TO_DO[planned.action]})
             results = self.results(run, node.key)
-            lines.extend(map(dict, results.get("restored", ())))
+            made_now = [dict(line) for line in results.get("restored", ())]
+            lines.extend(made_now)
+            if planned.living is False:
+                parts |= _parts(node.type, made_now)
             stays.extend(results.get("stays", ()))
             let_go.update(results.get("let_go", ()))
         for line in lines:
@@ -237,9 +242,16 @@ class RestoreProgram(ReadingProgram):
             **({"unknown": unknown} if (unknown := self._unknown(there)) else {}),
             "effort": prepared.get("effort"),
             **({"stays": stays} if stays else {}),
+            **({"parts": parts} if parts else {}),
         }
 
     def _unknown(self, there: Iterable[tuple[ResourceKey, bool | None]]) -> list[str]:
         if not self._same_place:
             return []
         return [str(key) for key, living in there if living is None and key.type != PROJECT]
+
+
+def _parts(kind: str, lines: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The new ids of what was made within a resource of a kind."""
+    made = (line for line in lines if line["type"] != kind and line["status"] == "created")
+    return {f"{line['type']}#{line['source_id']}": line["new_id"] for line in made if line["source_id"]}

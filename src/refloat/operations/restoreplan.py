@@ -169,7 +169,7 @@ def make_restore_plan(
 
     mapped, successors = Resolved(), NOTHING
     if same_place and known:
-        successors = find(whole or graph, known, lambda nodes: living(nodes, listing, cloud))
+        successors = find(whole or graph, known, section, lambda nodes: living(nodes, listing, cloud))
     section = successors.reading(section)
     graph, whole = successors.graph(graph), successors.graph(whole or graph)
     parameters = successors.parameters(parameters)

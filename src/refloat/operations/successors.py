@@ -9,7 +9,7 @@ changes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -17,10 +17,12 @@ from typing import Any, TypeAlias
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.resources.attributes import STILL_THERE
 from refloat.resources.planned import Planned
+from refloat.resources.registry import protectables
 
 Chains: TypeAlias = Mapping[ResourceKey, Sequence[tuple[ResourceKey, datetime]]]
 """By originals, what was made in their place and when; then what was made in the place of that, ..."""
 Living: TypeAlias = Callable[[Iterable[Resource]], Mapping[ResourceKey, Any]]
+Reader: TypeAlias = Callable[[ResourceKey], Mapping[str, Any]]
 Parameters: TypeAlias = Mapping[str, Mapping[str, object]]
 
 _WRITTEN = frozenset(
@@ -73,7 +75,7 @@ class InPlace:
             }
         return [self.section(each) for each in value] if isinstance(value, list | tuple) else value
 
-    def reading(self, section: Callable[[ResourceKey], Mapping[str, Any]]) -> Callable[[ResourceKey], Any]:
+    def reading(self, section: Reader) -> Callable[[ResourceKey], Any]:
         """How sections are read by the keys that there are now."""
         return (lambda key: self.section(section(self.original(key)))) if self._new else section
 
@@ -112,10 +114,11 @@ def _called(names: Mapping[str, str], text: str) -> str:
 NOTHING = InPlace({})
 
 
-def find(whole: Graph, chains: Chains, living: Living) -> InPlace:
+def find(whole: Graph, chains: Chains, section: Reader, living: Living) -> InPlace:
     """Look for what is in the place of those originals that are gone.
 
-    Of a chain it is the first that is there. What the checkpoint itself holds takes nobody's place.
+    Of a chain it is the first that is there. What the checkpoint itself holds takes nobody's place. Parts
+    that its section names and that are no resources, such as ports, go with it.
 
     :param whole: all that the checkpoint holds.
     """
@@ -134,4 +137,19 @@ def find(whole: Graph, chains: Chains, living: Living) -> InPlace:
             at, moment = next(left[key], (key, None))
             if moment is not None and at not in whole and at not in moments:
                 looked[key], moments[at] = at, f"{moment:%Y-%m-%d}"
-    return InPlace(found, moments)
+    named = {word for text in found for word in _words(section(ResourceKey.parse(text)))}
+    parts = {
+        str(key): chain[-1][0].id
+        for key, chain in chains.items()
+        if key.id in named and key.type not in protectables()
+    }
+    return InPlace(found | parts, moments)
+
+
+def _words(value: Any) -> Iterator[str]:
+    """All texts in JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _words(each)

@@ -81,8 +81,25 @@ class KeptPlan:
 
 
 def _made(row: RestorePlanRow, **instead: Any) -> KeptPlan:
+    if row.status == PLANNING:  # what it said before is only what it may be again
+        instead.setdefault("content", None)
     times = {name: shown(getattr(row, name)) for name in ("approved_at", "created_at", "updated_at")}
     return of_row(KeptPlan, row, **times, **instead)
+
+
+_TIMES = ("approved_at", "updated_at")
+_CHANGED = ("status", "choices", "name", "approval", "user_id", "approved_by", *_TIMES)
+
+
+def former(plan: KeptPlan) -> dict[str, Any]:
+    """What of one a change takes away, as JSON."""
+    return {name: getattr(plan, name) for name in _CHANGED}
+
+
+def again(was: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a row that has again what :func:`former` says."""
+    times = {name: was[name].removesuffix("Z") for name in _TIMES}
+    return {**was, **{name: datetime.fromisoformat(text) if text else None for name, text in times.items()}}
 
 
 def _head(row: RestorePlanRow) -> KeptPlan:

@@ -33,7 +33,7 @@ def looked(whole: Graph, known: Chains, there: Iterable[str]) -> dict[str, str]:
     def living(nodes: Iterable[Resource]) -> Any:
         return {node.key: "thing" if node.id in alive else None for node in nodes}
 
-    found = find(whole, known, living).to_json()
+    found = find(whole, known, lambda _key: {}, living).to_json()
     return {text.partition("#")[2]: new for text, new in found.items()}
 
 
@@ -53,8 +53,27 @@ def test_what_the_checkpoint_itself_holds_takes_nobodys_place() -> None:
     assert len(looked(shop(), both, ["s1"])) == 1
 
 
+def test_the_parts_of_a_successor_go_with_it() -> None:
+    """Those that its section names, and that are no resources: of these each is looked for itself."""
+    port, network = "OS::Neutron::Port", "OS::Neutron::Network"
+    known = dict(chains(web="s1", db="d1"))
+    for kind, old in ((port, "p"), (port, "other"), (network, "n")):
+        known[ResourceKey(kind, old)] = [
+            (ResourceKey(kind, f"{old}1"), DAY),
+            (ResourceKey(kind, f"{old}2"), DAY),
+        ]
+    sections = {"web": {"ports": [{"id": "p", "network_id": "n"}]}, "db": {"ports": [{"id": "other"}]}}
+
+    def living(nodes: Iterable[Resource]) -> Any:
+        return {node.key: "thing" if node.id == "s1" else None for node in nodes}
+
+    found = find(shop(), known, lambda key: sections.get(key.id, {}), living)
+    assert found.to_json() == {f"{SERVER}#web": "s1", f"{port}#p": "p2"}
+    assert found.section(sections["web"]) == {"ports": [{"id": "p2", "network_id": "n"}]}
+
+
 def test_of_what_cannot_be_known_nothing_is_said() -> None:
-    assert find(shop(), chains(web="s1"), lambda _nodes: {}).to_json() == {}
+    assert find(shop(), chains(web="s1"), lambda _key: {}, lambda _nodes: {}).to_json() == {}
 
 
 def test_a_service_that_cannot_be_asked_for_a_successor_stops_the_plan() -> None:

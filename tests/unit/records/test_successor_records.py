@@ -108,9 +108,10 @@ def test_of_a_restore_what_was_made_for_what_was_gone_is_written_down(database: 
     result = {
         "resources": lines,
         "gone": [*gone, f"{IMAGE}#system", f"{IMAGE}#whole"],
-        "stays": [{"kind": "image", "id": "disk"}],
+        "stays": [{"kind": "image", "id": "disk"}, {"kind": "port", "id": "q"}],
+        "parts": {f"{PORT}#p": "q"},
     }
     with database.session() as session:
         of_restore(session, "mine", "", result)
         of_restore(session, "mine", "", {})
-    assert told(database) == {"gone": ["new"], "whole": ["whole-2"]}
+    assert told(database) == {"gone": ["new"], "whole": ["whole-2"], "p": ["q"]}
