@@ -69,7 +69,7 @@ class App:
     def build(self) -> None:
         """Make it; its volumes come into being meanwhile."""
         rng = self.rng
-        for number in range(rng.choice((0, 0, 0, 1, 2))):
+        for number in range(rng.choice((0, 0, 0, 0, 1, 2))):
             how = {"metadata": {"tier": f"t{number}"}} if self.some(0.5) else {}
             made = self.cloud.block_storage.create_volume(name=f"{self.name}-v{number}", size=1, **how)
             self.volumes.append(made)
