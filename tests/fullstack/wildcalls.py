@@ -132,9 +132,9 @@ def _router(identity: str, planned: Mapping[str, Any], _plan: Plan) -> Iterator[
     for interface in decisions.get("interfaces", ()):
         if not interface.get("reuse"):
             yield "POST /ports"
-        if planned["action"] == "repair":
+        if planned["action"] != "create":
             yield f"PUT /routers/{identity}/add_router_interface"
-    if planned["action"] == "repair":
+    if planned["action"] != "create":
         if decisions.get("gateway"):
             yield f"PUT /routers/{identity}"
         yield from (f"PUT /routers/{identity}/add_extraroutes" for _route in decisions.get("routes", ()))
