@@ -1,12 +1,17 @@
 """How networks and their subnets will come back."""
 
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from refloat.graph import Resource
+from refloat.resources.context import HookContext
 from refloat.resources.network import NETWORKS
+from refloat.resources.network.restore import restore
 from refloat.resources.network.section import network_section
 from refloat.resources.network.serviceports import moves
 from refloat.resources.networking import NETWORK
+from refloat.resources.planned import Action, Planned
 from tests.unit.support.neutron_fakes import FakeCloud, fidelity, plan, thing
 
 PLUGIN = NETWORKS.plugin()
@@ -142,3 +147,18 @@ def test_two_dhcp_ports_do_not_fight_for_one_address() -> None:
     assert moves(ports, {"a": ["10.0.0.2", "10.0.0.3"]}, set()) == {
         "one": [{"subnet_id": "a", "ip_address": "10.0.0.3"}]
     }
+
+
+def test_a_network_that_is_repaired_is_said_to_be() -> None:
+    """Its result is what its plan said: it was said to be reused."""
+    subnet = {"source": "s1", "id": "s1", "name": "front-v4", "reason": ""}
+    cases: list[tuple[Action, str]] = [("repair", "repaired"), ("reuse", "reused")]
+    for action, status in cases:
+        context: Any = SimpleNamespace(
+            planned=Planned(action, "front", new_id="n1", decisions={"subnets": [subnet]}),
+            resource=Resource(NETWORK, "n1", "front"),
+            cloud=SimpleNamespace(get=lambda _kind, identity: SimpleNamespace(id=identity)),
+        )
+        context.restored = partial(HookContext.restored, context)
+        network, part = restore(context)["restored"]
+        assert (network["status"], part["status"]) == (status, "reused")

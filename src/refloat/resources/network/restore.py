@@ -10,7 +10,7 @@ from refloat.cloud.errors import status_of
 from refloat.errors import CloudError
 from refloat.resources.base import HookContext, Restored, restored
 from refloat.resources.network.serviceports import settle_service_ports
-from refloat.resources.networking import NETWORK, SUBNET, dress, grant
+from refloat.resources.networking import SUBNET, dress, grant
 
 
 def restore(context: HookContext) -> Mapping[str, Any]:
@@ -34,8 +34,8 @@ def restore(context: HookContext) -> Mapping[str, Any]:
         grant(context, "network", network_id)
         notes += _differences(context, network_id)
         dress(context, "network", network_id)
-    network = Restored(NETWORK, context.resource.id, network_id, planned.name, reused, "; ".join(notes))
-    return restored(network, *subnets)
+    network = context.restored(network_id, reason="; ".join(notes))["restored"]
+    return {"restored": [*network, *restored(*subnets)["restored"]]}
 
 
 def _subnet(context: HookContext, network_id: str, decided: Mapping[str, Any]) -> Restored:
