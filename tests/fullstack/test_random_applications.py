@@ -28,8 +28,9 @@ from refloat.control.settings import Settings
 from refloat.errors import RefloatError
 from refloat.graph import ResourceKey
 from tests.fullstack.conftest import CALL_SECONDS
-from tests.fullstack.wildapps import App, clear
-from tests.fullstack.wildcalls import (
+from tests.fullstack.random_applications import App, clear
+from tests.fullstack.random_damage import FragileApp
+from tests.fullstack.restore_calls import (
     Difference,
     Recorder,
     difference,
@@ -37,8 +38,7 @@ from tests.fullstack.wildcalls import (
     full_inventory,
     planned_calls,
 )
-from tests.fullstack.wilddamage import FragileApp
-from tests.fullstack.wildstate import unlike
+from tests.fullstack.restored_state import unlike
 
 NUMBER = int(os.environ.get("REFLOAT_APPLICATIONS", "15"))
 RESTORES = int(os.environ.get("REFLOAT_RESTORES", "1"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openstack.exceptions import NotFoundException
 
 from demo.command import Command
 from refloat.bank import Bank
@@ -94,6 +96,7 @@ class Shop:
         for image in images:
             self.cloud.remove("image", image)
         self.server = bench.server([self.port])
+        assert self.boots() == 1  # what is plugged in before may come before its own disk
         self._attach()
 
     def _attach(self) -> None:
@@ -111,8 +114,22 @@ class Shop:
                 return found
             time.sleep(1)
 
+    def boots(self, least: int = 1) -> int:
+        """How often its own disk has been booted from, as that says; it waits for ``least``."""
+        deadline = time.monotonic() + 200
+        while True:
+            output = ""
+            with contextlib.suppress(NotFoundException):  # it is just being started
+                output = self.cloud.compute.get_server_console_output(self.server.id)["output"] or ""
+            found = [int(each) for each in re.findall(r"GUEST root marker=.* boot-count=(\d+)", output)]
+            if (found and found[-1] >= least) or time.monotonic() > deadline:
+                return found[-1] if found else 0
+            time.sleep(1)
+
     def destroy(self) -> None:
-        """Other data on all three."""
+        """Other data on all three, and on its own disk."""
+        self.cloud.compute.reboot_server(self.server.id, "HARD")
+        assert self.boots(2) == 2
         for volume in self.volumes:
             self.cloud.compute.delete_volume_attachment(self.server.id, volume.id)
         image = self.yard.image(os.urandom(4096) + bytes(4096))
@@ -212,6 +229,7 @@ def test_a_running_server_gets_its_disks_back_though_killed_at_five_moments(
     assert shop.cloud.get("server", shop.server.id).status == "ACTIVE"
     assert shop.ids() == ids
     assert shop.disks() == shop.good
+    assert shop.boots() == 2  # for the second time, as it was protected after the first
     named = fresh.json("checkpoint", "list")
     (safety,) = (item for item in named if item["id"] != checkpoint)
     assert safety["name"] == f"before the replacement of {shop.server.name}"

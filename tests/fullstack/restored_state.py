@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.fullstack.wildapps import ADDRESS, GROUP, NETWORK, ROUTER, SERVER, VOLUME
+from tests.fullstack.random_applications import ADDRESS, GROUP, NETWORK, ROUTER, SERVER, VOLUME
 
 Decided = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from openstack.exceptions import BadRequestException, ConflictException, NotFoundException
 
-from tests.fullstack.wildapps import App, gone, until
+from tests.fullstack.random_applications import App, gone, until
 
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINrFBIQ/PPZhEZ7WDHJMZzG/pRy3Euw+AmFGNmL/QlnI"
 

@@ -15,7 +15,7 @@ import pytest
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
-from tests.fullstack.wildapps import ADDRESS, GROUP, NETWORK, ROUTER, SERVER, VOLUME
+from tests.fullstack.random_applications import ADDRESS, GROUP, NETWORK, ROUTER, SERVER, VOLUME
 
 RESTORE = "POST /backups/.../restore"
 IMAGE, KEYPAIR, SERVER_GROUP = "OS::Glance::Image", "OS::Nova::KeyPair", "OS::Nova::ServerGroup"
