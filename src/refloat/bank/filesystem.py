@@ -221,9 +221,15 @@ class FileSystemStore:
             missing.append(folder)
             folder = folder.parent
         for each in reversed(missing):
-            with contextlib.suppress(FileNotFoundError):  # pruned meanwhile: the caller tries again
+            try:
                 each.mkdir(mode=0o700, exist_ok=True)
                 flush_folder(each.parent)
+            except FileNotFoundError:
+                continue  # pruned meanwhile: the caller tries again
+            except FileExistsError:
+                if each.is_file():
+                    raise
+                # made by another, and pruned: likewise
 
     def _prune(self, folder: Path) -> None:
         while folder != self._root:

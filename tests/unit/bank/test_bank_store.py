@@ -8,6 +8,7 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -199,3 +200,19 @@ class TestFileSystemRace(OneWins):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Store:
         return plain(tmp_path / "store")
+
+
+def test_a_folder_that_others_make_and_prune_while_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, mkdir, left = FileSystemStore(tmp_path / "store", create=True), os.mkdir, [2]
+
+    def pruned(path: Any, *given: Any, **more: Any) -> None:
+        if Path(path).name == "same" and left[0]:
+            left[0] -= 1
+            raise FileExistsError(errno.EEXIST, "File exists")
+        mkdir(path, *given, **more)
+
+    monkeypatch.setattr(os, "mkdir", pruned)
+    store.put("same/x", b"1")
+    assert (store.get("same/x"), left) == (b"1", [0])
