@@ -49,7 +49,7 @@ class NoCloud(Cloud):
     """A user without a cloud: no-op resources need none."""
 
     project_id = user_id = "benchmark"
-    auth_url = ""
+    auth_url = region = ""
 
 
 def commits_per_second(folder: Path, seconds: float = 1.0) -> float:

@@ -202,7 +202,7 @@ class TestS3:
         data = {"OS::Nova::Server#1": noise(2_000_000, "a"), "OS::Cinder::Volume#2": noise(6_000_000, "b")}
         for done in (False, True):
             flaky = Flaky(open_store(s3.new_url()), 4, done=done)
-            store = Retrying(flaky, attempts=12, pause=lambda _seconds: None)
+            store = Retrying(flaky, attempts=1000, pause=lambda _seconds: None)
             with open_bank(store) as bank:
                 protect(bank, "one", data)
                 protect(bank, "two", data)

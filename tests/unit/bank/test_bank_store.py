@@ -46,7 +46,8 @@ def lost_answers(root: Path) -> Store:
 
 
 def retrying(store: Store) -> Store:
-    return Retrying(store, attempts=12, pause=lambda _seconds: None)
+    """So often that threads which meet in step, one of which always loses, end before."""
+    return Retrying(store, attempts=1000, pause=lambda _seconds: None)
 
 
 @pytest.fixture(
