@@ -60,9 +60,10 @@ def remember(session: Session, project_id: str, region: str, result: Mapping[str
     made = {
         ResourceKey(line["type"], line["source_id"]): str(line["new_id"])
         for line in result.get("resources", ())
-        if line["status"] == "created" and line["new_id"] not in stays
+        if f"{line['type']}#{line['source_id']}" in gone
+        and line["status"] == "created"
+        and line["new_id"] not in stays
     }
-    made = {key: new for key, new in made.items() if str(key) in gone}
     parts = {ResourceKey.parse(text): new for text, new in result.get("parts", {}).items()}
     successors.remember(session, project_id, region, made | parts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -219,24 +219,17 @@ class RestoreProgram(ReadingProgram):
                 made = Restored(node.type, node.id, planned.new_id, planned.name, reason=planned.reason)
                 lines.append({**made.to_json(), "status": NOTHING_TO_DO[planned.action]})
             results = self.results(run, node.key)
-            made_now = [dict(line) for line in results.get("restored", ())]
-            lines.extend(made_now)
+            lines.extend(results.get("restored", ()))
             if planned.living is False:
-                parts |= _parts(node.type, made_now)
+                parts |= _parts(node.type, results.get("restored", ()))
             stays.extend(results.get("stays", ()))
             let_go.update(results.get("let_go", ()))
-        for line in lines:
-            line["source_id"] = self._successors.was(line["source_id"])
-        lines = [
-            {**line, "status": "removed", "new_id": ""} if line["new_id"] in let_go else line
-            for line in lines
-        ]
         self.hand_over()
         return {
             "id": self.operation_id,
             "checkpoint_id": self.checkpoint_id,
             "status": "succeeded",
-            "resources": lines,
+            "resources": [self._told(line, let_go) for line in lines],
             "gone": [str(key) for key, living in there if living is False],
             **self._safety(prepared),
             **({"unknown": unknown} if (unknown := self._unknown(there)) else {}),
@@ -244,6 +237,14 @@ class RestoreProgram(ReadingProgram):
             **({"stays": stays} if stays else {}),
             **({"parts": parts} if parts else {}),
         }
+
+    def _told(self, line: dict[str, Any], let_go: Set[str]) -> dict[str, Any]:
+        """What became of a resource, by the name that the checkpoint has for it."""
+        source_id = self._successors.was(line["source_id"])
+        instead = {"source_id": source_id} if source_id != line["source_id"] else {}
+        if line["new_id"] in let_go:
+            instead |= {"status": "removed", "new_id": ""}
+        return {**line, **instead} if instead else line
 
     def _unknown(self, there: Iterable[tuple[ResourceKey, bool | None]]) -> list[str]:
         if not self._same_place:
