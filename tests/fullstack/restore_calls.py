@@ -206,6 +206,10 @@ _CALLS = {
 }
 
 
+def _volume_in(path: str) -> str:
+    return path.split("/")[2] if path.startswith("/volumes/") else ""
+
+
 def executed_calls(calls: list[Call], operation: str, plan: Plan) -> Counter[str]:
     """What was done, in the same words."""
     replaced = {identity for (_kind, identity), planned in plan.items() if planned["action"] == "replace"}
@@ -215,11 +219,12 @@ def executed_calls(calls: list[Call], operation: str, plan: Plan) -> Counter[str
         if call.status >= 400:
             counted[f"REFUSED {call}"] += 1
             continue
-        if re.fullmatch(r"/backups/[^/]+/restore", call.path):
-            counted[RESTORE] += 1
-            continue
-        if call.path.startswith("/volumes/") and (volume := call.path.split("/")[2]) in replaced:
+        is_restore = re.fullmatch(r"/backups/[^/]+/restore", call.path) is not None
+        counted[RESTORE] += is_restore
+        volume = call.body["restore"].get("volume_id") if is_restore else _volume_in(call.path)
+        if volume in replaced:
             counted[f"REPLACE {volume}"] = 1  # and its settings, which its data has changed
+        if is_restore or volume in replaced:
             continue
         target = next((part for part in reversed(call.path.split("/")) if _is_id(part)), "")
         if call.path == "/os-keypairs" and call.body["keypair"]["name"] in own:

@@ -13,6 +13,7 @@ from refloat.cloud.kinds import request
 from refloat.errors import CloudError
 from refloat.resources.context import HookContext
 from refloat.resources.options import Option
+from refloat.resources.volume.section import own_metadata
 
 ROLE = "volume"
 GIB = 1 << 30
@@ -94,6 +95,8 @@ def set_back(context: HookContext, without: str = "") -> Mapping[str, Any]:
 def remove_metadata(context: HookContext, name: str) -> None:
     """Take an item out of the metadata of a volume whose data is replaced."""
     path = f"/volumes/{context.planned.new_id}/metadata/{name}"
+    if name not in own_metadata(context.cloud, context.planned.new_id):
+        return
     with explained("change the metadata of the volume", context.resource), suppress(NotFoundException):
         request(context.cloud.block_storage, "delete", path)
 
