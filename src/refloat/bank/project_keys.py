@@ -136,10 +136,9 @@ class ProjectKeys:
     def complete(self, tag: str) -> None:
         """Write the second of a key's two copies where a process was killed after the first."""
         listed = {entry.name for entry in self._store.list(self._name(tag, ""))}
-        for number in self._numbers(tag)[0]:
-            name = self._name(tag, number)
+        for name in {each.removesuffix(COPY) for each in listed if _PROJECT.fullmatch(each)}:
             missing = {name, name + COPY} - listed
-            if len(missing) == 1 and not self._is_erased(name):
+            if missing and not self._is_erased(name):
                 self._put(missing.pop(), self._read(name))
 
     def erase(self, tag: str, announce: Callable[[str], None]) -> None:
