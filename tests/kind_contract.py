@@ -161,7 +161,7 @@ def whole_life(case: Case) -> None:
     planning_changes_nothing(case, rig, resource)
     if case.creates:
         assert lost != before
-        nothing_is_left_when_undone_at(case, rig, steps_of(case, rig, lost))
+        nothing_is_left_when_undone_at(case, rig, cuts_of(case, rig, lost))
         what_somebody_has_taken_over_stays(case, rig, before)
         rig.undo()
         assert case.living() == lost
@@ -210,27 +210,31 @@ def planning_changes_nothing(case: Case, rig: Rig, resource: Resource) -> None:
     assert case.living() == there
 
 
-def steps_of(case: Case, rig: Rig, lost: list[Any]) -> Iterable[int]:
-    """After how many writes of the journal a restore is cut off."""
+def cuts_of(case: Case, rig: Rig, lost: list[Any]) -> list[dict[str, int]]:
+    """Where a restore is cut off: after writes of the journal, and after its last wait.
+
+    A service may take the mark off what it is at work on, until Refloat puts it there again.
+    """
     rig.restore(hand_over=False)
-    writes = rig.journal.writes
+    writes, waits = rig.journal.writes, rig.waits
     rig.roll_back()
     assert case.living() == lost
-    return sorted({round(step * (writes - 1) / max(1, case.steps - 1)) for step in range(case.steps)})
+    steps = sorted({round(step * (writes - 1) / max(1, case.steps - 1)) for step in range(case.steps)})
+    return [*({"writes": step} for step in steps), *([{"waits": waits}] if waits else [])]
 
 
-def nothing_is_left_when_undone_at(case: Case, rig: Rig, steps: Iterable[int]) -> None:
+def nothing_is_left_when_undone_at(case: Case, rig: Rig, cuts: Iterable[dict[str, int]]) -> None:
     lost = case.living()
-    for step in steps:
+    for cut in cuts:
         plan = rig.plan()
         rig.journal = MemoryJournal()
-        rig.journal.cut_after = step
+        rig.journal.cut_after, rig.cut_after_waits = cut.get("writes"), cut.get("waits")
         run = Run(rig, "restore", plan.graph, plan.planned)
         with suppress(Cut):
             run.all()
-        rig.journal.cut_after = None
+        rig.journal.cut_after = rig.cut_after_waits = None
         rig.roll_back(run.operation_id)
-        assert case.living() == lost, f"undone after write {step} of the journal"
+        assert case.living() == lost, f"undone after {cut}"
 
 
 def what_somebody_has_taken_over_stays(case: Case, rig: Rig, before: list[Any]) -> None:

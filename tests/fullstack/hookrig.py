@@ -101,6 +101,14 @@ class Rig:
         self.operation_id = ""
         self.data: Any = None
         self.settings: Mapping[str, Mapping[str, object]] = {}
+        self.waits = 0
+        self.cut_after_waits: int | None = None
+
+    def waited(self) -> None:
+        """Count the waits of the last run; cut it off after so many."""
+        self.waits += 1
+        if self.cut_after_waits is not None and self.waits >= self.cut_after_waits:
+            raise Cut
 
     def protect(self, *resources: Resource, hand_over: bool = True) -> Mapping[ResourceKey, dict[str, Any]]:
         """Find and protect resources and all that they need."""
@@ -194,6 +202,7 @@ class Run:
 
     def all(self) -> None:
         """Every hook of every resource, in an order that the compiler could choose, too."""
+        self.rig.waits = 0
         bottom_up = self.graph.bottom_up()
         for hook in HOOKS:
             for node in reversed(bottom_up) if hook == HOOKS[0] else bottom_up:
@@ -202,7 +211,7 @@ class Run:
                 nothing = node.key in self.planned and self.planned[node.key].action in NOTHING_TO_DO
                 if body is not None and not nothing:
                     outcome = body(self.context(node))
-                    result = finish(outcome) if isinstance(outcome, Generator) else outcome
+                    result = finish(outcome, self.rig.waited) if isinstance(outcome, Generator) else outcome
                     self.results.setdefault(node.key, {}).update(result or {})
 
     def context(self, node: Resource) -> HookContext:
@@ -239,11 +248,16 @@ class Run:
         return None
 
 
-def finish(body: Generator[Any, Any, Any]) -> Any:
-    """Run a hook to its end, waiting here for what it waits for."""
+def finish(body: Generator[Any, Any, Any], waited: Callable[[], None] = lambda: None) -> Any:
+    """Run a hook to its end, waiting here for what it waits for.
+
+    :param waited: called after each wait.
+    """
     sent = None
     while True:
         try:
-            sent = body.send(sent).result()
+            wait = body.send(sent)
         except StopIteration as stop:
             return stop.value
+        sent = wait.result()
+        waited()

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
+from refloat.bank import unfenced
 from refloat.cloud.removal import removal
 from refloat.errors import Conflict
 from refloat.graph import Graph, Resource
+from refloat.operations.rollback import rollback
 from refloat.resources.base import ProtectionPlugin
 from refloat.resources.volume import BACKUPS, SNAPSHOTS
 from refloat.resources.volume.protectable import TYPE
 from refloat.resources.volume.section import describe
 from tests.fullstack.hookrig import finish
-from tests.fullstack.storagerig import Operation, Yard
+from tests.fullstack.storagerig import Operation, Yard, until
 
 GIB = 1 << 30
 NEW = {"id", "created_at", "snapshots"}
@@ -76,6 +78,18 @@ def test_backup_comes_back_after_the_loss_of_the_volume(yard: Yard, source: Any,
     assert yard.count() == {"server": 0, "backup": 1, "snapshot": 0, "volume": 1, "image": 0}
     assert sections[case.key]["backup"]["mode"] == "full"
     case.drop_original()
+
+    # Given up while the backup is restored into the new volume, and before that has its settings: Cinder
+    # replaces the metadata, and with it the mark, at the end.
+    for waits in (2, 3):
+        operation = case.operation(sections)
+        operation.plan()
+        hooks = operation.plugins[TYPE].hooks("restore")
+        until(hooks.on_main(operation.context("restore", operation.plugins[TYPE], case.key)), waits)
+        assert yard.count()["volume"] == 1
+        finish(rollback(yard.cloud, operation.id, operation.journal, unfenced))
+        assert yard.count()["volume"] == 0
+        assert yard.cloud.find("keypair", f"refloat-{operation.id}") is None
 
     # Cut off while the new volume is being made, while the backup is restored into it, and after that.
     operation, new_id = case.restore(sections, cuts=(0, 1, 2, 3))

@@ -2,8 +2,8 @@
 
 Whatever a restore creates carries its mark until the whole operation has succeeded
 (:meth:`Creations.hand_over`): a mark that is gone means that somebody has it now, whatever a database says.
-What cannot carry one (a rule, a key pair) is proven by the *anchor*: a key pair, named after the operation,
-that is there for as long as that.
+What cannot carry one all the time (a rule, a key pair, a volume that Cinder restores a backup into) is proven
+by the *anchor*: a key pair, named after the operation, that is there for as long as that.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ STOPPED = "stopped_server"
 
 _KEYPAIR, _ANCHOR = "keypair", "anchor"
 _UNMARKED = "unmarked"
-_MARKLESS = frozenset({"id", "name", "fields"})
+OVERWRITTEN = "overwritten"
+"""The clue of what a service takes the mark off while it is at work on it: its metadata meanwhile."""
+
+_MARKLESS = frozenset({"id", "name", "fields", OVERWRITTEN})
 _AT_ONCE = 4
 
 
@@ -106,6 +109,8 @@ class Creations:
         if thing is None or is_marked_by(thing, self._operation_id):
             return True
         if not _MARKLESS & entry.clue.keys():
+            return False
+        if not entry.clue.get(OVERWRITTEN, {}).items() <= (getattr(thing, "metadata", None) or {}).items():
             return False
         if self._is_named(entry.clue):
             return str(thing.name) == str(entry.clue.get("name") or entry.clue["id"])

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from refloat.cloud import Marker
-from refloat.resources.creations import Creations
+from refloat.resources.creations import OVERWRITTEN, Creations
 from tests.fullstack.hookrig import MemoryJournal
 
 OPERATION = "11111111-2222-3333-4444-555555555555"
@@ -69,3 +69,27 @@ def test_a_name_tells_whose_a_temporary_image_is() -> None:
     assert creations.is_ours(journal.entries()[0], "i")
     cloud.put("image", "i", name="the golden image", metadata={}, tags=[])
     assert not creations.is_ours(journal.entries()[0], "i")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "anchored", "ours"),
+    [
+        ({"refloat": MARK}, False, True),
+        ({"tier": "db", "src_backup_id": "b"}, True, True),
+        ({"tier": "db", "src_backup_id": "another"}, True, False),
+        ({"tier": "db", "src_backup_id": "b"}, False, False),
+        ({"tier": "db"}, True, False),
+        ({}, True, False),
+    ],
+)
+def test_a_volume_whose_mark_cinder_has_overwritten_is_known_by_what_is_there_instead(
+    metadata: dict[str, str], anchored: bool, ours: bool
+) -> None:
+    """To restore a backup replaces all metadata of the volume by the backup's."""
+    cloud, journal = Cloud(), MemoryJournal()
+    cloud.put("volume", "v", metadata=metadata, description="")
+    if anchored:
+        cloud.put(*ANCHOR)
+    journal.intend("T#source", "volume", "volume", {OVERWRITTEN: {"src_backup_id": "b"}, "unmarked": {}})
+    creations = Creations(cast("Any", cloud), OPERATION, journal)
+    assert creations.is_ours(journal.entries()[0], "v") is ours

@@ -5,9 +5,10 @@ that keeps volumes as files, the zeros at its end and so its size. Restoring int
 there already writes every byte.
 
 How a repeated restore hook knows where it was: the new volume is marked in its metadata when it is made.
-Cinder, when a restore has ended well, writes ``src_backup_id`` into the metadata; ``finish`` replaces all
-metadata by the original's. So, with the volume available: our backup's id there means "restored";
-the mark without it "not restored yet"; neither "all done".
+Cinder, when a restore has ended well, replaces all metadata by what the backup has, and writes
+``src_backup_id`` there; ``finish`` replaces it by the original's and the mark. So, with the volume available:
+our backup's id there means "restored"; the mark without it "not restored yet"; neither "all done". Meanwhile
+the volume carries no mark: our backup's id tells that it is still the operation's.
 """
 
 from __future__ import annotations
@@ -163,12 +164,13 @@ class BackupRestore(Hooks):
             yield from self._replace(context)
             context.progress(total, total)
             return restore.set_back(context, _DONE)
-        volume_id = restore.create(context)
+        overwritten = {_DONE: context.section["backup"]["id"]}
+        volume_id = restore.create(context, overwritten)
         volume = yield self._settled(context, volume_id)
         if status_of_thing(volume) == "error_restoring":
             # Left by an earlier attempt whose restore failed; its content is unknown.
             yield from context.discard(restore.ROLE)
-            volume_id = restore.create(context)
+            volume_id = restore.create(context, overwritten)
             yield cloud.wait("volume", volume_id, {"available"})
         if self._is_unrestored(context, volume_id):
             yield from self._restore(context, volume_id)

@@ -12,6 +12,7 @@ from refloat.cloud import Marker, explained
 from refloat.cloud.kinds import request
 from refloat.errors import CloudError
 from refloat.resources.context import HookContext
+from refloat.resources.creations import OVERWRITTEN
 from refloat.resources.options import Option
 from refloat.resources.volume.section import own_metadata
 
@@ -24,9 +25,10 @@ RESTORE_DESCRIPTION = Option("restore_description", "Description of the restored
 VOLUME_ID = Option("volume_id", "Put the data into this volume, which loses its own, instead of a new one")
 
 
-def create(context: HookContext, **source: Any) -> str:
+def create(context: HookContext, overwritten: Mapping[str, str] | None = None, **source: Any) -> str:
     """Create the new volume once, however often this is run; returns its id.
 
+    :param overwritten: what its metadata has while Cinder has taken the mark off it.
     :param source: where Cinder takes its data from (``snapshot_id``, ``image_id``), if from anywhere.
     """
     section, planned = context.section, context.planned
@@ -43,7 +45,9 @@ def create(context: HookContext, **source: Any) -> str:
     def make(marker: Marker) -> Any:
         return context.cloud.block_storage.create_volume(**fields, **source, metadata=marker.metadata)
 
-    return context.ensure("volume", ROLE, make, what=f"create the volume {planned.name}", unmarked={})
+    clue = {OVERWRITTEN: dict(overwritten)} if overwritten else None
+    what = f"create the volume {planned.name}"
+    return context.ensure("volume", ROLE, make, what=what, clue=clue, unmarked={})
 
 
 def finish(context: HookContext, volume: Any, *, reason: str = "") -> Mapping[str, Any]:
