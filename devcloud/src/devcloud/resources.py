@@ -108,7 +108,7 @@ def fake_host(cloud: Cloud) -> None:
         if name not in there:
             made = api.create_flavor(name=name, ram=ram, disk=disk, vcpus=vcpus)
             api.create_flavor_extra_specs(made, {f"trait:{FAKE_TRAIT}": "required"})
-    if not list(api.hypervisors(hypervisor_hostname_pattern=FAKE_HOSTNAME)):
+    if FAKE_HOSTNAME not in {hypervisor.name for hypervisor in api.hypervisors()}:
         raise DevcloudError(f"the host {FAKE_HOSTNAME} is not mapped to a cell yet")
     made = next((each for each in api.aggregates() if each.name == FAKE_HOSTNAME), None)
     if made is None:

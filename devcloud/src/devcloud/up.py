@@ -32,7 +32,7 @@ from devcloud.supervisor import Supervisor
 # Steps mostly wait, but each starting service is a CPU's worth of work; this many keep two cores busy.
 WORKERS = 6
 CHECK_SECONDS = 240
-RESOURCE_SECONDS = 60
+RESOURCE_SECONDS = 180
 # A service that had to be started so often is not coming up; two or three times can be a race.
 MOST_STARTS = 4
 STOP_SECONDS = 5
