@@ -10,7 +10,7 @@ help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: .venv/.made  ## the main job on a real OpenStack on this machine (needs root)
-	$(BIN)/devcloud up
+	$(BIN)/devcloud up $(DEVCLOUD_OPTIONS)
 	$(BIN)/devcloud exec -- $(CURDIR)/$(BIN)/python -m demo $(DEMO_OPTIONS)
 
 test: .venv/.made  ## all tests, those on a real OpenStack included (those need root)

@@ -20,6 +20,13 @@ from devcloud.errors import DevcloudError, NeedsRoot, NotRunning, UsageError
 from devcloud.progress import Progress
 
 LOCK_SECONDS = 600
+FIXED = {
+    "isolated": "--isolated",
+    "nova_driver": "--nova-driver",
+    "without": "--without",
+    "unlike": "--unlike",
+}
+"""What a cloud keeps until its state is wiped; everything else can be added to it."""
 BRING_UP_SECONDS = 900
 
 
@@ -44,6 +51,8 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument("--with-fake-host", action="store_true", default=None,
                           help="a second host with servers that are only records")  # fmt: skip
         made.add_argument("--without", action="append", choices=("swift",), help="leave a service out")
+        made.add_argument("--storage", action="append", choices=("file", "ceph"),
+                          help="where volumes and images are; the first named is the default")  # fmt: skip
         made.add_argument("--with-refloat", action="store_true", default=None,
                           help="run Refloat's service in it, as deploy/ installs it")  # fmt: skip
         made.add_argument("--refloat-config", metavar="FILE", type=Path,
@@ -52,7 +61,9 @@ def parser() -> argparse.ArgumentParser:
                           help="other network, flavors and volume type than usual")  # fmt: skip
         made.add_argument("-v", "--verbose", action="store_true", help="tell every step")
 
-    with_options(command("up", "Bring the cloud up; changes nothing if it is up and works."))
+    with_options(
+        command("up", "Bring the cloud up; if it is there, add to it what is asked for and not there.")
+    )
     with_options(command("reset", "Throw the cloud's state away and bring it up empty."))
     down = command("down", "Stop the cloud. Its state is kept (its database until the next reboot).")
     down.add_argument("--wipe", action="store_true", help="delete its state, too")
@@ -90,9 +101,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def with_options(cloud: Cloud, arguments: argparse.Namespace) -> Cloud:
-    """The cloud with the options that were asked for; those not named stay as the cloud was made."""
+def with_options(cloud: Cloud, arguments: argparse.Namespace, *, adding: bool = False) -> Cloud:
+    """The cloud with the options that were asked for; those not named stay as the cloud was made.
+
+    :param adding: storage that is named is added to what is there, not instead of it.
+    """
     old = cloud.options
+    storage = (*(old.storage if adding or not arguments.storage else ()), *(arguments.storage or ()))
     new = Options(
         isolated=old.isolated if arguments.isolated is None else arguments.isolated,
         nova_driver=arguments.nova_driver or old.nova_driver,
@@ -103,7 +118,10 @@ def with_options(cloud: Cloud, arguments: argparse.Namespace) -> Cloud:
         else old.refloat_config,
         fake_host=old.fake_host if arguments.with_fake_host is None else arguments.with_fake_host,
         unlike=old.unlike if arguments.unlike is None else arguments.unlike,
+        storage=tuple(dict.fromkeys(storage)),
     )
+    if new.ceph and not new.libvirt:
+        raise UsageError("--storage ceph is for real servers and volumes, not for --nova-driver fake")
     return dataclasses.replace(cloud, options=new)
 
 
@@ -133,11 +151,14 @@ def own_lock(cloud: Cloud) -> Path:
 def command_up(cloud: Cloud, arguments: argparse.Namespace) -> int:
     """`devcloud up`."""
     with lock(own_lock(cloud)):
-        wanted = with_options(cloud, arguments)
-        if wanted.options != cloud.options and cloud.options_file.exists():
+        there = cloud.options_file.exists()
+        wanted = with_options(cloud, arguments, adding=there)
+        fixed = [option for name, option in FIXED.items()
+                 if getattr(wanted.options, name) != getattr(cloud.options, name)]  # fmt: skip
+        if there and fixed:
             raise UsageError(
-                f"cloud '{cloud.name}' was made with other options ({cloud.options_file}):"
-                " 'devcloud reset' makes it anew with these"
+                f"cloud '{cloud.name}' was made with other options ({cloud.options_file}), and what cannot be"
+                f" changed is {', '.join(fixed)}: 'devcloud reset' makes it anew with these, and empty"
             )
         return bring_up(wanted, arguments.verbose, Progress(everything=arguments.verbose))
 

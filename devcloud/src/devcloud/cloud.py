@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import uuid
 import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ REGION = "RegionOne"
 PASSWORD = "secret"
 
 PORTS = {
+    "ceph-mon": 3300,
     "keystone": 5000,
     "rabbitmq": 5672,
     "swift-object": 6210,
@@ -63,12 +65,13 @@ class Offer:
 
     :param prefix: the beginning of all addresses in the public network.
     :param flavors: MiB, GiB, vCPUs.
+    :param volume_types: of each storage; the first is its default.
     """
 
     public: str
     prefix: str
     flavors: dict[str, tuple[int, int, int]]
-    volume_types: tuple[str, ...]
+    volume_types: dict[str, tuple[str, ...]]
 
     @property
     def cidr(self) -> str:
@@ -90,15 +93,20 @@ USUAL = Offer(
     "public",
     "172.24.4",
     {"tiny": (128, 1, 1), "tiny0": (128, 0, 1), "small": (256, 1, 1)},
-    ("nfs", "nfs2"),
+    {"file": ("nfs", "nfs2"), "ceph": ("ceph", "ceph2")},
 )
-UNLIKE = Offer("internet", "198.18.7", {"b1.web": (160, 2, 1), "b1.db": (160, 0, 1)}, ("fast",))
+UNLIKE = Offer(
+    "internet",
+    "198.18.7",
+    {"b1.web": (160, 2, 1), "b1.db": (160, 0, 1)},
+    {"file": ("fast",), "ceph": ("faster",)},
+)
 """Nothing is called as usual: to restore into it what was made in another cloud."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a cloud is made with. Fixed until its state is wiped."""
+    """What a cloud is made with, or what was added to it later."""
 
     isolated: bool = False
     nova_driver: str = "libvirt"
@@ -110,6 +118,8 @@ class Options:
     """There is a second host, whose servers are records only."""
     unlike: bool = False
     """Its network, flavors and volume type are called, and are, otherwise than usual."""
+    storage: tuple[str, ...] = ("file",)
+    """Where volumes and images can be. The first is the default, and where servers have their own disks."""
 
     @property
     def offer(self) -> Offer:
@@ -120,6 +130,32 @@ class Options:
     def swift(self) -> bool:
         """Is there a Swift?"""
         return "swift" not in self.without
+
+    @property
+    def ceph(self) -> bool:
+        """Is there a Ceph cluster?"""
+        return "ceph" in self.storage
+
+    @property
+    def backends(self) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """Cinder's backends, each called like its first volume type: storage and types."""
+        types = self.offer.volume_types
+        return {types[storage][0]: (storage, types[storage]) for storage in self.storage}
+
+    @property
+    def image_stores(self) -> list[str]:
+        """Glance's stores, each called like its storage."""
+        kinds = {"file": "file", "ceph": "rbd"}
+        return [f"{storage}:{kinds[storage]}" for storage in self.storage]
+
+    @property
+    def volume_types(self) -> dict[str, str]:
+        """The volume types, and what the backend of each calls itself (Cinder's fake driver always so)."""
+        return {
+            name: backend if self.libvirt else "fake"
+            for backend, (_storage, names) in self.backends.items()
+            for name in names
+        }
 
     @property
     def libvirt(self) -> bool:
@@ -208,11 +244,6 @@ class Cloud:
         return self.database / "mysqld.sock"
 
     @property
-    def volume_backend_name(self) -> str:
-        """What the backend calls itself (Cinder's fake driver always so)."""
-        return self.options.offer.volume_types[0] if self.options.libvirt else "fake"
-
-    @property
     def supervisor_socket(self) -> Path:
         """The supervisor's socket."""
         return self.run / "supervisor.sock"
@@ -220,6 +251,11 @@ class Cloud:
     def log(self, name: str) -> Path:
         """A service's log, or that of the making of something."""
         return self.logs / f"{name}.log"
+
+    @property
+    def uuid(self) -> str:
+        """What names its one host, and its Ceph cluster."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"devcloud:{self.home}"))
 
     # -- addresses ------------------------------------------------------------------------------------
     def url(self, service: str, path: str = "") -> str:
@@ -270,5 +306,6 @@ def load(name: str | None = None, base: str | None = None) -> Cloud:
             str(stored.get("refloat_config", "")),
             bool(stored.get("fake_host")),
             bool(stored.get("unlike")),
+            tuple(stored.get("storage", ("file",))),
         ),
     )

@@ -17,7 +17,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from devcloud import refloat, shell
+from devcloud import ceph, refloat, shell
 from devcloud.cloud import Cloud
 from devcloud.errors import DevcloudError
 
@@ -42,7 +42,9 @@ DEBIAN_PACKAGES = (
 
 def missing_packages(cloud: Cloud) -> list[str]:
     """The Debian packages that are not installed."""
-    wanted = [*DEBIAN_PACKAGES, *(refloat.DEBIAN_PACKAGES if cloud.options.refloat else ())]
+    wanted = [*DEBIAN_PACKAGES]
+    wanted += refloat.DEBIAN_PACKAGES if cloud.options.refloat else ()
+    wanted += ceph.DEBIAN_PACKAGES if cloud.options.ceph else ()
     done = shell.run(["dpkg-query", "-W", "-f", "${Package} ${Status}\n", *wanted], timeout=30, check=False)
     there = {line.split()[0] for line in done.stdout.splitlines() if line.endswith(" installed")}
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():

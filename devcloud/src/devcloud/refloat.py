@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from devcloud import shell
+from devcloud import ceph, shell
 from devcloud.cloud import PASSWORD, REGION, Cloud
 from devcloud.errors import UsageError
 
@@ -51,6 +51,8 @@ def render(cloud: Cloud) -> dict[str, str]:
         "@REGION@": REGION,
         "@AUTH_URL@": cloud.url("keystone", "/v3"),
         "@PASSWORD@": PASSWORD,
+        "@CEPH_CONF@": str(ceph.CONFIG / "ceph.conf") if cloud.options.ceph else "",
+        "@CEPH_USER@": ceph.REFLOAT if cloud.options.ceph else "",
         "/etc/refloat": f"{cloud.etc}/refloat",
         "/var/lib/refloat": f"{cloud.state}/refloat",
         # so that a token that a test revokes is not believed any longer

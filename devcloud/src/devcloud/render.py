@@ -6,12 +6,11 @@ The templates have the paths of the files that they become, so that each is easi
 from __future__ import annotations
 
 import shutil
-import uuid
 from pathlib import Path
 
 import jinja2
 
-from devcloud import refloat, services, supervisor
+from devcloud import ceph, refloat, services, supervisor
 from devcloud.cloud import ADDRESS, FAKE_HOSTNAME, FAKE_TRAIT, HOSTNAME, PASSWORD, PORTS, REGION, Cloud
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -62,15 +61,13 @@ def context(cloud: Cloud) -> dict[str, object]:
         "host": HOSTNAME,
         "fake_host": FAKE_HOSTNAME,
         "fake_trait": FAKE_TRAIT,
-        "host_uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, f"devcloud:{cloud.home}")),
         "password": PASSWORD,
         "region": REGION,
         "ports": PORTS,
         "ovs_db": services.OVS_DB,
         "ovn_nb": services.OVN_NB,
         "ovn_sb": services.OVN_SB,
-        "volume_backend": cloud.options.offer.volume_types[0],
-        "volume_backend_name": cloud.volume_backend_name,
+        "ceph": ceph,
     }
 
 
@@ -82,18 +79,22 @@ def render(cloud: Cloud) -> dict[str, str]:
     return found | refloat.render(cloud) if cloud.options.refloat else found
 
 
-def write(cloud: Cloud) -> None:
-    """Write all files, and the APIs' own ones as released."""
+def write(cloud: Cloud) -> set[str]:
+    """Write all files, and the APIs' own ones as released; which of them are new or have changed."""
+    changed = set()
     for name, text in render(cloud).items():
         path = cloud.etc / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            changed.add(name)
     (cloud.etc / "mount.nfs").chmod(0o755)
     # the APIs' own pipelines, as released
     shipped = cloud.venv / "etc"
     shutil.copy(shipped / "glance/glance-api-paste.ini", cloud.etc / "glance")
     shutil.copy(shipped / "nova/api-paste.ini", cloud.etc / "nova")
     cloud.clouds_yaml.write_text(clouds_yaml(cloud))
+    return changed
 
 
 def clouds_yaml(cloud: Cloud) -> str:

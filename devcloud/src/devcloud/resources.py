@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from devcloud import schemas
+from devcloud import schemas, shell
 from devcloud.cloud import (
     FAKE_FLAVORS,
     FAKE_HOSTNAME,
@@ -125,23 +125,30 @@ def image(cloud: Cloud) -> None:
         if found.status == "active":
             return
         connection.image.delete_image(found)
+    raw = cloud.options.storage[0] == "ceph"
+    data = guest_image(cloud)
+    if raw:  # of which Ceph makes disks without a copy
+        data = cloud.run / "guest.raw"
+        shell.run(["qemu-img", "convert", "-O", "raw", guest_image(cloud), data])
     # Plain calls: the SDK's own upload computes more checksums than it takes to send the file.
     made = connection.image.create_image(
-        name=IMAGE, disk_format="qcow2", container_format="bare", visibility="public",
+        name=IMAGE, disk_format="raw" if raw else "qcow2", container_format="bare", visibility="public",
         hw_disk_bus="virtio", hw_vif_model="virtio",
     )  # fmt: skip
-    made.data = guest_image(cloud).read_bytes()
+    made.data = data.read_bytes()
     made.upload(connection.image)
+    if raw:
+        data.unlink()
 
 
 def volume_types(cloud: Cloud) -> None:
     """The volume types."""
     api = connect(cloud).block_storage
     there = {kind.name for kind in api.types()}
-    for name in cloud.options.offer.volume_types:
+    for name, backend in cloud.options.volume_types.items():
         if name not in there:
             # one backend under several names: "the same type" can then be told from "the same storage"
-            api.create_type(name=name, extra_specs={"volume_backend_name": cloud.volume_backend_name})
+            api.create_type(name=name, extra_specs={"volume_backend_name": backend})
 
 
 def public_network(cloud: Cloud) -> None:

@@ -6,13 +6,14 @@ jobs in jobs.py), and how to know that it does its work (`ready`), not merely th
 
 from __future__ import annotations
 
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from devcloud import refloat, shell
+from devcloud import ceph, refloat, shell
 from devcloud.cloud import ADDRESS, HOSTNAME, PORTS, Cloud
 from devcloud.namespaces import PROGRAMS
 
@@ -35,6 +36,11 @@ class Service:
     seconds: int = 180
     # Holds data that would be lost or in need of repair without an orderly stop.
     stop_last: bool = False
+
+    def reads(self, etc: Path) -> set[str]:
+        """The folders below `etc` that its command and environment name."""
+        text = " ".join((*self.command, *self.env.values()))
+        return set(re.findall(rf"{re.escape(str(etc))}/([\w-]+)", text))
 
 
 def http(url: str) -> Ready:
@@ -75,7 +81,10 @@ def chassis_registered() -> Ready:
 
 def table(cloud: Cloud) -> list[Service]:
     """The services of this cloud."""
-    rows = [*_base(cloud), *_network(cloud), *_apis(cloud), *_workers(cloud)]
+    rows = [*_base(cloud), *_network(cloud)]
+    if cloud.options.ceph:
+        rows += _ceph(cloud)
+    rows += [*_apis(cloud), *_workers(cloud)]
     if cloud.options.libvirt:
         rows += _libvirt(cloud)
     if cloud.options.fake_host:
@@ -198,6 +207,16 @@ def _network(cloud: Cloud) -> list[Service]:
     ]  # fmt: skip
 
 
+def _ceph(cloud: Cloud) -> list[Service]:
+    return [
+        Service("ceph-mon", ceph.command("mon", "a"), ("ceph-files",), ceph.monitor_answers, stop_last=True),
+        Service("ceph-osd", ceph.command("osd", "0"), ("ceph-setup",), lambda: ceph.osd_active(cloud),
+                stop_last=True),
+        # counts what is used, which Cinder asks for
+        Service("ceph-mgr", ceph.command("mgr", "x"), ("ceph-mon",)),
+    ]  # fmt: skip
+
+
 def _wsgi(
     cloud: Cloud,
     name: str,
@@ -226,7 +245,7 @@ def _python_env(cloud: Cloud) -> dict[str, str]:
 
 
 def _apis(cloud: Cloud) -> list[Service]:
-    etc = cloud.etc
+    etc, storage = cloud.etc, ("ceph-osd",) if cloud.options.ceph else ()
     rows = [
         _wsgi(
             cloud, "keystone", "keystone.wsgi.api", path="/v3",
@@ -243,7 +262,7 @@ def _apis(cloud: Cloud) -> list[Service]:
             env={"OS_PLACEMENT_CONFIG_DIR": f"{etc}/placement"},
         ),
         _wsgi(
-            cloud, "glance-api", "glance.wsgi.api", after=("schema-glance",),
+            cloud, "glance-api", "glance.wsgi.api", after=("schema-glance", *storage),
             env={"OS_GLANCE_CONFIG_DIR": f"{etc}/glance"},
             # cinder uploads volumes in chunks, which uwsgi otherwise refuses
             options=("--chunked-input-limit", "67108864", "--chunked-input-timeout", "120"),
@@ -279,17 +298,17 @@ def _workers(cloud: Cloud) -> list[Service]:
     nova = ("schema-nova", "rabbitmq")
     cinder = ("schema-cinder", "rabbitmq")
     # (servers that ran when the cloud was stopped are started again: their ports and volumes must be served)
-    compute = (*nova, "nova-conductor", "placement", "neutron-api", "cinder-api", "identity", "nfs-export")
+    storage = [{"file": "nfs-export", "ceph": "ceph-osd"}[kind] for kind in cloud.options.storage]
+    compute = (*nova, "nova-conductor", "placement", "neutron-api", "cinder-api", "identity", *storage)
+    if cloud.options.libvirt:
+        compute += ("libvirtd", "ceph-secret") if cloud.options.ceph else ("libvirtd",)
     return [
         _worker(cloud, "nova-conductor", "nova", after=nova),
-        _worker(cloud, "cinder-volume", "cinder", after=(*cinder, "nfs-export")),
+        _worker(cloud, "cinder-volume", "cinder", after=(*cinder, *storage)),
         _worker(cloud, "cinder-scheduler", "cinder", after=cinder),
         _worker(cloud, "cinder-backup", "cinder", after=cinder),
         _worker(cloud, "nova-scheduler", "nova", after=(*nova, "identity")),
-        _worker(
-            cloud, "nova-compute", "nova", config=("nova-compute.conf",),
-            after=(*compute, "libvirtd") if cloud.options.libvirt else compute,
-        ),
+        _worker(cloud, "nova-compute", "nova", config=("nova-compute.conf",), after=compute),
         _worker(
             cloud, "neutron-ovn-maintenance", "neutron", program="neutron-ovn-maintenance-worker",
             config=("neutron.conf", "ml2_conf.ini"), after=("neutron-api",),

@@ -22,6 +22,7 @@ def empty(cloud: Cloud) -> dict[str, Any]:
         "nova_driver": cloud.options.nova_driver,
         "without": list(cloud.options.without),
         "refloat": cloud.options.refloat,
+        "storage": list(cloud.options.storage),
         "services": [],
         "checks": [],
     }
@@ -30,7 +31,7 @@ def empty(cloud: Cloud) -> dict[str, Any]:
 def running(cloud: Cloud) -> dict[str, Any]:
     """Asked inside of the cloud's namespaces."""
     processes = Supervisor(cloud.supervisor_socket).processes()
-    results = checks.run(cloud)
+    results = checks.patiently(cloud)
     works = all(result.ok for result in results) and all(process.alive for process in processes)
     return empty(cloud) | {
         "state": "up" if works else "degraded",

@@ -96,6 +96,15 @@ class Supervisor:
             if "NOT_RUNNING" not in fault.faultString:
                 raise
 
+    def reread(self) -> None:
+        """Take over the services of its file that are new or have changed; none is started."""
+        added, changed, removed = self._call("reloadConfig")[0]
+        for name in (*changed, *removed):
+            self._call("stopProcessGroup", name)
+            self._call("removeProcessGroup", name)
+        for name in (*added, *changed):
+            self._call("addProcessGroup", name)
+
     def process(self, name: str) -> Process:
         """One service."""
         return _process(cast("dict[str, Any]", self._call("getProcessInfo", name)))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from devcloud import (
+    ceph,
     checks,
     graph,
     guest,
@@ -62,12 +63,15 @@ def install(cloud: Cloud, progress: Progress) -> None:
         built = built or pool.submit(image)
         python.result()
         packages.install_libvirt_binding(cloud)
+        if cloud.options.ceph:
+            ceph.link_modules(cloud)
         built.result()
 
 
 def launch(cloud: Cloud, progress: Progress) -> bool:
     """Make the namespaces with the supervisor in them, unless they are there. True if they are new."""
     if namespaces.find(cloud):
+        renew(cloud, progress)
         return False
     namespaces.destroy(cloud)  # one that is still ending
     if schemas.wipe_without_database(cloud):
@@ -79,6 +83,25 @@ def launch(cloud: Cloud, progress: Progress) -> bool:
     with progress.phase("supervisor"):
         namespaces.start(cloud)
     return True
+
+
+def renew(cloud: Cloud, progress: Progress) -> None:
+    """Let a cloud that runs have what its options say; services that read what has changed are stopped."""
+    schemas.directories(cloud)
+    folders = {name.split("/")[0] for name in render.write(cloud)}
+    if not folders:
+        return
+    with progress.phase("new configuration"):
+        supervisor = Supervisor(cloud.supervisor_socket)
+        supervisor.reread()
+        names = {row.name for row in services.table(cloud) if folders & row.reads(cloud.etc)}
+        for name in names:
+            supervisor.stop(name)
+        try:
+            shell.wait(lambda: not alive(supervisor, names), STOP_LAST_SECONDS)
+        except shell.WaitTimeout as error:
+            left = ", ".join(alive(supervisor, names))
+            raise DevcloudError(f"{left} did not stop within {STOP_LAST_SECONDS} s") from error
 
 
 def check_ports(cloud: Cloud) -> None:
@@ -149,7 +172,6 @@ def jobs(cloud: Cloud) -> dict[str, tuple[Job, tuple[str, ...]]]:
         "ovs-settings": (network.settings, ("ovsdb",)),
         "bridges": (network.bridges, ("ovs-vswitchd",)),
         "outside": (network.outside, ("bridges",)),
-        "nfs-export": (schemas.nfs_export, ()),
         "keys": (schemas.keys, ()),
         "image": (asking("glance-api", resources.image), ("glance-api", "identity")),
         "flavors": (asking("nova-api", resources.flavors), ("nova-api", "identity")),
@@ -159,6 +181,14 @@ def jobs(cloud: Cloud) -> dict[str, tuple[Job, tuple[str, ...]]]:
             ("neutron-api", "identity", "ovn-controller"),
         ),
     }
+    if "file" in cloud.options.storage:
+        every_time["nfs-export"] = (schemas.nfs_export, ())
+    if cloud.options.ceph:
+        every_time |= {
+            "ceph-files": (ceph.files, ()),
+            "ceph-setup": (ceph.setup, ("ceph-mon",)),
+            "ceph-secret": (ceph.secret, ("ceph-files", "libvirtd")),
+        }
     if cloud.options.fake_host:
         every_time |= {
             "fake-chassis": (network.fake_chassis, ("ovn-controller",)),

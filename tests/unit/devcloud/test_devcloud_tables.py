@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import configparser
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from devcloud import checks, graph, packages, render, services, up
+from devcloud import ceph, checks, cli, graph, packages, render, services, up
 from devcloud import cloud as clouds
 from devcloud.cloud import Cloud, Options
 from devcloud.errors import UsageError
@@ -23,6 +24,9 @@ OPTIONS = [
     Options(isolated=True, refloat=True),
     Options(isolated=True, fake_host=True),
     Options(isolated=True, unlike=True),
+    Options(storage=("ceph",)),
+    Options(storage=("file", "ceph"), refloat=True),
+    Options(storage=("ceph", "file"), unlike=True),
 ]
 
 
@@ -69,6 +73,98 @@ def test_options_leave_services_out() -> None:
 def test_volumes_are_as_real_as_servers(driver: str, real: bool) -> None:
     files = render.render(Cloud("unit", Path("/nowhere"), Options(nova_driver=driver)))
     assert ("drivers.nfs.NfsDriver" in files["cinder/cinder.conf"]) is real
+
+
+def test_what_is_stored_where_follows_the_storage() -> None:
+    def rendered(*storage: str) -> configparser.RawConfigParser:
+        files = render.render(Cloud("unit", Path("/nowhere"), Options(storage=storage)))
+        parser = configparser.RawConfigParser(strict=False)
+        for name in ("cinder/cinder.conf", "glance/glance-api.conf", "nova/nova-compute.conf"):
+            told = configparser.RawConfigParser(strict=True)
+            told.read_string(files[name])
+            parser.read_dict({f"{name} {section}": dict(told[section]) for section in told})
+        return parser
+
+    choices: list[tuple[str, ...]] = [("file",), ("ceph",), ("file", "ceph"), ("ceph", "file")]
+    for storage in choices:
+        found = rendered(*storage)
+        cinder = found["cinder/cinder.conf DEFAULT"]
+        backends = cinder["enabled_backends"].split(",")
+        assert cinder["default_volume_type"] == backends[0]
+        drivers = [found[f"cinder/cinder.conf {name}"]["volume_driver"] for name in backends]
+        assert ["rbd" if "RBDDriver" in driver else "nfs" for driver in drivers] == [
+            {"ceph": "rbd", "file": "nfs"}[name] for name in storage
+        ]
+        assert found["glance/glance-api.conf glance_store"]["default_backend"] == storage[0]
+        assert [f"glance/glance-api.conf {name}" in found for name in storage] == [True] * len(storage)
+        disks = found["nova/nova-compute.conf libvirt"].get("images_type")
+        assert disks == ("rbd" if storage[0] == "ceph" else None)
+
+
+def test_nobody_of_ceph_may_more_than_he_needs() -> None:
+    assert ceph.USERS["client.refloat"] == {
+        "mon": "profile rbd",
+        "mgr": "profile rbd pool=volumes, profile rbd pool=vms",
+        "osd": "profile rbd pool=volumes, profile rbd pool=vms, profile rbd-read-only pool=images",
+    }
+
+
+def test_refloat_hears_where_ceph_is(tmp_path: Path) -> None:
+    more = tmp_path / "more.conf"
+    more.write_text("[ceph]\nconf = @CEPH_CONF@\nuser = @CEPH_USER@\n")
+    for storage, told in (("ceph", "/etc/ceph/ceph.conf|refloat"), ("file", "|")):
+        options = Options(refloat=True, refloat_config=str(more), storage=(storage,))
+        parser = configparser.RawConfigParser(strict=False)
+        parser.read_string(render.render(Cloud("unit", Path("/nowhere"), options))["refloat/refloat.conf"])
+        assert "|".join((parser["ceph"]["conf"], parser["ceph"]["user"])) == told
+
+
+def test_a_new_configuration_concerns_those_that_read_it() -> None:
+    cloud = Cloud("unit", Path("/nowhere"), Options(storage=("file", "ceph"), refloat=True))
+    read: dict[str, set[str]] = {}
+    for service in services.table(cloud):
+        for folder in service.reads(cloud.etc):
+            read.setdefault(folder, set()).add(service.name)
+    assert read["cinder"] == {"cinder-api", "cinder-volume", "cinder-scheduler", "cinder-backup"}
+    assert read["glance"] == {"glance-api"}
+    assert {"nova-api", "nova-compute", "nova-metadata"} <= read["nova"]
+    assert read["refloat"] == {"refloat-api", "refloat-worker-1", "refloat-worker-2"}
+
+
+def asked(made: Options, *words: str) -> Options:
+    """The options of a cloud that was made with some, after an `up` with these words."""
+    arguments = cli.parser().parse_args(["up", *words])
+    return cli.with_options(Cloud("unit", Path("/nowhere"), made), arguments, adding=True).options
+
+
+def test_more_is_added_to_a_cloud_that_is_there() -> None:
+    made = Options(isolated=True, fake_host=True)
+    assert asked(made) == made
+    assert asked(made, "--storage", "file") == made
+    more = asked(made, "--storage", "ceph", "--with-refloat")
+    assert more == Options(isolated=True, fake_host=True, refloat=True, storage=("file", "ceph"))
+    assert asked(more, "--storage", "ceph") == more
+    with pytest.raises(UsageError, match="fake"):
+        asked(Options(nova_driver="fake"), "--storage", "ceph")
+
+
+def test_what_cannot_be_added_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    base = Path("/tmp") / tmp_path.name[:20]
+    made = Cloud("unit", base, Options())
+    made.save_options()
+    monkeypatch.setenv("DEVCLOUD_HOME", str(base))
+    try:
+        assert cli.main(["--name", "unit", "up", "--storage", "ceph", "--without", "swift", "--unlike"]) == 2
+        said = capsys.readouterr().err
+        assert "--without, --unlike" in said
+        assert "devcloud reset" in said
+        assert "--storage" not in said
+        assert clouds.load("unit", str(base)).options == Options()
+    finally:
+        shutil.rmtree(base)
 
 
 def test_refloat_is_configured_by_the_files_that_operators_get() -> None:
@@ -152,7 +248,7 @@ def test_a_base_too_deep_for_sockets_is_refused() -> None:
 
 
 def test_options_are_kept(tmp_path: Path) -> None:
-    options = Options(isolated=True, without=("swift",), refloat=True)
+    options = Options(isolated=True, without=("swift",), refloat=True, storage=("ceph", "file"))
     made = Cloud("unit", Path("/tmp") / tmp_path.name[:20], options)
     made.save_options()
     try:
