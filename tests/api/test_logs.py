@@ -13,7 +13,7 @@ import pytest
 from api_helpers import DEMO, Running, run_service
 
 from refloat.api import config
-from refloat.control.program_logging import Logged
+from refloat.control.program_context import InContext
 from refloat.control.submit import Submitter
 from refloat.log_context import about, known, note, set_up_logs
 from refloat.resources.noop import NoopProtect
@@ -112,7 +112,7 @@ def test_a_step_that_waits_says_what_it_is_about_in_every_piece() -> None:
     class Run:
         step = "on_main OS::Nova::Server#1"
 
-    body = Logged(Program(), operation_id="o").step(None, Run())  # type: ignore[arg-type]
+    body = InContext(Program(), operation_id="o").step(None, Run())  # type: ignore[arg-type]
     assert next(body) == "a wait"
     assert body.throw(ValueError()) == "another"
     assert known() == {}

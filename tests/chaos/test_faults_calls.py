@@ -17,9 +17,10 @@ from keystoneauth1.session import Session
 from refloat.cloud import Marker
 from refloat.cloud.create_once import create_once
 from refloat.cloud.errors import explained
+from refloat.cloud.fence import fenced
 from refloat.cloud.quota import headroom
 from refloat.cloud.retries import ensure_done, in_doubt, retry_calls, was_repeated
-from refloat.errors import CloudError
+from refloat.errors import CloudError, LeaseLost
 from refloat.resources.image_data import download
 from tests.chaos.faultproxy import FAULTS, Call, Fault, FaultProxy, nothing, template, these
 
@@ -59,7 +60,7 @@ class Service:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - as the base class calls them
+            do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - as the base class calls them
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
@@ -292,3 +293,25 @@ def test_a_quota_that_cannot_be_read_is_told(proxy: FaultProxy, session: Session
     cloud: Any = SimpleNamespace(network=Raw(), block_storage=Raw(), project_id="p")
     with pytest.raises(CloudError, match=r"could not read the .*: spoilt by the fault proxy \(HTTP 503\)"):
         headroom(cloud, [wanted])
+
+
+def test_nothing_is_changed_by_who_may_not_any_more(proxy: FaultProxy, session: Session) -> None:
+    """H8's cousin: a stopped process that woke went on with what it had begun, up to its next creation."""
+    proxy.spoil(nothing)
+
+    def lost() -> None:
+        raise LeaseLost("somebody else has it")
+
+    def ask(method: str, path: str = "/thing") -> int:
+        return session.request(f"{proxy.address('shop')}{path}", method, authenticated=False).status_code
+
+    with fenced(lost):
+        assert ask("GET") == 200
+        assert ask("POST", "/v3/auth/tokens") == 200
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            with pytest.raises(LeaseLost):
+                ask(method)
+        with fenced(None):
+            assert ask("DELETE") == 200
+    assert ask("PUT") == 200
+    assert [call.what.split()[0] for call, _how in proxy.calls()] == ["GET", "POST", "DELETE", "PUT"]

@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from refloat.bank import unfenced
 from refloat.cloud import Cloud, Marker
 from refloat.cloud.create_once import find_created
 from refloat.cloud.removal import removal
@@ -68,10 +67,13 @@ class MemoryJournal:
         self.kept[source, role] = Kept(source, role, kind, "", clue)
         self._wrote()
 
-    def made(self, source: str, role: str, identity: str) -> None:
+    def made(self, source: str, role: str, identity: str) -> str:
         # Cut off here, the thing has been created and nobody has written it down.
         self._wrote()
-        self.kept[source, role] = replace(self.kept[source, role], id=identity)
+        entry = self.kept.get((source, role))
+        if entry is not None and not entry.id:
+            entry = self.kept[source, role] = replace(entry, id=identity)
+        return entry.id if entry else ""
 
     def forget(self, source: str, role: str) -> None:
         del self.kept[source, role]
@@ -173,7 +175,7 @@ class Rig:
     def roll_back(self, operation_id: str = "") -> None:
         """Remove all that the last restore created and that is its own, as a failed one is undone."""
         operation_id = operation_id or self.operation_id
-        finish(rollback(self.cloud, operation_id, self.journal, unfenced))
+        finish(rollback(self.cloud, operation_id, self.journal))
 
     def undo(self, operation_id: str = "") -> None:
         """Remove all that the last restore created, whoever has it by now."""

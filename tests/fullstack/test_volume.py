@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from refloat.bank import unfenced
 from refloat.cloud.removal import removal
 from refloat.errors import Conflict
 from refloat.graph import Graph, Resource
@@ -87,7 +86,7 @@ def test_backup_comes_back_after_the_loss_of_the_volume(yard: Yard, source: Any,
         hooks = operation.plugins[TYPE].hooks("restore")
         until(hooks.on_main(operation.context("restore", operation.plugins[TYPE], case.key)), waits)
         assert yard.count()["volume"] == 1
-        finish(rollback(yard.cloud, operation.id, operation.journal, unfenced))
+        finish(rollback(yard.cloud, operation.id, operation.journal))
         assert yard.count()["volume"] == 0
         assert yard.cloud.find("keypair", f"refloat-{operation.id}") is None
 

@@ -18,6 +18,7 @@ from keystoneauth1 import exceptions as ka_exceptions
 from keystoneauth1.session import Session
 from urllib3.util.retry import Retry
 
+from refloat.cloud import fence
 from refloat.cloud.answers import JudgingAdapter, use_adapter
 from refloat.cloud.errors import status_of
 from refloat.errors import CloudError
@@ -39,7 +40,8 @@ LONGEST_PAUSE = 30.0
 
 _FAILING = frozenset({429, 500, 502, 503, 504})
 _NOT_DONE = frozenset({429})
-_HARMLESS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
+_LOOKS = frozenset({"GET", "HEAD", "OPTIONS"})
+_HARMLESS = _LOOKS | {"PUT", "PATCH", "DELETE"}
 _HARMLESS_ACTIONS = frozenset(
     {
         "lock",
@@ -79,7 +81,7 @@ def _policy(retries: int, *, silent: int | bool, statuses: frozenset[int]) -> Re
 
 
 class RetryingAdapter(JudgingAdapter):
-    """Sends requests, and sends again what may be.
+    """Sends requests, if they may be sent (:mod:`refloat.cloud.fence`), and sends again what may be.
 
     :param retries: how often.
     """
@@ -90,6 +92,8 @@ class RetryingAdapter(JudgingAdapter):
         self._once = JudgingAdapter(max_retries=_policy(retries, silent=False, statuses=_NOT_DONE))
 
     def ask(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        if request.method not in _LOOKS and not _logs_in(request):
+            fence.check()
         if not may_be_repeated(request):
             return self._once.ask(request, *args, **kwargs)
         for again in range(self._silent):
@@ -112,14 +116,16 @@ class RetryingAdapter(JudgingAdapter):
 
 def may_be_repeated(request: requests.PreparedRequest) -> bool:
     """Whether a call does no harm when it is made again, though it may have been done."""
-    if request.method in _HARMLESS:
+    if request.method in _HARMLESS or _logs_in(request):
         return True
     path = urlsplit(request.url or "").path
-    if path.endswith("/auth/tokens"):
-        return True
     if path.endswith("/action") and isinstance(request.body, (str, bytes)):
         return not _HARMLESS_ACTIONS.isdisjoint(json.loads(request.body))
     return False
+
+
+def _logs_in(request: requests.PreparedRequest) -> bool:
+    return urlsplit(request.url or "").path.endswith("/auth/tokens")
 
 
 def retry_calls(session: Session, retries: int = RETRIES) -> None:

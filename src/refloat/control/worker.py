@@ -30,7 +30,7 @@ from refloat.control.fairness import Fairness, Shares
 from refloat.control.grants import Grants
 from refloat.control.outcomes import Outcomes
 from refloat.control.plans import last_of
-from refloat.control.program_logging import Logged, subject_of
+from refloat.control.program_context import InContext, subject_of
 from refloat.control.settings import Settings
 from refloat.control.worker_name import WorkerName
 from refloat.errors import Conflict, InvalidInput, NotFound, RefloatError
@@ -299,7 +299,7 @@ class Worker:
             self._operations.gave_back(operation_id)
 
     def _factory(self, program: type[OperationProgram] | type[SingleStepProgram]) -> Any:
-        def make(operation_id: str, payload: Any) -> Logged:
+        def make(operation_id: str, payload: Any) -> InContext:
             cloud = self._cloud_of(operation_id, payload)
             services = Services(
                 cloud,
@@ -319,7 +319,7 @@ class Worker:
                 partial(successors.of, self._database),
             )
             made = program(operation_id, payload, services)
-            return Logged(made, **subject_of(operation_id, payload))
+            return InContext(made, **subject_of(operation_id, payload))
 
         return make
 

@@ -203,11 +203,10 @@ class OperationProgram(ABC):
         return self.rolled_back()
 
     def rolled_back(self) -> Body:
-        return rollback(self.services.cloud, self.operation_id, self.journal, self._check_lease)
+        return rollback(self.services.cloud, self.operation_id, self.journal)
 
     def hand_over(self) -> None:
         """What was created is no longer this operation's: it has succeeded."""
-        self._check_lease()
         Creations(self.services.cloud, self.operation_id, self.journal).hand_over()
 
     # Shared by the kinds
@@ -264,7 +263,6 @@ class OperationProgram(ABC):
             progress=run.progress,
             cancelled=run.cancelled,
             target=self.target,
-            check_lease=self._check_lease,
         )
 
     def _new_id(self, graph: Graph, run: StepRun, kind: str, source_id: str) -> str | None:

@@ -7,13 +7,13 @@ from functools import partial
 from refloat.cloud import Cloud, Marker
 from refloat.cloud.create_once import find_created
 from refloat.cloud.removal import LITTLE_PATIENCE, NotOurs, removal
-from refloat.engine.program import Body, CheckLease
+from refloat.engine.program import Body
 from refloat.errors import LeaseLost, RefloatError
 from refloat.graph import ResourceKey
 from refloat.resources.creations import REPLACED, CreationJournal, Creations
 
 
-def rollback(cloud: Cloud, operation_id: str, journal: CreationJournal, check_lease: CheckLease) -> Body:
+def rollback(cloud: Cloud, operation_id: str, journal: CreationJournal) -> Body:
     """Remove all that an operation created, newest first; the rest too when one thing cannot be removed.
 
     What carries its mark no longer, somebody has taken over: that stays, and is named. ``undone`` in the
@@ -31,7 +31,6 @@ def rollback(cloud: Cloud, operation_id: str, journal: CreationJournal, check_le
             marker = Marker(operation_id, ResourceKey.parse(entry.source).id, entry.role)
             identity = entry.id or find_created(cloud, entry.kind, marker, entry.clue)
             if identity:
-                check_lease()
                 patience = LITTLE_PATIENCE if failures else None
                 ours = partial(creations.is_ours, entry, identity)
                 if (yield from removal(cloud, entry.kind, identity, patience, ours)):

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import delete, select, update
 
+from refloat.database import changed
 from refloat.records.database import Database
 from refloat.records.tables import JournalRow
 
@@ -44,8 +45,14 @@ class SqlJournal:
         with self._database.session() as session:
             session.add(row)
 
-    def made(self, source: str, role: str, identity: str) -> None:
-        self._database.change(update(JournalRow).where(*self._is(source, role)).values(thing_id=identity))
+    def made(self, source: str, role: str, identity: str) -> str:
+        """Write down that it was created, unless something else is written there; returns what is."""
+        intended = update(JournalRow).where(*self._is(source, role), JournalRow.thing_id == "")
+        with self._database.session() as session:
+            if changed(session, intended.values(thing_id=identity)):
+                return identity
+        entry = self.find(source, role)
+        return entry.id if entry else ""
 
     def forget(self, source: str, role: str) -> None:
         self._database.change(delete(JournalRow).where(*self._is(source, role)))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias
 
-from refloat.bank import unfenced
-from refloat.cloud import Cloud, CloudWait, Marker, explained
+from refloat.cloud import Cloud, CloudWait, Marker, explained, fence
 from refloat.cloud.create_once import create_once, find_created, having
+from refloat.cloud.fence import fenced
 from refloat.cloud.removal import removal
-from refloat.errors import BankError, Cancelled, InvalidInput, NotFound
+from refloat.errors import BankError, Cancelled, InvalidInput, LeaseLost, NotFound, RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.mappings import MAPPABLE, Mapped, find
 from refloat.resources.attributes import Change, asked_for
 from refloat.resources.creations import REPLACED, CreationJournal, Creations
 from refloat.resources.planned import Planned, Restored, Section, restored, wants_new
+
+_LOG = logging.getLogger(__name__)
 
 Waiting: TypeAlias = Generator[CloudWait, Any, Any]
 """Something that waits: it yields what it waits for, and is sent the thing when it is ready."""
@@ -152,7 +155,6 @@ class HookContext:
     :param section: what was protected (restore, verify, delete); empty when protecting.
     :param planned: what the restore plan decided for this resource (restore only).
     :param target: the bank that is copied to (copy only).
-    :param check_lease: raises LeaseLost when the operation is somebody else's by now.
     :param progress: tell how many bytes of how many are done (total 0: unknown).
     """
 
@@ -171,7 +173,6 @@ class HookContext:
     progress: Callable[[int, int], None]
     cancelled: Callable[[], bool]
     target: DataStore | None = None
-    check_lease: Callable[[], None] = unfenced
 
     def ensure(
         self,
@@ -208,17 +209,40 @@ class HookContext:
             # It was about to be created when the last attempt ended: it may be there.
             found = find_created(self.cloud, kind, marker, entry.clue)
             if found:
-                self.journal.made(source, role, found)
-                return found
-        self.check_lease()  # the process may have slept, and the operation be somebody else's by now
+                return self._written(kind, role, found, clue)
 
         def attempt(mark: Marker) -> Any:
             with explained(what, self.resource) if what else nullcontext():
                 return create(mark)
 
-        identity = create_once(self.cloud, kind, marker, clue or {}, attempt)
-        self.journal.made(source, role, identity)
-        return identity
+        return self._written(kind, role, create_once(self.cloud, kind, marker, clue or {}, attempt), clue)
+
+    def _written(self, kind: str, role: str, identity: str, clue: Mapping[str, Any] | None) -> str:
+        """Write down what was made; returns what is written there.
+
+        That is something else when this process was stopped while it asked for it, and whoever has taken the
+        operation over has made it too.
+        """
+        kept = self.journal.made(str(self.resource.key), role, identity)
+        if kept != identity and "id" not in (clue or {}):
+            self._take_back(kind, identity, lambda: bool(kept) or self._is_marked(kind, role, identity))
+        if not kept:
+            raise LeaseLost("another process has taken the operation over, and it has ended", ended=True)
+        return kept
+
+    def _is_marked(self, kind: str, role: str, identity: str) -> bool:
+        """Not so when whoever took over has found it, and handed it over."""
+        thing = self.cloud.find(kind, identity)
+        return thing is None or self.marker(role).on(thing)
+
+    def _take_back(self, kind: str, identity: str, ours: Callable[[], bool]) -> None:
+        """Remove what was made twice."""
+        try:
+            with fenced(None):
+                for wait in removal(self.cloud, kind, identity, ours=ours):
+                    wait.result()
+        except RefloatError as exc:
+            _LOG.warning("the %s %s was made twice for %s, and stays: %s", kind, identity, self.resource, exc)
 
     def give(self, kind: str, role: str, identity: str, give: Callable[[], Any], what: str) -> None:
         """Give something what it lacks, once; if it has that already it is not this operation's.
@@ -237,7 +261,7 @@ class HookContext:
     def replacing(self) -> None:
         """Write down that what is there is changed from now on, and cannot be brought back by undoing."""
         self.check_cancelled()
-        self.check_lease()
+        fence.check()
         source = str(self.resource.key)
         if self.journal.find(source, REPLACED) is None:
             self.journal.intend(source, REPLACED, REPLACED, {})

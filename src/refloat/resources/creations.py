@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,7 +21,7 @@ from refloat.cloud.create_once import create_once, find_created
 from refloat.cloud.kinds import KINDS
 from refloat.cloud.marker import is_marked_by
 from refloat.cloud.retries import ensure_done
-from refloat.errors import RefloatError
+from refloat.errors import LeaseLost, RefloatError
 
 _LOG = logging.getLogger(__name__)
 
@@ -75,8 +76,11 @@ class CreationJournal(Protocol):
     def intend(self, source: str, role: str, kind: str, clue: Mapping[str, Any]) -> None:
         """Write down, durably, that something is about to be created."""
 
-    def made(self, source: str, role: str, identity: str) -> None:
-        """Write down that it was created."""
+    def made(self, source: str, role: str, identity: str) -> str:
+        """Write down that it was created, unless something else is written there; returns what is.
+
+        Empty: it is not intended any more.
+        """
 
     def forget(self, source: str, role: str) -> None:
         """Write down that it is gone again, or never was."""
@@ -124,11 +128,14 @@ class Creations:
         """Take all marks off, as the operation has succeeded; returns what still carries one, and why."""
         entries = [entry for entry in self._journal.entries() if entry.id and _UNMARKED in entry.clue]
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="hand-over") as pool:
-            notes = [note for note in pool.map(self._unmark, entries) if note]
+            asked = [pool.submit(copy_context().run, self._unmark, entry) for entry in entries]
+        notes = [note for each in asked if (note := each.result())]
         if (anchor := self._journal.find(self._anchor_source, _ANCHOR)) is not None:
             try:
                 self._cloud.remove(_KEYPAIR, self._anchor)
                 self._journal.forget(anchor.source, anchor.role)
+            except LeaseLost:
+                raise
             except RefloatError as exc:
                 notes.append(f"the temporary key pair {self._anchor} is still there: {exc}")
         for note in notes:
@@ -144,6 +151,8 @@ class Creations:
 
         try:
             ensure_done(done, partial(self._cloud.unmark, kind, identity, entry.clue[_UNMARKED]))
+        except LeaseLost:
+            raise
         except RefloatError as exc:
             return f"the {kind.replace('_', ' ')} {identity} still carries the mark of this operation: {exc}"
         return ""
@@ -176,6 +185,8 @@ class Creations:
                     _ANCHOR,
                     found or create_once(self._cloud, _KEYPAIR, marker, {"id": name}, self._import),
                 )
+            except LeaseLost:
+                raise
             except RefloatError as exc:
                 # Then what cannot carry a mark would be left, and named, if the operation had to be undone.
                 _LOG.warning("operation %s: no temporary key pair could be made: %s", self._operation_id, exc)

@@ -10,7 +10,6 @@ import pytest
 from keystoneauth1.exceptions import ConnectFailure, ServiceUnavailable
 from openstack.exceptions import HttpException
 
-from refloat.bank import unfenced
 from refloat.cli.running import error_of
 from refloat.cloud.errors import explain
 from refloat.cloud.removal import IDLE_TIMEOUT, LITTLE_PATIENCE, removal
@@ -144,7 +143,7 @@ def test_undoing_does_not_wait_long_for_what_is_held(monkeypatch: pytest.MonkeyP
     made = [SimpleNamespace(kind=kind, id=f"{kind}-1", role=kind, **entry) for kind in ("port", "server")]
     journal = cast("Any", SimpleNamespace(entries=lambda: made))
     with pytest.raises(RefloatError, match="Left behind: server server-1, port port-1"):
-        list(rollback(cast("Any", None), "operation", journal, unfenced))
+        list(rollback(cast("Any", None), "operation", journal))
     assert asked == [None, LITTLE_PATIENCE]
 
 

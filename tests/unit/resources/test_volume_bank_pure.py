@@ -123,8 +123,9 @@ class Journal:
     def intend(self, _source: str, role: str, kind: str, clue: Mapping[str, Any]) -> None:
         self.kept[role] = SimpleNamespace(role=role, kind=kind, id="", clue=clue)
 
-    def made(self, _source: str, role: str, identity: str) -> None:
+    def made(self, _source: str, role: str, identity: str) -> str:
         self.kept[role].id = identity
+        return identity
 
     def forget(self, _source: str, role: str) -> None:
         del self.kept[role]

@@ -23,6 +23,7 @@ import yaml
 from openstack import exceptions as sdk_exceptions
 from openstack.connection import Connection
 
+from refloat.cloud import fence
 from refloat.cloud.kinds import Kind
 from refloat.errors import InvalidInput, ServiceMissing
 
@@ -94,6 +95,8 @@ class Cluster:
             data = json.dumps(body).encode()
             headers["Content-Type"] = kind
         url = f"{self._settings.host}/api/v1{path}"
+        if method != "GET":
+            fence.check()
         try:
             answer = self._http.request(method, url, body=data, headers=headers)
         except urllib3.exceptions.HTTPError as exc:

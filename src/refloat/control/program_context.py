@@ -1,24 +1,29 @@
-"""A program whose log lines say what they are about: the operation, and the resource of each step."""
+"""A program that runs in its context: its log lines say what they are about (the operation, the resource of
+each step), and what it asks a cloud to change it asks for only while the operation is its own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
+from refloat.cloud.fence import fenced
 from refloat.engine.dag import Dag
 from refloat.engine.program import Body, CheckLease, Json, Outcome, Program, StepRun
 from refloat.log_context import about
 
 
-class Logged:
+class InContext:
     """Runs a program; see :class:`refloat.engine.program.Program`."""
 
     def __init__(self, program: Program, **fields: str) -> None:
         self._program = program
         self._fields = fields
+        self._check_lease: CheckLease | None = None
 
     def bind(self, check_lease: CheckLease) -> None:
         """Be told how to ask whether the operation is still ours."""
+        self._check_lease = check_lease
         self._program.bind(check_lease)
 
     def prepare(self, run: StepRun) -> Json | Body:
@@ -38,7 +43,7 @@ class Logged:
         return self._about("", self._program.undo, prepared, outcomes, run)
 
     def _about(self, resource: str, work: Callable[..., Json | Body], *given: Any) -> Json | Body:
-        with about(**self._fields, resource=resource):
+        with about(**self._fields, resource=resource), fenced(self._check_lease):
             outcome = work(*given)
         return self._through(outcome, resource) if isinstance(outcome, Generator) else outcome
 
@@ -49,7 +54,7 @@ class Logged:
         try:
             while True:
                 try:
-                    with about(**self._fields, resource=resource):
+                    with about(**self._fields, resource=resource), fenced(self._check_lease):
                         wait = body.send(send) if error is None else body.throw(error)
                 except StopIteration as end:
                     return end.value
@@ -60,7 +65,7 @@ class Logged:
                 except BaseException as exc:
                     send, error = None, exc
         finally:
-            with about(**self._fields, resource=resource):
+            with about(**self._fields, resource=resource), fenced(self._check_lease):
                 body.close()
 
 
