@@ -1,6 +1,7 @@
 # The two commands of the README are `make demo` and `make test`. `make help` lists all.
 
 export UV_PYTHON_DOWNLOADS = never
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 SOURCES := src demo deploy devcloud/src tests benchmarks
 

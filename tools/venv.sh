@@ -33,3 +33,7 @@ else
   uv=.venv/bin/uv
 fi
 "$uv" pip install -q -p .venv/bin/python -c constraints.txt -e '.[service]' -e ./devcloud --group dev
+# Compile what the command imports: else each would do that anew where PYTHONDONTWRITEBYTECODE is set.
+env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -c 'import cliff.formatters.table, dbos, rich.progress
+import refloat.api.server, refloat.cli.embedded.schedules, refloat.cli.running
+from refloat.resources.registry import installed; installed()'

@@ -6,6 +6,7 @@ Nothing that is slow to import is imported here or at the top of a command's mod
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -269,12 +270,15 @@ def _with_catalog(argv: Sequence[str]) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    gc.set_threshold(50_000)  # what is imported is no garbage, and a command imports much
     status = RefloatApp().run(sys.argv[1:] if argv is None else argv)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         silence_stdout()
         return PIPE_CLOSED
+    finally:
+        gc.freeze()  # nor when the process ends
     return status
 
 

@@ -115,7 +115,7 @@ class Providers:
             if noop or not provider.keeps_nothing
         }
         if folder:
-            for found in load_folder(folder, plugins(), key_file or folder / "bank.key", Provider):
+            for found in load_folder(folder, plugins, key_file or folder / "bank.key", Provider):
                 self._add(found)
 
     def _add(self, provider: Provider) -> None:

@@ -156,16 +156,16 @@ def _setting(ini: Ini, number: int, line: str, section: str) -> list[Value]:
 
 
 def load_folder(
-    folder: Path, installed: Collection[str], key_file: Path, kind: type[Defined]
+    folder: Path, installed: Callable[[], Collection[str]], key_file: Path, kind: type[Defined]
 ) -> Iterator[Defined]:
     """The providers that the files ``*.conf`` of a folder define and enable, in the order of their names.
 
-    :param installed: the names of the protection plugins that there are.
+    :param installed: gives the names of the protection plugins that there are, if there is any file.
     :param key_file: the key of banks for which a file names none.
     :raises InvalidInput: a file is wrong.
     """
     for path in sorted(folder.glob("*.conf")):
-        found = load_file(path, installed, key_file, kind)
+        found = load_file(path, installed(), key_file, kind)
         if found is not None:
             yield found
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from importlib import import_module
 from typing import Any, TypeAlias
 
 from sqlalchemy import DateTime, String, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from refloat.database import now
@@ -35,8 +35,6 @@ class SuccessorRow(Base):
 
 Chains: TypeAlias = Mapping[ResourceKey, Sequence[tuple[ResourceKey, datetime]]]
 """By originals, what was made in their place and when; then what was made in the place of that, ..."""
-
-_INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def of(database: Database, project_id: str, region: str = "") -> Chains:
@@ -83,7 +81,8 @@ def remember(session: Session, project_id: str, region: str, made: Mapping[Resou
 
 
 def _write(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
-    statement = _INSERT[session.get_bind().dialect.name](SuccessorRow)
+    dialect = import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}")
+    statement = dialect.insert(SuccessorRow)
     update = {name: statement.excluded[name] for name in ("new_id", "made_at")}
     statement = statement.on_conflict_do_update(
         index_elements=SuccessorRow.__mapper__.primary_key, set_=update

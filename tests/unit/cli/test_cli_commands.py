@@ -73,6 +73,22 @@ def test_help_imports_nothing_slow(refloat: Command) -> None:
     assert done.stderr.replace("'yaml'", "").strip() == "[]"
 
 
+def test_a_list_imports_nothing_that_it_does_not_need(refloat: Command) -> None:
+    """Neither the engine, the migrations, another database's driver nor the kinds of resources."""
+    assert refloat("plan", "list").status == 0  # the database is made
+    code = (
+        "import sys; from refloat.cli.main import main\n"
+        "assert main(['plan', 'list']) == 0\n"
+        "slow = {'alembic', 'dbos', 'psycopg', 'rich', 'opendal', 'croniter', 'falcon', 'botocore',\n"
+        "'sqlalchemy.dialects.postgresql', 'refloat.resources.server', 'refloat.resources.volume'}\n"
+        "print(sorted(slow & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=refloat.environ, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 @pytest.mark.parametrize(
     ("line", "found"),
