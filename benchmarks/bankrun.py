@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from refloat.bank import Bank, create_key, load_key
-from refloat.testing.files import FileSink, FileSource
+from refloat.movers.files import FileSink, FileSource
 
 
 def main(step: str, where: str, checkpoint: str = "", file: str = "") -> None:

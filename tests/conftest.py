@@ -17,7 +17,9 @@ from tests import migrated, pgserver
 from tests.projects import FIRST, project_of
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - hooks
 
-pytest.register_assert_rewrite("tests.unit.support.store_contract", "tests.kind_contract")
+pytest.register_assert_rewrite(
+    "tests.unit.support.store_contract", "tests.kind_contract", "tests.mover_contract"
+)
 
 FULLSTACK = Path(__file__).parent / "fullstack"
 NO_CLOUD = "not run: no cloud here ({})"
@@ -41,6 +43,8 @@ class ByProject(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = Path(nodeid.partition("::")[0])
+        if file.name.startswith("test_mover_rbd"):
+            return "ceph"  # one cluster for all of them
         project = project_of(file)
         return project if project != FIRST or file.parent.name == FULLSTACK.name else nodeid
 

@@ -19,7 +19,7 @@ from refloat.bank.sources import runs
 from refloat.bank.store import StoreFull
 from refloat.bank.wrapper import Wrapper
 from refloat.errors import BankDamaged, BankError, Cancelled, InvalidInput, NotFound
-from refloat.testing.files import FileSink, FileSource
+from refloat.movers.files import FileSink, FileSource
 from refloat.testing.stores import BitFlip, Hooked
 from tests.unit.support.bank_helpers import CHUNK, KEY, NOW, hasty, noise, objects, open_bank
 

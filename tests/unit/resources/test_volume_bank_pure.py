@@ -15,12 +15,13 @@ from refloat.cloud import Cloud, Marker
 from refloat.cloud.errors import explain
 from refloat.errors import BankDamaged, CloudError, Conflict
 from refloat.graph import Graph, Resource
+from refloat.movers.streams import InOrder
 from refloat.providers.provider import Providers
 from refloat.resources.base import PROJECT, PlanContext, Planned
 from refloat.resources.context import HookContext
 from refloat.resources.options import settle
 from refloat.resources.volume import IN_BANK
-from refloat.resources.volume.bank import VolumeBankProtect, VolumeBankRestore, padded
+from refloat.resources.volume.bank import VolumeBankProtect, VolumeBankRestore
 from refloat.resources.volume.capture import told_about
 from refloat.resources.volume.protectable import COPY, TYPE
 from refloat.resources.volume.section import ATTRIBUTES
@@ -209,7 +210,7 @@ def test_copy_that_failed_is_made_once_more() -> None:
 @pytest.mark.parametrize(("kept", "size"), [(0, 3), (5, 5), (3, 3 << 20)])
 def test_zeros_that_storage_leaves_out_are_put_back(kept: int, size: int) -> None:
     data = b"x" * kept
-    assert b"".join(padded([data], size)) == data + bytes(size - kept)
+    assert b"".join(InOrder([data], size)) == data + bytes(size - kept)
 
 
 def test_image_larger_than_the_volume_is_refused() -> None:

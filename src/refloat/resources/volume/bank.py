@@ -13,7 +13,7 @@ Every protection reads the whole volume; into the bank go only chunks that it do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from refloat.cloud import cloud_knows, explained
@@ -21,6 +21,7 @@ from refloat.cloud.errors import status_of
 from refloat.cloud.kinds import request, status_of_thing
 from refloat.cloud.removal import REFUSALS
 from refloat.errors import CloudError, Conflict
+from refloat.movers.streams import InOrder
 from refloat.resources.base import HookBody, Hooks
 from refloat.resources.context import HookContext, PlanContext, Waiting
 from refloat.resources.glance import filled, temporary_name
@@ -31,8 +32,6 @@ from refloat.resources.volume.plan import whole_volume
 from refloat.resources.volume.restore import GIB, TIMEOUT
 from refloat.resources.volume.section import describe
 from refloat.resources.volume.temporary import ATTEMPTS, IMAGE, LIMITS, advised, cut_snapshot, image_of_volume
-
-_ZEROS = bytes(1 << 20)
 
 
 class VolumeBankProtect(Hooks):
@@ -64,7 +63,7 @@ class VolumeBankProtect(Hooks):
                 reason=f"it has {image['size']} bytes instead of {size}",
                 advice="Protect it again",
             )
-        stream = padded(download(context.cloud, image, context.resource), size)
+        stream = InOrder(download(context.cloud, image, context.resource), size)
         data = context.data.put(stream, size, context.progress, context.cancelled)
         yield from context.discard(IMAGE)
         return {"data": data, "hash": _hash_of(image) if image["size"] == size else {}}
@@ -78,20 +77,6 @@ def _refuse_encrypted(context: HookContext, volume: Any) -> None:
             reason="Cinder lets nobody read it but in encrypted form, with a key that stays in the cloud",
             advice="Protect it with the provider default, as a Cinder backup, or leave it out",
         )
-
-
-def padded(stream: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """A stream with zeros at its end, up to a size.
-
-    Storage on files may keep a volume without the zeros at its end.
-    """
-    left = size
-    for piece in stream:
-        left -= len(piece)
-        yield piece
-    while left > 0:
-        yield _ZEROS[: min(left, len(_ZEROS))]
-        left -= len(_ZEROS)
 
 
 def _hash_of(image: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Files and block devices as what a bank reads from and restores to."""
+"""Files and block devices: what storage on files has, and what is attached to this host."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import os
 import stat
 import struct
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import chain
 from pathlib import Path
+from typing import Any, NoReturn
 
 from refloat.bank.filesystem import reserve, write_at
 from refloat.closing import Closing
 from refloat.errors import BankError, InvalidInput, NotFound
+from refloat.movers import CannotTell
 
 _BLKZEROOUT = 0x127F
 _CANNOT = {errno.ENOTTY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM}
@@ -26,11 +28,12 @@ _ZEROS = bytes(1 << 20)
 class FileSource(Closing):
     """A regular file or a block device, as it is while it is read: let nobody write to it meanwhile.
 
+    :param size: of the volume that a file keeps without the zeros at its end.
     :raises NotFound: there is no such file.
     :raises InvalidInput: it is something else: a folder, a pipe, a terminal.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, size: int | None = None) -> None:
         self._path = path
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -42,33 +45,47 @@ class FileSource(Closing):
         if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
             self.close()
             raise InvalidInput(f"{path} is neither a file nor a block device")
-        self._size = os.lseek(self._fd, 0, os.SEEK_END)
+        self._kept = os.lseek(self._fd, 0, os.SEEK_END)
+        self._size = self._kept if size is None else size
+        if self._kept > self._size:
+            self.close()
+            raise InvalidInput(f"{path} has {self._kept} bytes, more than the {self._size} of its volume")
 
     @property
     def size(self) -> int:
         return self._size
 
+    @property
+    def state(self) -> Mapping[str, Any]:
+        return {}
+
+    def changed(self, since: Mapping[str, Any]) -> NoReturn:
+        raise CannotTell("a file does not tell what has changed in it")
+
     def extents(self) -> Iterator[tuple[int, int]]:
         """What is not a hole; all of it if the system cannot tell."""
         at = 0
-        while at < self._size:
+        while at < self._kept:
             try:
                 start = os.lseek(self._fd, at, os.SEEK_DATA)
                 end = os.lseek(self._fd, start, os.SEEK_HOLE)
             except OSError as error:
                 if error.errno == errno.ENXIO:  # there is nothing but a hole
                     return
-                start, end = at, self._size
-            end = min(end, self._size)
+                start, end = at, self._kept
+            end = min(end, self._kept)
             if start < end:
                 yield start, end - start
             at = end
 
     def read_into(self, offset: int, target: memoryview) -> None:
-        done = 0
-        while done < len(target):
+        if offset + len(target) > self._size:
+            raise BankError(f"{self._path} has only {self._size} bytes")
+        done, there = 0, max(0, min(len(target), self._kept - offset))
+        target[there:] = bytes(len(target) - there)
+        while done < there:
             try:
-                got = os.preadv(self._fd, [target[done:]], offset + done)
+                got = os.preadv(self._fd, [target[done:there]], offset + done)
             except OSError as error:
                 raise self._failed(error) from error
             if not got:

@@ -1,0 +1,68 @@
+"""The snapshots of RBD images that are kept so that the next protection can ask what has changed."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from refloat.errors import NotFound
+from refloat.movers.rbd import Cluster, explained
+
+_NAME = re.compile(r"backup\.refloat-([0-9a-f-]{36})\.snap\.baseline")
+
+MOST = 3
+"""How many a volume may have: of its plans, in several banks."""
+
+OLDEST = timedelta(days=60)
+
+
+class Baseline(NamedTuple):
+    """One of them, by the checkpoint whose content it tells changes from."""
+
+    checkpoint_id: str
+    name: str
+    id: int
+    created_at: datetime
+
+
+def baseline_name(checkpoint_id: str) -> str:
+    """As snapshots of Cinder's backups are called: Cinder removes it when the volume is deleted."""
+    return f"backup.refloat-{checkpoint_id}.snap.baseline"
+
+
+def baselines(cluster: Cluster, pool: str, name: str) -> list[Baseline]:
+    """All of an image, the newest first."""
+    found = []
+    with cluster.image(pool, name) as image, explained(f"list the snapshots of {pool}/{name}"):
+        for each in image.list_snaps():
+            if told := _NAME.fullmatch(each["name"]):
+                at = image.get_snap_timestamp(each["id"]).replace(tzinfo=UTC)
+                found.append(Baseline(told[1], each["name"], int(each["id"]), at))
+    return sorted(found, key=lambda each: each.id, reverse=True)
+
+
+def cut(cluster: Cluster, pool: str, name: str, checkpoint_id: str) -> str:
+    """Make one of what the volume holds now, once; returns its name. The eldest make room for it."""
+    made, now = baseline_name(checkpoint_id), datetime.now(UTC)
+    there = baselines(cluster, pool, name)
+    others = [each for each in there if each.checkpoint_id != checkpoint_id]
+    for number, each in enumerate(others, 1):
+        if number >= MOST or now - each.created_at > OLDEST:
+            remove(cluster, pool, name, each.checkpoint_id)
+    if len(others) == len(there):
+        with cluster.image(pool, name, write=True) as image, explained(f"make a snapshot of {pool}/{name}"):
+            image.create_snap(made)
+    return made
+
+
+def remove(cluster: Cluster, pool: str, name: str, checkpoint_id: str) -> None:
+    """Remove that of a checkpoint, if it is there."""
+    try:
+        with (
+            cluster.image(pool, name, write=True) as image,
+            explained(f"remove a snapshot of {pool}/{name}"),
+        ):
+            image.remove_snap(baseline_name(checkpoint_id))
+    except NotFound:  # the volume is gone, and it with it; or somebody else has removed it
+        return
