@@ -237,7 +237,7 @@ class Run:
             results=lambda key: self.results.get(key, {}),
             mapping=self.mapping,
             section=self.rig.sections.get(node.key, {}),
-            planned=self.planned.get(node.key, Planned("create")),
+            decided=lambda: self.planned.get(node.key, Planned("create")),
             progress=cast("Callable[[int, int], None]", nothing),
             cancelled=lambda: False,
         )

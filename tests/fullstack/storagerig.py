@@ -136,7 +136,7 @@ class Operation:
             results=lambda wanted: self.results.get(wanted, {}),
             mapping=lambda _type, _id: None,
             section=self.sections.get(key, {}),
-            planned=self.planned.get(key, Planned("create")),
+            decided=lambda: self.planned.get(key, Planned("create")),
             progress=lambda _done, _total: None,
             cancelled=lambda: False,
         )

@@ -27,6 +27,7 @@ from refloat.cli.embedded.operations import EmbeddedOperations
 from refloat.control.settings import Settings
 from refloat.errors import RefloatError
 from refloat.graph import ResourceKey
+from refloat.resources.planned import Planned
 from tests.fullstack.conftest import CALL_SECONDS
 from tests.fullstack.random_applications import App, clear
 from tests.fullstack.random_damage import FragileApp
@@ -165,7 +166,8 @@ class Trial:
         self._as_told(told, ended.result or {})
         prepared = self._prepared(operation.id)
         keys = {text: ResourceKey.parse(text) for text in prepared["planned"]}
-        decided = {(k.type, k.id): json.loads(prepared["planned"][text]) for text, k in keys.items()}
+        kept = {k: Planned.from_json(json.loads(prepared["planned"][text])) for text, k in keys.items()}
+        decided = {(key.type, key.id): planned.to_json() for key, planned in kept.items()}
         planned = planned_calls(decided, self.provider == "bank")
         executed = executed_calls(recorder.calls, operation.id, decided)
         assert executed == planned, {"missing": planned - executed, "too many": executed - planned}

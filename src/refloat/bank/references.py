@@ -53,7 +53,12 @@ def lookalikes(value: Json) -> Iterator[Mapping[str, Any]]:
 
 def typed(value: Json, indexes: Collection[str]) -> Json:
     """A JSON value in which what only looks like a reference to data among ``indexes`` is :class:`Text`."""
-    return _replaced(value, lambda item: looks_like_one(item) and item["object"] not in indexes, Text)
+
+    def is_text(item: Json) -> bool:
+        return looks_like_one(item) and item["object"] not in indexes
+
+    # There hardly ever is such a thing, and to build everything anew is slow.
+    return value if next(_walk(value, is_text), None) is None else _replaced(value, is_text, Text)
 
 
 def with_references(value: Json, new: Mapping[str, Mapping[str, Any]]) -> Json:

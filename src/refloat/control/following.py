@@ -25,19 +25,26 @@ def follow(session: Session, project_id: str, result: Mapping[str, Any]) -> list
 
     :param result: the restore's: ``resources``, and of these ``gone`` and ``unknown`` as ``TYPE#ID``.
     """
+    if not (result.get("gone") or result.get("unknown")):
+        return []
+    query = select(PlanRow).where(PlanRow.project_id == project_id).order_by(PlanRow.id).with_for_update()
+    rows = [
+        (row, {_key(entry) for entry in (*row.resources, *row.exclude)} | set(row.parameters))
+        for row in session.scalars(query)
+    ]
+    # A restore makes thousands, of which plans name a few.
+    wanted = {key for _row, named in rows for key in named}
     made = {
-        f"{line['type']}#{line['source_id']}": line
+        key: line
         for line in result.get("resources", ())
-        if line["new_id"] and line["new_id"] != line["source_id"]
+        if (key := f"{line['type']}#{line['source_id']}") in wanted
+        and line["new_id"]
+        and line["new_id"] != line["source_id"]
     }
     moved = {key: made[key] for key in result.get("gone", ()) if key in made}
     unsure = {key: made[key] for key in result.get("unknown", ()) if key in made}
-    if not (moved or unsure):
-        return []
     told: list[dict[str, str]] = []
-    query = select(PlanRow).where(PlanRow.project_id == project_id).order_by(PlanRow.id).with_for_update()
-    for row in session.scalars(query):
-        named = {_key(entry) for entry in (*row.resources, *row.exclude)} | set(row.parameters)
+    for row, named in rows:
         told += [_told(row, moved[key], "") for key in moved if key in named]
         reason = "it is not known whether the original is gone: the plan still names it"
         told += [_told(row, unsure[key], reason) for key in unsure if key in named]

@@ -20,6 +20,7 @@ telemetry and no queue; values are stored as JSON, never pickled.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -34,10 +35,25 @@ from refloat.engine.program import Json
 _DBOS_LOG = logging.getLogger("dbos")
 _DBOS_LOG.addHandler(logging.NullHandler())
 
-from dbos import DBOS, DBOSPortableJSONSerializer, SetWorkflowID, error  # noqa: E402
+from dbos import DBOS, Serializer, SetWorkflowID, error  # noqa: E402
 
 VERSION = "refloat-1"
 """Fixed, so that a new release goes on with the operations of the former one."""
+
+
+class PlainJson(Serializer):
+    """JSON as it is. The library's own copies every value in Python before it writes it; it still reads
+    what it has written in databases of before."""
+
+    def name(self) -> str:
+        return "refloat_json"
+
+    def serialize(self, data: Any) -> str:
+        # Of other things there are only errors, for people.
+        return json.dumps(data, separators=(",", ":"), ensure_ascii=False, default=str)
+
+    def deserialize(self, serialized_data: str) -> Any:
+        return json.loads(serialized_data)
 
 
 class Recorder:
@@ -53,7 +69,7 @@ class Recorder:
         """
         try:
             with self._turn:
-                DBOS.run_step({"name": "results"}, lambda: [list(each) for each in results])
+                DBOS.run_step({"name": "results"}, lambda: results)
         except (error.DBOSWorkflowConflictIDError, error.DBOSWorkflowCancelledError) as reason:
             raise Lost(str(reason)) from reason
 
@@ -79,7 +95,7 @@ class Journal:
                     "system_database_url": database.engine.url.render_as_string(hide_password=False),
                     "system_database_engine": database.engine,
                     "dbos_system_schema": SCHEMA,
-                    "serializer": DBOSPortableJSONSerializer(),
+                    "serializer": PlainJson(),
                     "application_version": VERSION,
                     "executor_id": executor,
                     "log_level": "WARNING",

@@ -76,14 +76,14 @@ class Reader:
 
     @cached_property
     def _client(self) -> Any:
-        from dbos import DBOSClient, DBOSPortableJSONSerializer
+        from dbos import DBOSClient
 
-        from refloat.engine import journal  # noqa: F401 - keeps the library's log quiet
+        from refloat.engine.journal import PlainJson  # keeps the library's log quiet, too
 
         return DBOSClient(
             system_database_engine=self._database.engine,
             dbos_system_schema=SCHEMA,
-            serializer=DBOSPortableJSONSerializer(),
+            serializer=PlainJson(),
             lazy=True,
             retry_connection_errors=False,
         )

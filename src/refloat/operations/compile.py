@@ -14,8 +14,9 @@ stays as a step that does nothing. Linear in nodes and edges.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 
 from refloat.engine.dag import Dag, Step
 from refloat.graph import Graph, Resource, ResourceKey
@@ -42,7 +43,12 @@ def step_of(name: str) -> Place:
 
 def lane_of(key: ResourceKey) -> str:
     """Steps that use one service share its limit: ``cinder`` for ``OS::Cinder::Volume``."""
-    parts = key.type.split("::")
+    return _lane_of(key.type)
+
+
+@cache
+def _lane_of(kind: str) -> str:
+    parts = kind.split("::")
     return parts[1].lower() if parts[0] == "OS" and len(parts) > 1 else ""
 
 
@@ -60,22 +66,18 @@ def compile_hooks(graph: Graph, implemented: Callable[[Resource], Iterable[str]]
     known: dict[frozenset[str], frozenset[str]] = {}
     hooks = ((node.key, frozenset(implemented(node))) for node in graph)
     real = {key: known.setdefault(found, found) for key, found in hooks}
-    followers: dict[Place, int] = defaultdict(int)
-    order = _places_in_order(graph)
-    for place in order:
-        for earlier in _directly_before(graph, place):
-            followers[earlier] += 1
+    referring = Counter(target.key for node in graph for target in graph.references(node.key))
 
     passed_on: dict[Place, tuple[str, ...]] = {}
     steps: list[Step] = []
-    for place in order:
+    for place in _places_in_order(graph):
         waits = tuple(
             dict.fromkeys(end for earlier in _directly_before(graph, place) for end in passed_on[earlier])
         )
-        multiplies = len(waits) * followers[place] > len(waits) + followers[place]
         key, hook = place
-        if hook in real[key] or multiplies:
-            step = Step(step_name(key, hook), waits, lane_of(key) if hook in real[key] else "")
+        exists = hook in real[key]
+        if exists or _multiplies(len(waits), _directly_after(graph, place, referring)):
+            step = Step(step_name(key, hook), waits, lane_of(key) if exists else "")
             steps.append(step)
             passed_on[place] = (step.name,)
         else:
@@ -93,6 +95,20 @@ def _directly_before(graph: Graph, place: Place) -> list[Place]:
         return [(key, FINISH)]
     children = [(child.key, COMPLETE) for child in graph.children(key)]
     return [(key, MAIN), *children, *((target.key, MAIN) for target in graph.references(key))]
+
+
+def _directly_after(graph: Graph, place: Place, referring: Mapping[ResourceKey, int]) -> int:
+    """How many hooks have this one among those :func:`_directly_before` them."""
+    key, hook = place
+    if hook == BEGIN:
+        return 1 + len(graph.children(key))
+    if hook == MAIN:
+        return 1 + referring.get(key, 0)
+    return len(graph.parents(key)) + (hook == FINISH)
+
+
+def _multiplies(before: int, after: int) -> bool:
+    return before * after > before + after
 
 
 def _places_in_order(graph: Graph) -> list[Place]:

@@ -137,8 +137,10 @@ class Existing:
                 return None
             return Planned("impossible", node.name, f"what is a {node.type} cannot be replaced in place")
         else:
+            if plugin is None or not plugin.serves_others or not kept:
+                return None
             needed = [parent for parent in self._graph.parents(node.key) if parent.type != PROJECT]
-            if plugin is None or not plugin.serves_others or not kept or len(kept) < len(needed):
+            if len(kept) < len(needed):
                 return None
             if repaired and thing is None:
                 return None

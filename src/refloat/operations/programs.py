@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Protocol
 
 from refloat.bank import Bank, unfenced
@@ -259,7 +259,7 @@ class OperationProgram(ABC):
             results=results,
             mapping=mapping,
             section=self.section(resource.key),
-            planned=self.planned(prepared, resource.key),
+            decided=partial(self.planned, prepared, resource.key),
             progress=run.progress,
             cancelled=run.cancelled,
             target=self.target,

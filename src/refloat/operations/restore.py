@@ -51,6 +51,7 @@ class RestoreProgram(ReadingProgram):
                 "no safety checkpoint can be made from here, and nothing was changed",
                 advice="Do without it: --no-safety",
             )
+        self._graph = plan.graph  # as it will be read from what is kept here
         return {
             "graph": plan.graph.to_json(),
             "successors": plan.successors.to_json(),
@@ -184,9 +185,10 @@ class RestoreProgram(ReadingProgram):
         return [hook for hook in found if hook != BEGIN]  # only what is there has anything to get ready
 
     def graph(self, prepared: Json) -> Graph:
-        if self._graph is None:
-            self._successors = InPlace(prepared.get("successors", {}))
-            super().graph(prepared)
+        if "graph" in prepared:
+            if self._graph is None:
+                self._successors = InPlace(prepared.get("successors", {}))
+                super().graph(prepared)
             prepared.pop("graph", None)  # of thousands it is as large again, and nobody needs it now
         return super().graph(prepared)
 
@@ -213,14 +215,16 @@ class RestoreProgram(ReadingProgram):
         let_go: set[str] = set()
         parts: dict[str, str] = {}
         for node in graph:
-            planned = self.planned(prepared, node.key)
-            there.append((self._successors.original(node.key), planned.living))
-            if planned.action in NOTHING_TO_DO:
+            decided = self._decided(prepared, node.key)
+            living: bool | None = decided.get("living")
+            there.append((self._successors.original(node.key), living))
+            if decided["action"] in NOTHING_TO_DO:
+                planned = Planned.from_json(decided)
                 made = Restored(node.type, node.id, planned.new_id, planned.name, reason=planned.reason)
                 lines.append({**made.to_json(), "status": NOTHING_TO_DO[planned.action]})
             results = self.results(run, node.key)
             lines.extend(results.get("restored", ()))
-            if planned.living is False:
+            if living is False:
                 parts |= _parts(node.type, results.get("restored", ()))
             stays.extend(results.get("stays", ()))
             let_go.update(results.get("let_go", ()))

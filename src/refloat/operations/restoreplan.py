@@ -56,8 +56,8 @@ class RestorePlan:
         ]
 
     def planned_texts(self) -> dict[str, str]:
-        """The decisions by ``TYPE#ID``, as JSON texts: of thousands, those take a quarter of the memory."""
-        return {str(key): json.dumps(planned.to_json()) for key, planned in self.planned.items()}
+        """What is followed, by ``TYPE#ID``, as JSON texts: thousands take a quarter of the memory so."""
+        return {str(key): json.dumps(planned.followed()) for key, planned in self.planned.items()}
 
     def refuse_impossible(self) -> None:
         """:raises Impossible: the restore cannot be done."""
@@ -197,7 +197,7 @@ def make_restore_plan(
         planned[node.key] = successors.told(node, decided.told(node, planned[node.key]))
         if planned[node.key].action == "impossible":
             problems.append(f"{node}: {planned[node.key].reason}")
-    needs = sum((Counter(dict(item.needs)) for item in planned.values()), Counter())
+    needs = sum((Counter(dict(item.needs)) for item in planned.values() if item.needs), Counter())
     if needs:
         problems.extend(_over_quota(needs, headroom(cloud, needs)))
     sizes = {

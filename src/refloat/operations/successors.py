@@ -106,6 +106,8 @@ class InPlace:
 
 def _called(names: Mapping[str, str], text: str) -> str:
     """The same, of others: an id, or ``TYPE#ID``, ``server:ID``, ``ID/ADDRESS``."""
+    if not names:
+        return text
     if _MARKS.search(text) is None:
         return names.get(text, text)
     return "".join(names.get(part, part) for part in _MARKS.split(text))

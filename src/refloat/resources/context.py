@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal, Protocol, TypeAlias
 
 from refloat.cloud import Cloud, CloudWait, Marker, explained, fence
@@ -153,7 +153,7 @@ class HookContext:
         whose hooks have not run or that is not part of this operation.
     :param mapping: the new id of (type, source id), over all that finished hooks have restored.
     :param section: what was protected (restore, verify, delete); empty when protecting.
-    :param planned: what the restore plan decided for this resource (restore only).
+    :param decided: what the restore plan decided for this resource (restore only).
     :param target: the bank that is copied to (copy only).
     :param progress: tell how many bytes of how many are done (total 0: unknown).
     """
@@ -169,10 +169,15 @@ class HookContext:
     results: Callable[[ResourceKey], Mapping[str, Any]]
     mapping: Callable[[str, str], str | None]
     section: Section
-    planned: Planned
+    decided: Callable[[], Planned]
     progress: Callable[[int, int], None]
     cancelled: Callable[[], bool]
     target: DataStore | None = None
+
+    @cached_property
+    def planned(self) -> Planned:
+        """What the restore plan decided for this resource, without what it only showed (restore only)."""
+        return self.decided()
 
     def ensure(
         self,

@@ -20,6 +20,8 @@ nothing that is restored needs it."""
 
 MOVES_DATA = frozenset({"create", "replace"})
 
+_FOLLOWED = ("action", "name", "reason", "new_id", "decisions", "conflicts")
+
 NOTHING_TO_DO = {"keep": "kept", "skip": "skipped"}
 """What has become of what needs no hooks, in a result."""
 
@@ -69,6 +71,11 @@ class Planned:
             "proposals": [dict(proposal) for proposal in self.proposals],
         }
 
+    def followed(self) -> dict[str, Any]:
+        """As JSON, what hooks follow and the end tells; not what is only shown beforehand, or empty."""
+        told: dict[str, Any] = {name: value for name in _FOLLOWED if (value := getattr(self, name))}
+        return told if self.living is None else {**told, "living": self.living}
+
     @property
     def uses(self) -> bool:
         """Whether what is there is used."""
@@ -82,10 +89,11 @@ class Planned:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Planned:
+        """The inverse of :meth:`to_json`, and of :meth:`followed` as far as that goes."""
         fields = dict(data)
-        fields["attributes"] = tuple(AttributeOutcome(**outcome) for outcome in data["attributes"])
-        fields["conflicts"] = tuple(data["conflicts"])
-        fields["proposals"] = tuple(data.get("proposals", ()))
+        fields |= {name: tuple(data[name]) for name in ("conflicts", "proposals") if name in data}
+        if "attributes" in data:
+            fields["attributes"] = tuple(AttributeOutcome(**outcome) for outcome in data["attributes"])
         return cls(**fields)
 
 

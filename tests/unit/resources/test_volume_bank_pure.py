@@ -148,7 +148,7 @@ def context(cloud: Any, **fields: Any) -> HookContext:
         "results": lambda _key: {"size": 1},
         "mapping": lambda _type, _id: None,
         "section": {},
-        "planned": Planned("create", "data", decisions=DECISIONS),
+        "decided": lambda: Planned("create", "data", decisions=DECISIONS),
         "progress": lambda _done, _total: None,
         "cancelled": lambda: False,
     }
