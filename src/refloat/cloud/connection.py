@@ -285,10 +285,18 @@ class Cloud:
         return StatusWait(self, kind, identity, _in(entry, ready), fails, False, timeout, said)
 
     def wait_gone(self, kind: str, identity: str, *, timeout: float = DEFAULT_TIMEOUT) -> StatusWait:
-        """A wait for a thing to be deleted. That this went wrong ends it with WaitFailed."""
-        fails = _in(KINDS[kind], KINDS[kind].delete_failed)
+        """A wait for a thing to be deleted. That this went wrong ends it with WaitFailed.
+
+        It ends with the thing itself where the service has let it be what it was (``Kind.may_stay``).
+        """
+        entry = KINDS[kind]
+        fails = _in(entry, entry.delete_failed)
         text = f"{kind.replace('_', ' ')} {identity} to be deleted"
-        return StatusWait(self, kind, identity, lambda _thing: False, fails, True, timeout, text)
+
+        def stays(thing: Any) -> bool:
+            return entry.may_stay and entry.state(thing) not in entry.deleting | entry.delete_failed
+
+        return StatusWait(self, kind, identity, stays, fails, True, timeout, text)
 
     def close(self) -> None:
         if "connection" in self.__dict__:

@@ -66,6 +66,8 @@ class Kind:
     :param failed: states that it does not come out of by itself: they end a wait.
     :param deleting: states in which it is being deleted.
     :param delete_failed: states that it is left in when it could not be deleted.
+    :param may_stay: from when its deletion is accepted it is in one of ``deleting``; if the service gives up,
+        it is again what it was.
     :param gone: states in which it is as good as not there.
     :param create: create one; returns it. Needed, as ``update`` is, only by whoever calls ``Cloud.create``.
     :param update: set some fields of one by id.
@@ -87,6 +89,7 @@ class Kind:
     failed: frozenset[str] = frozenset({"error", "error_deleting", "error_restoring", "killed"})
     deleting: frozenset[str] = frozenset({"deleting"})
     delete_failed: frozenset[str] = frozenset({"error_deleting"})
+    may_stay: bool = False
     gone: frozenset[str] = frozenset({"deleted"})
     create: Creator | None = None
     update: Updater | None = None
@@ -362,7 +365,8 @@ _WORK_ON_VOLUMES = frozenset(
 
 
 def _in_background(name: str, *busy: str, **fields: Any) -> Kind:
-    return sdk_kind(name, "block_storage", busy=frozenset(busy), waits_gone=True, query=_DETAILS, **fields)
+    fields |= {"busy": frozenset(busy), "waits_gone": True, "may_stay": True}
+    return sdk_kind(name, "block_storage", query=_DETAILS, **fields)
 
 
 KINDS: dict[str, Kind] = {

@@ -60,9 +60,8 @@ def removal(
     if thing is None:
         return False
     status = entry.state(thing)
-    if status in entry.deleting:  # as volumes that go with their server
-        yield cloud.wait_gone(kind, identity)
-        return True
+    if status in entry.deleting and (yield cloud.wait_gone(kind, identity)) is None:
+        return True  # as volumes that go with their server
     if status in entry.busy:
         timeout = patience if patience is not None and status in HELD else IDLE_TIMEOUT
         yield _wait_until_idle(cloud, kind, identity, timeout)
@@ -73,10 +72,19 @@ def removal(
             for server_id in sorted(_users_of(cloud, thing.volume_id)):
                 yield locks.enter_context(keyed_lock(f"the snapshots of server {server_id}"))
             yield from servers_idle(cloud, thing.volume_id)
-        asked = yield from _ask(cloud, kind, identity, PATIENCE if patience is None else patience, ours)
-        if asked and entry.waits_gone:
-            yield cloud.wait_gone(kind, identity)
-        return asked
+        patience, begun = PATIENCE if patience is None else patience, time.monotonic()
+        while True:
+            asked = yield from _ask(cloud, kind, identity, patience, ours)
+            if not asked or not entry.waits_gone or (yield cloud.wait_gone(kind, identity)) is None:
+                return asked
+            # Accepted, and given up: only then does Ceph know that the volume is still open somewhere, as for
+            # a copy that was cut off a moment ago.
+            if time.monotonic() - begun > patience:
+                raise Conflict(
+                    f"the {kind.replace('_', ' ')} {identity} was not deleted",
+                    reason="its service began to delete it and gave up: something still uses it",
+                )
+            yield _pause(cloud, kind, identity)
 
 
 def _ask(

@@ -158,7 +158,7 @@ class Watcher:
                     waiter, error=WaitFailed(f"gave up waiting for {waiter.text}", reason="it was deleted")
                 )
             return True
-        if not waiter.gone and waiter.ready(thing):
+        if waiter.ready(thing):
             self._end(waiter, result=thing)
             return True
         if waiter.failed(thing):

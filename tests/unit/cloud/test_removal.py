@@ -10,6 +10,7 @@ from openstack import exceptions
 
 from refloat.cloud import removal
 from refloat.cloud.errors import explained
+from refloat.errors import Conflict
 
 
 class Neutron:
@@ -66,3 +67,37 @@ def test_other_refusals_are_told_at_once() -> None:
     with pytest.raises(Exception, match="disallowed"):
         remove(cloud)
     assert cloud.refusals == 9_999
+
+
+class Cinder(Neutron):
+    """A cloud with one backup, whose deletion is accepted each time, and given up so many times."""
+
+    def remove(self, _kind: str, _identity: str) -> bool:
+        self.there = self.refusals > 0
+        self.refusals -= 1
+        return True
+
+    def wait_gone(self, *_wanted: Any, **_how: Any) -> str:
+        return "gone?"
+
+
+def delete(cloud: Cinder, patience: float | None = None) -> bool:
+    """Remove the volume; waits end with what the cloud then has."""
+    removing = removal.removal(cast(Any, cloud), "backup", "b", patience)
+    found = None
+    while True:
+        try:
+            said = removing.send(found)
+        except StopIteration as end:
+            return bool(end.value)
+        found = cloud.find("backup", "b") if said == "gone?" else None
+
+
+def test_a_deletion_that_the_service_gives_up_is_asked_for_again() -> None:
+    cloud = Cinder(2, 0)
+    assert delete(cloud)
+    assert not cloud.there
+    cloud = Cinder(10_000, 0)
+    with pytest.raises(Conflict, match="gave up"):
+        delete(cloud, patience=0.0)
+    assert cloud.there

@@ -317,12 +317,26 @@ class Waiting:
         return self.found
 
 
-@pytest.mark.parametrize(("found", "status"), [(None, "deleted"), (image("t", status="queued"), "queued")])
-def test_image_that_nova_gave_up_is_said_in_plain_words(found: Any, status: str) -> None:
+@pytest.mark.parametrize(
+    ("found", "status", "later"),
+    [(None, "deleted", ()), (image("t", status="queued"), "queued", (image("t", status="queued"),))],
+)
+def test_image_that_nova_gave_up_is_said_in_plain_words(found: Any, status: str, later: Any) -> None:
     waiting = disks.uploaded(cast(HookContext, Waiting(found)), Resource(SERVER, "s1", "web"))
     assert next(waiting) == "wait"  # type: ignore[comparison-overlap]
     with pytest.raises(WaitFailed, match=f"web.*'{status}'"):
-        waiting.send(None)
+        list(map(waiting.send, (None, *later)))
+
+
+def test_image_that_glance_enters_when_nova_is_done_is_waited_for() -> None:
+    """As Nova hands over a disk that is on Ceph: it is queued until Glance has looked at it."""
+    found = image("t", status="queued")
+    waiting = disks.uploaded(cast(HookContext, Waiting(found)), Resource(SERVER, "s1", "web"))
+    assert next(waiting) == "wait"  # type: ignore[comparison-overlap]
+    assert waiting.send(None) == "wait"
+    with pytest.raises(StopIteration) as done:
+        waiting.send(image("t", status="active"))
+    assert done.value.value == "temporary"
 
 
 def test_every_lost_attribute_has_a_reason() -> None:

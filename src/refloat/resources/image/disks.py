@@ -30,6 +30,9 @@ _LOST = frozenset({"killed", "deleted", "pending_delete", "deactivated"})
 
 ATTEMPTS = 4
 
+ENTERED = 60.0
+"""Seconds that Glance may take to enter a disk that is in its storage already."""
+
 PATIENCE = 30.0
 """Seconds to let the server's volumes be cut first."""
 
@@ -141,6 +144,17 @@ def uploaded(context: HookContext, server: Resource) -> Waiting:
     yield cloud.wait("server", server.id, lambda thing: not thing.task_state, timeout=TIMEOUT, text=text)
     image = cloud.find("image", image_id)
     status = status_of_thing(image) if image is not None else "deleted"
+    if status == "queued":
+        # On Ceph Nova hands over the place of the disk's copy, which Glance accepts first and enters later.
+        give_up = time.monotonic() + ENTERED
+        image = yield cloud.wait(
+            "image",
+            image_id,
+            lambda thing: status_of_thing(thing) != "queued" or time.monotonic() > give_up,
+            failed=(),
+            text=text,
+        )
+        status = status_of_thing(image)
     if status in {"saving", "importing", "uploading"}:
         image = yield cloud.wait("image", image_id, {"active"}, failed=_LOST, timeout=TIMEOUT, text=text)
         status = status_of_thing(image)
