@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -36,12 +36,15 @@ class Dag:
             if step.name in self._steps:
                 raise ValueError(f"step {step.name} occurs twice")
             self._steps[step.name] = step
-        self._followers: dict[str, list[str]] = {name: [] for name in self._steps}
+        self._followers: dict[str, list[str]] = {}
         for step in self._steps.values():
             for before in step.after:
                 if before not in self._steps:
                     raise ValueError(f"step {step.name} waits for unknown step {before}")
-                self._followers[before].append(step.name)
+                if (known := self._followers.get(before)) is None:
+                    self._followers[before] = [step.name]  # most have just one: no room is kept for more
+                else:
+                    known.append(step.name)
         self._refuse_cycles()
 
     def _refuse_cycles(self) -> None:
@@ -50,7 +53,7 @@ class Dag:
         seen = 0
         while ready:
             seen += 1
-            for follower in self._followers[ready.popleft()]:
+            for follower in self.followers(ready.popleft()):
                 missing[follower] -= 1
                 if missing[follower] == 0:
                     ready.append(follower)
@@ -70,7 +73,6 @@ class Dag:
     def __getitem__(self, name: str) -> Step:
         return self._steps[name]
 
-    @property
-    def followers(self) -> Mapping[str, list[str]]:
-        """For each step the steps that wait for it."""
-        return self._followers
+    def followers(self, name: str) -> Sequence[str]:
+        """The steps that wait for a step."""
+        return self._followers.get(name, ())

@@ -61,7 +61,7 @@ class DagRun:
         progress.plan(self._missing)
         for name in self.outcomes:
             progress.ended(name, "done", moved=history.moved.get(name, (0, 0)))
-            for follower in self._dag.followers[name]:
+            for follower in self._dag.followers(name):
                 self._missing[follower] -= 1
         for name, missing in self._missing.items():
             if missing == 0 and name not in self.outcomes:
@@ -93,7 +93,7 @@ class DagRun:
         self.outcomes[name] = outcome
         self._progress.ended(name, outcome.status)
         if outcome.status == "done":
-            for follower in self._dag.followers[name]:
+            for follower in self._dag.followers(name):
                 self._missing[follower] -= 1
                 if self._missing[follower] == 0 and follower not in self.outcomes:
                     self._start(follower)
@@ -105,7 +105,7 @@ class DagRun:
             self._flight.halt()
 
     def _skip_followers(self, name: str, outcome: Outcome) -> None:
-        pending = deque(self._dag.followers[name])
+        pending = deque(self._dag.followers(name))
         while pending:
             follower = pending.popleft()
             if follower in self.outcomes:
@@ -113,7 +113,7 @@ class DagRun:
             self.outcomes[follower] = Outcome("skipped", error=outcome.error)
             self.causes[follower] = name
             self._progress.ended(follower, "skipped")
-            pending.extend(self._dag.followers[follower])
+            pending.extend(self._dag.followers(follower))
 
     def as_undone(self, history: History, reason: Mapping[str, str]) -> Mapping[str, Outcome]:
         """How every step ended. What is not known to have ended counts as skipped."""

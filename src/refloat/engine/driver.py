@@ -120,7 +120,7 @@ class Driver:
         """Let go of what is large: others may hold on to the driver for a while."""
         if self._flight.left:
             return  # a step that still runs may ask for results
-        del self._program, self._recorder
+        vars(self).pop("_program", None)
         self._history, self._steps = History(), DagRun()
 
     def _say_alive(self) -> None:
@@ -183,6 +183,7 @@ class Driver:
             return self._stopped(finish)
         # Room for the result, which is about to be written down and read: nothing else is needed any more.
         self._history, self._steps = History(prepare=prepare), DagRun()
+        del self._program
         return Ended("succeeded", result=finish.result)
 
     def _run_steps(self, steps: DagRun, prepared: Json) -> None:

@@ -67,6 +67,7 @@ class Pool:
                 work()
             except BaseException:
                 _LOG.exception("a worker's work raised; this is a defect of the engine")
+            del work  # else all that its operation knows is kept until there is other work
 
     def _next(self) -> Callable[[], None] | None:
         with self._work:

@@ -15,7 +15,7 @@ stays as a step that does nothing. Linear in nodes and edges.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 
 from refloat.engine.dag import Dag, Step
@@ -68,20 +68,20 @@ def compile_hooks(graph: Graph, implemented: Callable[[Resource], Iterable[str]]
     real = {key: known.setdefault(found, found) for key, found in hooks}
     referring = Counter(target.key for node in graph for target in graph.references(node.key))
 
-    passed_on: dict[Place, tuple[str, ...]] = {}
+    passed_on: dict[str, dict[ResourceKey, tuple[str, ...]]] = {hook: {} for hook in HOOKS}
     steps: list[Step] = []
-    for place in _places_in_order(graph):
-        waits = tuple(
-            dict.fromkeys(end for earlier in _directly_before(graph, place) for end in passed_on[earlier])
-        )
-        key, hook = place
+    for key, hook in _places_in_order(graph):
+        ends = [passed_on[earlier][other] for other, earlier in _directly_before(graph, (key, hook))]
+        # Most wait for one thing: it is the same tuple for all of them.
+        waits = ends[0] if len(ends) == 1 else tuple(dict.fromkeys(end for each in ends for end in each))
         exists = hook in real[key]
-        if exists or _multiplies(len(waits), _directly_after(graph, place, referring)):
+        if exists or _multiplies(len(waits), _directly_after(graph, (key, hook), referring)):
             step = Step(step_name(key, hook), waits, lane_of(key) if exists else "")
             steps.append(step)
-            passed_on[place] = (step.name,)
+            passed_on[hook][key] = (step.name,)
         else:
-            passed_on[place] = waits
+            passed_on[hook][key] = waits
+    del passed_on, real
     return Dag(steps)
 
 
@@ -111,12 +111,9 @@ def _multiplies(before: int, after: int) -> bool:
     return before * after > before + after
 
 
-def _places_in_order(graph: Graph) -> list[Place]:
+def _places_in_order(graph: Graph) -> Iterator[Place]:
     """Every hook of every resource, each after all that come before it."""
     bottom_up = [node.key for node in graph.bottom_up()]
-    return [
-        *((key, BEGIN) for key in reversed(bottom_up)),
-        *((key, FINISH) for key in bottom_up),
-        *((key, MAIN) for key in bottom_up),
-        *((key, COMPLETE) for key in bottom_up),
-    ]
+    yield from ((key, BEGIN) for key in reversed(bottom_up))
+    for hook in (FINISH, MAIN, COMPLETE):
+        yield from ((key, hook) for key in bottom_up)

@@ -229,6 +229,7 @@ class RestoreProgram(ReadingProgram):
             stays.extend(results.get("stays", ()))
             let_go.update(results.get("let_go", ()))
         self.hand_over()
+        prepared.pop("planned")  # all has been done, and what is told of it takes as much again
         return {
             "id": self.operation_id,
             "checkpoint_id": self.checkpoint_id,

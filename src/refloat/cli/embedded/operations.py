@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from refloat.control.worker import Worker
     from refloat.engine.program import Milestone
 
-_POLL = 0.2
+_POLL, _POLL_LAST = 0.2, 1.0
 
 
 class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
@@ -175,7 +175,9 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
         :raises Conflict: it was interrupted.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
+        pause = _POLL
         while True:
+            self._ended.clear()  # another may have ended: this one is waited for on
             operation = Operations(self.database).get(operation_id)
             if operation.state not in OPEN:  # to look would be to read its result, which may be large, twice
                 return operation
@@ -185,10 +187,12 @@ class EmbeddedOperations(EmbeddedCheckpoints, EmbeddedPlans):
             if not view.live and view.state != "interrupted":
                 return operation
             self._raise_refusal(operation_id)
-            left = _POLL if deadline is None else min(_POLL, deadline - time.monotonic())
+            left = pause if deadline is None else min(pause, deadline - time.monotonic())
             if left <= 0:
                 raise TimeoutError(f"operation {operation_id} still runs after {timeout:g} seconds")
             self._ended.wait(left)
+            if operation_id in self._mine:  # that it ends here is told at once
+                pause = min(2 * pause, _POLL_LAST)
 
     def _raise_refusal(self, operation_id: str) -> None:
         """:raises RefloatError: the operation could not be taken up here; it can be resumed."""
