@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -80,6 +81,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
             yellow=True,
             bold=True,
         )
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected by now stays: no garbage is looked for in it before each test anew."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000)
 
 
 _terminal: list[pytest.TerminalReporter] = []

@@ -198,23 +198,26 @@ def test_replacing_is_asked_on_a_terminal_though_it_was_said(
     assert "A checkpoint of what is replaced is made before" in ran.err
 
 
-@pytest.mark.parametrize(("answer", "status"), [("yes", 0), ("repair", 0), ("beside", 0), ("", 1), ("no", 1)])
-def test_on_a_terminal_it_asks(refloat: Command, there: set[str], answer: str, status: int) -> None:
+def test_on_a_terminal_it_asks(refloat: Command, there: set[str]) -> None:
     checkpoint = protected(refloat)
     there |= {"tree-5", "tree-5-1"}
-    ran = refloat.on_terminal(answer, "restore", checkpoint, "-f", "json")
-    assert ran.status == status, ran.err
-    assert "2 to keep as they are" in ran.err
-    assert "Bring back only what is gone" in ran.err
-    made = refloat("operation", "list", "-f", "json").json
-    assert [row["kind"] for row in made].count("restore") == (1 if status == 0 else 0)
-    if status == 0:
-        kept = [line["status"] for line in ran.json["resources"]].count("kept")
-        assert kept == (0 if answer == "beside" else 2)
-        unasked = refloat.on_terminal("", "restore", checkpoint, "--yes", "-f", "json")
-        assert (unasked.status, "Bring back" in unasked.err) == (0, False)
-    else:
-        assert "nothing was restored" in ran.err
+    restores = 0
+    for answer, status in (("", 1), ("no", 1), ("yes", 0), ("repair", 0), ("beside", 0)):
+        ran = refloat.on_terminal(answer, "restore", checkpoint, "-f", "json")
+        assert ran.status == status, (answer, ran.err)
+        assert "2 to keep as they are" in ran.err, answer
+        assert "Bring back only what is gone" in ran.err, answer
+        restores += status == 0
+        made = refloat("operation", "list", "-f", "json").json
+        assert [row["kind"] for row in made].count("restore") == restores, answer
+        if status == 0:
+            kept = [line["status"] for line in ran.json["resources"]].count("kept")
+            assert kept == (0 if answer == "beside" else 2), answer
+            unasked = refloat.on_terminal("", "restore", checkpoint, "--yes", "-f", "json")
+            assert (unasked.status, "Bring back" in unasked.err) == (0, False)
+            restores += 1
+        else:
+            assert "nothing was restored" in ran.err, answer
 
 
 def made_by(ran: Any) -> dict[str, str]:

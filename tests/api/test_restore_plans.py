@@ -311,24 +311,23 @@ def test_a_wrong_choice_changes_nothing(refloat: Command, there: set[str]) -> No
     assert refloat("restore", "plan", "run", "rain").status == 0
 
 
-@pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_choice_changes_nothing_over_rest(working: Running, there: set[str], what: str) -> None:
+def test_a_wrong_choice_changes_nothing_over_rest(working: Running, there: set[str]) -> None:
     """Nor who has approved it. What has to be looked up first is told by the operation and as the reason."""
-    _options, body, said = WRONG[what]
     user, other = (User(working.application, name=name) for name in ("maker", "approver"))
     plan = make(user, user.protected(), approval=True)
     plan = other("POST", f"restore_plans/{plan['id']}/approve").body["restore_plan"]
-    answer = user("PATCH", f"restore_plans/{plan['id']}", {"restore_plan": {"name": "new", **body}})
-    after = ready(user, plan["id"])
-    told = {name: after.pop(name) for name in ("reason", "operation_id")}
-    assert after == {name: value for name, value in plan.items() if name not in told}
-    if answer.status == 200:
-        assert told["reason"].startswith("it was not changed: ")
-        assert said in told["reason"]
-        failed = user("GET", f"operations/{told['operation_id']}").body["operation"]
-        assert (failed["status"], said in failed["error"]["message"]) == ("failed", True)
-    else:
-        assert (answer.status in (400, 404), said in answer.message) == (True, True), answer.body
+    for what, (_options, body, said) in WRONG.items():
+        answer = user("PATCH", f"restore_plans/{plan['id']}", {"restore_plan": {"name": "new", **body}})
+        after = ready(user, plan["id"])
+        told = {name: after.pop(name) for name in ("reason", "operation_id")}
+        assert after == {name: value for name, value in plan.items() if name not in told}, what
+        if answer.status == 200:
+            assert told["reason"].startswith("it was not changed: "), what
+            assert said in told["reason"], what
+            failed = user("GET", f"operations/{told['operation_id']}").body["operation"]
+            assert (failed["status"], said in failed["error"]["message"]) == ("failed", True), what
+        else:
+            assert (answer.status in (400, 404), said in answer.message) == (True, True), (what, answer.body)
     assert run(other, plan).status == 200
 
 

@@ -10,7 +10,8 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -84,11 +85,11 @@ class Service:
 class Copies:
     """How a database is copied, and brought back."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
-        self.server = pgserver.PostgreSQL() if kind == "postgresql" else None
+    def __init__(self, server: pgserver.PostgreSQL | None, folder: Path) -> None:
+        self.server = server
         self.file = folder / "refloat.sqlite"
-        self.url = self.server.create() if self.server else f"sqlite:///{self.file}"
-        self.copy = (self.server.home if self.server else folder) / "copy"
+        self.url = self.server.create_migrated() if self.server else f"sqlite:///{self.file}"
+        self.copy = (self.server.home if self.server else folder) / f"copy-{uuid.uuid4()}"
 
     def make(self) -> None:
         if self.server is None:
@@ -112,12 +113,9 @@ class Copies:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def copies(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Copies]:
-    if request.param == "postgresql" and not pgserver.is_installed():
-        pytest.skip(pgserver.NOT_INSTALLED)
-    made = Copies(request.param, tmp_path)
+def copies(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Copies:
+    server = request.getfixturevalue("_postgresql") if request.param == "postgresql" else None
+    made = Copies(server, tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("REFLOAT_CONFIG", str(tmp_path / "refloat.conf"))
     (tmp_path / "refloat.conf").write_text(
@@ -125,11 +123,7 @@ def copies(
         f"[bank]\nurl = {tmp_path}/bank\nkey_file = {tmp_path}/bank.key\n"
         f"[providers]\nfolder = {tmp_path}/providers.d\n[operations]\nauthority = cloud\ncloud = here\n"
     )
-    try:
-        yield made
-    finally:
-        if made.server is not None:
-            made.server.close()
+    return made
 
 
 def inventory(world: World) -> str:
