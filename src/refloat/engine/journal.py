@@ -20,6 +20,7 @@ telemetry and no queue; values are stored as JSON, never pickled.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import threading
@@ -106,6 +107,8 @@ class Journal:
                 }
             )
             DBOS.launch()
+            if not gc.get_freeze_count():
+                gc.freeze()  # what is imported is no garbage, and to look through it is slow
         except BaseException:
             self.close()
             raise
