@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import cephserver
+from tests.ceph import cephserver
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import rbd
 
 from refloat.movers import Sink
 from refloat.movers.rbd import Cluster, RbdSink, RbdSource
-from tests.cephserver import CAPS, Ceph
+from tests.ceph.cephserver import CAPS, Ceph
 from tests.mover_contract import SIZE, Place, whole
 from tests.unit.support.bank_helpers import CHUNK, noise
 

@@ -10,7 +10,7 @@ import pytest
 
 from refloat.errors import BankError, NotFound
 from refloat.movers import CannotTell
-from tests import cephserver
+from tests.ceph import cephserver
 from tests.mover_contract import DATA, SIZE, ReadsAnywhere, bank, changed_bytes, keep, whole
 from tests.unit.support.bank_helpers import CHUNK, noise
 
@@ -20,7 +20,7 @@ import rbd
 
 from refloat.movers import baselines
 from refloat.movers.rbd import Cluster, RbdSink, RbdSource, missing
-from tests.unit.movers.rbd_place import POOL, SNAPSHOT, Images, clone, images, place
+from tests.ceph.rbd_place import POOL, SNAPSHOT, Images, clone, images, place
 
 __all__ = ["bank", "images", "place"]
 
