@@ -11,7 +11,7 @@ import rados
 import rbd
 
 from refloat.movers import Sink
-from refloat.movers.rbd import Cluster, RbdSink, RbdSource
+from refloat.movers.rbd import CephCluster, RbdSink, RbdSource
 from tests.ceph.cephserver import CAPS, Ceph
 from tests.mover_contract import SIZE, Place, whole
 from tests.unit.support.bank_helpers import CHUNK, noise
@@ -28,7 +28,7 @@ class Images(Place):
 
     def __init__(self, conf: str, keyring: str, order: int = 20) -> None:
         self.conf, self.keyring, self.order = conf, keyring, order
-        self.worker = Cluster(conf, "worker", keyring)
+        self.worker = CephCluster(conf, "worker", keyring)
         self.admin = rados.Rados(conffile=conf)
         self.admin.connect()
 

@@ -19,7 +19,7 @@ pytest.importorskip("rbd", reason=cephserver.NOT_INSTALLED)
 import rbd
 
 from refloat.movers import baselines
-from refloat.movers.rbd import Cluster, RbdSink, RbdSource, missing
+from refloat.movers.rbd import CephCluster, RbdSink, RbdSource, missing
 from tests.ceph.rbd_place import POOL, SNAPSHOT, Images, clone, images, place
 
 __all__ = ["bank", "images", "place"]
@@ -208,7 +208,7 @@ def test_errors_say_what_and_why(place: Images, ceph: cephserver.Ceph) -> None:
         RbdSink(place.worker, "nowhere", "v")
     with (
         pytest.raises((BankError, NotFound), match=r"as client\.stranger"),
-        Cluster(str(ceph.conf), "stranger", "/dev/null") as cluster,
+        CephCluster(str(ceph.conf), "stranger", "/dev/null") as cluster,
         cluster.image(POOL, "v"),
     ):
         pass

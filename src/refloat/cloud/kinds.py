@@ -66,8 +66,7 @@ class Kind:
     :param failed: states that it does not come out of by itself: they end a wait.
     :param deleting: states in which it is being deleted.
     :param delete_failed: states that it is left in when it could not be deleted.
-    :param may_stay: from when its deletion is accepted it is in one of ``deleting``; if the service gives up,
-        it is again what it was.
+    :param may_stay: it is in one of ``deleting`` until it is gone; if the service gives up, what it was.
     :param gone: states in which it is as good as not there.
     :param create: create one; returns it. Needed, as ``update`` is, only by whoever calls ``Cloud.create``.
     :param update: set some fields of one by id.

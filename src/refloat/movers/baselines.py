@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from refloat.errors import NotFound
-from refloat.movers.rbd import Cluster, explained
+from refloat.movers.rbd import CephCluster, explained
 
 _NAME = re.compile(r"backup\.refloat-([0-9a-f-]{36})\.snap\.baseline")
 
@@ -31,7 +31,7 @@ def baseline_name(checkpoint_id: str) -> str:
     return f"backup.refloat-{checkpoint_id}.snap.baseline"
 
 
-def baselines(cluster: Cluster, pool: str, name: str) -> list[Baseline]:
+def baselines(cluster: CephCluster, pool: str, name: str) -> list[Baseline]:
     """All of an image, the newest first."""
     found = []
     with cluster.image(pool, name) as image, explained(f"list the snapshots of {pool}/{name}"):
@@ -42,7 +42,7 @@ def baselines(cluster: Cluster, pool: str, name: str) -> list[Baseline]:
     return sorted(found, key=lambda each: each.id, reverse=True)
 
 
-def cut(cluster: Cluster, pool: str, name: str, checkpoint_id: str) -> str:
+def cut(cluster: CephCluster, pool: str, name: str, checkpoint_id: str) -> str:
     """Make one of what the volume holds now, once; returns its name. The eldest make room for it."""
     made, now = baseline_name(checkpoint_id), datetime.now(UTC)
     there = baselines(cluster, pool, name)
@@ -56,7 +56,7 @@ def cut(cluster: Cluster, pool: str, name: str, checkpoint_id: str) -> str:
     return made
 
 
-def remove(cluster: Cluster, pool: str, name: str, checkpoint_id: str) -> None:
+def remove(cluster: CephCluster, pool: str, name: str, checkpoint_id: str) -> None:
     """Remove that of a checkpoint, if it is there."""
     try:
         with (

@@ -46,7 +46,7 @@ def missing() -> str:
     return ""
 
 
-class Cluster(Closing):
+class CephCluster(Closing):
     """A Ceph cluster, and as whom it is asked. Connects when it is needed; safe to use from many threads.
 
     :param conf: the path of ``ceph.conf``.
@@ -127,7 +127,7 @@ class RbdSource(Closing):
     :raises NotFound: there is no such image, or it has no such snapshot.
     """
 
-    def __init__(self, cluster: Cluster, pool: str, name: str, snapshot: str, baseline: str = "") -> None:
+    def __init__(self, cluster: CephCluster, pool: str, name: str, snapshot: str, baseline: str = "") -> None:
         self._cluster, self._pool, self._name, self._snapshot = cluster, pool, name, snapshot
         self._what = f"{pool}/{name}@{snapshot}"
         self._baseline = baseline
@@ -243,7 +243,7 @@ def _overlap(image: Any) -> int:
 class RbdSink:
     """An image that is there and is written. What it had is lost."""
 
-    def __init__(self, cluster: Cluster, pool: str, name: str) -> None:
+    def __init__(self, cluster: CephCluster, pool: str, name: str) -> None:
         self._what = f"{pool}/{name}"
         self._opened = ExitStack()
         self._image = self._opened.enter_context(cluster.image(pool, name, write=True))
