@@ -100,7 +100,8 @@ class ProtectProgram(OperationProgram):
     def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
         """Remove what was made in the cloud, then what was stored in the bank.
 
-        :raises Conflict: the checkpoint is complete: what it keeps in the cloud belongs to it.
+        :raises Conflict: the checkpoint is complete: what it keeps in the cloud belongs to it, and is handed
+            over.
         """
         if prepared is not None:
             self._refuse_complete()
@@ -113,6 +114,7 @@ class ProtectProgram(OperationProgram):
             return
         except BankDamaged as exc:
             _LOG.warning("checkpoint %s is in the bank, and damaged: %s", self.checkpoint_id, exc)
+        self.hand_over()
         raise Conflict(
             "nothing is undone: the checkpoint is in the bank",
             left_behind=whole(self.checkpoint_id),

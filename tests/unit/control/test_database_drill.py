@@ -26,8 +26,9 @@ from refloat.cloud.authority import Caller
 from refloat.control import deletions
 from refloat.control.elsewhere import HERE
 from refloat.control.worker import Worker
-from refloat.errors import Conflict
+from refloat.errors import CloudError, Conflict
 from refloat.operations.choices import Choices
+from refloat.operations.protect import ProtectProgram
 from tests import pgserver
 from tests.chaos.tenant import DEFAULT
 from tests.unit.doubles import openstack
@@ -223,3 +224,30 @@ def ask(service: Service, chance: random.Random, originals: list[tuple[str, str,
     with suppress(Conflict):  # the same share is being restored already
         choices = Choices(parameters={KEYPAIR: named, GROUP: named, SHARE: named})
         service.deployment.submitter.restore(CALLER, record, choices)
+
+
+@pytest.mark.parametrize("copies", ["sqlite"], indirect=True)
+def test_what_a_checkpoint_keeps_is_handed_over_though_its_operation_fails(
+    copies: Copies, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed, or failed, right after the commit: nothing is undone, and nothing stays marked."""
+    share, fails = world.manila.make_share("share", b"data"), iter([True])
+    hand_over = ProtectProgram.hand_over
+
+    def once_not(self: ProtectProgram) -> None:
+        if next(fails, False):
+            raise CloudError("the last thing that a protection does went wrong")
+        hand_over(self)
+
+    monkeypatch.setattr(ProtectProgram, "hand_over", once_not)
+    service = Service(tmp_path)
+    with closing(service):
+        checkpoint = service.protect(SHARE, share, "share")
+        service.worker.start()
+        service.until(service.ended, "it ends")
+        assert list(service.states().values()) == ["failed"]
+        bank = service.deployment.bank_of(service.deployment.providers.find(DEFAULT))
+        assert [info.id for info in bank.checkpoints()] == [checkpoint]
+    (snapshot,) = world.manila.snapshots.values()
+    assert checkpoint in snapshot["description"]
+    assert "refloat:" not in inventory(world)
