@@ -16,6 +16,7 @@ from refloat.errors import cause
 from refloat.operations.compile import step_of
 from refloat.records.journal import JournalItem
 from refloat.records.operations import COMMAND, KINDS, OPEN, SERVICE, Operation
+from refloat.resources.creations import STORED
 
 _COUNTS = ("steps", "done", "failed", "skipped", "running", "bytes_done", "bytes_total")
 _STARTING = 60.0
@@ -172,7 +173,11 @@ def _line(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def created_lines(entries: Iterable[JournalItem]) -> list[dict[str, Any]]:
     """What an operation has created in the cloud, by its journal."""
-    return [{"kind": item.kind, "id": item.id, "for": item.source, "role": item.role} for item in entries]
+    return [
+        {"kind": item.kind, "id": item.id, "for": item.source, "role": item.role}
+        for item in entries
+        if item.kind != STORED
+    ]
 
 
 def place_of(step: str) -> tuple[str | None, str | None]:

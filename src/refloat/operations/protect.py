@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from refloat.engine.program import Body, Json, Outcome, StepRun
-from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput, NoBank, NotFound
+from refloat.errors import BankDamaged, BankError, CloudError, Conflict, InvalidInput, NoBank, NotFound
 from refloat.operations.compared import most_is_lost, not_found_again
 from refloat.operations.copyplan import size_of
 from refloat.operations.discovery import FAIL, Discovery, Survey, Unfit
 from refloat.operations.programs import OperationProgram, stored_section
 from refloat.providers.provider import check_parameters, cover
 from refloat.resources.base import OperationKind
+from refloat.resources.creations import STORED
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ class ProtectProgram(OperationProgram):
         cover(self.plugins, graph, self.provider.name)
         check_parameters(self.plugins, self.kind, self.payload["parameters"])
         # The writer's mark is in the bank before anything is stored, and before it is asked what is there.
+        if self.journal.find(self.checkpoint_id, STORED) is None:
+            self.journal.intend(self.checkpoint_id, STORED, STORED, {})
         data.writer  # noqa: B018
         return {
             "graph": graph.to_json(),
@@ -105,7 +108,9 @@ class ProtectProgram(OperationProgram):
         """
         if prepared is not None:
             self._refuse_complete()
-        return self._undo_both(prepared is not None)
+        return self._undo_both(
+            prepared is not None or self.journal.find(self.checkpoint_id, STORED) is not None
+        )
 
     def _refuse_complete(self) -> None:
         try:
@@ -114,7 +119,10 @@ class ProtectProgram(OperationProgram):
             return
         except BankDamaged as exc:
             _LOG.warning("checkpoint %s is in the bank, and damaged: %s", self.checkpoint_id, exc)
-        self.hand_over()
+        try:
+            self.hand_over()
+        except CloudError as exc:
+            _LOG.warning("what checkpoint %s keeps in the cloud is still marked: %s", self.checkpoint_id, exc)
         raise Conflict(
             "nothing is undone: the checkpoint is in the bank",
             left_behind=whole(self.checkpoint_id),
@@ -122,7 +130,7 @@ class ProtectProgram(OperationProgram):
         )
 
     def _undo_both(self, stored: bool) -> Body:
-        """:param stored: there may be data in the bank: nothing is, before ``prepare`` has ended."""
+        """:param stored: there may be something of the checkpoint in the bank."""
         result = yield from self.rolled_back()
         try:
             self.data.abandon()

@@ -10,7 +10,7 @@ from refloat.cloud.removal import LITTLE_PATIENCE, NotOurs, removal
 from refloat.engine.program import Body
 from refloat.errors import LeaseLost, RefloatError
 from refloat.graph import ResourceKey
-from refloat.resources.creations import REPLACED, CreationJournal, Creations
+from refloat.resources.creations import REPLACED, STORED, CreationJournal, Creations
 
 
 def rollback(cloud: Cloud, operation_id: str, journal: CreationJournal) -> Body:
@@ -25,7 +25,7 @@ def rollback(cloud: Cloud, operation_id: str, journal: CreationJournal) -> Body:
     failures: list[RefloatError] = []
     removed: list[dict[str, str]] = []
     for entry in reversed(journal.entries()):
-        if entry.kind == REPLACED:
+        if entry.kind in (REPLACED, STORED):
             continue
         try:
             marker = Marker(operation_id, ResourceKey.parse(entry.source).id, entry.role)

@@ -28,6 +28,9 @@ _LOG = logging.getLogger(__name__)
 REPLACED = "replaced"
 """The kind of an entry that tells that something has been changed in place: there is nothing to remove."""
 
+STORED = "stored"
+"""The kind of an entry that tells that something of the checkpoint may be in the bank."""
+
 STOPPED = "stopped_server"
 """The kind of an entry of a server that is switched off for a while: what removes it switches it on."""
 

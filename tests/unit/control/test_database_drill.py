@@ -14,7 +14,8 @@ import uuid
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -26,7 +27,8 @@ from refloat.cloud.authority import Caller
 from refloat.control import deletions
 from refloat.control.elsewhere import HERE
 from refloat.control.worker import Worker
-from refloat.errors import CloudError, Conflict
+from refloat.engine.program import StepRun
+from refloat.errors import CloudError, Conflict, WrongBank
 from refloat.operations.choices import Choices
 from refloat.operations.protect import ProtectProgram
 from tests import pgserver
@@ -36,6 +38,7 @@ from tests.unit.doubles.cases import PUBLIC_KEY
 from tests.unit.doubles.world import World
 
 PATIENCE = 120.0
+RUN = cast(StepRun, SimpleNamespace(step="prepare", cancelled=lambda: False, progress=lambda *_done: None))
 CALLER = Caller("tester", openstack.PROJECT, frozenset({"member"}))
 GROUP, KEYPAIR, SHARE = "OS::Nova::ServerGroup", "OS::Nova::KeyPair", "OS::Manila::Share"
 
@@ -251,3 +254,26 @@ def test_what_a_checkpoint_keeps_is_handed_over_though_its_operation_fails(
     (snapshot,) = world.manila.snapshots.values()
     assert checkpoint in snapshot["description"]
     assert "refloat:" not in inventory(world)
+
+
+@pytest.mark.parametrize("copies", ["sqlite"], indirect=True)
+def test_what_a_process_has_begun_to_write_before_it_died_is_not_forgotten_while_the_bank_is_away(
+    copies: Copies, world: World, tmp_path: Path
+) -> None:
+    """Killed before it had written down that it had prepared; then cancelled by another."""
+    service = Service(tmp_path)
+    with closing(service):
+        checkpoint = service.protect(SHARE, world.manila.make_share("share", b"data"), "share")
+        (asked,) = service.deployment.operations.unfinished()
+        operation = service.deployment.operations.get(asked.id)
+        bank = service.deployment.bank_of(service.deployment.providers.find(DEFAULT))
+        make = service.worker._factory(ProtectProgram)
+        make(operation.id, operation.payload).prepare(RUN)  # and is dead
+        assert [each.checkpoint_id for each in bank.info().unfinished] == [checkpoint]
+        other = make(operation.id, operation.payload)
+        (tmp_path / "bank").rename(tmp_path / "away")
+        with pytest.raises(WrongBank):
+            list(other.undo(None, {}, RUN))
+        (tmp_path / "away").rename(tmp_path / "bank")
+        list(make(operation.id, operation.payload).undo(None, {}, RUN))
+        assert bank.info().unfinished == []
