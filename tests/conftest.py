@@ -44,7 +44,7 @@ class ByProject(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = Path(nodeid.partition("::")[0])
-        if file.name.startswith("test_mover_rbd"):
+        if file.parent.name == "ceph":
             return "ceph"  # one cluster for all of them
         project = project_of(file)
         return project if project != FIRST or file.parent.name == FULLSTACK.name else nodeid

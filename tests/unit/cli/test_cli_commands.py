@@ -57,35 +57,32 @@ def test_version(refloat: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"refloat {__version__}\n"
 
 
+def imported(refloat: Command, calls: str, slow: set[str]) -> subprocess.CompletedProcess[str]:
+    """Which of some modules are imported after some lines that call ``main``: on stderr."""
+    code = (
+        f"import sys; from refloat.cli.main import main\n{calls}\n"
+        f"print(sorted({slow!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code], env=refloat.environ, capture_output=True, text=True, timeout=60
+    )
+
+
 def test_help_imports_nothing_slow(refloat: Command) -> None:
     ran = refloat.run("plan", "create", "--help")
     assert ran.status == 0
-    code = (
-        "import sys; from refloat.cli.main import main\n"
-        "try: main(['--help']); main(['restore', '--help'])\n"
-        "except SystemExit: pass\n"
-        "slow = {'openstack', 'dbos', 'sqlalchemy', 'cmd2', 'rich', 'keystoneauth1', 'yaml'}\n"
-        "print(sorted(slow & set(sys.modules)), file=sys.stderr)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=refloat.environ, capture_output=True, text=True, timeout=60
-    )
+    calls = "try: main(['--help']); main(['restore', '--help'])\nexcept SystemExit: pass"
+    slow = {"openstack", "dbos", "sqlalchemy", "cmd2", "rich", "keystoneauth1", "yaml"}
+    done = imported(refloat, calls, slow)
     assert done.stderr.replace("'yaml'", "").strip() == "[]"
 
 
 def test_a_list_imports_nothing_that_it_does_not_need(refloat: Command) -> None:
     """Neither the engine, the migrations, another database's driver nor the kinds of resources."""
     assert refloat("plan", "list").status == 0  # the database is made
-    code = (
-        "import sys; from refloat.cli.main import main\n"
-        "assert main(['plan', 'list']) == 0\n"
-        "slow = {'alembic', 'dbos', 'psycopg', 'rich', 'opendal', 'croniter', 'falcon', 'botocore',\n"
-        "'sqlalchemy.dialects.postgresql', 'refloat.resources.server', 'refloat.resources.volume'}\n"
-        "print(sorted(slow & set(sys.modules)), file=sys.stderr)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=refloat.environ, capture_output=True, text=True, timeout=60
-    )
+    slow = {"alembic", "dbos", "psycopg", "rich", "opendal", "croniter", "falcon", "botocore"}
+    slow |= {"sqlalchemy.dialects.postgresql", "refloat.resources.server", "refloat.resources.volume"}
+    done = imported(refloat, "assert main(['plan', 'list']) == 0", slow)
     assert (done.returncode, done.stderr) == (0, "[]\n")
 
 
