@@ -28,7 +28,7 @@ from refloat.bank.references import data_references, with_references
 from refloat.bank.repair import Repair
 from refloat.bank.sinks import Sink
 from refloat.bank.slots import Slot
-from refloat.bank.sources import Extents
+from refloat.bank.sources import Extents, Former
 from refloat.bank.verification_report import DEPTHS, Damage, Depth, VerificationReport
 from refloat.bank.writer import Writer
 
@@ -45,6 +45,7 @@ __all__ = [
     "DataReader",
     "Depth",
     "Extents",
+    "Former",
     "Freshness",
     "HeadMemory",
     "Info",

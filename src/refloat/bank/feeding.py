@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from refloat.bank.packing import Feed, whole_chunks
+from refloat.bank.packing import Feed, Found, whole_chunks
 from refloat.bank.packs import CHUNK_SIZE
 from refloat.bank.sources import Extents, Source, chunks_of, runs
 from refloat.errors import BankError, Cancelled
@@ -51,15 +51,21 @@ def feed_stream(feed: Feed, source: Source, watch: Watch) -> int:
     return length
 
 
-def feed_extents(feed: Feed, source: Extents, watch: Watch) -> int:
-    """Store what is not a hole. How large the whole is."""
+def feed_extents(feed: Feed, source: Extents, watch: Watch, kept: Mapping[int, Found]) -> int:
+    """Store what is not a hole. How large the whole is.
+
+    :param kept: chunks by number that are stored already, and not read. What is a hole now is none of them:
+        so where a source contradicts itself the data is what reading all of it gives.
+    """
     size = source.size
     watch.check_size(size, ended=True)
     told = -1
     for first, count in runs(source.extents(), CHUNK_SIZE, _RUN):
         watch.check()
-        upto = min(size, (first + count) * CHUNK_SIZE)
-        feed.run(partial(whole_chunks, source.read_into, first, count, size), upto)
+        feed.keep(kept[number] for number in range(first, first + count) if number in kept)
+        for start, some in _others(first, count, kept):
+            upto = min(size, (start + some) * CHUNK_SIZE)
+            feed.run(partial(whole_chunks, source.read_into, start, some, size), upto)
         if feed.done != told:
             told = feed.done
             watch.tell(told, size)
@@ -69,3 +75,13 @@ def feed_extents(feed: Feed, source: Extents, watch: Watch) -> int:
         watch.tell(feed.done, size)
     watch.tell(size, size)
     return size
+
+
+def _others(first: int, count: int, kept: Mapping[int, Found]) -> Iterator[tuple[int, int]]:
+    """Of a run of chunks those that are not kept, as runs."""
+    start, end = first, first + count
+    for number in range(first, end + 1):
+        if number == end or number in kept:
+            if start < number:
+                yield start, number - start
+            start = number + 1

@@ -114,13 +114,19 @@ class Packer:
                 if isinstance(pack, Pack) and packs.get(pack.name) != pack.size:
                     del self._known[chunk_id]
 
-    def store(self, data: Data) -> tuple[bytes, Stored, int]:
-        """Store a chunk unless it is known. Its id, where it is, and the bytes this added."""
-        chunk_id = blake3(data, key=self._chunk_key).digest()
+    def known(self, chunk_id: bytes) -> Stored | None:
+        """Where a chunk is that may be used again; None: it has to be stored."""
         with self._changed:
             found = self._known.get(chunk_id)
             if isinstance(found, Learnt):
                 found = self._known[chunk_id] = found.stored()
+            return found
+
+    def store(self, data: Data) -> tuple[bytes, Stored, int]:
+        """Store a chunk unless it is known. Its id, where it is, and the bytes this added."""
+        chunk_id = blake3(data, key=self._chunk_key).digest()
+        with self._changed:
+            found = self.known(chunk_id)
             if found is not None:
                 return chunk_id, found, 0
             mine = self._known[chunk_id] = Stored()
@@ -231,6 +237,7 @@ class Feed:
         self._packer = packer
         self._pending: deque[tuple[Future[tuple[list[Found], int]], int]] = deque()
         self._found: list[Found] = []
+        self._kept: list[Found] = []
         self._unwritten: set[OpenPack] = set()
         self._added = 0
         self.done = 0
@@ -248,6 +255,10 @@ class Feed:
         while len(self._pending) > 2 * WORKERS:
             self.take()
 
+    def keep(self, found: Iterable[Found]) -> None:
+        """Chunks that are stored already."""
+        self._kept += found
+
     @property
     def busy(self) -> bool:
         return bool(self._pending)
@@ -256,6 +267,9 @@ class Feed:
         """Every chunk but those of zeros, in order and durable, and the bytes that were added."""
         while self._pending:
             self.take()
+        if self._kept:
+            self._found = sorted((*self._found, *self._kept), key=lambda each: each.number)
+            self._kept = []
         self._packer.settle(found.stored for found in self._found)
         return self._found, self._added
 

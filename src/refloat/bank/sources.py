@@ -6,7 +6,8 @@ holes at all. Of everything else it makes chunks of one size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from refloat.errors import BankError
@@ -31,6 +32,26 @@ class Extents(Protocol):
         :raises BankError: that cannot be read, or there are not so many bytes.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """Data that the same source once had.
+
+    :param ref: its reference.
+    :param changed: offset and length of everything that may differ from it now.
+    """
+
+    ref: Mapping[str, Any]
+    changed: Sequence[tuple[int, int]]
+
+    def numbers(self, chunk: int, size: int) -> set[int]:
+        """The chunks that may have changed, of data of this size."""
+        return {
+            number
+            for offset, length in self.changed
+            for number in range(max(offset, 0) // chunk, -(-min(offset + length, size) // chunk))
+        }
 
 
 def runs(extents: Iterator[tuple[int, int]], chunk: int, longest: int) -> Iterator[tuple[int, int]]:

@@ -32,10 +32,11 @@ from refloat.bank.objects import (
     Objects,
 )
 from refloat.bank.packing import WORKERS, Feed, Found, Packer
-from refloat.bank.packs import OpenPack, Pack, read_footer
+from refloat.bank.packs import CHUNK_SIZE, OpenPack, Pack, read_footer
+from refloat.bank.reader import open_index
 from refloat.bank.references import mark
 from refloat.bank.sealing import KIND_INDEX, Header
-from refloat.bank.sources import Extents, Source
+from refloat.bank.sources import Extents, Former, Source
 from refloat.bank.tombstones import unreliable
 from refloat.closing import Closing
 from refloat.errors import BankDamaged, BankError, Conflict, InvalidInput
@@ -75,6 +76,7 @@ class Writer(Closing):
         size: int | None = None,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        former: Former | None = None,
     ) -> dict[str, Any]:
         """Store data; it is durable when this returns.
 
@@ -83,6 +85,10 @@ class Writer(Closing):
         :param size: how many bytes it has; a source of another size is refused.
         :param progress: called in this thread with the bytes done and ``size`` (0: not known).
         :param cancelled: asked in this thread now and then; when it says yes, :class:`Cancelled`.
+        :param former: what the extents had once: of them is read only what may have changed, and what may
+            not be used again. The reference is the one that reading all of it gives.
+        :raises BankDamaged: the former data's index is not what was written, or is gone.
+        :raises InvalidInput: the former data has another size, or is another project's; or this is a stream.
         :returns: the reference for :meth:`refloat.bank.Bank.open_data`: JSON with ``object``,
             ``size``, ``digest`` (the same for the same bytes of the same project), ``stored``, the
             bytes this added to the bank, and ``mark``, which nobody else can make. It has to be
@@ -94,7 +100,10 @@ class Writer(Closing):
         watch = Watch(size, progress, cancelled)
         with Feed(self._pool, self._packer) as feed:
             if isinstance(source, Extents):
-                length = feed_extents(feed, source, watch)
+                kept = self._unchanged(former, source.size) if former is not None else {}
+                length = feed_extents(feed, source, watch, kept)
+            elif former is not None:
+                raise InvalidInput("a stream is always read as a whole")
             else:
                 length = feed_stream(feed, source, watch)
             found, added = feed.finish()
@@ -106,6 +115,17 @@ class Writer(Closing):
         digest = index.digest(self._chunk_key)
         ref = {"object": name, "size": length, "digest": digest, "stored": added + len(blob)}
         return {**ref, "mark": mark(self._chunk_key, ref)}
+
+    def differing(self, ref: Mapping[str, Any], former: Former) -> int:
+        """How many chunks differ from the former ones of which it is said that they have not changed.
+
+        :raises BankDamaged, InvalidInput: as ``put_data`` does.
+        """
+        now = open_index(self._objects, ref)
+        then, changed = self._former(former, now.size)
+        ids = [{number: chunk_id for number, chunk_id, *_where in index.stored()} for index in (now, then)]
+        there = (ids[0].keys() | ids[1].keys()) - changed
+        return sum(ids[0].get(number) != ids[1].get(number) for number in there)
 
     def commit(
         self,
@@ -160,6 +180,28 @@ class Writer(Closing):
             raise Conflict(f"the writer of the checkpoint {self.checkpoint_id} is closed")
 
     # --- data
+
+    def _former(self, former: Former, size: int) -> tuple[DataIndex, set[int]]:
+        """The index of former data, and the numbers of the chunks that may have changed."""
+        index = open_index(self._objects, former.ref)
+        if index.project_id != self._project_id:
+            raise InvalidInput("the former data is another project's")
+        if index.size != size:
+            raise InvalidInput(f"the former data has {index.size} bytes, and this has {size}")
+        return index, former.numbers(CHUNK_SIZE, size)
+
+    def _unchanged(self, former: Former, size: int) -> dict[int, Found]:
+        """The chunks that have not changed and may be used again, by number.
+
+        Where they are is what this writer knows, never what the former index says: its packs may be gone,
+        about to be removed, or damaged.
+        """
+        index, changed = self._former(former, size)
+        return {
+            number: Found(number, chunk_id, stored)
+            for number, chunk_id, *_where in index.stored()
+            if number not in changed and (stored := self._packer.known(chunk_id)) is not None
+        }
 
     def _load(self) -> None:
         """Learn which chunks the project has in the bank, once."""
