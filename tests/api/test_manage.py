@@ -253,6 +253,7 @@ PROVIDER = "[provider]\nname = x\nid = cf56bd3e-97a7-4078-b6d5-f36246333fd9\nena
         ("another key", "Banks", 2, "key"),
         ("an unknown plugin", "Providers", 2, "there is no protection plugin"),
         ("a plugin of Karbor's alone", "Providers", 1, "Freezer"),
+        ("a mover without its keys", "Providers", 1, "mover rbd: "),
         ("no login", "Keystone", 2, "[trustee]"),
         ("no Keystone", "Keystone", 2, "cannot log in"),
         ("a policy in JSON", "Policy", 2, "JSON"),
@@ -279,6 +280,9 @@ def test_what_is_wrong_is_told(
         (home / "providers.d/x.conf").write_text(PROVIDER.format("nonsense"))
     elif what == "a plugin of Karbor's alone":
         (home / "providers.d/x.conf").write_text(PROVIDER.format("karbor-volume-freezer-plugin"))
+    elif what == "a mover without its keys":
+        more = "movers = rbd, glance\n[mover_rbd]\nconf = /nowhere/ceph.conf\n"
+        (home / "providers.d/x.conf").write_text(PROVIDER.format("volume-bank") + more)
     elif what == "no login":
         configured()
     elif what == "no Keystone":

@@ -34,11 +34,12 @@ class Checks(upgradecheck.UpgradeCommands):
         return Result(Code.FAILURE, "; ".join(wrong)) if wrong else Result(Code.SUCCESS)
 
     def _providers(self) -> Result:
-        """Every provider file can be read, and every plugin that it names is installed."""
+        """Every provider file can be read, and every plugin and mover that it names can work here."""
         notes: list[str] = []
         for provider in self._all_providers():
             provider.plugins()
-            notes += [f"{provider.name}: {note}" for note in provider.notes]
+            wrong = [f"mover {name}: {why}" for name, why in provider.movers.problems().items() if why]
+            notes += [f"{provider.name}: {note}" for note in (*provider.notes, *wrong)]
         return Result(Code.WARNING, "; ".join(notes)) if notes else Result(Code.SUCCESS)
 
     def _banks(self) -> Result:

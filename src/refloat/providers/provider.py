@@ -10,6 +10,7 @@ from typing import Any
 
 from refloat.errors import InvalidInput, NotFound
 from refloat.graph import Graph
+from refloat.movers.settings import DEFAULT
 from refloat.providers.provider_files import Definition, load_folder
 from refloat.resources.base import OperationKind, ProtectionPlugin
 from refloat.resources.noop import NoopPlugin, noop_plugin
@@ -53,6 +54,13 @@ class Provider(Definition):
                 if resource_type not in chosen:
                     chosen[resource_type] = noop_plugin(resource_type)()
         return chosen
+
+    def mover_notes(self) -> list[str]:
+        """Whether the movers that its file names work on this host, one sentence each."""
+        if self.movers.names == DEFAULT.names:
+            return []
+        found = self.movers.problems().items()
+        return [f"mover {name}: {why or 'nothing speaks against it on this host'}" for name, why in found]
 
     @property
     def keeps_nothing(self) -> bool:

@@ -16,6 +16,7 @@ from typing import NoReturn, TypeVar
 from urllib.parse import quote
 
 from refloat.errors import InvalidInput
+from refloat.movers.settings import DEFAULT, KNOWN, Ceph, Movers
 from refloat.providers.banks import BankLocation
 
 KARBOR_PLUGINS: Mapping[str, tuple[str, ...]] = {
@@ -41,8 +42,9 @@ DEFAULT_BANK = "default"
 """The word for the bank that Refloat uses when no provider says otherwise."""
 
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
-_PROVIDER_KEYS = ("name", "id", "description", "plugin", "bank", "enabled")
+_PROVIDER_KEYS = ("name", "id", "description", "plugin", "bank", "enabled", "movers", "full_every")
 _BANK_KEYS = ("url", "key_file", "found")
+_RBD_KEYS = ("conf", "user", "keyring", "pools")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Definition:
     :param file: what defines it; None: it is built in.
     :param found: its bank was found: what other providers have left there is taken up as its own.
     :param notes: what its file asks for and does not get, one sentence each.
+    :param movers: how the bytes of volumes in its bank are read and written.
     """
 
     id: str
@@ -99,6 +102,7 @@ class Definition:
     file: Path | None = None
     notes: tuple[str, ...] = ()
     found: bool = False
+    movers: Movers = DEFAULT
 
 
 Defined = TypeVar("Defined", bound=Definition)
@@ -184,7 +188,7 @@ def load_file(path: Path, installed: Collection[str], key_file: Path, kind: type
     plugins, notes = _plugins(ini, installed)
     identity, name, about = _uuid(ini), _required(ini, "name"), ini.text("provider", "description")
     found = _flag(ini, "refloat_bank", "found", default=False)
-    return kind(identity, name, about, plugins, _bank(ini, key_file), path, notes, found)
+    return kind(identity, name, about, plugins, _bank(ini, key_file), path, notes, found, _movers(ini))
 
 
 def _plugins(ini: Ini, installed: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -262,6 +266,45 @@ def _bank(ini: Ini, default_key: Path) -> BankLocation | None:
             ini.refuse(key_file.line, "a key_file without the url of its bank")
         return None
     return BankLocation(_KARBOR_BANKS[word](ini), key)
+
+
+def _movers(ini: Ini) -> Movers:
+    names = _words(ini, "provider", "movers", DEFAULT.names, KNOWN)
+    every = ini.last("provider", "full_every")
+    if every is not None and not (every.text.isdecimal() and int(every.text)):
+        ini.refuse(every.line, f"'{every.text}' is no number from 1, which full_every must be")
+    _refuse_unknown(ini, "mover_rbd", _RBD_KEYS)
+    paths = {}
+    for key in ("conf", "keyring"):
+        value = ini.last("mover_rbd", key)
+        if value is not None and not value.text.startswith("/"):
+            ini.refuse(value.line, f"{key} must be an absolute path")
+        paths[key] = value.text if value else getattr(DEFAULT.ceph, key)
+    user = ini.text("mover_rbd", "user", DEFAULT.ceph.user).removeprefix("client.")
+    pools = _words(ini, "mover_rbd", "pools", DEFAULT.ceph.pools)
+    return Movers(
+        names, Ceph(user=user, pools=pools, **paths), int(every.text) if every else DEFAULT.full_every
+    )
+
+
+def _words(
+    ini: Ini, section: str, key: str, default: tuple[str, ...], known: Collection[str] = ()
+) -> tuple[str, ...]:
+    """A value that is a list, separated by commas.
+
+    :param known: the words that there are; empty: any.
+    """
+    value = ini.last(section, key)
+    if value is None:
+        return default
+    words = tuple(dict.fromkeys(word.strip() for word in value.text.split(",")))
+    for word in words:
+        if not word or (known and word not in known):
+            advice = (
+                f"It is one or more of: {', '.join(known)}" if known else "Write names with commas between"
+            )
+            ini.refuse(value.line, f"{key} has no '{word}'" if known else f"{key} has an empty name", advice)
+    return words
 
 
 def _refuse_unknown(ini: Ini, section: str, known: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ from refloat.bank.identity import DESCRIPTOR, DESCRIPTOR_COPY
 from refloat.control.banks import banks_of_user
 from refloat.control.settings import Settings
 from refloat.errors import InvalidInput, NotFound
+from refloat.movers.settings import Ceph, Movers
 from refloat.providers.banks import BankLocation
 from refloat.providers.provider import Provider, Providers
 from refloat.providers.provider_files import load_file
@@ -184,6 +185,58 @@ def test_what_is_wrong_is_told_with_file_and_line(
         Providers(folder)
     assert f"{folder}/infra.conf, line {line}: " in str(raised.value)
     assert message in str(raised.value)
+
+
+MOVERS = """[provider]
+name = x
+id = 00000000000000000000000000000001
+enabled = yes
+plugin = volume-bank
+movers = rbd, glance
+full_every = 7
+
+[mover_rbd]
+conf = /etc/ceph/west.conf
+user = client.backup
+keyring = /etc/refloat/west.keyring
+pools = volumes, ssd
+"""
+
+
+def test_movers_of_a_provider(folder: Path) -> None:
+    assert Providers().find("bank").movers == Movers(("glance",), Ceph(), 30)
+    assert Providers().find("bank").mover_notes() == []
+    write(folder, MOVERS)
+    ceph = Ceph("/etc/ceph/west.conf", "backup", "/etc/refloat/west.keyring", ("volumes", "ssd"))
+    found = Providers(folder).find("x")
+    assert found.movers == Movers(("rbd", "glance"), ceph, 7)
+    first, second = found.mover_notes()
+    assert "/etc/ceph/west.conf cannot be read by this user" in first
+    assert "/etc/refloat/west.keyring cannot be read by this user" in first
+    assert second == "mover glance: nothing speaks against it on this host"
+    write(folder, MOVERS.partition("full_every")[0])
+    assert Providers(folder).find("x").movers == Movers(("rbd", "glance"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "message"),
+    [
+        ("rbd, glance", "rbd, glacne", 6, "movers has no 'glacne'. It is one or more of: rbd, glance"),
+        ("rbd, glance", "", 6, "movers has no ''"),
+        ("full_every = 7", "full_every = 0", 7, "'0' is no number from 1"),
+        ("full_every = 7", "full_every = often", 7, "'often' is no number from 1"),
+        ("pools =", "pool =", 13, "[mover_rbd] has no 'pool'"),
+        ("volumes, ssd", "volumes,,ssd", 13, "pools has an empty name"),
+        ("/etc/ceph/west.conf", "west.conf", 10, "conf must be an absolute path"),
+        ("/etc/refloat/west", "west", 12, "keyring must be an absolute path"),
+    ],
+)
+def test_what_is_wrong_about_movers(folder: Path, before: str, after: str, line: int, message: str) -> None:
+    assert before in MOVERS
+    write(folder, MOVERS.replace(before, after))
+    with pytest.raises(InvalidInput) as raised:
+        Providers(folder)
+    assert f"{folder}/p.conf, line {line}: {message}" in str(raised.value)
 
 
 def test_a_wrong_name_is_answered_with_the_nearest(folder: Path) -> None:

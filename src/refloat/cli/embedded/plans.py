@@ -45,7 +45,7 @@ class EmbeddedPlans(EmbeddedSession):
             **self._provider_line(provider),
             "bank_key": str(self.bank_location(provider).key_file),
             "file": str(provider.file or ""),
-            "notes": list(provider.notes),
+            "notes": [*provider.notes, *provider.mover_notes()],
             "plugins": describe_plugins(provider),
         }
 

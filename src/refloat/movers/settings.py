@@ -1,0 +1,54 @@
+"""Which movers a provider may use, in which order, and what they need to know."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from refloat.movers.rbd import missing
+
+KNOWN = ("rbd", "glance")
+
+
+@dataclass(frozen=True, slots=True)
+class Ceph:
+    """How the mover ``rbd`` reaches the cluster that Cinder keeps volumes on.
+
+    :param user: without ``client.`` before it.
+    :param keyring: the path of its key; empty: ``conf`` says where it is.
+    :param pools: those of volumes: no image of another is ever opened.
+    """
+
+    conf: str = "/etc/ceph/ceph.conf"
+    user: str = "refloat"
+    keyring: str = ""
+    pools: tuple[str, ...] = ("volumes",)
+
+
+@dataclass(frozen=True, slots=True)
+class Movers:
+    """What a provider's file says.
+
+    :param names: the first of them that can is used.
+    :param full_every: every so-maniest protection of a volume reads all, and compares.
+    """
+
+    names: tuple[str, ...] = ("glance",)
+    ceph: Ceph = Ceph()
+    full_every: int = 30
+
+    def problems(self) -> dict[str, str]:
+        """Why each of them does not work on this host; empty: nothing speaks against it."""
+        return {name: self._rbd() if name == "rbd" else "" for name in self.names}
+
+    def _rbd(self) -> str:
+        unreadable = [
+            f"{path} cannot be read by this user"
+            for path in (self.ceph.conf, self.ceph.keyring)
+            if path and not os.access(path, os.R_OK)
+        ]
+        return "; ".join(filter(None, (missing(), *unreadable)))
+
+
+DEFAULT = Movers()
+"""Of a provider that says nothing."""
