@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from refloat.records.tables import TermRow
@@ -27,13 +28,11 @@ class OperatorTerms:
     @classmethod
     def read(cls, session: Session) -> OperatorTerms:
         """What the latest start of the service has written down; nothing where there never was one."""
-        minimum = session.get(TermRow, "minimum_retention")
-        destinations = session.get(TermRow, "destinations")
-        approval = session.get(TermRow, "approval")
+        kept = {row.name: row.value for row in session.scalars(select(TermRow))}
         return cls(
-            timedelta(seconds=minimum.value if minimum else 0),
-            dict(destinations.value if destinations else {}),
-            bool(approval and approval.value),
+            timedelta(seconds=kept.get("minimum_retention", 0)),
+            dict(kept.get("destinations", {})),
+            bool(kept.get("approval", False)),
         )
 
     def write(self, session: Session) -> None:
