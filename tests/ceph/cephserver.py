@@ -9,14 +9,12 @@ import subprocess
 import tempfile
 import time
 import uuid
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-NOT_INSTALLED = (
-    "Ceph is not installed, or this Python does not see librbd: apt-get install ceph-mon ceph-osd "
-    "python3-rados python3-rbd, then tools/librbd.sh .venv"
-)
+from refloat.movers.rbd import missing
+
+NOT_INSTALLED = "Ceph is not installed: apt-get install ceph-mon ceph-osd python3-rados python3-rbd"
 CAPS = {
     "mon": "profile rbd",
     "osd": "profile rbd pool=volumes, profile rbd-read-only pool=images",
@@ -25,7 +23,7 @@ CAPS = {
 
 
 def is_installed() -> bool:
-    return all(map(shutil.which, ("ceph-mon", "ceph-osd", "ceph"))) and bool(find_spec("rbd"))
+    return all(map(shutil.which, ("ceph-mon", "ceph-osd", "ceph"))) and not missing()
 
 
 def free_ports(count: int) -> list[int]:

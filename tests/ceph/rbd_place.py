@@ -2,22 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
-import rados
-import rbd
 
+from refloat.errors import NotFound
 from refloat.movers import Sink
-from refloat.movers.rbd import CephCluster, RbdSink, RbdSource
+from refloat.movers.rbd import CephCluster, RbdImage, RbdSink, RbdSource
 from tests.ceph.cephserver import CAPS, Ceph
 from tests.mover_contract import SIZE, Place, whole
 from tests.unit.support.bank_helpers import CHUNK, noise
 
 POOL = "volumes"
 SNAPSHOT = "snapshot-cut"
+
+
+class Administrator(CephCluster):
+    """All rights, and all calls of librbd's, in a process too: it may end the one that it is in."""
+
+    program = str(Path(__file__).with_name("admin_process.py"))
+
+    def pool(self, pool: str, method: str, *arguments: Any, into: str = "", **options: Any) -> Any:
+        """What ``rbd.RBD`` can do."""
+        request = {"request": "pool", "method": method, "arguments": arguments, "options": options}
+        key = {"pool": pool, "name": "", "snapshot": None}
+        return self.ask(method, key, {**request, "into": into})["result"]
+
+    def me(self) -> str:
+        return str(self.ask("ask", {"pool": "", "name": "", "snapshot": None}, {"request": "me"})["result"])
+
+
+class AnyImage:
+    """The methods of ``rbd.Image``."""
+
+    def __init__(self, image: RbdImage) -> None:
+        self._image = image
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        return lambda *arguments: self._image.ask(method, "call", method=method, arguments=arguments)[
+            "result"
+        ]
+
+    def write(self, data: bytes, offset: int) -> None:
+        self._image.write(offset, data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        data = bytearray(length)
+        self._image.read_into(offset, memoryview(data))
+        return bytes(data)
 
 
 class Images(Place):
@@ -29,25 +64,21 @@ class Images(Place):
     def __init__(self, conf: str, keyring: str, order: int = 20) -> None:
         self.conf, self.keyring, self.order = conf, keyring, order
         self.worker = CephCluster(conf, "worker", keyring)
-        self.admin = rados.Rados(conffile=conf)
-        self.admin.connect()
+        self.admin = Administrator(conf, "admin")
 
     def close(self) -> None:
         self.worker.close()
-        self.admin.shutdown()
+        self.admin.close()
 
     def to_json(self) -> Any:
         return [__name__, "Images", self.conf, self.keyring]
 
     @contextmanager
-    def pool(self, name: str = POOL) -> Iterator[Any]:
-        with self.admin.open_ioctx(name) as ioctx:
-            yield ioctx
-
-    @contextmanager
-    def image(self, name: str, pool: str = POOL) -> Iterator[Any]:
-        with self.pool(pool) as ioctx, rbd.Image(ioctx, name) as image:
-            yield image
+    def image(
+        self, name: str, pool: str = POOL, snapshot: str | None = None, *, write: bool = True
+    ) -> Iterator[Any]:
+        with self.admin.image(pool, name, snapshot, write=write) as image:
+            yield AnyImage(image)
 
     def fill(self, name: str, size: int, data: Mapping[int, bytes]) -> None:
         self.remove(name)
@@ -56,8 +87,7 @@ class Images(Place):
 
     def make(self, name: str, size: int, data: Mapping[int, bytes], pool: str = POOL) -> None:
         """An image without any snapshot."""
-        with self.pool(pool) as ioctx:
-            rbd.RBD().create(ioctx, name, size, order=self.order)
+        self.admin.pool(pool, "create", name, size, order=self.order)
         with self.image(name, pool) as image:
             for offset, part in data.items():
                 image.write(part, offset)
@@ -76,21 +106,19 @@ class Images(Place):
             image.remove_snap(snapshot)
 
     def remove(self, name: str) -> None:
-        with suppress(rbd.ImageNotFound):
+        with suppress(NotFound):
             with self.image(name) as image:
                 snapshots = [each["name"] for each in image.list_snaps()]
             for each in snapshots:
                 self.drop(name, each)
-            with self.pool() as ioctx:
-                rbd.RBD().remove(ioctx, name)
+            self.admin.pool(POOL, "remove", name)
 
     def empty(self) -> None:
         for name in sorted(self.listed()):
             self.remove(name)
 
     def listed(self) -> list[str]:
-        with self.pool() as ioctx:
-            return list(rbd.RBD().list(ioctx))
+        return list(self.admin.pool(POOL, "list"))
 
     def source(self, name: str) -> RbdSource:
         return RbdSource(self.worker, POOL, name, SNAPSHOT)
@@ -101,7 +129,7 @@ class Images(Place):
         return RbdSink(self.worker, POOL, name)
 
     def content(self, name: str, snapshot: str | None = None) -> bytes:
-        with self.pool() as ioctx, rbd.Image(ioctx, name, snapshot, read_only=True) as image:
+        with self.image(name, POOL, snapshot, write=False) as image:
             size, data = image.size(), {}
             for offset in range(0, size, 8 << 20):
                 data[offset] = image.read(offset, min(8 << 20, size - offset))
@@ -117,8 +145,8 @@ class Images(Place):
     def in_use(self) -> list[str]:
         found = []
         for name in self.listed():
-            with self.pool() as ioctx, rbd.Image(ioctx, name, read_only=True) as image:
-                mine = str(self.admin.get_instance_id())
+            with self.image(name, write=False) as image:
+                mine = self.admin.me()
                 watchers = [str(each["id"]) for each in image.watchers_list()]
                 found += [name for each in watchers if each != mine]
         return found
@@ -131,15 +159,13 @@ def clone(place: Images, name: str) -> Iterator[None]:
     with place.image("base", "images") as image:
         image.create_snap("snap")
         image.protect_snap("snap")
-    with place.pool("images") as parent, place.pool() as child:
-        rbd.RBD().clone(parent, "base", "snap", child, name, order=place.order)
+    place.admin.pool("images", "clone", "base", "snap", name, into=POOL, order=place.order)
     yield
     place.remove(name)
     with place.image("base", "images") as image:
         image.unprotect_snap("snap")
         image.remove_snap("snap")
-    with place.pool("images") as ioctx:
-        rbd.RBD().remove(ioctx, "base")
+    place.admin.pool("images", "remove", "base")
 
 
 @pytest.fixture(scope="module")

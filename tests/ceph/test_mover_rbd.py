@@ -9,18 +9,12 @@ from typing import Any
 import pytest
 
 from refloat.errors import BankError, NotFound
-from refloat.movers import CannotTell
+from refloat.movers import CannotTell, baselines
+from refloat.movers.rbd import CephCluster, RbdSink, RbdSource, missing
 from tests.ceph import cephserver
+from tests.ceph.rbd_place import POOL, SNAPSHOT, Images, clone, images, place
 from tests.mover_contract import DATA, SIZE, ReadsAnywhere, bank, changed_bytes, keep, whole
 from tests.unit.support.bank_helpers import CHUNK, noise
-
-pytest.importorskip("rbd", reason=cephserver.NOT_INSTALLED)
-
-import rbd
-
-from refloat.movers import baselines
-from refloat.movers.rbd import CephCluster, RbdSink, RbdSource, missing
-from tests.ceph.rbd_place import POOL, SNAPSHOT, Images, clone, images, place
 
 __all__ = ["bank", "images", "place"]
 
@@ -194,8 +188,7 @@ def test_what_a_worker_may_not_do(place: Images, ceph: cephserver.Ceph) -> None:
     place.make("base", CHUNK, {0: b"x"}, "images")
     with pytest.raises(BankError, match=r"could not open images/base.*permission"):
         RbdSink(place.worker, "images", "base")
-    with place.pool("images") as ioctx:
-        rbd.RBD().remove(ioctx, "base")
+    place.admin.pool("images", "remove", "base")
 
 
 def test_errors_say_what_and_why(place: Images, ceph: cephserver.Ceph) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from refloat.errors import NotFound
-from refloat.movers.rbd import CephCluster, explained
+from refloat.movers.rbd import CephCluster
 
 _NAME = re.compile(r"backup\.refloat-([0-9a-f-]{36})\.snap\.baseline")
 
@@ -33,12 +33,14 @@ def baseline_name(checkpoint_id: str) -> str:
 
 def baselines(cluster: CephCluster, pool: str, name: str) -> list[Baseline]:
     """All of an image, the newest first."""
-    found = []
-    with cluster.image(pool, name) as image, explained(f"list the snapshots of {pool}/{name}"):
-        for each in image.list_snaps():
-            if told := _NAME.fullmatch(each["name"]):
-                at = image.get_snap_timestamp(each["id"]).replace(tzinfo=UTC)
-                found.append(Baseline(told[1], each["name"], int(each["id"]), at))
+    with cluster.image(pool, name) as image:
+        found = [
+            Baseline(
+                told[1], each["name"], each["id"], datetime.fromisoformat(each["at"]).replace(tzinfo=UTC)
+            )
+            for each in image.seen["snapshots"]
+            if (told := _NAME.fullmatch(each["name"]))
+        ]
     return sorted(found, key=lambda each: each.id, reverse=True)
 
 
@@ -51,18 +53,15 @@ def cut(cluster: CephCluster, pool: str, name: str, checkpoint_id: str) -> str:
         if number >= MOST or now - each.created_at > OLDEST:
             remove(cluster, pool, name, each.checkpoint_id)
     if len(others) == len(there):
-        with cluster.image(pool, name, write=True) as image, explained(f"make a snapshot of {pool}/{name}"):
-            image.create_snap(made)
+        with cluster.image(pool, name, write=True) as image:
+            image.create_snapshot(made)
     return made
 
 
 def remove(cluster: CephCluster, pool: str, name: str, checkpoint_id: str) -> None:
     """Remove that of a checkpoint, if it is there."""
     try:
-        with (
-            cluster.image(pool, name, write=True) as image,
-            explained(f"remove a snapshot of {pool}/{name}"),
-        ):
-            image.remove_snap(baseline_name(checkpoint_id))
+        with cluster.image(pool, name, write=True) as image:
+            image.remove_snapshot(baseline_name(checkpoint_id))
     except NotFound:  # the volume is gone, and it with it; or somebody else has removed it
         return

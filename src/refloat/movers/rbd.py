@@ -7,42 +7,43 @@ The object map of a snapshot is asked which objects there are, never which have 
 volume puts one of long ago in the place of the present one, and releases before 2023 may lose changes. What
 the OSDs know of the snapshots of each object is right in both cases.
 
-``rados`` and ``rbd`` are Debian's python3-rados and python3-rbd, which no package index has.
+librbd itself is in a process of its own, for it may end the process that it is in: :mod:`.rbd_process`.
 """
 
 from __future__ import annotations
 
-import threading
+import itertools
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 from refloat.closing import Closing
 from refloat.errors import BankError, InvalidInput, NotFound
-from refloat.movers import CannotTell
+from refloat.movers import CannotTell, rbd_process
+from refloat.movers.processes import Replaced, Unanswered
 
-_SETTINGS = {
-    "rbd_concurrent_management_ops": "64",
-    "rbd_cache": "false",  # everything is read once, and written in large pieces
-    "rados_osd_op_timeout": "300",
-    "rados_mon_op_timeout": "60",
-    "client_mount_timeout": "60",
-}
+PYTHON = "/usr/bin/python3"
+"""The system's, which sees its packages."""
+
 _MOST_RANGES = 4096
-_ADVICE = "Install python3-rados and python3-rbd, for the Python that runs Refloat"
+_AT_ONCE = 64 << 30
+"""How much of an image is compared with one request, which must not take too long."""
 
 Ranges = list[tuple[int, int]]
 
 
-def missing() -> str:
+def missing(python: str = PYTHON) -> str:
     """Why this host cannot use RBD; empty: it can."""
     try:
-        import_module("rados")
-        import_module("rbd")
-    except ImportError as error:
-        return f"librbd's Python modules are not installed here ({error})"
+        command = [python, "-I", "-c", "import rados, rbd"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{python} cannot be run ({error})"
+    if done.returncode:
+        why = done.stderr.strip().rpartition("\n")[2] or f"status {done.returncode}"
+        return f"librbd's Python modules are not installed for {python} ({why})"
     return ""
 
 
@@ -52,72 +53,140 @@ class CephCluster(Closing):
     :param conf: the path of ``ceph.conf``.
     :param user: without ``client.`` before it.
     :param keyring: the path of its key; empty: where ``conf`` says it is.
+    :param python: which Python has the modules ``rados`` and ``rbd``.
     """
 
-    def __init__(self, conf: str, user: str, keyring: str = "") -> None:
-        self._conf, self._user, self._keyring = conf, user, keyring
-        self._lock = threading.Lock()
-        self._rados: Any = None
+    program: ClassVar[str] = rbd_process.__file__
+
+    def __init__(self, conf: str, user: str, keyring: str = "", python: str = PYTHON) -> None:
+        self._conf, self._user, self._python = conf, user, python
+        self._process = Replaced([python, self.program, conf, user, keyring])
+        self._numbers = itertools.count(1)
 
     @contextmanager
     def image(
         self, pool: str, name: str, snapshot: str | None = None, *, write: bool = False
-    ) -> Iterator[Any]:
-        """An open image of librbd's. :raises NotFound: there is no such pool, image or snapshot."""
-        rbd = _module("rbd")
-        what = f"{pool}/{name}@{snapshot}" if snapshot else f"{pool}/{name}"
-        with ExitStack() as stack:
-            with explained(f"open {what}"):
-                ioctx = stack.enter_context(self._connected().open_ioctx(pool))
-                image = rbd.Image(ioctx, name, snapshot=snapshot, read_only=not write)
-                stack.enter_context(image)
+    ) -> Iterator[RbdImage]:
+        """An image, to be used inside. :raises NotFound: there is no such pool, image or snapshot."""
+        key = {"image": next(self._numbers), "pool": pool, "name": name, "snapshot": snapshot, "write": write}
+        image = RbdImage(self, key)
+        try:
+            image.look()
             yield image
+        finally:
+            image.close()
 
     @property
     def fsid(self) -> str:
         """Which cluster it is."""
-        with explained("ask the cluster who it is"):
-            return str(self._connected().get_fsid())
+        doing = "ask the cluster who it is"
+        with _answered(doing):
+            return str(self._checked(doing, "", self._process.hello)["fsid"])
 
     def close(self) -> None:
-        with self._lock:
-            if self._rados is not None:
-                self._rados.shutdown()
-                self._rados = None
+        self._process.close()
 
-    def _connected(self) -> Any:
-        with self._lock:
-            if self._rados is None:
-                rados = _module("rados")
-                settings = {**_SETTINGS, **({"keyring": self._keyring} if self._keyring else {})}
-                with explained(f"connect to the Ceph cluster of {self._conf} as client.{self._user}"):
-                    found = rados.Rados(conffile=self._conf, rados_id=self._user, conf=settings)
-                    try:
-                        found.connect()
-                    except BaseException:
-                        found.shutdown()
-                        raise
-                self._rados = found
-            return self._rados
+    def ask(
+        self,
+        doing: str,
+        key: Mapping[str, Any],
+        request: Mapping[str, Any],
+        data: bytes | memoryview = b"",
+        target: memoryview | None = None,
+    ) -> dict[str, Any]:
+        """The answer to a request. :raises NotFound, BankError: with what could not be done."""
+        with _answered(doing):
+            answer = self._process.ask({**key, **request}, data, target)
+        return self._checked(doing, _named(key), answer)
 
+    def close_image(self, key: Mapping[str, Any]) -> None:
+        doing = f"close {_named(key)}"
+        with _answered(doing):
+            self._checked(doing, "", self._process.tell({**key, "request": "close"}))
 
-def _module(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise BankError(f"the Python module {name} is missing", reason=str(error), advice=_ADVICE) from None
+    def _checked(self, doing: str, image: str, answer: dict[str, Any]) -> dict[str, Any]:
+        """:raises NotFound, BankError: it is an error, and what could not be done."""
+        if (kind := answer.get("error")) is None:
+            return answer
+        if kind == "missing":
+            advice = f"Install python3-rados and python3-rbd, for {self._python}"
+            reason = f"librbd's Python modules are missing: {answer['reason']}"
+            raise BankError(f"could not {doing}", reason=reason, advice=advice)
+        if answer["doing"] == "connect":
+            doing = f"connect to the Ceph cluster of {self._conf} as client.{self._user}"
+        elif answer["doing"] == "open":
+            doing = f"open {image}"
+        raise (NotFound if kind == "absent" else BankError)(f"could not {doing}", reason=answer["reason"])
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Errors of librados and librbd in words. :raises NotFound, BankError:"""
-    rados, rbd = _module("rados"), _module("rbd")
+def _answered(doing: str) -> Iterator[None]:
     try:
         yield
-    except (rados.ObjectNotFound, rbd.ImageNotFound) as error:
-        raise NotFound(f"could not {what}", reason=str(error)) from error
-    except (rados.Error, rbd.Error) as error:
-        raise BankError(f"could not {what}", reason=str(error) or type(error).__name__) from error
+    except Unanswered as error:
+        raise BankError(f"could not {doing}", reason=f"librbd gave no answer: {error}") from error
+
+
+def _named(key: Mapping[str, Any]) -> str:
+    named = f"{key['pool']}/{key['name']}"
+    return f"{named}@{key['snapshot']}" if key["snapshot"] else named
+
+
+class RbdImage:
+    """An image that the cluster's process has open. For many threads."""
+
+    def __init__(self, cluster: CephCluster, key: dict[str, Any]) -> None:
+        self._cluster, self._key = cluster, {**key, "identity": None}
+        self.what = _named(key)
+        self.seen: dict[str, Any] = {}
+
+    def look(self) -> dict[str, Any]:
+        """Its ``identity``, ``size``, ``overlap`` and ``snapshots``. From then on it is the same image."""
+        self.seen = self.ask("look at", "look")
+        self._key["identity"] = self.seen["identity"]
+        return self.seen
+
+    def read_into(self, offset: int, target: memoryview) -> None:
+        got = self.ask("read", "read", target=target, offset=offset, length=len(target))["bytes"]
+        if got != len(target):
+            raise BankError(f"{self.what} gave {got} of {len(target)} bytes at {offset}")
+
+    def diff(self, since: str | None, within: Ranges, *, whole: bool, parent: bool) -> Ranges:
+        """What may differ from a snapshot, or from nothing."""
+        doing = f"compare {since} with" if since else "list the objects of"
+        found = self.ask(doing, "diff", since=since, within=within, whole=whole, parent=parent)
+        return [(offset, length) for offset, length in found["ranges"]]
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        self.ask("write", "write", data, offset=offset)
+
+    def discard(self, offset: int, length: int) -> None:
+        self.ask("discard in", "discard", offset=offset, length=length)
+
+    def flush(self) -> None:
+        self.ask("flush", "flush")
+
+    def create_snapshot(self, name: str) -> None:
+        """It is there, also if it was before."""
+        self.ask("make a snapshot of", "create_snapshot", made=name)
+
+    def remove_snapshot(self, name: str) -> None:
+        self.ask("remove a snapshot of", "remove_snapshot", removed=name)
+
+    def close(self) -> None:
+        self._cluster.close_image(self._key)
+
+    def ask(
+        self,
+        doing: str,
+        request: str,
+        data: bytes | memoryview = b"",
+        target: memoryview | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
+        return self._cluster.ask(
+            f"{doing} {self.what}", self._key, {"request": request, **more}, data, target
+        )
 
 
 class RbdSource(Closing):
@@ -129,27 +198,20 @@ class RbdSource(Closing):
 
     def __init__(self, cluster: CephCluster, pool: str, name: str, snapshot: str, baseline: str = "") -> None:
         self._cluster, self._pool, self._name, self._snapshot = cluster, pool, name, snapshot
-        self._what = f"{pool}/{name}@{snapshot}"
         self._baseline = baseline
-        with ExitStack() as stack, explained(f"look at {self._what}"):
-            self._image = stack.enter_context(cluster.image(pool, name, snapshot))
-            self.size = int(self._image.size())
-            self._snapshots = {each["name"]: each for each in self._image.list_snaps()}
-            self.close = stack.pop_all().close  # type: ignore[method-assign]
+        self._opened = ExitStack()
+        self._image = self._opened.enter_context(cluster.image(pool, name, snapshot))
+        self.size = int(self._image.seen["size"])
+        self._snapshots = {each["name"]: each for each in self._image.seen["snapshots"]}
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """The objects that there are, and what the image that it was made of has."""
-        with explained(f"list the objects of {self._what}"):
-            yield from _diff(self._image, None, [(0, self.size)], whole=True)
+        yield from _diff(self._image, None, [(0, self.size)], whole=True)
 
     def read_into(self, offset: int, target: memoryview) -> None:
         if offset + len(target) > self.size:
-            raise BankError(f"{self._what} has only {self.size} bytes")
-        with explained(f"read {self._what}"):
-            data = self._image.read(offset, len(target))
-        if len(data) != len(target):
-            raise BankError(f"{self._what} gave {len(data)} of {len(target)} bytes at {offset}")
-        target[:] = data
+            raise BankError(f"{self._image.what} has only {self.size} bytes")
+        self._image.read_into(offset, target)
 
     @cached_property
     def state(self) -> Mapping[str, Any]:
@@ -165,14 +227,13 @@ class RbdSource(Closing):
     @cached_property
     def _identity(self) -> dict[str, Any]:
         """What is not the same of a volume that was made anew, moved or resized."""
-        with explained(f"look at {self._what}"):
-            return {
-                "fsid": self._cluster.fsid,
-                "pool": self._pool,
-                "image": str(self._image.id()),
-                "size": self.size,
-                "overlap": _overlap(self._image),
-            }
+        return {
+            "fsid": self._cluster.fsid,
+            "pool": self._pool,
+            "image": self._image.seen["identity"][0],
+            "size": self.size,
+            "overlap": self._image.seen["overlap"],
+        }
 
     def changed(self, since: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
         """What the baseline of then has not, and what of it was not so then."""
@@ -192,31 +253,39 @@ class RbdSource(Closing):
     def _between(self, one: str, other: str) -> Ranges:
         """Everything that may differ in two snapshots, by what the OSDs know of each object."""
         first, last = sorted((one, other), key=lambda name: int(self._snapshots[name]["id"]))
-        with explained(f"compare {first} and {last} of {self._pool}/{self._name}"):
-            there: Ranges = []
-            for name in (first, last):
-                with self._cluster.image(self._pool, self._name, name) as image:
-                    there += _diff(image, None, [(0, int(image.size()))], whole=True, parent=False)
-            with self._cluster.image(self._pool, self._name, last) as image:
-                return _diff(image, first, joined(there), whole=False)
+        there: Ranges = []
+        for name in (first, last):
+            with self._cluster.image(self._pool, self._name, name) as image:
+                there += _diff(image, None, [(0, int(image.seen["size"]))], whole=True, parent=False)
+        with self._cluster.image(self._pool, self._name, last) as image:
+            return _diff(image, first, joined(there), whole=False)
+
+    def close(self) -> None:
+        self._opened.close()
 
 
-def _diff(image: Any, since: str | None, within: Ranges, *, whole: bool, parent: bool = True) -> Ranges:
+def _diff(image: RbdImage, since: str | None, within: Ranges, *, whole: bool, parent: bool = True) -> Ranges:
     found: Ranges = []
-    size = int(image.size())
-
-    def tell(offset: int, length: int, _exists: bool) -> None:
-        if found and sum(found[-1]) == offset:
-            found[-1] = (found[-1][0], found[-1][1] + length)
-        else:
-            found.append((offset, length))
-
-    for offset, length in within:
-        if offset < size:
-            image.diff_iterate(
-                offset, min(length, size - offset), since, tell, include_parent=parent, whole_object=whole
-            )
+    for some in _portions(within, int(image.seen["size"])):
+        found += image.diff(since, some, whole=whole, parent=parent)
     return joined(found)
+
+
+def _portions(ranges: Ranges, size: int) -> Iterator[Ranges]:
+    """What of them is below ``size``, so much at a time as is asked for at once."""
+    some: Ranges = []
+    room = _AT_ONCE
+    for offset, length in ranges:
+        end = min(size, offset + length)
+        while offset < end:
+            part = min(room, end - offset)
+            some.append((offset, part))
+            offset, room = offset + part, room - part
+            if not room:
+                yield some
+                some, room = [], _AT_ONCE
+    if some:
+        yield some
 
 
 def joined(ranges: Iterable[tuple[int, int]]) -> Ranges:
@@ -230,43 +299,28 @@ def joined(ranges: Iterable[tuple[int, int]]) -> Ranges:
     return found
 
 
-def _overlap(image: Any) -> int:
-    """How much of it is read from the image that it was made of, where it has no objects of its own."""
-    rbd = _module("rbd")
-    try:
-        image.parent_info()
-    except rbd.ImageNotFound:
-        return 0
-    return int(image.overlap())
-
-
 class RbdSink:
     """An image that is there and is written. What it had is lost."""
 
     def __init__(self, cluster: CephCluster, pool: str, name: str) -> None:
-        self._what = f"{pool}/{name}"
         self._opened = ExitStack()
         self._image = self._opened.enter_context(cluster.image(pool, name, write=True))
 
     def begin(self, size: int, holes: Iterable[tuple[int, int]]) -> None:
-        with explained(f"look at {self._what}"):
-            room = int(self._image.size())
+        room = int(self._image.look()["size"])
         if room < size:
-            raise InvalidInput(f"{self._what} has {room} bytes, {size} are needed")
+            raise InvalidInput(f"{self._image.what} has {room} bytes, {size} are needed")
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        with explained(f"write {self._what}"):
-            self._image.write(bytes(data), offset)
+        self._image.write(offset, data)
 
     def zeros(self, offset: int, length: int) -> None:
-        with explained(f"discard in {self._what}"):
-            self._image.discard(offset, length)
+        self._image.discard(offset, length)
 
     def finish(self, *, flush: bool) -> None:
         try:
             if flush:
-                with explained(f"flush {self._what}"):
-                    self._image.flush()
+                self._image.flush()
         finally:
             self.abort()
 
