@@ -24,6 +24,7 @@ from refloat.api.server import make_metrics, make_worker
 from refloat.control.fairness import Fairness, Shares, in_turn
 from refloat.control.metrics import Metrics
 from refloat.engine.program import Milestone
+from refloat.movers import disagreements
 from refloat.records.operations import Operation
 from refloat.records.outbox import Outbox
 from refloat.records.tables import CheckpointRow
@@ -257,6 +258,34 @@ def test_c3_m5_alerts_of_banks_fire(
         ],
         "alert_rule_test": [
             {"eval_time": at, "alertname": name, "exp_alerts": alerts} for at, alerts in wanted
+        ],
+    }
+    rules = {"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": [case]}
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(rules))
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(tmp_path / "test.yml")], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(
+    not shutil.which("promtool"), reason="promtool is not installed (apt-get install prometheus)"
+)
+def test_the_alert_of_movers_fires(tmp_path: Path, metrics: Metrics) -> None:
+    before = samples(metrics.text())["refloat_mover_disagreements_total"]
+    disagreements.add(3)
+    assert samples(metrics.text())["refloat_mover_disagreements_total"] == before + 3
+    summary = (
+        "Data had changed of which the storage had said that it had not. "
+        "The workers' log names the volumes: protect them with full_read."
+    )
+    alert = {"exp_labels": {"severity": "critical"}, "exp_annotations": {"summary": summary}}
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": "refloat_mover_disagreements_total", "values": "0x9 3x30"}],
+        "alert_rule_test": [
+            {"eval_time": at, "alertname": "RefloatMoverDisagrees", "exp_alerts": alerts}
+            for at, alerts in (("9m", []), ("20m", [alert]))
         ],
     }
     rules = {"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": [case]}

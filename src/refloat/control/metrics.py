@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from refloat.database import now
 from refloat.errors import BankError, InvalidInput
+from refloat.movers import disagreements
 from refloat.providers.banks import BankLocation, Banks
 from refloat.records.checkpoints import AVAILABLE, BAD, MISSING
 from refloat.records.database import Database
@@ -155,7 +156,7 @@ class _Known:
         self._until = float("-inf")
 
     def collect(self) -> Iterator[Any]:
-        from prometheus_client.core import GaugeMetricFamily
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         gauges = {
             name: GaugeMetricFamily(f"refloat_{name}", words, labels=labels)
@@ -169,6 +170,8 @@ class _Known:
             gauges["bank_unreadable"].add_metric([bank], not readable)
             gauges["bank_altered"].add_metric([bank], altered)
         yield from gauges.values()
+        words = "MiB found changed here of which the storage had said that they had not changed."
+        yield CounterMetricFamily("refloat_mover_disagreements", words, value=disagreements.total())
 
     def _notices(self) -> Iterator[Sample]:
         for destination, backlog in Outbox(self._database).backlogs().items():

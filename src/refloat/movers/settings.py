@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from refloat.movers.rbd import missing
+from refloat.errors import InvalidInput
+from refloat.movers.baselines import remove
+from refloat.movers.rbd import CephCluster, missing
 
 KNOWN = ("rbd", "glance")
 
@@ -40,6 +42,16 @@ class Movers:
     def problems(self) -> dict[str, str]:
         """Why each of them does not work on this host; empty: nothing speaks against it."""
         return {name: self._rbd() if name == "rbd" else "" for name in self.names}
+
+    def forget(self, pool: str, image: str, checkpoint_id: str) -> None:
+        """Remove the baseline of a checkpoint from an image, if it is there.
+
+        :raises InvalidInput: the provider's file does not name the pool.
+        """
+        if pool not in self.ceph.pools:
+            raise InvalidInput(f"the pool {pool} is none of this provider's: {', '.join(self.ceph.pools)}")
+        with CephCluster(self.ceph.conf, self.ceph.user, self.ceph.keyring) as cluster:
+            remove(cluster, pool, image, checkpoint_id)
 
     def _rbd(self) -> str:
         unreadable = [

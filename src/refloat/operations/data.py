@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from refloat.bank import Bank, Writer
-from refloat.errors import BankError
+from refloat.bank import Bank, Extents, Former, Writer
+from refloat.errors import BankDamaged, BankError, NotFound
+from refloat.graph import ResourceKey
+from refloat.resources.base import Section
 from refloat.resources.context import Stream
 
 
@@ -27,6 +29,7 @@ class BankData:
         self._looked = looked
         self._writer: Writer | None = None
         self._lock = threading.Lock()
+        self._earlier: dict[str, Mapping[str, Section]] = {}
 
     @property
     def writer(self) -> Writer:
@@ -54,6 +57,33 @@ class BankData:
         cancelled: Callable[[], bool],
     ) -> dict[str, Any]:
         return self.writer.put_data(stream, size=size, progress=progress, cancelled=cancelled)
+
+    def put_changed(
+        self,
+        source: Extents,
+        former: Former | None,
+        progress: Callable[[int, int], None],
+        cancelled: Callable[[], bool],
+    ) -> dict[str, Any]:
+        return self.writer.put_data(
+            source, size=source.size, progress=progress, cancelled=cancelled, former=former
+        )
+
+    def differing(self, ref: Mapping[str, Any], former: Former) -> int:
+        return self.writer.differing(ref, former)
+
+    def section(self, checkpoint_id: str, key: ResourceKey) -> Section | None:
+        with self._lock:
+            if checkpoint_id not in self._earlier:
+                self._earlier[checkpoint_id] = self._sections(checkpoint_id)
+            return self._earlier[checkpoint_id].get(str(key))
+
+    def _sections(self, checkpoint_id: str) -> Mapping[str, Section]:
+        try:
+            found = self._bank.checkpoint(checkpoint_id, self._project_id)
+        except (NotFound, BankDamaged):
+            return {}
+        return found.sections if found.info.project_id == self._project_id else {}
 
     def open(self, ref: Mapping[str, Any]) -> Any:
         return self._bank.open_data(ref)

@@ -25,7 +25,7 @@ from refloat.operations.successors import Chains
 from refloat.providers.provider import Provider, Providers, settings_by_type
 from refloat.resources.base import OperationKind, Planned, ProtectionPlugin, Section
 from refloat.resources.context import HookContext
-from refloat.resources.creations import CreationJournal, Creations
+from refloat.resources.creations import Creation, CreationJournal, Creations
 
 
 class KnownCopy(Protocol):
@@ -203,7 +203,11 @@ class OperationProgram(ABC):
         return self.rolled_back()
 
     def rolled_back(self) -> Body:
-        return rollback(self.services.cloud, self.operation_id, self.journal)
+        return rollback(self.services.cloud, self.operation_id, self.journal, self._forget)
+
+    def _forget(self, baseline: Creation) -> None:
+        clue = baseline.clue
+        self.provider.movers.forget(clue["pool"], clue["image"], self.checkpoint_id)
 
     def hand_over(self) -> None:
         """What was created is no longer this operation's: it has succeeded."""
@@ -263,6 +267,7 @@ class OperationProgram(ABC):
             progress=run.progress,
             cancelled=run.cancelled,
             target=self.target,
+            movers=self.provider.movers,
         )
 
     def _new_id(self, graph: Graph, run: StepRun, kind: str, source_id: str) -> str | None:

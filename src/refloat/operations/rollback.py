@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from refloat.cloud import Cloud, Marker
@@ -10,15 +11,25 @@ from refloat.cloud.removal import LITTLE_PATIENCE, NotOurs, removal
 from refloat.engine.program import Body
 from refloat.errors import LeaseLost, RefloatError
 from refloat.graph import ResourceKey
-from refloat.resources.creations import REPLACED, STORED, CreationJournal, Creations
+from refloat.resources.creations import BASELINE, REPLACED, STORED, Creation, CreationJournal, Creations
 
 
-def rollback(cloud: Cloud, operation_id: str, journal: CreationJournal) -> Body:
+def _kept_nowhere(entry: Creation) -> None:
+    raise RefloatError("nothing is known of where it is kept", resource=entry.source)
+
+
+def rollback(
+    cloud: Cloud,
+    operation_id: str,
+    journal: CreationJournal,
+    forget: Callable[[Creation], None] = _kept_nowhere,
+) -> Body:
     """Remove all that an operation created, newest first; the rest too when one thing cannot be removed.
 
     What carries its mark no longer, somebody has taken over: that stays, and is named. ``undone`` in the
     result tells what was removed.
 
+    :param forget: removes a baseline.
     :raises RefloatError: something is left behind.
     """
     creations = Creations(cloud, operation_id, journal)
@@ -28,6 +39,10 @@ def rollback(cloud: Cloud, operation_id: str, journal: CreationJournal) -> Body:
         if entry.kind in (REPLACED, STORED):
             continue
         try:
+            if entry.kind == BASELINE:
+                forget(entry)
+                journal.forget(entry.source, entry.role)
+                continue
             marker = Marker(operation_id, ResourceKey.parse(entry.source).id, entry.role)
             identity = entry.id or find_created(cloud, entry.kind, marker, entry.clue)
             if identity:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Literal, Protocol, TypeAlias
 
+from refloat.bank import Extents, Former
 from refloat.cloud import Cloud, CloudWait, Marker, explained, fence
 from refloat.cloud.create_once import create_once, find_created, having
 from refloat.cloud.fence import fenced
@@ -16,6 +17,7 @@ from refloat.cloud.removal import removal
 from refloat.errors import BankError, Cancelled, InvalidInput, LeaseLost, NotFound, RefloatError
 from refloat.graph import Graph, Resource, ResourceKey
 from refloat.mappings import MAPPABLE, Mapped, find
+from refloat.movers.settings import DEFAULT, Movers
 from refloat.resources.attributes import Change, asked_for
 from refloat.resources.creations import REPLACED, CreationJournal, Creations
 from refloat.resources.planned import Planned, Restored, Section, restored, wants_new
@@ -136,8 +138,26 @@ class DataStore(Protocol):
     ) -> dict[str, Any]:
         """Store a stream; returns its data reference (JSON with at least ``size`` and ``digest``)."""
 
+    def put_changed(
+        self,
+        source: Extents,
+        former: Former | None,
+        progress: Callable[[int, int], None],
+        cancelled: Callable[[], bool],
+    ) -> dict[str, Any]:
+        """Store what can be read anywhere in it; beside former data only what may have changed is read.
+
+        :raises BankError, InvalidInput: that is damaged or gone, of another size or another project's.
+        """
+
+    def differing(self, ref: Mapping[str, Any], former: Former) -> int:
+        """How many chunks differ from the former ones of which it is said that they have not changed."""
+
+    def section(self, checkpoint_id: str, key: ResourceKey) -> Section | None:
+        """What an earlier checkpoint of the project's has of a resource; None: it is not in this bank."""
+
     def open(self, ref: Mapping[str, Any]) -> Any:
-        """A verified reader: ``read(n)``, iteration, ``size``."""
+        """A verified reader: ``read(n)``, iteration, ``size``, ``restore_to(sink)``."""
 
     def verify(
         self, ref: Mapping[str, Any], progress: Callable[[int, int], None], cancelled: Callable[[], bool]
@@ -155,6 +175,7 @@ class HookContext:
     :param section: what was protected (restore, verify, delete); empty when protecting.
     :param decided: what the restore plan decided for this resource (restore only).
     :param target: the bank that is copied to (copy only).
+    :param movers: how the bytes of volumes may be read and written, by the provider's file.
     :param progress: tell how many bytes of how many are done (total 0: unknown).
     """
 
@@ -173,6 +194,7 @@ class HookContext:
     progress: Callable[[int, int], None]
     cancelled: Callable[[], bool]
     target: DataStore | None = None
+    movers: Movers = DEFAULT
 
     @cached_property
     def planned(self) -> Planned:

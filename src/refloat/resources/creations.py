@@ -31,6 +31,9 @@ REPLACED = "replaced"
 STORED = "stored"
 """The kind of an entry that tells that something of the checkpoint may be in the bank."""
 
+BASELINE = "baseline"
+"""The kind of an entry of a snapshot that is kept on the storage itself, beside what Cinder knows."""
+
 STOPPED = "stopped_server"
 """The kind of an entry of a server that is switched off for a while: what removes it switches it on."""
 

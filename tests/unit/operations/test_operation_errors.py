@@ -19,6 +19,7 @@ from refloat.graph import Graph, Resource
 from refloat.operations.compile import step_name
 from refloat.operations.programs import OperationProgram, Services
 from refloat.operations.rollback import rollback
+from refloat.providers.provider import BUILT_IN
 from refloat.resources.base import Hooks, PlanContext, Planned, ProtectionPlugin
 from refloat.resources.context import HookContext
 
@@ -69,7 +70,7 @@ class Program(OperationProgram):
 def step(hook: str) -> Any:
     services = cast("Services", SimpleNamespace(journal_of=lambda _id: None, cloud=None))
     program = Program("operation", {"checkpoint_id": "c", "parameters": {}}, services)
-    program.__dict__ |= {"plugins": {DISK.type: Disk()}, "data": None}
+    program.__dict__ |= {"plugins": {DISK.type: Disk()}, "data": None, "provider": BUILT_IN[0]}
     quiet: Any = SimpleNamespace(step=step_name(DISK.key, hook), progress=None, cancelled=None)
     return program.step(program.prepare(quiet), quiet)
 

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import pytest
 from openstack import exceptions as sdk_exceptions
-from test_volume_pure import SECTION, volume
 
 from refloat.cloud import Cloud, Marker
 from refloat.cloud.errors import explain
@@ -26,6 +25,7 @@ from refloat.resources.volume.capture import told_about
 from refloat.resources.volume.protectable import COPY, TYPE
 from refloat.resources.volume.section import ATTRIBUTES
 from refloat.resources.volume.temporary import IMAGE, advised, image_of_volume
+from tests.unit.resources.test_volume_pure import SECTION, volume
 
 GIB = 1 << 30
 OPERATION = "11111111-2222-3333-4444-555555555555"

@@ -10,7 +10,7 @@ from refloat.resources.base import RESTORE_NAME, hooks
 from refloat.resources.declared import Declared
 from refloat.resources.options import Option
 from refloat.resources.verifying import data_is
-from refloat.resources.volume import backup, snapshot
+from refloat.resources.volume import backup, by_rbd, snapshot
 from refloat.resources.volume.bank import VolumeBankProtect, VolumeBankRestore, in_place_by_image
 from refloat.resources.volume.plan import plan, whole_volume
 from refloat.resources.volume.protectable import POD, SERVER, TYPE, VolumeProtectable
@@ -34,10 +34,14 @@ IN_BANK = Declared(
     protect_options=(
         Option("backup_name", "Taken for the sake of Karbor's clients: data in the bank has no name"),
         Option("description", "Taken for the sake of Karbor's clients, as backup_name is"),
+        Option(
+            "full_read", "Read all of it, and compare with what is told to have changed", bool, default=False
+        ),
     ),
     protect=VolumeBankProtect,
     restore=VolumeBankRestore,
     verify=data_is(lambda section: {"": section["data"]}),
+    delete=hooks(on_main=by_rbd.forget),
     plan=partial(plan, in_place_by_image, by_image=True),
 )
 
@@ -53,6 +57,7 @@ SNAPSHOTS = replace(
     protect=snapshot.SnapshotProtect,
     restore=snapshot.restore_snapshot,
     verify=None,
+    delete=None,
     kept=snapshot.KEPT,
     plan=partial(plan, snapshot.in_place),
 )

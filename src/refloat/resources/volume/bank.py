@@ -1,19 +1,23 @@
 """Protects a volume in the bank: its data leaves the cloud, and outlives it.
 
-A project's member can read a volume's bytes in one way only: as an image. So: snapshot, a temporary volume of
-that, a temporary image of that (:mod:`refloat.resources.volume.temporary`), which streams into the bank.
+A mover that the provider's file names reads the snapshot, and writes the new volume
+(:mod:`refloat.resources.volume.by_rbd`). Else, or where that cannot, it goes through Glance: a project's
+member can read a volume's bytes in one way only, as an image. So: snapshot, a temporary volume of that, a
+temporary image of that (:mod:`refloat.resources.volume.temporary`), which streams into the bank.
 Back the same way: the bank's data becomes a temporary image, and Cinder makes a new volume of it, of the
 original's type, zone and size.
 
 Section: the volume's settings, ``data``: the data reference, always of the volume's whole size, and ``hash``:
-Glance's own hash of these bytes, to be compared when Glance gets them back.
+Glance's own hash of these bytes, to be compared when Glance gets them back. ``mover`` tells how it was read.
 
-Every protection reads the whole volume; into the bank go only chunks that it does not have, and no zeros.
+Through Glance every protection reads the whole volume; into the bank go only chunks that it does not have,
+and no zeros.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from refloat.cloud import cloud_knows, explained
@@ -26,12 +30,16 @@ from refloat.resources.base import HookBody, Hooks
 from refloat.resources.context import HookContext, PlanContext, Waiting
 from refloat.resources.glance import filled, temporary_name
 from refloat.resources.image_data import Tally, download
-from refloat.resources.volume import restore
-from refloat.resources.volume.capture import steady, told_about
+from refloat.resources.volume import by_rbd, restore
+from refloat.resources.volume.by_rbd import CannotMove
+from refloat.resources.volume.capture import SNAPSHOT, steady, told_about
 from refloat.resources.volume.plan import whole_volume
+from refloat.resources.volume.protectable import COPY
 from refloat.resources.volume.restore import GIB, TIMEOUT
 from refloat.resources.volume.section import describe
 from refloat.resources.volume.temporary import ATTEMPTS, IMAGE, LIMITS, advised, cut_snapshot, image_of_volume
+
+_LOG = logging.getLogger(__name__)
 
 
 class VolumeBankProtect(Hooks):
@@ -52,9 +60,14 @@ class VolumeBankProtect(Hooks):
         return {**section, "size": int(snapshot.size)}
 
     def on_main(self, context: HookContext) -> HookBody:
-        """Read it through Glance; everything temporary is gone afterwards."""
+        """Read it by the first mover that can; everything temporary is gone afterwards."""
         size = int(context.results(context.resource.key)["size"]) * GIB
         context.progress(0, size)
+        stored, why = _before_glance(context, lambda: by_rbd.protect(context, size))
+        if stored is not None:
+            for role in (IMAGE, COPY, SNAPSHOT):  # of an attempt that had come to Glance, the first two
+                yield from context.discard(role)
+            return stored
         image = yield from image_of_volume(context)
         if image["size"] > size:
             raise Conflict(
@@ -66,7 +79,32 @@ class VolumeBankProtect(Hooks):
         stream = InOrder(download(context.cloud, image, context.resource), size)
         data = context.data.put(stream, size, context.progress, context.cancelled)
         yield from context.discard(IMAGE)
-        return {"data": data, "hash": _hash_of(image) if image["size"] == size else {}}
+        said = {"mover": {"name": "glance", "not": why}} if why else {}
+        return {"data": data, "hash": _hash_of(image) if image["size"] == size else {}, **said}
+
+
+def _before_glance(
+    context: HookContext, move: Callable[[], dict[str, Any]]
+) -> tuple[dict[str, Any] | None, dict[str, str]]:
+    """What a mover that comes before Glance has done; or None, and why none of them has, by name.
+
+    :raises CloudError: none of them could, and Glance may not be used.
+    """
+    why: dict[str, str] = {}
+    for name in context.movers.names:
+        if name == "glance":
+            return None, why
+        try:
+            return move(), why
+        except CannotMove as exc:
+            why[name] = exc.message
+            _LOG.warning("%s: the mover %s cannot: %s", context.resource, name, exc.message)
+    raise CloudError(
+        "no mover can read or write the volume",
+        resource=str(context.resource),
+        reason="; ".join(f"{name}: {said}" for name, said in why.items()),
+        advice="Which movers are used is said in the provider's file; glance needs only a member's rights",
+    )
 
 
 def _refuse_encrypted(context: HookContext, volume: Any) -> None:
@@ -92,10 +130,37 @@ class VolumeBankRestore(Hooks):
         context.progress(0, size)
         if context.planned.action == "replace":
             return (yield from _replaced(context))
-        volume = yield from _complete_volume(context)
+        volume, why = yield from _written(context)
+        if volume is None:
+            volume = yield from _complete_volume(context)
         context.progress(size, size)
         said = yield from _drop_image(context)
-        return restore.finish(context, volume, reason=said)
+        because = [f"the mover {name} could not write it: {reason}" for name, reason in why.items()]
+        return restore.finish(context, volume, reason="; ".join(filter(None, (*because, said))))
+
+
+def _written(context: HookContext) -> Waiting:
+    """A new volume that a mover has written the data into; or None, and why not, by name of the mover."""
+    if context.movers.names[0] == "glance" or context.created(IMAGE):
+        return None, {}
+    volume_id = restore.create(context)
+    volume = yield context.cloud.wait("volume", volume_id, {"available"}, timeout=TIMEOUT)
+    if not context.marker(restore.ROLE).on(volume):
+        raise Conflict(
+            f"nothing is written into the volume {volume_id}",
+            resource=str(context.resource),
+            reason="it does not carry the mark of this operation any more: somebody else has it now",
+        )
+
+    def move() -> dict[str, Any]:
+        by_rbd.restore(context, volume)
+        return {}
+
+    done, why = _before_glance(context, move)
+    if done is not None:
+        return volume, {}
+    yield from context.discard(restore.ROLE)
+    return None, why
 
 
 _OF_IMAGES = frozenset(
