@@ -69,7 +69,8 @@ class Ceph:
             "osd pool default pg autoscale mode": "off",
             "osd objectstore": "memstore",  # what clients see is the same, and nothing waits for a disk
             "memstore device bytes": 8 << 30,
-            "osd client watch timeout": 5,  # after that a client that was killed has no image open
+            "osd client watch timeout": 3,  # after that a client that was killed has no image open
+            "objecter tick interval": 1,  # so often those that live say so
             "osd memory target": 939524096,
             "paxos propose interval": 0.02,  # every snapshot waits for one
             "paxos min wait": 0.01,

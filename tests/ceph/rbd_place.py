@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from refloat.errors import NotFound
 from refloat.movers import Sink
 from refloat.movers.rbd import CephCluster, RbdImage, RbdSink, RbdSource
 from tests.ceph.cephserver import CAPS, Ceph
@@ -53,6 +54,24 @@ class AnyImage:
         data = bytearray(length)
         self._image.read_into(offset, memoryview(data))
         return bytes(data)
+
+
+def processes(user: str = "worker", parent: int | None = None) -> list[int]:
+    """Those that use librbd, of this process or another."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (each / "cmdline").read_bytes().split(b"\0")
+            above = int((each / "stat").read_text().rpartition(")")[2].split()[1])
+            if words[2:3] and words[2].endswith(b"_process.py") and words[-3] == user.encode():
+                found += [int(each.name)] * (above == (parent or os.getpid()))
+    return found
+
+
+def kill_process() -> None:
+    """End the mover's, as librbd does at times."""
+    for each in processes():
+        os.kill(each, signal.SIGKILL)
 
 
 class Images(Place):
@@ -106,12 +125,15 @@ class Images(Place):
             image.remove_snap(snapshot)
 
     def remove(self, name: str) -> None:
-        with suppress(NotFound):
-            with self.image(name) as image:
-                snapshots = [each["name"] for each in image.list_snaps()]
-            for each in snapshots:
-                self.drop(name, each)
-            self.admin.pool(POOL, "remove", name)
+        if name not in self.listed():
+            return
+        with self.image(name) as image:
+            for each in image.list_snaps():
+                if each["namespace"]:  # what a removal has left
+                    image.remove_snap_by_id(each["id"])
+                else:
+                    self.drop(name, each["name"])
+        self.admin.pool(POOL, "remove", name)
 
     def empty(self) -> None:
         for name in sorted(self.listed()):
@@ -153,9 +175,10 @@ class Images(Place):
 
 
 @contextmanager
-def clone(place: Images, name: str) -> Iterator[None]:
+def clone(place: Images, name: str, unit: int = CHUNK) -> Iterator[None]:
     """A volume that was made of an image: it has only what has been written since."""
-    place.make("base", SIZE, {0: noise(9 * CHUNK, "base"), 30 * CHUNK: noise(CHUNK, "end")}, "images")
+    data = {0: noise(9 * unit, "base"), 30 * unit: noise(unit, "end")}
+    place.make("base", SIZE // CHUNK * unit, data, "images")
     with place.image("base", "images") as image:
         image.create_snap("snap")
         image.protect_snap("snap")

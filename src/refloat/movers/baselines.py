@@ -24,6 +24,8 @@ class Baseline(NamedTuple):
     name: str
     id: int
     created_at: datetime
+    removed: bool
+    """By a removal that was cut off: it is of no use, but keeps the volume from being deleted."""
 
 
 def baseline_name(checkpoint_id: str) -> str:
@@ -33,14 +35,12 @@ def baseline_name(checkpoint_id: str) -> str:
 
 def baselines(cluster: CephCluster, pool: str, name: str) -> list[Baseline]:
     """All of an image, the newest first."""
+    found = []
     with cluster.image(pool, name) as image:
-        found = [
-            Baseline(
-                told[1], each["name"], each["id"], datetime.fromisoformat(each["at"]).replace(tzinfo=UTC)
-            )
-            for each in image.seen["snapshots"]
-            if (told := _NAME.fullmatch(each["name"]))
-        ]
+        for each in image.seen["snapshots"]:
+            if told := _NAME.fullmatch(each["name"]):
+                at = datetime.fromisoformat(each["at"]).replace(tzinfo=UTC)
+                found.append(Baseline(told[1], each["name"], each["id"], at, each["removed"]))
     return sorted(found, key=lambda each: each.id, reverse=True)
 
 
@@ -48,9 +48,9 @@ def cut(cluster: CephCluster, pool: str, name: str, checkpoint_id: str) -> str:
     """Make one of what the volume holds now, once; returns its name. The eldest make room for it."""
     made, now = baseline_name(checkpoint_id), datetime.now(UTC)
     there = baselines(cluster, pool, name)
-    others = [each for each in there if each.checkpoint_id != checkpoint_id]
+    others = [each for each in there if each.removed or each.checkpoint_id != checkpoint_id]
     for number, each in enumerate(others, 1):
-        if number >= MOST or now - each.created_at > OLDEST:
+        if each.removed or number >= MOST or now - each.created_at > OLDEST:
             remove(cluster, pool, name, each.checkpoint_id)
     if len(others) == len(there):
         with cluster.image(pool, name, write=True) as image:

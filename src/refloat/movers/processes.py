@@ -99,6 +99,7 @@ class Process:
         try:
             return act()
         except TimeoutError:
+            self._running.kill()
             self.end()
             raise Unanswered(f"its process said nothing for {PATIENCE:.0f} s, and was ended") from None
         except OSError as error:

@@ -202,7 +202,9 @@ class RbdSource(Closing):
         self._opened = ExitStack()
         self._image = self._opened.enter_context(cluster.image(pool, name, snapshot))
         self.size = int(self._image.seen["size"])
-        self._snapshots = {each["name"]: each for each in self._image.seen["snapshots"]}
+        self._snapshots = {
+            each["name"]: each for each in self._image.seen["snapshots"] if not each["removed"]
+        }
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """The objects that there are, and what the image that it was made of has."""

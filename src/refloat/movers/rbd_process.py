@@ -24,7 +24,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from importlib import import_module
 from typing import Any
 
@@ -119,16 +119,18 @@ def _identity(image: Any, snapshot: str | None) -> list[Any]:
 
 def look(image: Any, asked: Json, _data: bytes) -> Json:
     snapshots = [
-        {
-            "name": each["name"],
-            "id": int(each["id"]),
-            "size": int(each["size"]),
-            "at": image.get_snap_timestamp(each["id"]).isoformat(),
-        }
-        for each in image.list_snaps()
+        {**each, "at": image.get_snap_timestamp(each["id"]).isoformat()} for each in _snapshots(image)
     ]
     found = {"identity": _identity(image, asked["snapshot"]), "size": int(image.size())}
     return {**found, "overlap": _overlap(image), "snapshots": snapshots}
+
+
+def _snapshots(image: Any) -> Iterator[Json]:
+    """All, and what a removal has left that was cut off: in Ceph's trash, by another name."""
+    for each in image.list_snaps():
+        removed = each["namespace"] == import_module("rbd").RBD_SNAP_NAMESPACE_TYPE_TRASH
+        name = image.snap_get_trash_namespace(each["id"])["original_name"] if removed else each["name"]
+        yield {"name": name, "id": int(each["id"]), "size": int(each["size"]), "removed": removed}
 
 
 def _overlap(image: Any) -> int:
@@ -157,6 +159,14 @@ def create_snapshot(image: Any, asked: Json, _data: bytes) -> None:
         image.create_snap(asked["made"])
 
 
+def remove_snapshot(image: Any, asked: Json, _data: bytes) -> None:
+    left = [each["id"] for each in _snapshots(image) if each["removed"] and each["name"] == asked["removed"]]
+    for each in left:
+        image.remove_snap_by_id(each)
+    with suppress(import_module("rbd").ImageNotFound) if left else nullcontext():
+        image.remove_snap(asked["removed"])
+
+
 def write(image: Any, asked: Json, data: bytes) -> None:
     image.write(data, asked["offset"])
 
@@ -169,7 +179,7 @@ REQUESTS: dict[str, Callable[[Any, Json, bytes], Json | bytes | None]] = {
     "discard": lambda image, asked, _: image.discard(asked["offset"], asked["length"]),
     "flush": lambda image, _asked, _: image.flush(),
     "create_snapshot": create_snapshot,
-    "remove_snapshot": lambda image, asked, _: image.remove_snap(asked["removed"]),
+    "remove_snapshot": remove_snapshot,
 }
 """What can be asked of an image, and ``close``."""
 
