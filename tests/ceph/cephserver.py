@@ -89,21 +89,21 @@ class Ceph:
         keyring, mon_keyring = str(home / "keyring"), str(home / "mon.keyring")
         caps = [word for of in ("mon", "osd", "mgr") for word in ("--cap", of, "allow *")]
         new = ("ceph-authtool", "--gen-key", "--create-keyring")
-        self._run(*new, mon_keyring, "-n", "mon.", *caps[:3])
-        self._run(*new, keyring, "-n", "client.admin", *caps)
-        self._run("ceph-authtool", mon_keyring, "--import-keyring", keyring)
+        self.run(*new, mon_keyring, "-n", "mon.", *caps[:3])
+        self.run(*new, keyring, "-n", "client.admin", *caps)
+        self.run("ceph-authtool", mon_keyring, "--import-keyring", keyring)
         monmap = str(home / "monmap")
-        self._run("monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, monmap)
-        self._run("ceph-mon", "-i", "a", "--mkfs", "--monmap", monmap, "--keyring", mon_keyring)
+        self.run("monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, monmap)
+        self.run("ceph-mon", "-i", "a", "--mkfs", "--monmap", monmap, "--keyring", mon_keyring)
         self._serve("ceph-mon", "-i", "a")
         identity, secret = str(uuid.uuid4()), home / "osd" / "keyring"
         number = self.ceph("osd", "new", identity)["osdid"]
         caps = ("mon", "allow profile osd", "mgr", "allow profile osd", "osd", "allow *")
-        self._run(
+        self.run(
             "ceph", "-c", str(self.conf), "auth", "get-or-create", f"osd.{number}", *caps, "-o", str(secret)
         )
         arguments = ("-i", str(number), "--keyring", str(secret))
-        self._run("ceph-osd", "-c", str(self.conf), *arguments, "--mkfs", "--osd-uuid", identity)
+        self.run("ceph-osd", "-c", str(self.conf), *arguments, "--mkfs", "--osd-uuid", identity)
         self._serve("ceph-osd", *arguments)
         for pool in ("volumes", "images"):
             self.ceph("osd", "pool", "create", pool, "8")
@@ -117,7 +117,7 @@ class Ceph:
         """A client with these rights; returns the path of its keyring."""
         keyring = self.home / f"client.{name}.keyring"
         words = [word for pair in caps.items() for word in pair]
-        self._run(
+        self.run(
             "ceph",
             "-c",
             str(self.conf),
@@ -132,10 +132,10 @@ class Ceph:
 
     def ceph(self, *command: str) -> Any:
         """A command of an administrator's, and its answer."""
-        done = self._run("ceph", "-c", str(self.conf), "-f", "json", *command)
+        done = self.run("ceph", "-c", str(self.conf), "-f", "json", *command)
         return json.loads(done) if done.strip() else None
 
-    def _run(self, *command: str) -> str:
+    def run(self, *command: str) -> str:
         if command[0] == "ceph-mon":
             command = (*command, "-c", str(self.conf))
         done = subprocess.run(command, cwd=self.home, capture_output=True, text=True, timeout=120)

@@ -23,6 +23,7 @@ from refloat.movers import baselines, processes, rbd_process
 from refloat.movers.rbd import CephCluster, RbdSink, RbdSource, missing
 from refloat.testing.movers import WatchedSink, WatchedSource, on_call
 from tests.ceph import rbd_place
+from tests.ceph.cephserver import Ceph
 from tests.ceph.rbd_place import POOL, SNAPSHOT, Images, images, kill_process, place
 from tests.mover_contract import DATA, SIZE, bank, changed_bytes, keep, read, whole
 from tests.unit.support.bank_helpers import CHUNK, noise
@@ -288,3 +289,18 @@ def test_killed_while_it_removes_a_baseline(place: Images) -> None:
         baselines.remove(place.worker, POOL, "v", CHECKPOINTS[0])
         later.join()
         assert place.names() == {"v"}
+
+
+def test_a_baseline_that_was_half_made_is_made_anew(place: Images, ceph: Ceph) -> None:
+    """Killed in the middle, librbd leaves a snapshot that is listed, but that nobody can open."""
+    place.fill("v", SIZE, DATA)
+    kept = baselines.cut(place.worker, POOL, "v", CHECKPOINTS[0])
+    with place.worker.image(POOL, "v", kept) as image:
+        identity, snapshot = image.seen["identity"]
+    ceph.run("rados", "-c", place.conf, "-p", POOL, "rm", f"rbd_object_map.{identity}.{snapshot:016x}")
+    with pytest.raises(NotFound), place.worker.image(POOL, "v", kept):
+        pass
+    assert baselines.cut(place.worker, POOL, "v", CHECKPOINTS[0]) == kept
+    with RbdSource(place.worker, POOL, "v", SNAPSHOT, kept) as source:
+        assert source.state["differs"] == []
+    assert len(baselines.baselines(place.worker, POOL, "v")) == 1

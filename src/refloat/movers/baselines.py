@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from refloat.errors import NotFound
+from refloat.errors import BankError, NotFound
 from refloat.movers.rbd import CephCluster
 
 _NAME = re.compile(r"backup\.refloat-([0-9a-f-]{36})\.snap\.baseline")
@@ -15,6 +16,8 @@ MOST = 3
 """How many a volume may have: of its plans, in several banks."""
 
 OLDEST = timedelta(days=60)
+
+_TRIES = 3
 
 
 class Baseline(NamedTuple):
@@ -47,15 +50,19 @@ def baselines(cluster: CephCluster, pool: str, name: str) -> list[Baseline]:
 def cut(cluster: CephCluster, pool: str, name: str, checkpoint_id: str) -> str:
     """Make one of what the volume holds now, once; returns its name. The eldest make room for it."""
     made, now = baseline_name(checkpoint_id), datetime.now(UTC)
-    there = baselines(cluster, pool, name)
-    others = [each for each in there if each.removed or each.checkpoint_id != checkpoint_id]
+    others = [
+        each for each in baselines(cluster, pool, name) if each.removed or each.checkpoint_id != checkpoint_id
+    ]
     for number, each in enumerate(others, 1):
         if each.removed or number >= MOST or now - each.created_at > OLDEST:
             remove(cluster, pool, name, each.checkpoint_id)
-    if len(others) == len(there):
+    for _ in range(_TRIES):
         with cluster.image(pool, name, write=True) as image:
             image.create_snapshot(made)
-    return made
+        with suppress(NotFound), cluster.image(pool, name, made):
+            return made
+        remove(cluster, pool, name, checkpoint_id)  # its making was cut off: it has no object map
+    raise BankError(f"could not make the snapshot {made} of {pool}/{name}")
 
 
 def remove(cluster: CephCluster, pool: str, name: str, checkpoint_id: str) -> None:
