@@ -33,6 +33,7 @@ from tests.unit.resources.test_volume_bank_pure import (
     OPERATION,
     RESTORE,
     SOURCE,
+    Answer,
     Fake,
     Journal,
     context,
@@ -81,6 +82,10 @@ class Cinder(Fake):
         elif kind == "volume":
             self.place.remove(f"volume-{identity}")
         return super().remove(kind, identity)
+
+    def get(self, what: str, identity: str = "", **query: Any) -> Any:
+        found = super().get(what, identity, **query)
+        return Answer(200, {**found.json(), "size": SIZE}) if what.startswith("/images/") else found
 
     def set_volume_bootable_status(self, identity: str, bootable: bool) -> None:
         self.settings["bootable"] = (identity, bootable)
@@ -175,6 +180,7 @@ def test_the_second_night_reads_what_has_changed(nights: Nights) -> None:
     second = nights.protect()
     assert (second["mover"]["changes_since"], second["mover"]["read_all_for"]) == (CHECKPOINTS[0], "")
     assert second["data"]["stored"] < 2 * CHUNK
+    assert second["_said"] == f"what changed since checkpoint {CHECKPOINTS[0]} was read by rbd"
     assert nights.content(second) == nights.place.content(IMAGE)
     with nights.bank.writer(CHECKPOINTS[9], "p1") as writer:  # the same as of one who reads all of it
         assert writer.put_data([nights.content(second)])["digest"] == second["data"]["digest"]
@@ -324,7 +330,7 @@ def test_what_cannot_be_written_goes_through_glance(
 
     monkeypatch.setattr("refloat.resources.volume.bank.filled", fill)
     result = run(VolumeBankRestore().on_main(at), nights.cinder)["restored"][0]
-    assert "the mover rbd could not write it: " in result["reason"]
+    assert "it was written through Glance: the mover rbd could not: " in result["reason"]
     assert says in result["reason"]
     assert nights.cinder.things["volume", result["new_id"]].image_id == "i0"
     assert len(nights.place.listed()) == 2, "the volume that could not be written is gone"
@@ -341,9 +347,39 @@ def test_a_volume_that_is_not_this_operations_any_more_is_not_written(nights: Ni
     assert nights.place.content(f"volume-{identity}") == bytes(SIZE)
 
 
+@pytest.mark.parametrize("why", ["elsewhere", "fails"])
+def test_what_cannot_be_read_goes_through_glance(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """Also when that turns out in the middle; no baseline is left, and nothing that was temporary."""
+    before = nights.protect()
+    content = noise(SIZE, "glance")
+    says = "could not read it (an OSD is gone)"
+    if why == "elsewhere":
+        nights.movers = replace(nights.movers, ceph=replace(nights.movers.ceph, pools=("none",)))
+        says = "could not open none/volume-"
+
+    def fail(*_args: Any) -> None:
+        raise BankError("could not read it", reason="an OSD is gone")
+
+    monkeypatch.setattr(by_rbd.RbdSource, "read_into", fail)
+    monkeypatch.setattr("refloat.resources.volume.bank.download", lambda *_args: iter([content]))
+    with nights.place.image(IMAGE) as image:
+        image.write(noise(CHUNK, "later"), 0)
+    section = nights.protect(parameters={"full_read": True})
+    assert section["mover"]["name"] == "glance"
+    assert says in section["mover"]["not"]["rbd"]
+    assert section["_said"].startswith("it was read through Glance: the mover rbd could not: ")
+    assert nights.content(section) == content
+    assert [kind for kind, _identity in nights.cinder.things] == ["volume"]
+    assert nights.baselines == [f"{IMAGE}@{baselines.baseline_name(CHECKPOINTS[0])}"]
+    monkeypatch.undo()
+    assert before["mover"]["name"] == "rbd"
+
+
 def test_without_glance_it_says_why_it_cannot(nights: Nights) -> None:
     nights.movers = replace(nights.movers, names=("rbd",), ceph=replace(nights.movers.ceph, pools=("none",)))
-    with pytest.raises(CloudError, match=r"no mover can.*rbd: could not open none/volume-"):
+    with pytest.raises(CloudError, match=r"no mover can.*rbd could not: could not open none/volume-"):
         nights.protect()
     assert nights.baselines == []
 
@@ -402,7 +438,8 @@ def test_a_protection_that_was_killed_is_undone_with_its_baseline(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed_protection(nights, monkeypatch)
-    nights.undo()
+    removed = [each["kind"] for each in nights.undo()["undone"]]
+    assert removed == [BASELINE, "snapshot"]
     assert nights.place.names() == {IMAGE}
     assert nights.journal.entries() == []
 

@@ -54,21 +54,27 @@ def feed_stream(feed: Feed, source: Source, watch: Watch) -> int:
 def feed_extents(feed: Feed, source: Extents, watch: Watch, kept: Mapping[int, Found]) -> int:
     """Store what is not a hole. How large the whole is.
 
-    :param kept: chunks by number that are stored already, and not read. What is a hole now is none of them:
-        so where a source contradicts itself the data is what reading all of it gives.
+    :param kept: chunks by number that are stored already, and not read: but for those that are holes now, of
+        which the source contradicts itself.
     """
+    left = set(kept)
     size = source.size
     watch.check_size(size, ended=True)
     told = -1
     for first, count in runs(source.extents(), CHUNK_SIZE, _RUN):
         watch.check()
-        feed.keep(kept[number] for number in range(first, first + count) if number in kept)
+        for number in left.intersection(range(first, first + count)):
+            left.remove(number)
+            feed.keep(kept[number])
         for start, some in _others(first, count, kept):
             upto = min(size, (start + some) * CHUNK_SIZE)
             feed.run(partial(whole_chunks, source.read_into, start, some, size), upto)
         if feed.done != told:
             told = feed.done
             watch.tell(told, size)
+    for number in sorted(left):
+        watch.check()
+        feed.run(partial(whole_chunks, source.read_into, number, 1, size))
     while feed.busy:
         watch.check()
         feed.take()

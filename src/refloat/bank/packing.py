@@ -17,6 +17,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from operator import itemgetter
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -237,7 +238,6 @@ class Feed:
         self._packer = packer
         self._pending: deque[tuple[Future[tuple[list[Found], int]], int]] = deque()
         self._found: list[Found] = []
-        self._kept: list[Found] = []
         self._unwritten: set[OpenPack] = set()
         self._added = 0
         self.done = 0
@@ -255,9 +255,9 @@ class Feed:
         while len(self._pending) > 2 * WORKERS:
             self.take()
 
-    def keep(self, found: Iterable[Found]) -> None:
-        """Chunks that are stored already."""
-        self._kept += found
+    def keep(self, found: Found) -> None:
+        """A chunk that is stored already."""
+        self._found.append(found)
 
     @property
     def busy(self) -> bool:
@@ -267,9 +267,7 @@ class Feed:
         """Every chunk but those of zeros, in order and durable, and the bytes that were added."""
         while self._pending:
             self.take()
-        if self._kept:
-            self._found = sorted((*self._found, *self._kept), key=lambda each: each.number)
-            self._kept = []
+        self._found.sort(key=itemgetter(0))  # what is kept has overtaken what is read
         self._packer.settle(found.stored for found in self._found)
         return self._found, self._added
 

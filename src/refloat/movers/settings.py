@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from refloat.errors import InvalidInput
@@ -10,6 +13,8 @@ from refloat.movers.baselines import remove
 from refloat.movers.rbd import CephCluster, missing
 
 KNOWN = ("rbd", "glance")
+
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,31 @@ class Ceph:
     user: str = "refloat"
     keyring: str = ""
     pools: tuple[str, ...] = ("volumes",)
+
+    @contextmanager
+    def cluster(self) -> Iterator[CephCluster]:
+        """The cluster, and so its one process, for all that use it at a time."""
+        with _lock:
+            shared = _used.setdefault(self, _Shared(CephCluster(self.conf, self.user, self.keyring)))
+            shared.users += 1
+        try:
+            yield shared.cluster
+        finally:
+            with _lock:
+                shared.users -= 1
+                if not shared.users:
+                    del _used[self]
+            if not shared.users:
+                shared.cluster.close()
+
+
+@dataclass(slots=True)
+class _Shared:
+    cluster: CephCluster
+    users: int = 0
+
+
+_used: dict[Ceph, _Shared] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +80,7 @@ class Movers:
         """
         if pool not in self.ceph.pools:
             raise InvalidInput(f"the pool {pool} is none of this provider's: {', '.join(self.ceph.pools)}")
-        with CephCluster(self.ceph.conf, self.ceph.user, self.ceph.keyring) as cluster:
+        with self.ceph.cluster() as cluster:
             remove(cluster, pool, image, checkpoint_id)
 
     def _rbd(self) -> str:

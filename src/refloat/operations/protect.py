@@ -68,7 +68,8 @@ class ProtectProgram(OperationProgram):
 
     def finish(self, prepared: Json, run: StepRun) -> Json:
         graph = self.graph(prepared)
-        sections = {str(node.key): stored_section(self.results(run, node.key)) for node in graph}
+        merged = {node.key: self.results(run, node.key) for node in graph}
+        sections = {str(key): stored_section(result) for key, result in merged.items()}
         took = datetime.now(UTC) - datetime.fromisoformat(prepared["started_at"])
         measured = {"size": sum(map(size_of, sections.values())), "seconds": round(took.total_seconds())}
         self.data.writer.commit(
@@ -97,7 +98,10 @@ class ProtectProgram(OperationProgram):
             **({"chain": chain} if chain else {}),
             **({"missed": prepared["missed"]} if "missed" in prepared else {}),
             **_lacks(prepared),
-            "resources": [{"type": node.type, "id": node.id, "name": node.name} for node in graph],
+            "resources": [
+                {"type": node.type, "id": node.id, "name": node.name, **_said(merged[node.key])}
+                for node in graph
+            ],
         }
 
     def undo(self, prepared: Json, outcomes: Mapping[str, Outcome], run: StepRun) -> Json | Body:
@@ -144,3 +148,8 @@ class ProtectProgram(OperationProgram):
 def _lacks(prepared: Json) -> dict[str, Any]:
     """What of the plan the checkpoint does not have; nothing is said where it has all."""
     return {"lacks": prepared["lacks"]} if prepared.get("lacks") else {}
+
+
+def _said(result: Mapping[str, Any]) -> dict[str, str]:
+    """What a hook has to say of how it was protected, in ``_said``."""
+    return {"reason": str(result["_said"])} if result.get("_said") else {}

@@ -42,6 +42,7 @@ def rollback(
             if entry.kind == BASELINE:
                 forget(entry)
                 journal.forget(entry.source, entry.role)
+                removed.append({"kind": entry.kind, "id": entry.id, "for": entry.source, "role": entry.role})
                 continue
             marker = Marker(operation_id, ResourceKey.parse(entry.source).id, entry.role)
             identity = entry.id or find_created(cloud, entry.kind, marker, entry.clue)

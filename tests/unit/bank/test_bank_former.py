@@ -198,9 +198,14 @@ def test_an_index_that_is_damaged_is_an_error(bank: Bank) -> None:
 
 
 def test_holes_then_and_now(bank: Bank) -> None:
-    """What is a hole now is zeros, whatever it was, even if the source denies that it has changed."""
+    """What is a hole now, was none and is said not to have changed is read: one of these is wrong."""
     data = noise(CHUNK, "a")
-    ref = store(bank, "c1", Disk(data + bytes(CHUNK) + data + bytes(CHUNK)))
+    first = data + bytes(CHUNK) + data + bytes(CHUNK)
+    ref = store(bank, "c1", Disk(first))
+    lost = Disk(first)
+    lost.extents = lambda: iter([(CHUNK, 2 * CHUNK)])  # type: ignore[method-assign]
+    assert store(bank, "c0", lost, Former(ref, []))["digest"] == ref["digest"]
+    assert lost.read == {0, 1}
     for name, content, changed in (
         ("c2", bytes(CHUNK) + data + data + bytes(CHUNK), [(0, 2 * CHUNK)]),
         ("c3", bytes(CHUNK) + bytes(CHUNK) + data + bytes(CHUNK), []),

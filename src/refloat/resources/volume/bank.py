@@ -79,8 +79,13 @@ class VolumeBankProtect(Hooks):
         stream = InOrder(download(context.cloud, image, context.resource), size)
         data = context.data.put(stream, size, context.progress, context.cancelled)
         yield from context.discard(IMAGE)
-        said = {"mover": {"name": "glance", "not": why}} if why else {}
-        return {"data": data, "hash": _hash_of(image) if image["size"] == size else {}, **said}
+        said = {"mover": {"name": "glance", "not": why}, "_said": f"it was read through Glance: {_text(why)}"}
+        hashed = _hash_of(image) if image["size"] == size else {}
+        return {"data": data, "hash": hashed, **(said if why else {})}
+
+
+def _text(why: Mapping[str, str]) -> str:
+    return "; ".join(f"the mover {name} could not: {said}" for name, said in why.items())
 
 
 def _before_glance(
@@ -102,7 +107,7 @@ def _before_glance(
     raise CloudError(
         "no mover can read or write the volume",
         resource=str(context.resource),
-        reason="; ".join(f"{name}: {said}" for name, said in why.items()),
+        reason=_text(why),
         advice="Which movers are used is said in the provider's file; glance needs only a member's rights",
     )
 
@@ -135,8 +140,8 @@ class VolumeBankRestore(Hooks):
             volume = yield from _complete_volume(context)
         context.progress(size, size)
         said = yield from _drop_image(context)
-        because = [f"the mover {name} could not write it: {reason}" for name, reason in why.items()]
-        return restore.finish(context, volume, reason="; ".join(filter(None, (*because, said))))
+        because = f"it was written through Glance: {_text(why)}" if why else ""
+        return restore.finish(context, volume, reason="; ".join(filter(None, (because, said))))
 
 
 def _written(context: HookContext) -> Waiting:

@@ -84,7 +84,7 @@ def protect(context: HookContext, size: int) -> dict[str, Any]:
     """
     volume_id, snapshot_id = _told(context)
     name, snapshot = image_name(volume_id), f"snapshot-{snapshot_id}"
-    with _cluster(context) as cluster:
+    with context.movers.ceph.cluster() as cluster:
         pool = _pool_of(context, cluster, name, snapshot)
         try:
             kept, why = _cut(context, cluster, pool, name)
@@ -116,13 +116,6 @@ def _told(context: HookContext) -> tuple[str, str]:
 def image_name(volume_id: str) -> str:
     """As Cinder calls it, if its operator has not decided otherwise."""
     return f"volume-{volume_id}"
-
-
-@contextmanager
-def _cluster(context: HookContext) -> Iterator[CephCluster]:
-    ceph = context.movers.ceph
-    with CephCluster(ceph.conf, ceph.user, ceph.keyring) as found:
-        yield found
 
 
 def _pool_of(context: HookContext, cluster: CephCluster, name: str, snapshot: str | None = None) -> str:
@@ -221,15 +214,19 @@ def _stored(context: HookContext, source: RbdSource, earlier: _Former, no_baseli
         state = dict(source.state)
     except RefloatError as exc:
         state, no_baseline = {}, str(exc)
+    since = earlier.checkpoint_id
     return {
         "data": data,
         "hash": {},
+        "_said": f"all was read by rbd: {why}"
+        if why
+        else f"what changed since checkpoint {since} was read by rbd",
         "mover": {
             "name": "rbd",
             "state": state,
             **({"no_baseline": no_baseline} if no_baseline else {}),
             "read_all_for": why,
-            "changes_since": "" if why else earlier.checkpoint_id,
+            "changes_since": "" if why else since,
             "since_full": 0 if why else earlier.since_full,
             "differing": differing,
         },
@@ -261,7 +258,7 @@ def restore(context: HookContext, volume: Any) -> None:
     """
     if volume.is_encrypted:
         raise CannotMove("the new volume is encrypted, by its type")
-    with _cluster(context) as cluster:
+    with context.movers.ceph.cluster() as cluster:
         name = image_name(str(volume.id))
         pool = _pool_of(context, cluster, name)
         with _moving():
