@@ -38,7 +38,8 @@ class Checks(upgradecheck.UpgradeCommands):
         notes: list[str] = []
         for provider in self._all_providers():
             provider.plugins()
-            wrong = [f"mover {name}: {why}" for name, why in provider.movers.problems().items() if why]
+            movers = provider.movers.problems(connect=True)
+            wrong = [f"mover {name}: {why}" for name, why in movers.items() if why]
             notes += [f"{provider.name}: {note}" for note in (*provider.notes, *wrong)]
         return Result(Code.WARNING, "; ".join(notes)) if notes else Result(Code.SUCCESS)
 

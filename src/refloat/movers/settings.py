@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from refloat.errors import InvalidInput
+from refloat.errors import InvalidInput, RefloatError
 from refloat.movers.baselines import remove
 from refloat.movers.rbd import CephCluster, missing
 
@@ -69,9 +69,12 @@ class Movers:
     ceph: Ceph = Ceph()
     full_every: int = 30
 
-    def problems(self) -> dict[str, str]:
-        """Why each of them does not work on this host; empty: nothing speaks against it."""
-        return {name: self._rbd() if name == "rbd" else "" for name in self.names}
+    def problems(self, *, connect: bool = False) -> dict[str, str]:
+        """Why each of them does not work on this host; empty: nothing speaks against it.
+
+        :param connect: see also whether the cluster lets one in.
+        """
+        return {name: self._rbd(connect) if name == "rbd" else "" for name in self.names}
 
     def forget(self, pool: str, image: str, checkpoint_id: str) -> None:
         """Remove the baseline of a checkpoint from an image, if it is there.
@@ -83,13 +86,20 @@ class Movers:
         with self.ceph.cluster() as cluster:
             remove(cluster, pool, image, checkpoint_id)
 
-    def _rbd(self) -> str:
+    def _rbd(self, connect: bool) -> str:
         unreadable = [
             f"{path} cannot be read by this user"
             for path in (self.ceph.conf, self.ceph.keyring)
             if path and not os.access(path, os.R_OK)
         ]
-        return "; ".join(filter(None, (missing(), *unreadable)))
+        problem = "; ".join(filter(None, (missing(), *unreadable)))
+        if not connect or problem:
+            return problem
+        try:
+            with self.ceph.cluster() as cluster:
+                return "" if cluster.fsid else "the cluster does not say who it is"
+        except RefloatError as exc:
+            return str(exc)
 
 
 DEFAULT = Movers()

@@ -261,9 +261,9 @@ def restore(context: HookContext, volume: Any) -> None:
     with context.movers.ceph.cluster() as cluster:
         name = image_name(str(volume.id))
         pool = _pool_of(context, cluster, name)
-        with _moving():
-            sink = _Sink(RbdSink(cluster, pool, name))
         with context.data.open(context.section["data"]) as reader:
+            with _moving():
+                sink = _Sink(RbdSink(cluster, pool, name))
             reader.restore_to(sink, progress=context.progress, cancelled=context.cancelled)
 
 
