@@ -13,6 +13,7 @@ import argparse
 import resource
 import statistics
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from refloat.movers.rbd import CephCluster, RbdSink, RbdSource
 from tests.ceph.cephserver import CAPS, Ceph
 
 MIB = 1 << 20
-PIECE = 4 * MIB
+PIECE = MIB  # what the bank reads and writes at a time
 
 
 def measured(act: Callable[[], None]) -> tuple[float, float]:
@@ -74,8 +75,15 @@ class Benchmark:
                 pass
 
     def read(self) -> None:
+        mine = threading.local()  # as the bank does, a thread reads into the same memory again and again
+
+        def read(at: int) -> None:
+            if not hasattr(mine, "target"):
+                mine.target = memoryview(bytearray(PIECE))
+            source.read_into(at, mine.target)
+
         with CephCluster(*self.login) as cluster, RbdSource(cluster, "volumes", "v", "s") as source:
-            self.spread(lambda at: source.read_into(at, memoryview(bytearray(PIECE))), self.to_read)
+            self.spread(read, self.to_read)
 
     def export(self) -> None:
         self.rbd("export", "volumes/v@s", "-", stdout=subprocess.DEVNULL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -66,6 +67,13 @@ def processes(user: str = "worker", parent: int | None = None) -> list[int]:
             if words[2:3] and words[2].endswith(b"_process.py") and words[-3] == user.encode():
                 found += [int(each.name)] * (above == (parent or os.getpid()))
     return found
+
+
+def until(done: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
 
 
 def kill_process() -> None:
@@ -133,6 +141,7 @@ class Images(Place):
                     image.remove_snap_by_id(each["id"])
                 else:
                     self.drop(name, each["name"])
+        until(lambda: name not in self.in_use())  # one that was killed counts for some seconds
         self.admin.pool(POOL, "remove", name)
 
     def empty(self) -> None:

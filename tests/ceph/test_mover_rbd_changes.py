@@ -25,7 +25,7 @@ from tests.unit.support.bank_helpers import CHUNK, noise
 
 __all__ = ["images", "place"]
 
-STEPS = int(os.environ.get("STEPS", "300"))
+STEPS = int(os.environ.get("STEPS", "100"))
 SEEDS = 2
 UNIT = 1 << 18
 """Of an object of the image."""

@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,20 +23,13 @@ from refloat.movers.rbd import CephCluster, RbdSink, RbdSource, missing
 from refloat.testing.movers import WatchedSink, WatchedSource, on_call
 from tests.ceph import rbd_place
 from tests.ceph.cephserver import Ceph
-from tests.ceph.rbd_place import POOL, SNAPSHOT, Images, images, kill_process, place
+from tests.ceph.rbd_place import POOL, SNAPSHOT, Images, images, kill_process, place, until
 from tests.mover_contract import DATA, SIZE, bank, changed_bytes, keep, read, whole
 from tests.unit.support.bank_helpers import CHUNK, noise
 
 __all__ = ["bank", "images", "place"]
 
 CHECKPOINTS = [f"00000000-0000-0000-0000-{number:012}" for number in range(10)]
-
-
-def until(done: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:
@@ -82,8 +74,7 @@ def test_killed_while_it_writes(place: Images, bank: Bank) -> None:
     sink = place.sink("w", SIZE)
     with killed_while_it_is_asked():
         sink.write(CHUNK, b"again")
-    with killed_while_it_is_asked():
-        sink.finish(flush=True)
+    sink.finish(flush=True)
     assert place.content("w") == whole(SIZE, {**DATA, CHUNK: b"again"})
     until(lambda: place.in_use() == [])
 
@@ -106,9 +97,6 @@ def test_killed_while_it_makes_a_baseline_and_compares(place: Images) -> None:
             with killed_while_it_is_asked():
                 told = changed_bytes(before, place.content("v"), source.changed(state))
             assert told <= CHUNK
-    with place.worker.image(POOL, "v", write=True) as image, killed_while_it_is_asked():
-        image.remove_snapshot(kept)
-    assert baselines.baselines(place.worker, POOL, "v") == []
 
 
 def test_killed_over_and_over(place: Images) -> None:
@@ -282,7 +270,7 @@ def test_the_systems_python_is_enough_for_it() -> None:
 def test_killed_while_it_removes_a_baseline(place: Images) -> None:
     """Ceph puts a snapshot into the trash first: from there it would keep the volume from being deleted."""
     place.make("v", SIZE, {0: b"x"})
-    for wait in (0.006, 0.012, 0.018):
+    for wait in (0.006, 0.014):
         baselines.cut(place.worker, POOL, "v", CHECKPOINTS[0])
         later = threading.Timer(wait, kill_process)
         later.start()

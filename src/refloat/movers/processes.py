@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, TypeVar
 
 from refloat.closing import Closing
-from refloat.movers.rbd_process import Json, receive, send
+from refloat.movers.rbd_process import SHARED, Connection, Json, receive, send
 
 PATIENCE = 400.0
 """Seconds for one answer: a little more than what librados waits for the cluster."""
@@ -41,7 +42,7 @@ class Process:
 
     def __init__(self, command: Sequence[str]) -> None:
         self._lock = threading.Lock()
-        self._idle: list[socket.socket] = []
+        self._idle: list[Connection] = []
         self._how = ""
         self._control, its = socket.socketpair()
         self._control.settimeout(PATIENCE)
@@ -63,18 +64,26 @@ class Process:
                 self._output.close()
                 raise Unanswered(f"{python} cannot be started: {error.strerror}") from error
         try:
-            self.hello = self._bounded(lambda: receive(self._control)[0])
+            self.hello = self._bounded(lambda: receive(self._control))
         except BaseException:
             self.end()
             raise
 
     def ask(self, head: Json, data: bytes | memoryview, target: memoryview | None) -> Json:
-        """Its answer; the bytes of it go into the target. For many threads."""
+        """Its answer; the bytes of it go into the target, if they are as many. For many threads.
+
+        :param data: at most ``SHARED``, like the answer.
+        """
         connection = self._bounded(self._connection)
 
         def conversation() -> Json:
-            send(connection, head, data)
-            return receive(connection, target)[0]
+            connection.memory[: len(data)] = data
+            send(connection.messages, {**head, "bytes": len(data)})
+            answer = receive(connection.messages)
+            if target is not None and len(target) == answer["bytes"]:
+                with memoryview(connection.memory) as memory:
+                    target[:] = memory[: len(target)]
+            return answer
 
         try:
             answer = self._bounded(conversation)
@@ -85,15 +94,17 @@ class Process:
             self._idle.append(connection)
         return answer
 
-    def _connection(self) -> socket.socket:
+    def _connection(self) -> Connection:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
             mine, its = socket.socketpair()
-            with its:
-                mine.settimeout(PATIENCE)
-                socket.send_fds(self._control, [b"+"], [its.fileno()])
-            return mine
+            mine.settimeout(PATIENCE)
+            with its, open(os.memfd_create("refloat-rbd"), "wb") as memory:
+                memory.truncate(SHARED)
+                connection = Connection(mine, memory.fileno())
+                socket.send_fds(self._control, [b"+"], [its.fileno(), memory.fileno()])
+            return connection
 
     def _bounded(self, act: Callable[[], T]) -> T:
         try:

@@ -147,9 +147,11 @@ class RbdImage:
         return self.seen
 
     def read_into(self, offset: int, target: memoryview) -> None:
-        got = self.ask("read", "read", target=target, offset=offset, length=len(target))["bytes"]
-        if got != len(target):
-            raise BankError(f"{self.what} gave {got} of {len(target)} bytes at {offset}")
+        for at in range(0, len(target), rbd_process.SHARED):
+            part = target[at : at + rbd_process.SHARED]
+            got = self.ask("read", "read", target=part, offset=offset + at, length=len(part))["bytes"]
+            if got != len(part):
+                raise BankError(f"{self.what} gave {got} of {len(part)} bytes at {offset + at}")
 
     def diff(self, since: str | None, within: Ranges, *, whole: bool, parent: bool) -> Ranges:
         """What may differ from a snapshot, or from nothing."""
@@ -158,7 +160,9 @@ class RbdImage:
         return [(offset, length) for offset, length in found["ranges"]]
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        self.ask("write", "write", data, offset=offset)
+        for at in range(0, len(data), rbd_process.SHARED):
+            part = memoryview(data)[at : at + rbd_process.SHARED]
+            self.ask("write", "write", part, offset=offset + at)
 
     def discard(self, offset: int, length: int) -> None:
         self.ask("discard in", "discard", offset=offset, length=length)

@@ -6,7 +6,7 @@ has. So nothing is used but these and the standard library of Python 3.9, and no
     python3 -I rbd_process.py FD CONF USER KEYRING
 
 FD is a Unix socket. The first message there says which cluster it is, or why it cannot be reached. With every
-byte that comes then comes a socket, whose requests are answered by a thread of its own, one after the other.
+byte that comes then come a socket and memory; its requests are answered by a thread, one after the other.
 When FD is closed, as by the death of who started it, the process ends at once.
 
 A request says all that it needs: when a process has ended, another one is asked again.
@@ -15,6 +15,7 @@ A request says all that it needs: when a process has ended, another one is asked
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import resource
 import select
@@ -24,7 +25,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from importlib import import_module
 from typing import Any
 
@@ -42,29 +43,21 @@ SETTINGS = {
 Json = dict[str, Any]
 
 
-def send(connection: socket.socket, head: Json, data: bytes | memoryview = b"") -> None:
-    """A message: the length of its head in four bytes, the head in JSON, and so many bytes as it says."""
-    text = json.dumps({**head, "bytes": len(data)}).encode()
+SHARED = 4 << 20
+"""The memory that a connection has for the bytes of a request or an answer."""
+
+
+def send(connection: socket.socket, head: Json) -> None:
+    """A message: its length in four bytes, and JSON."""
+    text = json.dumps(head).encode()
     connection.sendall(struct.pack(">I", len(text)) + text)
-    if data:
-        connection.sendall(data)
 
 
-def receive(connection: socket.socket, target: memoryview | None = None) -> tuple[Json, bytes]:
-    """The next message. :raises ConnectionError: there is none.
-
-    :param target: where to put the bytes, if there are as many.
-    """
+def receive(connection: socket.socket) -> Json:
+    """The next message. :raises ConnectionError: there is none."""
     (length,) = struct.unpack(">I", _exactly(connection, 4))
     head: Json = json.loads(_exactly(connection, length))
-    if target is None or head["bytes"] != len(target):
-        return head, _exactly(connection, head["bytes"])
-    while target:
-        got = connection.recv_into(target)
-        if not got:
-            raise ConnectionError("the other side is gone")
-        target = target[got:]
-    return head, b""
+    return head
 
 
 def _exactly(connection: socket.socket, length: int) -> bytes:
@@ -74,7 +67,18 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
         if not parts[-1]:
             raise ConnectionError("the other side is gone")
         length -= len(parts[-1])
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return b"".join(parts)
+
+
+class Connection:
+    """A socket for messages, and memory that both sides see for the bytes: half of the work of a socket."""
+
+    def __init__(self, messages: socket.socket, memory: int) -> None:
+        self.messages, self.memory = messages, mmap.mmap(memory, SHARED)
+
+    def close(self) -> None:
+        self.messages.close()
+        self.memory.close()
 
 
 class Changed(Exception):
@@ -192,12 +196,14 @@ class Requests:
         self._lock = threading.Lock()
         self._images: dict[int, Image] = {}
 
-    def serve(self, connection: socket.socket) -> None:
+    def serve(self, connection: Connection) -> None:
         """All of a connection, until it is closed."""
-        with connection, suppress(ConnectionError):
+        with closing(connection), suppress(ConnectionError):
             while True:
-                asked, data = receive(connection)
-                send(connection, *self.answer(asked, data))
+                asked = receive(connection.messages)
+                answer, data = self.answer(asked, connection.memory[: asked["bytes"]])
+                connection.memory[: len(data)] = data
+                send(connection.messages, {**answer, "bytes": len(data)})
 
     def answer(self, asked: Json, data: bytes) -> tuple[Json, bytes]:
         doing = "open"
@@ -270,12 +276,12 @@ def main(fd: str, *settings: str) -> None:
     while os.getppid() == parent:
         if not select.select([control], [], [], 5)[0]:
             continue
-        data, fds, _flags, _address = socket.recv_fds(control, 1, 1)
+        data, fds, _flags, _address = socket.recv_fds(control, 1, 2)
         if not data:
             break
-        for each in fds:
-            arguments = (socket.socket(fileno=each),)
-            threading.Thread(target=serving[0].serve, args=arguments, daemon=True).start()
+        connection = Connection(socket.socket(fileno=fds[0]), fds[1])
+        os.close(fds[1])  # the map has its own
+        threading.Thread(target=serving[0].serve, args=(connection,), daemon=True).start()
     os._exit(0)  # not by way of librbd
 
 
