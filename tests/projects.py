@@ -15,7 +15,7 @@ OTHERS = {
         "test_kill.py", "test_kind_contract_network.py", "test_out_of_the_cloud.py", "test_server.py",
         "test_service_elsewhere.py", "test_volume.py",
     },
-    "demo4": {"test_repair.py", "test_replace.py"},
+    "demo4": {"test_ceph.py", "test_repair.py", "test_replace.py"},
     "random": {"test_random_applications.py"},
     "shop": {"test_new_cloud.py"},
 }  # fmt: skip
