@@ -94,5 +94,6 @@ def test_a_server_on_ceph_comes_back_from_backups_and_from_the_bank(yard: Yard, 
         assert contents(yard.cloud, new[SERVER]) == before, provider
         assert yard.cloud.get("server", new[SERVER]).status == "SHUTOFF"
         assert yard.count()["snapshot"] == 0
+        assert not [each.name for each in yard.cloud.list("image") if "temporary" in each.name]
     fresh.run("checkpoint", "delete", checkpoints["default"])
     assert yard.count()["backup"] == 0

@@ -298,8 +298,11 @@ class HookContext:
         entry = self.journal.find(str(self.resource.key), role)
         return entry.id if entry else ""
 
-    def discard(self, role: str) -> Generator[CloudWait, Any, None]:
-        """Remove something temporary that ``ensure`` made: ``yield from context.discard(role)``."""
+    def discard(self, role: str, patience: float | None = None) -> Generator[CloudWait, Any, None]:
+        """Remove something temporary that ``ensure`` made: ``yield from context.discard(role)``.
+
+        :param patience: seconds to go on asking a service that refuses; None: as long as others are asked.
+        """
         source = str(self.resource.key)
         entry = self.journal.find(source, role)
         if entry is None:
@@ -307,7 +310,7 @@ class HookContext:
         identity = entry.id or find_created(self.cloud, entry.kind, self.marker(role), entry.clue)
         if identity:
             ours = partial(self._creations.is_ours, entry, identity)
-            yield from removal(self.cloud, entry.kind, identity, ours=ours)
+            yield from removal(self.cloud, entry.kind, identity, patience, ours)
         self.journal.forget(source, role)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -225,6 +226,12 @@ RESTORE = {**SECTION, "size": 1, "data": {"size": GIB}, "hash": {}}
 
 def restoring(cloud: Fake, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[str]]:
     """The hook of a restore, with neither image data nor settings; and the images that were filled."""
+    filled = only_volumes(cloud, monkeypatch)
+    return VolumeBankRestore().on_main(context(cloud, section=RESTORE)), filled
+
+
+def only_volumes(cloud: Fake, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Restores have neither image data nor settings. The images that were filled."""
     filled: list[str] = []
 
     def fill(at: HookContext, role: str, fields: Mapping[str, Any], *_more: Any) -> Any:
@@ -243,7 +250,7 @@ def restoring(cloud: Fake, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[s
 
     monkeypatch.setattr("refloat.resources.volume.bank.filled", fill)
     monkeypatch.setattr("refloat.resources.volume.restore.finish", finish)
-    return VolumeBankRestore().on_main(context(cloud, section=RESTORE)), filled
+    return filled
 
 
 def test_restore_leaves_only_the_volume(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,19 +281,85 @@ def refusal(status: int, text: str) -> CloudError:
     return error
 
 
-def test_image_that_the_cloud_holds_on_to_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Ceph of some releases does as long as the volume lives."""
-    cloud = Fake(("available",))
+class ByReference(Fake):
+    """As Ceph of some releases: an image stays as long as a volume refers to its data.
+
+    :param fates: the status after a volume is made, and after it is written over.
+    """
+
+    def remove(self, kind: str, identity: str) -> bool:
+        if kind == "image" and any(getattr(each, "image_id", "") == identity for each in self.list("volume")):
+            raise refusal(409, "the image is in use")
+        return super().remove(kind, identity)
+
+    def create_volume(self, **fields: Any) -> Any:
+        note = {"image_id": fields["image_id"]} if "image_id" in fields else {}
+        return super().create_volume(**fields, volume_image_metadata=note)
+
+    def get_endpoint_data(self) -> Any:
+        return SimpleNamespace(max_microversion=(3, 70), min_microversion=(3, 0))
+
+    def post(self, path: str, json: Any, **_more: Any) -> Any:
+        volume = self.things["volume", path.split("/")[2]]
+        if (fate := self.fates.pop(0)) == "refused":
+            raise sdk_exceptions.ForbiddenException("not allowed by policy", http_status=403)
+        volume.status = fate
+        volume.volume_image_metadata = {"image_id": json["os-reimage"]["image_id"]}
+        return Answer(202, {})
+
+
+IN_USE = "the cloud refuses to delete the temporary image i0: the image is in use"
+
+
+@pytest.mark.parametrize(
+    ("fates", "made", "says"),
+    [
+        ("available available available", "v2", ""),
+        ("available available error available", "v3", IN_USE),
+        ("available available refused available", "v3", IN_USE),
+    ],
+)
+def test_a_volume_that_refers_to_the_image_is_made_by_copy(
+    monkeypatch: pytest.MonkeyPatch, fates: str, made: str, says: str
+) -> None:
+    """If the cloud refuses, or cannot, it is made by reference, and it is said what stays."""
+    cloud = ByReference(tuple(fates.split()))
+    monkeypatch.setattr("refloat.cloud.removal.PATIENCE", -1.0)
+    monkeypatch.setattr("refloat.resources.volume.bank.LITTLE_PATIENCE", -1.0)
+    assert run(restoring(cloud, monkeypatch)[0], cloud) == (made, says)
+    assert [each.id for each in cloud.list("volume")] == [SOURCE, made]
+    assert bool(cloud.list("image")) == bool(says)
+
+
+@pytest.mark.parametrize("steps", range(2, 12))
+def test_a_volume_that_was_left_empty_is_not_taken_for_complete(
+    monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """The worker was killed after any of the steps; another one goes on."""
+    cloud = ByReference(("available",) * 9)
+    monkeypatch.setattr("refloat.cloud.removal.PATIENCE", -1.0)
+    monkeypatch.setattr("refloat.resources.volume.bank.LITTLE_PATIENCE", -1.0)
+    only_volumes(cloud, monkeypatch)
+    at = context(cloud, section=RESTORE)
+    first = VolumeBankRestore().on_main(at)
+    waited: Any = next(first)
+    with suppress(StopIteration):
+        for _step in range(steps):
+            waited = first.send(cloud.find(*waited))
+    first.close()
+    made, said = run(VolumeBankRestore().on_main(at), cloud)
+    assert said == ""
+    assert [each.id for each in cloud.list("volume")] == [SOURCE, made]
+    assert cloud.things["volume", made].volume_image_metadata == {"image_id": "i0"}
+    assert cloud.list("image") == []
+
+
+def test_an_old_cloud_keeps_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = ByReference(("available",))
     body, _filled = restoring(cloud, monkeypatch)
     monkeypatch.setattr("refloat.cloud.removal.PATIENCE", -1.0)
-
-    def remove(_kind: str, _identity: str) -> bool:
-        raise refusal(409, "the image is in use")
-
-    cloud.remove = remove  # type: ignore[method-assign]
-    volume_id, said = run(body, cloud)
-    assert volume_id == "v1"
-    assert said == "the cloud refuses to delete the temporary image i0: the image is in use"
+    monkeypatch.setattr("refloat.resources.volume.bank.cloud_knows", lambda *_: False)
+    assert run(body, cloud) == ("v1", IN_USE)
 
 
 def test_limits_are_explained() -> None:

@@ -23,7 +23,7 @@ from typing import Any
 from refloat.cloud import cloud_knows, explained
 from refloat.cloud.errors import status_of
 from refloat.cloud.kinds import request, status_of_thing
-from refloat.cloud.removal import REFUSALS
+from refloat.cloud.removal import LITTLE_PATIENCE, REFUSALS
 from refloat.errors import CloudError, Conflict
 from refloat.movers.streams import InOrder
 from refloat.resources.base import HookBody, Hooks
@@ -139,7 +139,11 @@ class VolumeBankRestore(Hooks):
         if volume is None:
             volume = yield from _complete_volume(context)
         context.progress(size, size)
-        said = yield from _drop_image(context)
+        said = yield from _drop_image(context, LITTLE_PATIENCE)
+        if said and cloud_knows(context.cloud, VERSION, "block_storage"):
+            volume = yield from _by_copy(context)
+        if said:
+            said = yield from _drop_image(context)
         because = f"it was written through Glance: {_text(why)}" if why else ""
         return restore.finish(context, volume, reason="; ".join(filter(None, (because, said))))
 
@@ -207,8 +211,7 @@ def _replaced(context: HookContext) -> HookBody:
     context.replacing()
     for last in (False,) * (ATTEMPTS - 1) + (True,):
         volume = yield cloud.wait("volume", volume_id, {"available", "error"}, failed=(), timeout=TIMEOUT)
-        noted = (volume.volume_image_metadata or {}).get("image_id") == image_id
-        if noted and status_of_thing(volume) == "available":
+        if _has_data(context, volume) and status_of_thing(volume) == "available":
             break
         if last:
             raise CloudError(
@@ -217,27 +220,59 @@ def _replaced(context: HookContext) -> HookBody:
                 reason=told_about(cloud, volume_id) or f"its status is '{volume.status}'",
                 advice="The log of cinder-volume tells why",
             )
-        body = {"os-reimage": {"image_id": image_id}}
-        with explained("write over the volume", context.resource):
-            path = f"/volumes/{volume_id}/action"
-            request(cloud.block_storage, "post", path, json=body, microversion=VERSION)
+        _write_over(context, volume_id, image_id)
     result = restore.set_back(context)
     yield from _drop_image(context)
     return result
+
+
+def _write_over(context: HookContext, volume_id: str, image_id: str) -> None:
+    body = {"os-reimage": {"image_id": image_id}}
+    with explained("write over the volume", context.resource):
+        path = f"/volumes/{volume_id}/action"
+        request(context.cloud.block_storage, "post", path, json=body, microversion=VERSION)
+
+
+def _by_copy(context: HookContext) -> Waiting:
+    """A volume with the data itself instead of a reference to the image's, so that the image can go.
+
+    What refers to an image still does when it is written over: an empty volume has to be made.
+    """
+    yield from context.discard(restore.ROLE)
+    volume_id = restore.create(context)
+    yield context.cloud.wait("volume", volume_id, {"available"}, timeout=TIMEOUT)
+    try:
+        _write_over(context, volume_id, context.created(IMAGE))
+        ended = {"available", "error"}
+        volume = yield context.cloud.wait("volume", volume_id, ended, failed=(), timeout=TIMEOUT)
+    except CloudError as exc:
+        if status_of(exc) not in {400, 403, 404, 409}:
+            raise
+    else:
+        if status_of_thing(volume) == "available" and _has_data(context, volume):
+            return volume
+    yield from context.discard(restore.ROLE)  # it is not allowed, or did not work
+    return (yield from _complete_volume(context))
+
+
+def _has_data(context: HookContext, volume: Any) -> bool:
+    """Whether Cinder noted the image that it took the data from."""
+    return (volume.volume_image_metadata or {}).get("image_id") == context.created(IMAGE)
 
 
 def _complete_volume(context: HookContext) -> Waiting:
     """A volume with the bank's data. Cinder calls it available only when it is complete."""
     told = ""
     for _attempt in range(ATTEMPTS):
-        image_id = ""
-        if not context.created(restore.ROLE):
+        again, image_id = context.created(restore.ROLE), ""
+        if not again:
             image_id = yield from _image(context)
         volume_id = restore.create(context, image_id=image_id)
         volume = yield context.cloud.wait(
             "volume", volume_id, {"available", "error"}, failed=(), timeout=TIMEOUT
         )
-        if status_of_thing(volume) == "available":
+        empty = again and context.created(IMAGE) and not _has_data(context, volume)
+        if status_of_thing(volume) == "available" and not empty:
             return volume
         told = told_about(context.cloud, volume_id) or "its status became 'error'"
         yield from context.discard(restore.ROLE)
@@ -266,15 +301,15 @@ def _image(context: HookContext, properties: Mapping[str, str] | None = None) ->
     return image_id
 
 
-def _drop_image(context: HookContext) -> Waiting:
+def _drop_image(context: HookContext, patience: float | None = None) -> Waiting:
     """Remove the image; returns what to say if that is refused.
 
     Storage that makes volumes by reference (Ceph, of some releases) does not let go of it as long as the
-    volume lives: no reason to take the volume away again.
+    volume lives.
     """
     image_id = context.created(IMAGE)
     try:
-        yield from context.discard(IMAGE)
+        yield from context.discard(IMAGE, patience)
     except CloudError as exc:
         if status_of(exc) not in REFUSALS:
             raise
