@@ -5,8 +5,10 @@ Ceph and the bank are real, Cinder is a double that does to the cluster what Cin
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +18,9 @@ from typing import Any
 import pytest
 
 from refloat.bank import Bank, BankKey
-from refloat.cloud import Marker
-from refloat.errors import BankError, CloudError, Conflict, RefloatError
+from refloat.cloud import Marker, fence
+from refloat.cloud.fence import fenced
+from refloat.errors import BankError, CloudError, Conflict, LeaseLost, RefloatError
 from refloat.graph import Resource, ResourceKey
 from refloat.movers import baselines, disagreements
 from refloat.movers.settings import Ceph, Movers
@@ -473,6 +476,55 @@ def test_a_baseline_that_cannot_be_removed_is_left_behind_by_name(
         nights.undo()
     assert "the pool volumes is none of this provider's: none" in str(raised.value)
     assert nights.journal.find("", BASELINE) is not None
+
+
+class Lease:
+    """That of an operation which another process takes over after some questions."""
+
+    def __init__(self, left: int) -> None:
+        self.left, self.lock = left, threading.Lock()
+
+    def check(self) -> None:
+        with self.lock:
+            self.left -= 1
+            if self.left < 0:
+                raise LeaseLost("another process has taken the operation over")
+
+
+def test_who_has_lost_the_operation_writes_nothing_more(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is restored may be somebody's volume by then."""
+    section = nights.protect()
+    at = restoring(nights, section)
+    seconds = itertools.count()
+    monkeypatch.setattr("time.clock_gettime", lambda _clock: next(seconds))
+    lease = Lease(4)
+    with fenced(lease.check), pytest.raises(LeaseLost):
+        run(VolumeBankRestore().on_main(at), nights.cinder)
+    made = at.created("volume")
+    written = nights.place.content(f"volume-{made}")
+    assert written != nights.place.content(IMAGE)
+    assert written.count(bytes(CHUNK)) > 64 - 5
+    assert ("volume", made) in nights.cinder.things, "it is left to who has the operation now"
+    result = run(VolumeBankRestore().on_main(at), nights.cinder)
+    assert result["restored"][0]["new_id"] == made
+    assert nights.place.content(f"volume-{made}") == nights.place.content(IMAGE)
+
+
+def test_who_has_lost_the_operation_removes_no_baseline(nights: Nights) -> None:
+    with fenced(Lease(1).check), pytest.raises(LeaseLost):
+        nights.protect(
+            data=SimpleNamespace(section=lambda *_args: None, put_changed=lambda *_args: fence.check())
+        )
+    assert len(nights.baselines) == 1, "the other one's has its name"
+    with fenced(Lease(0).check), pytest.raises(LeaseLost):
+        by_rbd.forget(nights.context(section={"mover": {"state": state_of(nights)}}))
+    assert len(nights.baselines) == 1
+
+
+def state_of(nights: Nights) -> Any:
+    return {"pool": POOL, "baseline": {"name": baselines.baseline_name(nights.checkpoint), "id": 1}}
 
 
 @pytest.mark.parametrize("seed", range(2))

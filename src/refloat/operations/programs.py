@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from typing import Any, ClassVar, Protocol
 
 from refloat.bank import Bank, unfenced
-from refloat.cloud import Cloud
+from refloat.cloud import Cloud, fence
 from refloat.engine.dag import Dag
 from refloat.engine.program import Body, CheckLease, Json, Outcome, StepRun
 from refloat.errors import RefloatError
@@ -206,6 +206,7 @@ class OperationProgram(ABC):
         return rollback(self.services.cloud, self.operation_id, self.journal, self._forget)
 
     def _forget(self, baseline: Creation) -> None:
+        fence.check()
         clue = baseline.clue
         self.provider.movers.forget(clue["pool"], clue["image"], self.checkpoint_id)
 

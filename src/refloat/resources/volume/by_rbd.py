@@ -8,12 +8,15 @@ What plans, parameters and checkpoints say names no image and no pool.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any
 
 from refloat.bank import Former
-from refloat.errors import BankError, Cancelled, InvalidInput, RefloatError
+from refloat.cloud import fence
+from refloat.errors import BankError, Cancelled, InvalidInput, LeaseLost, RefloatError
 from refloat.movers import CannotTell, disagreements
 from refloat.movers.baselines import baseline_name, baselines, cut
 from refloat.movers.rbd import CephCluster, RbdSink, RbdSource
@@ -52,19 +55,42 @@ class _Source:
             self._inner.read_into(offset, target)
 
 
+class _Asked:
+    """Whether the operation is still this process's; for many threads.
+
+    An answer holds for half a second: nobody takes a lease over that has just been found good.
+    """
+
+    def __init__(self) -> None:
+        self._context, self._at = copy_context(), float("-inf")
+
+    def __call__(self) -> None:
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)  # which goes on while the process is stopped
+        if now - self._at > 0.5:
+            self._context.copy().run(fence.check)
+            self._at = now
+
+
 class _Sink:
-    def __init__(self, inner: RbdSink) -> None:
-        self._inner = inner
+    """Nothing is written when the operation is another process's by then.
+
+    :param check: raises when it is; for many threads.
+    """
+
+    def __init__(self, inner: RbdSink, check: Callable[[], None]) -> None:
+        self._inner, self._check = inner, check
 
     def begin(self, size: int, holes: Iterable[tuple[int, int]]) -> None:
         with _moving():
             self._inner.begin(size, holes)
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
+        self._check()
         with _moving():
             self._inner.write(offset, data)
 
     def zeros(self, offset: int, length: int) -> None:
+        self._check()
         with _moving():
             self._inner.zeros(offset, length)
 
@@ -94,6 +120,8 @@ def protect(context: HookContext, size: int) -> dict[str, Any]:
                 if source.size != size:
                     raise CannotMove(f"the image {pool}/{name} has {source.size} bytes instead of {size}")
                 return _stored(context, source, _Former(context, cluster, pool, name, source), why)
+        except LeaseLost:  # the baseline is that of whoever has the operation now
+            raise
         except BaseException:
             _take_back(context, pool, name)
             raise
@@ -136,6 +164,7 @@ def _cut(context: HookContext, cluster: CephCluster, pool: str, name: str) -> tu
     context.check_cancelled()
     if context.journal.find(source, BASELINE) is None:
         context.journal.intend(source, BASELINE, BASELINE, {"pool": pool, "image": name})
+    fence.check()
     try:
         made = cut(cluster, pool, name, context.checkpoint_id)
     except RefloatError as exc:
@@ -146,6 +175,7 @@ def _cut(context: HookContext, cluster: CephCluster, pool: str, name: str) -> tu
 
 def _take_back(context: HookContext, pool: str, name: str) -> None:
     """Remove the baseline. If that fails it stays in the journal, and undoing the operation removes it."""
+    fence.check()
     try:
         context.movers.forget(pool, name, context.checkpoint_id)
     except RefloatError as exc:
@@ -261,9 +291,10 @@ def restore(context: HookContext, volume: Any) -> None:
     with context.movers.ceph.cluster() as cluster:
         name = image_name(str(volume.id))
         pool = _pool_of(context, cluster, name)
+        asked = _Asked()
         with context.data.open(context.section["data"]) as reader:
             with _moving():
-                sink = _Sink(RbdSink(cluster, pool, name))
+                sink = _Sink(RbdSink(cluster, pool, name), asked)
             reader.restore_to(sink, progress=context.progress, cancelled=context.cancelled)
 
 
@@ -277,6 +308,7 @@ def forget(context: HookContext) -> None:
     movers = context.movers
     if "rbd" not in movers.names or kept != baseline_name(context.checkpoint_id):  # or this is a copy
         return
+    fence.check()
     try:
         movers.forget(pool, image_name(context.resource.id), context.checkpoint_id)
     except RefloatError as exc:
