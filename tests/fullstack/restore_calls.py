@@ -121,8 +121,9 @@ def _network(_identity: str, planned: Mapping[str, Any], _plan: Plan) -> Iterato
 def _group(_identity: str, planned: Mapping[str, Any], _plan: Plan) -> Iterator[str]:
     if planned["action"] == "create":
         yield "POST /security-groups"
-    if planned["action"] == "repair":
-        yield from ("POST /security-group-rules" for _said in planned["conflicts"])
+    else:
+        added = (said for said in planned["conflicts"] if not said.startswith("no rule "))
+        yield from ("POST /security-group-rules" for _said in added)
 
 
 def _router(identity: str, planned: Mapping[str, Any], _plan: Plan) -> Iterator[str]:

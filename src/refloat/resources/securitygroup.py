@@ -180,6 +180,8 @@ def _reuse(context: PlanContext, living: Any) -> Planned:
     given = Change(context.section["rules"], "mapped", "given back, beside what it has")
     back = {"rules": given} if context.repairs and again else {}
     attributes, reason = left_alone(ATTRIBUTES, context.section, now, back)
+    if again and not context.repairs:
+        reason += "; the rules that went away with lost groups are added again"
     return _used(context, living, attributes, reason, again, conflicts)
 
 

@@ -87,6 +87,7 @@ def test_a_living_group_gets_back_only_the_rules_that_went_with_a_lost_group() -
     resource = Resource(SECURITY_GROUP, "g1", "web")
     answer = plan(PLUGIN, resource, section, FakeCloud(security_group=[group()]), graph=graph)
     assert answer.action == "reuse"
+    assert answer.reason.endswith("; the rules that went away with lost groups are added again")
     assert [r["remote_group_id"] for r in answer.decisions["rules"]] == ["g2"]
 
 
