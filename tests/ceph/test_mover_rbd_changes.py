@@ -1,7 +1,7 @@
 """Change tracking against a model: writers, snapshots, reverts, resizes, lost baselines, clones, and kills.
 
 A wrong "unchanged" would be silent corruption.
-``STEPS`` in the environment says how many steps: 1,000 (two minutes) if it does not.
+``REFLOAT_MOVER_STEPS`` in the environment says how many steps: 1,000 (two minutes) if it does not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.unit.support.bank_helpers import CHUNK, noise
 
 __all__ = ["images", "place"]
 
-STEPS = int(os.environ.get("STEPS", "1000"))
+STEPS = int(os.environ.get("REFLOAT_MOVER_STEPS", "1000"))
 SEEDS = 2
 UNIT = 1 << 18
 """Of an object of the image."""
