@@ -38,11 +38,24 @@ def alive(pid: int) -> bool:
     return False
 
 
+def stop(pid: int) -> None:
+    """When this returns none of its threads goes on: the signal alone lets them answer for a moment."""
+
+    def stopped() -> bool:
+        with suppress(OSError):  # a thread that has ended meanwhile
+            threads = Path(f"/proc/{pid}/task").glob("*/stat")
+            return all(") T " in each.read_text(encoding="utf-8") for each in threads)
+        return False
+
+    os.kill(pid, signal.SIGSTOP)
+    until(stopped)
+
+
 @contextmanager
 def killed_while_it_is_asked() -> Iterator[None]:
     """It has the request, and never answers."""
     (pid,) = rbd_place.processes()
-    os.kill(pid, signal.SIGSTOP)
+    stop(pid)
     later = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
     later.start()
     yield
@@ -102,10 +115,10 @@ def test_killed_while_it_makes_a_baseline_and_compares(place: Images) -> None:
 def test_killed_over_and_over(place: Images) -> None:
     place.fill("v", SIZE, DATA)
     open_files = len(os.listdir("/proc/self/fd"))
-    stop = threading.Event()
+    enough = threading.Event()
 
     def go_on() -> None:
-        while not stop.wait(0.005):
+        while not enough.wait(0.005):
             kill_process()
 
     with (
@@ -119,7 +132,7 @@ def test_killed_over_and_over(place: Images) -> None:
                 for _ in iter(lambda: read(source, 0, CHUNK), b""):  # until three end before they answer
                     pass
         finally:
-            stop.set()
+            enough.set()
             killer.join()
         assert str(failed.value) == (
             "could not read volumes/v@snapshot-cut: librbd gave no answer: its process ended 3 times, "
@@ -137,7 +150,7 @@ def test_one_that_says_nothing_is_ended(place: Images, monkeypatch: pytest.Monke
         before = rbd_place.processes()
         with RbdSource(cluster, POOL, "v", SNAPSHOT) as source:
             (pid,) = set(rbd_place.processes()) - set(before)
-            os.kill(pid, signal.SIGSTOP)
+            stop(pid)
             with pytest.raises(BankError, match="said nothing for 3 s, and was ended"):
                 read(source, 0, 4)
             assert not alive(pid)
