@@ -222,7 +222,7 @@ def test_start_is_idempotent_and_refuses_another_operation_of_that_id(opener: Op
     engine = opener(program)
     start(engine, "op", "script", {"n": 1})
     engine.wait("op", LONG)
-    start(engine, "op")
+    engine.start("op")
     assert engine.wait("op", LONG).state == "succeeded"
     assert Counter(program.ran)["a"] == 1
     with pytest.raises(sa.exc.IntegrityError):
@@ -231,7 +231,7 @@ def test_start_is_idempotent_and_refuses_another_operation_of_that_id(opener: Op
         start(engine, "other", "unknown kind", None)
     assert engine.state("other").state == "queued"
     with pytest.raises(NotFound):
-        start(engine, "nonsense")
+        engine.start("nonsense")
     with pytest.raises(NotFound):
         engine.wait("nonsense", LONG)
 
