@@ -126,6 +126,9 @@ class Guard:
         if self._seen is None or self._seen.id != now.id:
             self._seen = self._known(now)
         if now.is_older_than(self._seen):
+            # Or another process has taken it further, and told this host of that, since it was read.
+            now = self._incarnations.read()
+        if now.is_older_than(self._seen):
             parked = bring_back(self._database, self._seen, self._notices)
             _LOG.error(
                 "the database is older than what was seen of it (%s.%s, not %s.%s): it was brought back "

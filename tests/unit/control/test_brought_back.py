@@ -12,12 +12,12 @@ import sqlalchemy as sa
 from refloat.bank import Bank, create_key
 from refloat.cli import manage
 from refloat.cli.embedded.session import EmbeddedSession
-from refloat.control.brought_back import Guard, bring_back
+from refloat.control.brought_back import Guard, Remembered, bring_back
 from refloat.control.settings import Settings
 from refloat.errors import InvalidInput
 from refloat.records.backup import copy_database
 from refloat.records.database import Database
-from refloat.records.incarnation import Incarnations
+from refloat.records.incarnation import Incarnation, Incarnations
 from tests.unit.support.engine_helpers import ask
 
 
@@ -84,6 +84,23 @@ def test_a_host_that_has_seen_more_parks_all_once(machine: Machine) -> None:
     machine.sql("UPDATE operations SET state = 'running', executor = 'y' WHERE id = 'running'")
     machine.work(machine.seen)
     assert machine.states() == {**PARKED, "running": "running"}
+
+
+def test_a_database_that_another_process_takes_further_meanwhile_is_no_copy(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does so, and tells the host, after the database was looked at and before the host is asked."""
+    machine.work(machine.seen)
+    read = Remembered.read
+
+    def after_another(self: Remembered, identity: str) -> Incarnation | None:
+        monkeypatch.setattr(Remembered, "read", read)
+        machine.work(machine.seen)
+        return read(self, identity)
+
+    monkeypatch.setattr(Remembered, "read", after_another)
+    machine.work(machine.seen, busy=False)
+    assert machine.states() == AS_IT_WAS
 
 
 def test_another_host_that_saw_more_still_is_content_with_what_the_first_has_done(machine: Machine) -> None:
