@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from blake3 import blake3
-from cryptography.hazmat.backends import default_backend
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from refloat.bank.identity import COPY
@@ -29,8 +28,6 @@ from refloat.bank.keys import BankKey, key_id
 from refloat.bank.sealing import HEADER, KIND_KEY, ROOT_ID, OneSecret, Sealer, Secret, damaged, derive
 from refloat.bank.store import AlreadyExists, Store, exists, get_or_none
 from refloat.errors import BankDamaged, BankError, Conflict
-
-default_backend()  # X25519 would load it when it is first used: in the middle of a commit
 
 _NAME = re.compile(r"keys/[0-9a-f]{32}\.root\.([1-9][0-9]*)(?:\.copy)?")
 _ALTERED = "its content does not match its authentication tag"
